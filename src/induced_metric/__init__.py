@@ -1,0 +1,42 @@
+"""Optimisers on the metric that a loss landscape inherits from one dimension up.
+
+The names below load on first use, so that ``induced_metric.torch`` never imports JAX.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from induced_metric.optimizers import (
+        adam,
+        adamw,
+        induced_metric,
+        muon,
+        scale_by_induced_metric,
+        sgd,
+        sgd_log_metric,
+        sgd_metric,
+        sgd_rms,
+    )
+
+__all__ = [
+    "adam",
+    "adamw",
+    "induced_metric",
+    "muon",
+    "scale_by_induced_metric",
+    "sgd",
+    "sgd_log_metric",
+    "sgd_metric",
+    "sgd_rms",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(importlib.import_module("induced_metric.optimizers"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,59 @@
+"""The baselines, straight from optax, under the paper's names of their hyperparameters."""
+
+import optax
+
+from induced_metric.optimizers._checks import check_decay, check_non_negative
+from induced_metric.optimizers.metric import Scalar
+
+
+def sgd(learning_rate: optax.ScalarOrSchedule, momentum: Scalar = 0.9) -> optax.GradientTransformation:
+    """``optax.sgd``: heavy-ball momentum, so the effective learning rate is η / (1 − momentum)."""
+    check_non_negative(learning_rate=learning_rate)
+    check_decay(momentum=momentum)
+    return optax.sgd(learning_rate, momentum=momentum)
+
+
+def adam(
+    learning_rate: optax.ScalarOrSchedule, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8
+) -> optax.GradientTransformation:
+    """``optax.adam`` with b1 = ``beta1`` and b2 = ``beta2``."""
+    check_non_negative(learning_rate=learning_rate, eps=eps)
+    check_decay(beta1=beta1, beta2=beta2)
+    return optax.adam(learning_rate, b1=beta1, b2=beta2, eps=eps)
+
+
+def adamw(
+    learning_rate: optax.ScalarOrSchedule,
+    beta1: Scalar = 0.9,
+    beta2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    weight_decay: Scalar = 1e-4,
+) -> optax.GradientTransformation:
+    """``optax.adamw`` with b1 = ``beta1`` and b2 = ``beta2``."""
+    check_non_negative(learning_rate=learning_rate, eps=eps, weight_decay=weight_decay)
+    check_decay(beta1=beta1, beta2=beta2)
+    return optax.adamw(learning_rate, b1=beta1, b2=beta2, eps=eps, weight_decay=weight_decay)
+
+
+def muon(
+    learning_rate: optax.ScalarOrSchedule,
+    beta: Scalar = 0.95,
+    adam_b1: Scalar = 0.9,
+    adam_b2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    weight_decay: Scalar = 0.0,
+) -> optax.GradientTransformation:
+    """``optax.contrib.muon``: Muon for the 2-D parameters, AdamW with Nesterov momentum for all others.
+
+    ``weight_decay`` reaches the 2-D parameters only, as published (optax's ``adam_weight_decay`` stays 0).
+    """
+    check_non_negative(learning_rate=learning_rate, eps=eps, weight_decay=weight_decay)
+    check_decay(beta=beta, adam_b1=adam_b1, adam_b2=adam_b2)
+    return optax.contrib.muon(
+        learning_rate,
+        beta=beta,
+        eps=eps,
+        weight_decay=weight_decay,
+        adam_b1=adam_b1,
+        adam_b2=adam_b2,
+    )
