@@ -154,9 +154,7 @@ def scale_by_induced_metric(
 
     def update(grads, state, params=None, *, value=None, **extra):  # type: ignore[no-untyped-def]
         if embedding.needs_value and value is None:
-            raise ValueError(
-                "this embedding needs the loss: call update(grads, state, params, value=loss)"
-            )
+            raise ValueError("this embedding needs the loss: call update(grads, state, params, value=loss)")
         count = optax.safe_increment(state.count)
         direction, squared_norm, geometry_state = geometry.update(
             grads, state.geometry, params, count=count, value=value, **extra
