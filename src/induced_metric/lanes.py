@@ -1,0 +1,316 @@
+"""Many trials at once in one compiled program.
+
+The engine knows nothing of tasks or optimizers. It takes two pure functions,
+
+    init(hyperparameters, seed, *shared) -> state
+    advance(state, hyperparameters, *shared) -> (state, metrics)
+
+and runs them in *lanes*: slots of a compiled program that carry one trial at a time and are refilled in
+place when it ends. Hyperparameters are traced scalars, so the program compiles once. On CPU each device is
+one core and maps its lanes one after the other; on an accelerator they are vmapped.
+"""
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+State: TypeAlias = Any  # pytree of arrays of numbers
+Metrics: TypeAlias = dict[str, Any]
+Layout: TypeAlias = Literal["auto", "map", "vmap"]
+
+
+class Assignment(NamedTuple):
+    """A trial for a lane."""
+
+    trial: Any  # the caller's handle, returned with its progress
+    hyperparameters: Mapping[str, float]
+    seed: int  # 0 <= seed < 2**32
+    steps: int  # steps of the whole trial
+
+
+class Progress(NamedTuple):
+    """What a trial did in one dispatch."""
+
+    trial: Any
+    steps: int  # done so far
+    metrics: Mapping[str, np.ndarray]  # of the new steps; shape=(new steps, ...)
+    seconds: np.ndarray  # shape=(new steps,), device seconds of each, compilation excluded
+    halted: bool  # ``halt`` held after the last of these steps
+    finished: bool  # all steps done, or halted
+
+
+class Slots(NamedTuple):
+    """What one dispatch is to do; every array has an axis of lanes."""
+
+    hyperparameters: dict[str, Any]  # float32
+    seed: Any  # uint32
+    fresh: Any  # bool, initialise the lane first
+    steps: Any  # int32, steps to run; 0 leaves the lane alone
+
+
+def not_finite(metrics: Metrics) -> jax.Array:
+    """Whether any metric is not finite: the default reason to halt a lane."""
+    finite = [jnp.all(jnp.isfinite(value)) for value in jax.tree.leaves(metrics)]
+    return ~jnp.all(jnp.stack(finite))
+
+
+class Lanes:
+    """A compiled set of lanes over the given devices.
+
+    Args:
+        init: pure; the state of a new trial.
+        advance: pure; one step (for training: one epoch).
+        hyperparameters: their names.
+        shared: pytrees that all trials read, such as the data; copied to every device once.
+        devices: those to use, all by default.
+        lanes: lanes of one dispatch.
+        queue: dispatches in flight per device; while one computes, the host serves the results of another.
+        steps_per_dispatch: most steps a lane runs before the host hears of it.
+        layout: ``map`` runs the lanes of a dispatch one after the other, so that an idle lane costs nothing
+            and a trial's result does not depend on its neighbours by a single bit; ``vmap`` runs them as one
+            batch; ``auto`` maps on CPU and vmaps elsewhere.
+        halt: from the metrics of a step, whether the lane is to stop there.
+
+    Raises:
+        ValueError: for a number below 1 or an unknown layout.
+    """
+
+    def __init__(
+        self,
+        init: Callable[..., State],
+        advance: Callable[..., tuple[State, Metrics]],
+        *,
+        hyperparameters: Sequence[str],
+        shared: tuple[Any, ...] = (),
+        devices: Sequence[jax.Device] | None = None,
+        lanes: int = 2,
+        queue: int = 2,
+        steps_per_dispatch: int = 20,
+        layout: Layout = "auto",
+        halt: Callable[[Metrics], jax.Array] = not_finite,
+    ) -> None:
+        if min(lanes, queue, steps_per_dispatch) < 1:
+            raise ValueError(
+                "lanes, queue and steps_per_dispatch must be >= 1, "
+                f"got {lanes}, {queue} and {steps_per_dispatch}"
+            )
+        if layout not in ("auto", "map", "vmap"):
+            raise ValueError(f"layout must be auto, map or vmap, got {layout}")
+        devices = jax.devices() if devices is None else list(devices)
+        if layout == "auto":
+            layout = "map" if devices[0].platform == "cpu" else "vmap"
+        self.steps_per_dispatch = steps_per_dispatch
+        self._names = tuple(hyperparameters)
+        program = jax.jit(
+            _program(init, advance, halt, steps_per_dispatch, layout), donate_argnums=0
+        )
+        idle = self._slots([None] * lanes, [0] * lanes)
+        one = jax.tree.map(lambda array: array[0], idle)
+        state = jax.eval_shape(init, one.hyperparameters, one.seed, *shared)
+        self._groups = []
+        self._workers = [ThreadPoolExecutor(1, thread_name_prefix=f"lanes-{device}") for device in devices]
+        on_device = [jax.device_put(shared, device) for device in devices]
+        for _, index in itertools.product(range(queue), range(len(devices))):
+            zeros = jax.tree.map(
+                lambda leaf: np.zeros((lanes, *leaf.shape), leaf.dtype), state
+            )
+            self._groups.append(
+                _Group(
+                    program=program,
+                    state=jax.device_put(zeros, devices[index]),
+                    shared=on_device[index],
+                    worker=self._workers[index],
+                    lanes=[None] * lanes,
+                )
+            )
+        start = time.perf_counter()
+        for future in [group.submit(idle) for group in self._groups]:
+            future.result()
+        self.compile_seconds = time.perf_counter() - start
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Waits for the dispatches under way and ends the device threads."""
+        for worker in self._workers:
+            worker.shutdown(cancel_futures=True)
+
+    @property
+    def capacity(self) -> int:
+        """Trials that can be under way at once."""
+        return sum(len(group.lanes) for group in self._groups)
+
+    def run(
+        self,
+        ask: Callable[[], Assignment | None],
+        tell: Callable[[Sequence[Progress]], Sequence[bool]],
+        *,
+        stride: int | None = None,
+    ) -> None:
+        """Runs trials until ``ask`` has none left and all are finished.
+
+        The order in which ``ask`` and ``tell`` are called follows from the trials alone and not from
+        timing, so a caller that is itself deterministic gets the same run every time.
+
+        Args:
+            ask: the next trial, or None when there is none now.
+            tell: hears what a dispatch did, trial by trial; False ends a trial early.
+            stride: steps between two calls of ``tell`` for a trial; ``steps_per_dispatch`` by default,
+                and at the most.
+        """
+        stride = min(stride or self.steps_per_dispatch, self.steps_per_dispatch)
+        # Lane by lane over all devices, so that a few trials spread over them.
+        for lane in range(len(self._groups[0].lanes)):
+            for group in self._groups:
+                group.lanes[lane] = _carried(ask())
+        under_way: deque[tuple[_Group, Future[_Result]]] = deque()
+
+        def submit(group: _Group) -> None:
+            steps = [min(stride, c.assignment.steps - c.steps) if c else 0 for c in group.lanes]
+            if any(steps):
+                under_way.append((group, group.submit(self._slots(group.lanes, steps))))
+
+        for group in self._groups:
+            submit(group)
+        while under_way:
+            group, future = under_way.popleft()
+            reports = _reports(group, future.result())
+            going_on = iter(tell(list(reports.values())))
+            for lane, report in reports.items():
+                if not next(going_on) or report.finished:
+                    group.lanes[lane] = None
+            for lane, carried in enumerate(group.lanes):
+                if carried is None:
+                    group.lanes[lane] = _carried(ask())
+            submit(group)
+
+    def _slots(self, lanes: Sequence["_Carried | None"], steps: Sequence[int]) -> Slots:
+        assignments = [carried.assignment if carried else None for carried in lanes]
+        return Slots(
+            hyperparameters={
+                name: np.array([a.hyperparameters[name] if a else 0 for a in assignments], np.float32)
+                for name in self._names
+            },
+            seed=np.array([a.seed if a else 0 for a in assignments], np.uint32),
+            fresh=np.array([carried is not None and carried.steps == 0 for carried in lanes]),
+            steps=np.array(steps, np.int32),
+        )
+
+
+class _Carried(NamedTuple):
+    """The trial in a lane."""
+
+    assignment: Assignment
+    steps: int  # done
+
+
+def _carried(assignment: Assignment | None) -> _Carried | None:
+    return None if assignment is None else _Carried(assignment, 0)
+
+
+class _Result(NamedTuple):
+    metrics: dict[str, np.ndarray]  # shape=(lanes, steps_per_dispatch, ...)
+    steps: np.ndarray  # shape=(lanes,), steps run
+    halted: np.ndarray  # shape=(lanes,)
+    seconds: float
+
+
+class _Group:
+    """The lanes of one dispatch, their state on its device, and the thread that waits for that device."""
+
+    def __init__(
+        self,
+        *,
+        program: Callable[..., Any],
+        state: State,
+        shared: tuple[Any, ...],
+        worker: ThreadPoolExecutor,
+        lanes: list[_Carried | None],
+    ) -> None:
+        self.lanes = lanes
+        self._program = program
+        self._state = state
+        self._shared = shared
+        self._worker = worker
+
+    def submit(self, slots: Slots) -> "Future[_Result]":
+        return self._worker.submit(self._run, slots)
+
+    def _run(self, slots: Slots) -> _Result:
+        start = time.perf_counter()
+        self._state, outputs = self._program(self._state, slots, *self._shared)
+        metrics, steps, halted = jax.device_get(jax.block_until_ready(outputs))
+        return _Result(metrics, steps, halted, time.perf_counter() - start)
+
+
+def _reports(group: _Group, result: _Result) -> dict[int, Progress]:
+    """Moves the lanes on by what a dispatch did; its seconds are shared equally among the steps run."""
+    seconds = result.seconds / max(int(result.steps.sum()), 1)
+    reports = {}
+    for lane, carried in enumerate(group.lanes):
+        if carried is None:
+            continue
+        new, halted = int(result.steps[lane]), bool(result.halted[lane])
+        done = carried.steps + new
+        group.lanes[lane] = carried._replace(steps=done)
+        reports[lane] = Progress(
+            trial=carried.assignment.trial,
+            steps=done,
+            metrics={name: values[lane, :new] for name, values in result.metrics.items()},
+            seconds=np.full(new, seconds),
+            halted=halted,
+            finished=halted or done >= carried.assignment.steps,
+        )
+    return reports
+
+
+def _program(
+    init: Callable[..., State],
+    advance: Callable[..., tuple[State, Metrics]],
+    halt: Callable[[Metrics], jax.Array],
+    most: int,
+    layout: Layout,
+) -> Callable[..., Any]:
+    """One dispatch: (state, slots, *shared) -> (state, (metrics, steps run, halted)), by lane."""
+
+    def dispatch(state: State, slots: Slots, *shared: Any) -> Any:
+        def lane(state: State, slot: Slots) -> Any:
+            state = jax.lax.cond(
+                slot.fresh,
+                lambda: init(slot.hyperparameters, slot.seed, *shared),
+                lambda: state,
+            )
+            _, shapes = jax.eval_shape(advance, state, slot.hyperparameters, *shared)
+            metrics = jax.tree.map(lambda leaf: jnp.zeros((most, *leaf.shape), leaf.dtype), shapes)
+
+            def goes_on(carry: Any) -> jax.Array:
+                step, halted, *_ = carry
+                return (step < slot.steps) & ~halted
+
+            def run(carry: Any) -> Any:
+                step, _, state, metrics = carry
+                state, new = advance(state, slot.hyperparameters, *shared)
+                metrics = jax.tree.map(lambda all_, one: all_.at[step].set(one), metrics, new)
+                return step + 1, halt(new), state, metrics
+
+            step, halted, state, metrics = jax.lax.while_loop(
+                goes_on, run, (jnp.int32(0), jnp.array(False), state, metrics)
+            )
+            return state, (metrics, step, halted)
+
+        if layout == "map":
+            return jax.lax.map(lambda lane_inputs: lane(*lane_inputs), (state, slots))
+        return jax.vmap(lane)(state, slots)
+
+    return dispatch

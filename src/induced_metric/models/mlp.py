@@ -1,0 +1,25 @@
+"""The multi-layer perceptron of the regression and MNIST tasks."""
+
+from collections.abc import Sequence
+
+import jax
+from flax import linen as nn
+
+from induced_metric.models.layers import dense_dot_general, gelu
+
+
+class MLP(nn.Module):
+    """Dense layers with GELU between them; flax's default initialisers, as published.
+
+    Attributes:
+        widths: width of each layer after the input, the last one being the output.
+    """
+
+    widths: Sequence[int]
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps inputs of shape [..., features] to [..., widths[-1]]."""
+        for width in self.widths[:-1]:
+            x = gelu(nn.Dense(width, dot_general=dense_dot_general)(x))
+        return nn.Dense(self.widths[-1], dot_general=dense_dot_general)(x)

@@ -1,0 +1,113 @@
+"""One trial, one epoch: pure functions, the only training loop of the repository.
+
+Randomness follows from (seed, purpose, epoch), never from a lane or an order of execution, so that a trial
+gives the same curve wherever it runs.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from induced_metric.tasks.base import Batch, ModelState, Params, Task
+
+Optimizer: TypeAlias = Callable[..., optax.GradientTransformation]
+Hyperparameters: TypeAlias = Mapping[str, Any]  # scalars, traced
+Data: TypeAlias = Mapping[str, Batch]  # the task's splits, on the device
+
+# Purposes of randomness.
+_PARAMETERS, _ORDER, _DROPOUT = range(3)
+
+
+class TrialState(NamedTuple):
+    """All that a trial carries from epoch to epoch."""
+
+    params: Params
+    model_state: ModelState  # {} or BatchNorm statistics
+    opt_state: optax.OptState
+    epoch: jax.Array  # shape=(), int32, epochs done
+    seed: jax.Array  # shape=(), uint32
+    order: jax.Array  # shape=(training examples,), int32, or (0,) where every epoch draws its own
+
+
+def _key(seed: jax.Array, purpose: int, epoch: jax.Array | int = 0) -> jax.Array:
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), purpose), epoch)
+
+
+def init_trial(task: Task, optimizer: Optimizer, hyperparameters: Hyperparameters, seed: jax.Array) -> TrialState:
+    """The state of a trial before its first epoch."""
+    params, model_state = task.init(_key(seed, _PARAMETERS))
+    examples = task.examples("train")
+    order = (
+        jax.random.permutation(_key(seed, _ORDER), examples)
+        if task.shuffle == "once"
+        else jnp.zeros(0, jnp.int32)
+    )
+    return TrialState(
+        params=params,
+        model_state=model_state,
+        opt_state=optimizer(**hyperparameters).init(params),
+        epoch=jnp.zeros([], jnp.int32),
+        seed=jnp.asarray(seed, jnp.uint32),
+        order=order,
+    )
+
+
+def train_epoch(
+    task: Task, optimizer: Optimizer, state: TrialState, hyperparameters: Hyperparameters, data: Data
+) -> tuple[TrialState, dict[str, jax.Array]]:
+    """Trains for one epoch, then evaluates.
+
+    Returns:
+        The new state and the metrics of the epoch: ``train/minibatch_loss``, the mean of the training
+        losses on the way, and ``<split>/<metric>`` after the epoch for each evaluated split.
+    """
+    transformation = optax.with_extra_args_support(optimizer(**hyperparameters))
+    steps = task.examples("train") // task.batch_size
+    if task.shuffle == "once":
+        order = state.order
+    else:
+        order = jax.random.permutation(_key(state.seed, _ORDER, state.epoch), task.examples("train"))
+    dropout = jax.random.split(_key(state.seed, _DROPOUT, state.epoch), steps)
+
+    def step(carry: tuple[Params, ModelState, Any], inputs: tuple[jax.Array, jax.Array]) -> Any:
+        params, model_state, opt_state = carry
+        indices, key = inputs
+        batch = jax.tree.map(lambda array: array[indices], data["train"])
+        (loss, model_state), grads = jax.value_and_grad(task.loss, has_aux=True)(
+            params, model_state, batch, key
+        )
+        updates, opt_state = transformation.update(grads, opt_state, params, value=loss)
+        return (optax.apply_updates(params, updates), model_state, opt_state), loss
+
+    batches = order[: steps * task.batch_size].reshape(steps, task.batch_size)
+    (params, model_state, opt_state), losses = jax.lax.scan(
+        step, (state.params, state.model_state, state.opt_state), (batches, dropout)
+    )
+    metrics = {"train/minibatch_loss": jnp.mean(losses)}
+    for split in task.evaluated:
+        for name, value in evaluate(task, params, model_state, data[split]).items():
+            metrics[f"{split}/{name}"] = value
+    return (
+        TrialState(params, model_state, opt_state, state.epoch + 1, state.seed, state.order),
+        metrics,
+    )
+
+
+def evaluate(task: Task, params: Params, model_state: ModelState, split: Batch) -> dict[str, jax.Array]:
+    """The task's metrics over a whole split, batch by batch; a last smaller batch counts by its size."""
+    examples = jax.tree.leaves(split)[0].shape[0]
+    size = min(task.batch_size, examples)
+    batches, remainder = divmod(examples, size)
+
+    def total(batch: Batch, count: int) -> dict[str, jax.Array]:
+        return jax.tree.map(lambda mean: mean * count, task.metrics(params, model_state, batch))
+
+    whole = jax.tree.map(lambda array: array[: batches * size].reshape(batches, size, *array.shape[1:]), split)
+    sums = jax.tree.map(jnp.sum, jax.lax.map(lambda batch: total(batch, size), whole), )
+    if remainder:
+        rest = total(jax.tree.map(lambda array: array[batches * size :], split), remainder)
+        sums = jax.tree.map(jnp.add, sums, rest)
+    return task.finish(jax.tree.map(lambda value: value / examples, sums))
