@@ -108,9 +108,7 @@ class Lanes:
             layout = "map" if devices[0].platform == "cpu" else "vmap"
         self.steps_per_dispatch = steps_per_dispatch
         self._names = tuple(hyperparameters)
-        program = jax.jit(
-            _program(init, advance, halt, steps_per_dispatch, layout), donate_argnums=0
-        )
+        program = jax.jit(_program(init, advance, halt, steps_per_dispatch, layout), donate_argnums=0)
         idle = self._slots([None] * lanes, [0] * lanes)
         one = jax.tree.map(lambda array: array[0], idle)
         state = jax.eval_shape(init, one.hyperparameters, one.seed, *shared)
@@ -118,9 +116,7 @@ class Lanes:
         self._workers = [ThreadPoolExecutor(1, thread_name_prefix=f"lanes-{device}") for device in devices]
         on_device = [jax.device_put(shared, device) for device in devices]
         for _, index in itertools.product(range(queue), range(len(devices))):
-            zeros = jax.tree.map(
-                lambda leaf: np.zeros((lanes, *leaf.shape), leaf.dtype), state
-            )
+            zeros = jax.tree.map(lambda leaf: np.zeros((lanes, *leaf.shape), leaf.dtype), state)
             self._groups.append(
                 _Group(
                     program=program,

@@ -118,7 +118,7 @@ class RecordStore:
         tables = [pq.read_table(path) for path in paths if path.exists()]
         if not tables:
             return pd.DataFrame()
-        frame = pa.concat_tables(tables, promote_options="default").to_pandas()
+        frame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
         # A crash between folding and deleting leaves a row in two files.
         return frame.drop_duplicates(key).sort_values(key).reset_index(drop=True)
 

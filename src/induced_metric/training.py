@@ -36,7 +36,9 @@ def _key(seed: jax.Array, purpose: int, epoch: jax.Array | int = 0) -> jax.Array
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), purpose), epoch)
 
 
-def init_trial(task: Task, optimizer: Optimizer, hyperparameters: Hyperparameters, seed: jax.Array) -> TrialState:
+def init_trial(
+    task: Task, optimizer: Optimizer, hyperparameters: Hyperparameters, seed: jax.Array
+) -> TrialState:
     """The state of a trial before its first epoch."""
     params, model_state = task.init(_key(seed, _PARAMETERS))
     examples = task.examples("train")
@@ -105,8 +107,13 @@ def evaluate(task: Task, params: Params, model_state: ModelState, split: Batch) 
     def total(batch: Batch, count: int) -> dict[str, jax.Array]:
         return jax.tree.map(lambda mean: mean * count, task.metrics(params, model_state, batch))
 
-    whole = jax.tree.map(lambda array: array[: batches * size].reshape(batches, size, *array.shape[1:]), split)
-    sums = jax.tree.map(jnp.sum, jax.lax.map(lambda batch: total(batch, size), whole), )
+    whole = jax.tree.map(
+        lambda array: array[: batches * size].reshape(batches, size, *array.shape[1:]), split
+    )
+    sums = jax.tree.map(
+        jnp.sum,
+        jax.lax.map(lambda batch: total(batch, size), whole),
+    )
     if remainder:
         rest = total(jax.tree.map(lambda array: array[batches * size :], split), remainder)
         sums = jax.tree.map(jnp.add, sums, rest)

@@ -26,7 +26,9 @@ def configure(*, devices: int | str = "auto", cache: bool = True) -> str:
         devices = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not isinstance(devices, int) or devices < 1:
         raise ValueError(f"devices must be auto or a number >= 1, got {devices}")
-    if "jax" in sys.modules and "--xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    if "jax" in sys.modules and "--xla_force_host_platform_device_count" not in os.environ.get(
+        "XLA_FLAGS", ""
+    ):
         raise RuntimeError("XLA must be configured before JAX is imported")
     flags = os.environ.get("XLA_FLAGS", "")
     for flag, value in {

@@ -86,10 +86,13 @@ def regression(
 
     return Task(
         name=name,
-        splits={"train": (x[:train_examples], y[:train_examples]), "test": (x[train_examples:], y[train_examples:])},
+        splits={
+            "train": (x[:train_examples], y[:train_examples]),
+            "test": (x[train_examples:], y[train_examples:]),
+        },
         init=init,
-        loss=lambda params, model_state, batch, key: (mean_squared_error(params, batch), model_state),
-        metrics=lambda params, model_state, batch: {"loss": mean_squared_error(params, batch)},
+        loss=lambda params, model_state, batch, _: (mean_squared_error(params, batch), model_state),
+        metrics=lambda params, _, batch: {"loss": mean_squared_error(params, batch)},
         evaluated=tuple(evaluated),
         objective=objective,
         direction="minimize",

@@ -1,0 +1,378 @@
+"""A study: Optuna proposes trials, lanes train them, records keep them; killed, it continues.
+
+A trial is told to Optuna only after its record is durable, and a trial that was under way when the process
+died is trained again under its own number, with its own hyperparameters and seed. So ``trials`` finished
+trials are exactly the numbers 0 ... ``trials`` - 1, none lost and none twice.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from induced_metric.errors import UserError
+from induced_metric.lanes import Assignment, Lanes, Progress
+from induced_metric.records import RecordStore, check_hyperparameter_names
+
+_CONFIG = "config"
+_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyPlan:
+    """What a study is to do.
+
+    Attributes:
+        protocol, task, sampler, optimizer: names, the sampler's with its pruner: ``tpe+hyperband``.
+        search_space: range of each searched hyperparameter.
+        fixed: value of each other hyperparameter.
+        objective: metric to optimise; its best value over the epochs is a trial's value.
+        direction: ``minimize`` or ``maximize``.
+        worst: value of a diverged trial.
+        epochs: epochs of a trial.
+        trials: finished trials in total, those of earlier runs included.
+        seed: of the study; ``trial_seed`` derives that of a trial.
+        create_sampler: ``create_sampler(seed=...)``; one for each trial, so that a proposal follows from the
+            seed, the number of the trial and the history, also after an interruption.
+        pruner: judges trials at the rungs.
+        rungs: epochs after which a trial is reported to the pruner.
+        config: the full configuration, JSON-like; a study goes on only under the same one.
+        provenance: facts for every record: versions, device, commit.
+    """
+
+    protocol: str
+    task: str
+    sampler: str
+    optimizer: str
+    search_space: Mapping[str, optuna.distributions.FloatDistribution]
+    fixed: Mapping[str, float]
+    objective: str
+    direction: str
+    worst: float
+    epochs: int
+    trials: int
+    seed: int
+    create_sampler: Callable[..., optuna.samplers.BaseSampler]
+    pruner: optuna.pruners.BasePruner = field(default_factory=optuna.pruners.NopPruner)
+    rungs: Sequence[int] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raises UserError for a plan that cannot be carried out."""
+        check_hyperparameter_names([*self.search_space, *self.fixed])
+        if self.trials < 1:
+            raise UserError(f"trials must be >= 1, got {self.trials}")
+        if self.seed < 0:
+            raise UserError(f"seed must be >= 0, got {self.seed}")
+
+    @property
+    def name(self) -> str:
+        """Name of the study, of its journal and of its group in W&B."""
+        return f"{self.protocol}-{self.task}-{self.sampler}-{self.optimizer}"
+
+
+@dataclass(frozen=True)
+class StudyProgress:
+    """Where a study stands."""
+
+    finished: int
+    total: int
+    best: float | None  # None before the first trial that did not diverge
+    diverged: int
+    pruned: int
+
+
+def trial_seed(seed: int, number: int) -> int:
+    """Seed of trial ``number`` of any study with this ``seed``: independent across both, below 2**32."""
+    return int(np.random.SeedSequence(entropy=seed, spawn_key=(number,)).generate_state(1)[0])
+
+
+def run_study(
+    plan: StudyPlan,
+    lanes: Lanes,
+    *,
+    journal: Path,
+    records: RecordStore,
+    on_progress: Callable[[StudyProgress], None] = lambda progress: None,
+) -> None:
+    """Runs a study until it has ``plan.trials`` finished trials.
+
+    Args:
+        plan: what to do.
+        lanes: an engine whose steps are epochs and whose metrics hold ``plan.objective``.
+        journal: file of Optuna's journal storage; made if it does not exist.
+        records: where finished trials go.
+        on_progress: called after every dispatch that finished a trial.
+
+    Raises:
+        UserError: if the configuration differs from that of the study so far, if the journal knows trials
+            that have no record, or if another process is running the study.
+    """
+    with _exclusive(journal):
+        study = _Study(plan, journal, records, on_progress)
+        lanes.run(study.ask, study.tell, stride=_stride(plan, lanes.steps_per_dispatch))
+        records.compact()
+
+
+def _stride(plan: StudyPlan, most: int) -> int:
+    """Epochs between two looks at a trial: every rung is looked at."""
+    divisor = reduce(np.gcd, plan.rungs, 0)
+    return int(np.gcd(divisor, most)) if divisor % most else most
+
+
+@contextlib.contextmanager
+def _exclusive(journal: Path) -> Iterator[None]:
+    """Holds the study for this process; the system lets go of it however the process ends."""
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    with journal.with_suffix(".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another process is running the study of {journal}") from None
+        yield
+
+
+@dataclass
+class _Running:
+    """A trial under way."""
+
+    trial: optuna.trial.Trial
+    hyperparameters: dict[str, float]
+    seed: int
+    metrics: list[Mapping[str, np.ndarray]] = field(default_factory=list)
+    seconds: list[np.ndarray] = field(default_factory=list)
+
+    def curve(self) -> dict[str, np.ndarray]:
+        """The columns of its curve so far."""
+        seconds = np.concatenate(self.seconds)
+        columns = {name: np.concatenate([part[name] for part in self.metrics]) for name in self.metrics[0]}
+        return {"epoch": np.arange(len(seconds)), "seconds": seconds, **columns}
+
+
+class _Study:
+    """``ask`` and ``tell`` for the lanes."""
+
+    def __init__(
+        self,
+        plan: StudyPlan,
+        journal: Path,
+        records: RecordStore,
+        on_progress: Callable[[StudyProgress], None],
+    ) -> None:
+        self._plan = plan
+        self._records = records
+        self._on_progress = on_progress
+        self._study = _open(plan, journal)
+        self._orphans = self._synchronise()
+        self._running: dict[int, _Running] = {}
+        recorded = records.trials()
+        self._finished = len(recorded)
+        self._pruned = int((recorded["state"] == "pruned").sum()) if self._finished else 0
+        self._diverged = int(recorded["diverged"].sum()) if self._finished else 0
+        self._values = list(recorded.loc[~recorded["diverged"], "value"]) if self._finished else []
+        self._report()
+
+    def ask(self) -> Assignment | None:
+        """The next trial: first those that an earlier process left under way."""
+        if self._finished + len(self._running) >= self._plan.trials:
+            return None
+        if self._orphans:
+            orphan = self._orphans.pop(0)
+            self._use_sampler_of(orphan.number)
+            trial = optuna.trial.Trial(self._study, orphan._trial_id)
+        else:
+            self._use_sampler_of(len(self._study.get_trials(deepcopy=False)))
+            trial = self._study.ask()
+        searched = {
+            name: trial.suggest_float(name, space.low, space.high, log=space.log)
+            for name, space in self._plan.search_space.items()
+        }
+        running = _Running(trial, {**self._plan.fixed, **searched}, trial_seed(self._plan.seed, trial.number))
+        self._running[trial.number] = running
+        return Assignment(trial.number, running.hyperparameters, running.seed, self._plan.epochs)
+
+    def tell(self, reports: Sequence[Progress]) -> list[bool]:
+        """Records what finished, then tells Optuna; prunes at the rungs."""
+        finished: list[tuple[_Running, dict[str, Any], dict[str, np.ndarray]]] = []
+        going_on = []
+        for report in reports:
+            running = self._running[report.trial]
+            running.metrics.append(report.metrics)
+            running.seconds.append(report.seconds)
+            pruned = not report.finished and self._is_pruned(running, report.steps)
+            if report.finished or pruned:
+                state = "pruned" if pruned else "complete"
+                curve = running.curve()
+                finished.append((running, self._row(running, curve, state, report.halted), curve))
+            going_on.append(not pruned)
+        if finished:
+            self._records.append([row for _, row, _ in finished], [curve for _, _, curve in finished])
+            for running, row, _ in finished:
+                self._tell(running.trial.number, row)
+                del self._running[running.trial.number]
+                self._finished += 1
+                self._pruned += row["state"] == "pruned"
+                self._diverged += row["diverged"]
+                if not row["diverged"]:
+                    self._values.append(row["value"])
+            self._report()
+        return going_on
+
+    def _use_sampler_of(self, number: int) -> None:
+        with warnings.catch_warnings():
+            # TPE's multivariate and constant_liar are marked experimental; the configuration asks for them.
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study.sampler = self._plan.create_sampler(seed=trial_seed(self._plan.seed, number))
+
+    def _is_pruned(self, running: _Running, epochs: int) -> bool:
+        if epochs not in self._plan.rungs:
+            return False
+        values = np.concatenate([part[self._plan.objective] for part in running.metrics])
+        running.trial.report(float(values[self._best(values)]), step=epochs)
+        return bool(running.trial.should_prune())
+
+    def _best(self, values: np.ndarray) -> int:
+        return int(np.argmin(values) if self._plan.direction == "minimize" else np.argmax(values))
+
+    def _row(
+        self, running: _Running, curve: Mapping[str, np.ndarray], state: str, diverged: bool
+    ) -> dict[str, Any]:
+        plan = self._plan
+        best = -1 if diverged else self._best(curve[plan.objective])
+        return {
+            "trial": running.trial.number,
+            "state": state,
+            "diverged": diverged,
+            "value": plan.worst if diverged else float(curve[plan.objective][best]),
+            "objective": plan.objective,
+            "direction": plan.direction,
+            "best_epoch": best,
+            "epochs": len(curve["epoch"]),
+            "seed": running.seed,
+            "seconds": float(curve["seconds"].sum()),
+            **running.hyperparameters,
+            "protocol": plan.protocol,
+            "task": plan.task,
+            "sampler": plan.sampler,
+            "optimizer": plan.optimizer,
+            "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "provenance": json.dumps(dict(plan.provenance)),
+            "config": json.dumps(dict(plan.config)),
+        }
+
+    def _tell(self, number: int, row: Mapping[str, Any]) -> None:
+        state = _STATES[row["state"]]
+        self._study.tell(number, float(row["value"]) if state is TrialState.COMPLETE else None, state)
+
+    def _report(self) -> None:
+        best = min if self._plan.direction == "minimize" else max
+        self._on_progress(
+            StudyProgress(
+                finished=self._finished,
+                total=self._plan.trials,
+                best=best(self._values, default=None),
+                diverged=self._diverged,
+                pruned=self._pruned,
+            )
+        )
+
+    def _synchronise(self) -> list[FrozenTrial]:
+        """Makes Optuna's journal agree with the records; returns the trials that are still to be trained."""
+        recorded = {int(row["trial"]): row for row in self._records.trials().to_dict("records")}
+        for row in recorded.values():
+            _check_config(self._plan, json.loads(row["config"]))
+        known = self._study.get_trials(deepcopy=False)
+        lost = [trial.number for trial in known if trial.state.is_finished() and trial.number not in recorded]
+        if lost:
+            raise UserError(
+                f"the journal of {self._plan.name} holds {len(lost)} finished trials (first: {lost[0]}) whose "
+                "records are gone; restore the records or remove the journal"
+            )
+        # A journal that was removed is made again from the records, the trials between them still to be run.
+        for number in range(len(known), max(recorded, default=-1) + 1):
+            self._study.add_trial(
+                optuna.trial.create_trial(state=TrialState.RUNNING, **self._frozen(recorded.get(number)))
+            )
+        orphans = []
+        for trial in self._study.get_trials(deepcopy=False):
+            if trial.state.is_finished():
+                continue
+            if trial.number in recorded:
+                # Killed between the record and telling Optuna.
+                self._tell(trial.number, recorded[trial.number])
+            else:
+                orphans.append(trial)
+        return orphans
+
+    def _frozen(self, row: Mapping[str, Any] | None) -> dict[str, Any]:
+        space = dict(self._plan.search_space)
+        if row is None:
+            return {"params": {}, "distributions": {}}
+        return {"params": {name: row[name] for name in space}, "distributions": space}
+
+
+def _open(plan: StudyPlan, journal: Path) -> optuna.Study:
+    """Opens or creates the study in its journal, which only this process writes."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # A process that was killed may have left Optuna's lock and half a line.
+    Path(f"{journal}.lock").unlink(missing_ok=True)
+    _cut_torn_line(journal)
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
+    study = optuna.create_study(
+        storage=storage,
+        study_name=plan.name,
+        direction=plan.direction,
+        pruner=plan.pruner,
+        load_if_exists=True,
+    )
+    known = study.user_attrs.get(_CONFIG)
+    if known is None:
+        study.set_user_attr(_CONFIG, dict(plan.config))
+    else:
+        _check_config(plan, known)
+    return study
+
+
+def _cut_torn_line(path: Path) -> None:
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
+
+
+def _check_config(plan: StudyPlan, known: Mapping[str, Any]) -> None:
+    before, now = _flat(known), _flat(json.loads(json.dumps(dict(plan.config))))
+    changes = [
+        f"{key}: {before.get(key, 'absent')} -> {now.get(key, 'absent')}"
+        for key in sorted({*before, *now})
+        if before.get(key) != now.get(key)
+    ]
+    if changes:
+        raise UserError(
+            f"{plan.name} was begun with another configuration ({'; '.join(changes)}); "
+            "use the same one, or another results directory"
+        )
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
