@@ -77,7 +77,7 @@ def train_epoch(
     def step(carry: tuple[Params, ModelState, Any], inputs: tuple[jax.Array, jax.Array]) -> Any:
         params, model_state, opt_state = carry
         indices, key = inputs
-        batch = jax.tree.map(lambda array: array[indices], data["train"])
+        batch = jax.tree.map(lambda array: jnp.asarray(array)[indices], data["train"])
         (loss, model_state), grads = jax.value_and_grad(task.loss, has_aux=True)(
             params, model_state, batch, key
         )

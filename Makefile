@@ -1,0 +1,70 @@
+# Every target sets up .venv by itself, and again only when the pins change.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+TASK       ?= regression
+OPTIMIZERS ?= $(sort $(basename $(notdir $(wildcard conf/optimizer/*.yaml))))
+TRIALS     ?=
+SAMPLER    ?= tpe
+PRUNER     ?= none
+PROTOCOL   ?= paper
+SEED       ?= 0
+RESULTS    ?= results
+MODE       ?= offline
+
+empty :=
+comma := ,
+space := $(empty) $(empty)
+chosen = optimizer=$(subst $(space),$(comma),$(strip $(OPTIMIZERS)))
+report = $(BIN)/python -m induced_metric.analysis
+
+.DEFAULT_GOAL := help
+.PHONY: help setup sweep tables figures wandb test lint types bench lock clean
+
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Variables: TASK=$(TASK) OPTIMIZERS=\"$(OPTIMIZERS)\""
+	@echo "             TRIALS=<the task's budget> SAMPLER=$(SAMPLER) PRUNER=$(PRUNER) PROTOCOL=$(PROTOCOL) SEED=$(SEED) RESULTS=$(RESULTS) MODE=$(MODE)"
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: $(VENV)/.installed ## Create .venv from the pins (every other target does it by itself)
+
+sweep: setup ## Run or continue the studies of TASK, then print its table
+	@$(BIN)/python sweeps/sweep.py task=$(TASK) $(chosen) $(if $(TRIALS),trials=$(TRIALS)) sampler=$(SAMPLER) \
+		pruner=$(PRUNER) protocol=$(PROTOCOL) seed=$(SEED) 'results=$(RESULTS)'
+	@$(report) tables --task $(TASK) --protocol $(PROTOCOL) --results '$(RESULTS)'
+
+tables: setup ## Write and print the table of TASK from its records
+	@$(report) tables --task $(TASK) --protocol $(PROTOCOL) --results '$(RESULTS)'
+
+figures: setup ## Draw the figures of TASK from its records
+	@$(report) figures --task $(TASK) --protocol $(PROTOCOL) --results '$(RESULTS)'
+
+wandb: setup ## Mirror the recorded trials of TASK to Weights & Biases (MODE=offline or online)
+	@$(BIN)/python -m induced_metric.tracking --task $(TASK) --protocol $(PROTOCOL) --mode $(MODE) --results '$(RESULTS)'
+
+test: setup ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: setup ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup ## Measure speed against plain optax, as ratios
+	$(BIN)/python benchmarks/regression.py
+
+lock: setup ## Renew requirements.lock from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header --quiet --upgrade -o requirements.lock
+
+clean: ## Remove the environment and all caches, never results
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

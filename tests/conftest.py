@@ -1,0 +1,15 @@
+"""Shared fixtures. XLA is configured before any test imports JAX: two devices, as on two cores."""
+
+from induced_metric import xla
+
+xla.configure(devices=2)
+
+import pytest  # noqa: E402
+
+from induced_metric.tasks.regression import regression  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def tiny_task():
+    """The regression task, small enough to train in milliseconds."""
+    return regression(epochs=6, batch_size=16, train_examples=70, test_examples=40, widths=(4, 1))

@@ -1,0 +1,174 @@
+"""The lane engine: the same trial in any lane, refills, divergence, early ends, plain users."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import induced_metric
+from induced_metric.lanes import Assignment, Lanes
+from induced_metric.training import init_trial, train_epoch
+
+NAMES = ("learning_rate", "momentum")
+
+
+def run(lanes, assignments, keep=lambda report: True, stride=None):
+    """Runs assignments; returns the joined reports of each trial."""
+    waiting, reports = iter(assignments), {}
+
+    def tell(news):
+        for report in news:
+            reports.setdefault(report.trial, []).append(report)
+        return [keep(report) for report in news]
+
+    lanes.run(lambda: next(waiting, None), tell, stride=stride)
+    return reports
+
+
+def curve(reports, name="test/loss"):
+    return np.concatenate([report.metrics[name] for report in reports])
+
+
+def training_lanes(task, **options):
+    optimizer = induced_metric.sgd
+    return Lanes(
+        lambda hyperparameters, seed, data: init_trial(task, optimizer, hyperparameters, seed),
+        lambda state, hyperparameters, data: train_epoch(task, optimizer, state, hyperparameters, data),
+        hyperparameters=NAMES,
+        shared=(task.splits,),
+        **{"steps_per_dispatch": 3, **options},
+    )
+
+
+def assignments(number, epochs=6):
+    """Trials with different hyperparameters, the seed being 100 + trial."""
+    return [
+        Assignment(k, {"learning_rate": 0.01 * (1 + k % 5), "momentum": 0.1 * (k % 7)}, 100 + k, epochs)
+        for k in range(number)
+    ]
+
+
+@pytest.fixture(scope="module")
+def lanes(tiny_task):
+    with training_lanes(tiny_task) as lanes:
+        yield lanes
+
+
+@pytest.fixture(scope="module")
+def alone(tiny_task):
+    """The curves of eleven trials, each run alone, one epoch a dispatch, as train.py does."""
+    with training_lanes(tiny_task, devices=jax.devices()[:1], queue=1) as lanes:
+        return [curve(run(lanes, [a], stride=1)[a.trial]) for a in assignments(11)]
+
+
+def test_uses_two_devices():
+    assert len(jax.devices()) == 2
+
+
+def test_a_trial_is_the_same_bits_in_any_lane_and_alone(lanes, alone):
+    for order in (range(11), reversed(range(11)), (5, 0, 9, 2, 7, 1, 10, 3, 8, 4, 6)):
+        trials = assignments(11)
+        reports = run(lanes, [trials[k] for k in order])
+        for k in range(11):
+            np.testing.assert_array_equal(curve(reports[k]), alone[k])
+
+
+def test_a_trial_does_not_notice_its_neighbours(lanes, alone):
+    trials = assignments(11)
+    wild = Assignment("wild", {"learning_rate": 1e9, "momentum": 0.9}, 7, 6)
+    short = Assignment("short", {"learning_rate": 0.1, "momentum": 0.0}, 8, 1)
+    reports = run(lanes, [wild, trials[3], short, wild._replace(trial="wild 2"), trials[4]])
+    np.testing.assert_array_equal(curve(reports[3]), alone[3])
+    np.testing.assert_array_equal(curve(reports[4]), alone[4])
+
+
+def test_vmapped_lanes_agree_within_rounding(tiny_task, alone):
+    with training_lanes(tiny_task, layout="vmap", lanes=3) as lanes:
+        reports = run(lanes, assignments(11))
+    for k in range(11):
+        np.testing.assert_allclose(curve(reports[k]), alone[k], rtol=1e-4)
+
+
+def test_sharded_order_of_reports_is_reproducible(lanes):
+    def log():
+        seen = []
+        run(
+            lanes, assignments(9), keep=lambda report: bool(seen.append((report.trial, report.steps))) or True
+        )
+        return seen
+
+    assert log() == log()
+
+
+def test_a_diverged_trial_stops_and_reports_its_last_epoch(lanes):
+    reports = run(lanes, [Assignment(0, {"learning_rate": 1e9, "momentum": 0.9}, 7, 6)])[0]
+    assert reports[-1].halted
+    assert reports[-1].finished
+    values = curve(reports)
+    assert len(values) < 6
+    assert np.isfinite(values[:-1]).all()
+    assert not np.isfinite(values[-1])
+
+
+def test_a_lane_freed_early_is_refilled(lanes, alone):
+    reports = run(lanes, assignments(11), keep=lambda report: report.trial % 2 == 0)
+    for k in range(11):
+        expected = alone[k] if k % 2 == 0 else alone[k][:3]
+        np.testing.assert_array_equal(curve(reports[k]), expected)
+
+
+def test_seconds_are_measured_for_every_step(lanes):
+    reports = run(lanes, assignments(3))
+    for trial in reports.values():
+        seconds = np.concatenate([report.seconds for report in trial])
+        assert seconds.shape == (6,)
+        assert (seconds > 0).all()
+    assert lanes.compile_seconds > 0
+
+
+def test_one_program_serves_all_hyperparameters(tiny_task):
+    traces = []
+
+    def advance(state, hyperparameters, data):
+        traces.append(1)
+        return train_epoch(tiny_task, induced_metric.sgd, state, hyperparameters, data)
+
+    with Lanes(
+        lambda h, s, data: init_trial(tiny_task, induced_metric.sgd, h, s),
+        advance,
+        hyperparameters=NAMES,
+        shared=(tiny_task.splits,),
+        steps_per_dispatch=3,
+    ) as lanes:
+        before = len(traces)
+        run(lanes, assignments(9))
+        run(lanes, assignments(5, epochs=2), stride=1)
+    assert len(traces) == before
+
+
+def test_any_program_of_this_shape_runs():
+    """Newton's iteration for a square root, halted when it has converged."""
+    with Lanes(
+        lambda h, seed: jnp.float32(1.0),
+        lambda x, h: ((x + h["a"] / x) / 2, {"error": abs(x * x - h["a"])}),
+        hyperparameters=["a"],
+        steps_per_dispatch=50,
+        halt=lambda metrics: metrics["error"] < 1e-5,
+    ) as lanes:
+        reports = run(lanes, [Assignment(a, {"a": a}, 0, 50) for a in (2.0, 3.0, 10.0, 0.5, 7.0)])
+    for trial in reports.values():
+        assert trial[-1].halted
+        assert trial[-1].steps < 12
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"lanes": 0}, "lanes, queue and steps_per_dispatch must be >= 1"),
+        ({"steps_per_dispatch": 0}, "must be >= 1"),
+        ({"layout": "pmap"}, "layout must be auto, map or vmap"),
+    ],
+)
+def test_settings_out_of_range_are_refused(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Lanes(lambda h, s: 0.0, lambda x, h: (x, {}), hyperparameters=[], **options)

@@ -1,0 +1,83 @@
+"""The regression task is the published one, and a task checks its settings."""
+
+import jax
+import numpy as np
+import pytest
+
+from induced_metric.tasks.regression import polynomial_data, regression
+
+
+@pytest.fixture(scope="module")
+def task():
+    return regression()
+
+
+def test_data_has_the_published_level(task):
+    _, train = task.splits["train"]
+    _, test = task.splits["test"]
+    assert len(train) == 8192
+    assert len(test) == 5120
+    assert train.var() == pytest.approx(1.302, abs=5e-4)
+    assert test.var() == pytest.approx(0.516, abs=5e-4)
+    assert max(abs(train).max(), abs(test).max()) == pytest.approx(52.2, abs=0.05)
+
+
+def test_targets_are_the_polynomial_of_clamped_columns():
+    """An independent evaluation of a few points, monomial by monomial."""
+    import itertools
+
+    x, y = polynomial_data(500)
+    with jax.threefry_partitionable(False):
+        coefficients = np.asarray(jax.random.normal(jax.random.PRNGKey(1), (924,)), np.float64)
+
+    def raw(point):
+        variables = [point[min(variable, 3)] for variable in range(6)]
+        terms = [
+            np.prod([float(v) ** k for v, k in zip(variables, power, strict=True)])
+            for degree in range(7)
+            for power in itertools.product(range(degree + 1), repeat=6)
+            if sum(power) == degree
+        ]
+        assert len(terms) == 924
+        return float(coefficients @ np.array(terms))
+
+    raws = np.array([raw(point) for point in x[:4]])
+    # Standardised over all points: differences keep their ratios.
+    np.testing.assert_allclose(
+        (y[1:4] - y[0]) / (y[1] - y[0]), (raws[1:] - raws[0]) / (raws[1] - raws[0]), rtol=1e-4
+    )
+    assert y.mean() == pytest.approx(0, abs=1e-6)
+    assert y.std() == pytest.approx(1, abs=1e-6)
+
+
+def test_data_does_not_depend_on_the_default_generator():
+    with jax.threefry_partitionable(True):
+        x_new, y_new = polynomial_data(50)
+    with jax.threefry_partitionable(False):
+        x_old, y_old = polynomial_data(50)
+    np.testing.assert_array_equal(x_new, x_old)
+    np.testing.assert_array_equal(y_new, y_old)
+
+
+def test_model_has_1249_parameters(task):
+    params, model_state = task.init(jax.random.key(0))
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 1249
+    assert model_state == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"epochs": 0}, "epochs must be >= 1"),
+        ({"batch_size": 0}, "batch_size must be between 1 and the 64 training examples"),
+        ({"batch_size": 65}, "batch_size must be between 1 and the 64 training examples"),
+        ({"evaluated": ()}, "evaluated must name at least one of the splits train, test"),
+        ({"evaluated": ("validation",)}, "got validation"),
+        ({"objective": "validation/loss"}, "objective must be a metric of an evaluated split"),
+        ({"shuffle": "never"}, "shuffle must be once or every_epoch"),
+        ({"test_examples": 0}, "test_examples must be >= 1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        regression(**{"train_examples": 64, "test_examples": 8, "batch_size": 8, **settings})

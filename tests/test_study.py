@@ -1,0 +1,276 @@
+"""A study: what is told, recorded, pruned, refused, and how it goes on after a kill."""
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+
+import jax.numpy as jnp
+import numpy as np
+import optuna
+import pytest
+
+from induced_metric.errors import UserError
+from induced_metric.lanes import Lanes
+from induced_metric.records import RecordStore
+from induced_metric.study import StudyPlan, run_study, trial_seed
+
+EPOCHS = 9
+
+
+def toy_lanes(**options):
+    """A 'training' whose loss falls towards (x - 2)^2 and blows up for x > 9."""
+
+    def advance(state, h):
+        loss = (h["x"] - 2) ** 2 + h["offset"] + 1 / (1 + state)
+        return state + 1, {"test/loss": jnp.where((h["x"] > 9) & (state > 1), jnp.nan, loss)}
+
+    return Lanes(lambda h, seed: jnp.float32(0.0), advance, hyperparameters=["x", "offset"], **options)
+
+
+@pytest.fixture(scope="module")
+def lanes():
+    with toy_lanes(steps_per_dispatch=3) as lanes:
+        yield lanes
+
+
+def plan(**changes):
+    settings = {
+        "protocol": "paper",
+        "task": "toy",
+        "sampler": "random",
+        "optimizer": "sgd",
+        "search_space": {"x": optuna.distributions.FloatDistribution(0.0, 10.0)},
+        "fixed": {"offset": 0.5},
+        "objective": "test/loss",
+        "direction": "minimize",
+        "worst": 1e30,
+        "epochs": EPOCHS,
+        "trials": 20,
+        "seed": 3,
+        "create_sampler": optuna.samplers.RandomSampler,
+        "config": {"task": {"epochs": EPOCHS}, "seed": 3},
+    }
+    return StudyPlan(**{**settings, **changes})
+
+
+def run(directory, lanes, **changes):
+    store = RecordStore(directory / "records")
+    events = []
+    run_study(
+        plan(**changes), lanes, journal=directory / "toy.journal", records=store, on_progress=events.append
+    )
+    return store, events
+
+
+def told(directory):
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(directory / "toy.journal"))
+    )
+    return optuna.load_study(study_name="paper-toy-random-sgd", storage=storage).trials
+
+
+def test_every_trial_is_recorded_and_told_alike(tmp_path, lanes):
+    store, events = run(tmp_path, lanes)
+    trials, curves = store.trials(), store.curves()
+    assert list(trials["trial"]) == list(range(20))
+    assert (trials["state"] == "complete").all()
+    for trial, row in zip(told(tmp_path), trials.to_dict("records"), strict=True):
+        assert trial.state is optuna.trial.TrialState.COMPLETE
+        assert trial.value == row["value"]
+        assert trial.params["x"] == row["x"]
+        assert row["offset"] == 0.5
+        assert row["seed"] == trial_seed(3, trial.number)
+        curve = curves[curves["trial"] == trial.number]
+        assert list(curve["epoch"]) == list(range(row["epochs"]))
+        assert curve["seconds"].sum() == pytest.approx(row["seconds"])
+        if not row["diverged"]:
+            assert row["value"] == curve["test/loss"].min()
+            assert row["best_epoch"] == np.argmin(curve["test/loss"])
+    assert events[0].finished == 0
+    assert events[-1].finished == events[-1].total == 20
+    assert events[-1].best == trials.loc[~trials["diverged"], "value"].min()
+
+
+def test_a_diverged_trial_is_finished_with_the_worst_value(tmp_path, lanes):
+    space = {"x": optuna.distributions.FloatDistribution(9.1, 10.0)}
+    store, events = run(tmp_path, lanes, search_space=space, trials=4)
+    trials = store.trials()
+    assert trials["diverged"].all()
+    assert (trials["state"] == "complete").all()
+    assert (trials["value"] == 1e30).all()
+    assert (trials["best_epoch"] == -1).all()
+    assert (trials["epochs"] == 3).all()
+    assert events[-1].diverged == 4
+    assert events[-1].best is None
+
+
+def test_trials_counts_the_total_and_running_again_continues(tmp_path, lanes):
+    run(tmp_path, lanes, trials=7)
+    store, events = run(tmp_path, lanes, trials=7)
+    assert [event.finished for event in events] == [7]
+    store, _ = run(tmp_path, lanes, trials=12)
+    assert list(store.trials()["trial"]) == list(range(12))
+
+
+def test_random_search_does_not_depend_on_interruptions(tmp_path, lanes):
+    whole, _ = run(tmp_path / "whole", lanes, trials=12)
+    run(tmp_path / "parts", lanes, trials=5)
+    parts, _ = run(tmp_path / "parts", lanes, trials=12)
+    columns = ["trial", "x", "seed", "value"]
+    assert whole.trials()[columns].equals(parts.trials()[columns])
+
+
+def test_the_same_seed_gives_the_same_tpe_study(tmp_path, lanes):
+    def study(name, seed):
+        sampler = {"create_sampler": optuna.samplers.TPESampler, "seed": seed}
+        store, _ = run(tmp_path / name, lanes, trials=30, **sampler)
+        return list(store.trials()["x"])
+
+    assert study("a", 3) == study("b", 3)
+    assert study("c", 4) != study("b", 3)
+
+
+def test_a_changed_configuration_is_refused_with_the_difference(tmp_path, lanes):
+    run(tmp_path, lanes, trials=3)
+    with pytest.raises(UserError, match=r"seed: 3 -> absent; task\.epochs: 9 -> 10") as error:
+        run(tmp_path, lanes, trials=3, config={"task": {"epochs": 10}})
+    assert "\n" not in str(error.value)
+
+
+def test_a_journal_without_its_records_is_refused(tmp_path, lanes):
+    store, _ = run(tmp_path, lanes, trials=3)
+    (store.directory / "trials.parquet").unlink()
+    with pytest.raises(UserError, match="3 finished trials .* whose records are gone"):
+        run(tmp_path, lanes, trials=5)
+
+
+def test_a_lost_journal_is_made_again_from_the_records(tmp_path, lanes):
+    store, _ = run(tmp_path, lanes, trials=9)
+    before = store.trials()
+    (tmp_path / "toy.journal").unlink()
+    store, _ = run(tmp_path, lanes, trials=12)
+    assert store.trials()[:9].equals(before)
+    assert [trial.value for trial in told(tmp_path)] == list(store.trials()["value"])
+
+
+def test_a_torn_journal_line_is_cut(tmp_path, lanes):
+    run(tmp_path, lanes, trials=5)
+    with (tmp_path / "toy.journal").open("ab") as file:
+        file.write(b'{"op_code": 6, "worker')
+    store, _ = run(tmp_path, lanes, trials=8)
+    assert list(store.trials()["trial"]) == list(range(8))
+    assert len(told(tmp_path)) == 8
+
+
+def test_two_processes_cannot_run_one_study(tmp_path, lanes):
+    def nested(progress):
+        with pytest.raises(UserError, match="another process is running"):
+            run_study(
+                plan(), lanes, journal=tmp_path / "toy.journal", records=RecordStore(tmp_path / "records")
+            )
+
+    run_study(
+        plan(trials=1),
+        lanes,
+        journal=tmp_path / "toy.journal",
+        records=RecordStore(tmp_path / "records"),
+        on_progress=nested,
+    )
+
+
+def test_hyperband_prunes_at_the_rungs_only(tmp_path, lanes):
+    pruner = optuna.pruners.HyperbandPruner(min_resource=3, max_resource=EPOCHS, reduction_factor=3)
+    store, events = run(tmp_path, lanes, trials=40, pruner=pruner, rungs=[3, 9])
+    trials, curves = store.trials(), store.curves()
+    pruned = trials[trials["state"] == "pruned"]
+    assert 0 < len(pruned) < 40
+    assert set(pruned["epochs"]) == {3}
+    assert events[-1].pruned == len(pruned)
+    for _, row in pruned.iterrows():
+        assert row["value"] == curves.loc[curves["trial"] == row["trial"], "test/loss"].min()
+    by_state = {trial.number: trial.state for trial in told(tmp_path)}
+    assert all(by_state[number] is optuna.trial.TrialState.PRUNED for number in pruned["trial"])
+
+
+def test_rungs_are_met_whatever_the_dispatch_length(tmp_path):
+    pruner = optuna.pruners.HyperbandPruner(min_resource=3, max_resource=EPOCHS, reduction_factor=3)
+    with toy_lanes(steps_per_dispatch=8) as lanes:
+        store, _ = run(tmp_path, lanes, trials=40, pruner=pruner, rungs=[3, 9])
+    assert 3 in set(store.trials()["epochs"])
+
+
+def test_maximising_takes_the_highest_value(tmp_path, lanes):
+    store, events = run(tmp_path, lanes, trials=10, direction="maximize", worst=-1e30)
+    trials = store.trials()
+    curves = store.curves().groupby("trial")["test/loss"].max()
+    good = trials[~trials["diverged"]]
+    assert list(good["value"]) == list(curves[good["trial"]])
+    assert events[-1].best == good["value"].max()
+
+
+def test_seeds_of_trials_are_shared_by_studies_and_spread(lanes):
+    seeds = {trial_seed(study, number) for study in range(3) for number in range(500)}
+    assert len(seeds) == 1500
+    assert max(seeds) < 2**32
+    assert trial_seed(0, 7) == trial_seed(0, 7)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"trials": 0}, "trials must be >= 1"),
+        ({"seed": -1}, "seed must be >= 0"),
+        ({"fixed": {"value": 1.0}}, "a hyperparameter cannot be called 'value'"),
+    ],
+)
+def test_a_plan_that_cannot_be_carried_out_is_refused(changes, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        plan(**changes)
+
+
+def _slow_study(directory):
+    """In a process of its own: a study that takes some seconds."""
+    with toy_lanes(steps_per_dispatch=3) as lanes:
+        run_study(
+            plan(trials=150, create_sampler=optuna.samplers.TPESampler),
+            lanes,
+            journal=directory / "toy.journal",
+            records=RecordStore(directory / "records"),
+            on_progress=lambda progress: time.sleep(0.02),
+        )
+
+
+def test_killed_three_times_no_trial_is_lost_or_twice(tmp_path, lanes):
+    context = multiprocessing.get_context("spawn")
+    kills = 0
+    for attempt in range(40):
+        process = context.Process(target=_slow_study, args=(tmp_path,))
+        process.start()
+        store = RecordStore(tmp_path / "records")
+        begun = len(store.trials())
+        # Kill once this process has finished some trials, at another moment each time.
+        while process.is_alive() and len(store.trials()) < begun + 5 + 3 * attempt:
+            time.sleep(0.01)
+        if kills < 3 and process.is_alive():
+            os.kill(process.pid, signal.SIGKILL)
+            kills += 1
+        process.join()
+        if process.exitcode == 0:
+            break
+    assert kills == 3
+    store = RecordStore(tmp_path / "records")
+    assert sorted(path.name for path in store.directory.iterdir()) == ["curves.parquet", "trials.parquet"]
+    trials = store.trials()
+    assert list(trials["trial"]) == list(range(150))
+    assert (
+        store.curves().groupby("trial").size().reindex(range(150)).equals(trials.set_index("trial")["epochs"])
+    )
+    states = [trial.state for trial in told(tmp_path)]
+    assert states == [optuna.trial.TrialState.COMPLETE] * 150
+    # A trial that was trained again had its own hyperparameters and seed.
+    for trial, row in zip(told(tmp_path), trials.to_dict("records"), strict=True):
+        assert trial.params["x"] == row["x"]
+        assert row["seed"] == trial_seed(3, trial.number)
+        assert json.loads(row["config"])["seed"] == 3
