@@ -66,6 +66,10 @@ _CURVE = {"trial": _INTEGER, "epoch": _INTEGER, "seconds": _REAL}
 RESERVED = frozenset(_TRIAL | _CONTEXT)
 OUTCOME = ("state", "diverged", "value", "best_epoch", "epochs", "seconds", "finished")
 """The columns of a trial that are known only at its end; the others are given when it starts."""
+NESTED = ("provenance", "config")
+"""The columns that hold JSON; the mirror in W&B holds what it describes."""
+EPOCH_SECONDS = "epoch/seconds"
+"""What W&B calls a curve's ``seconds``: in a run's summary, ``seconds`` are those of the whole trial."""
 
 
 class Records(NamedTuple):
@@ -204,7 +208,7 @@ def _read(path: Path) -> pa.Table | None:
 
 
 def _frame(tables: list[pa.Table], key: list[str]) -> pd.DataFrame:
-    frame = pa.concat_tables(tables, promote_options="default").to_pandas()
+    frame: pd.DataFrame = pa.concat_tables(tables, promote_options="default").to_pandas()
     return frame.drop_duplicates(key).sort_values(key, ignore_index=True)
 
 
@@ -241,13 +245,46 @@ def _subdirectories(path: Path) -> list[str]:
     return sorted(child.name for child in path.glob("*") if child.is_dir())
 
 
+def tasks(*, protocol: str = "paper", results: str | Path = "results") -> list[str]:
+    """The tasks that have records, by name."""
+    root = Path(results) / "records" / protocol
+    return [name for name in _subdirectories(root) if samplers(name, protocol=protocol, results=results)]
+
+
 def samplers(task: str, *, protocol: str = "paper", results: str | Path = "results") -> list[str]:
     """The samplers that have records of a task, by name."""
     root = Path(results) / "records" / protocol / task
-    return [name for name in _subdirectories(root) if _studies(root / name)]
+    return [name for name in _subdirectories(root) if _recorded(root / name)]
 
 
-def _studies(root: Path) -> list[str]:
+def studies(
+    task: str,
+    *,
+    protocol: str = "paper",
+    sampler: str = "tpe",
+    optimizers: Iterable[str] | None = None,
+    results: str | Path = "results",
+) -> list[str]:
+    """The optimizers with records, or those of them that are asked for, in the order asked for.
+
+    Raises:
+        FileNotFoundError: if one that is asked for has no record, or none has; the message says which exist.
+    """
+    root = study_directory(results, protocol, task, sampler, "")
+    found = _recorded(root)
+    wanted = found if optimizers is None else list(optimizers)
+    missing = [name for name in wanted if name not in found]
+    if missing or not wanted:
+        others = samplers(task, protocol=protocol, results=results)
+        raise FileNotFoundError(
+            f"no records of {', '.join(missing) or task} under {root};"
+            f" there are: {', '.join(found) or 'none'}"
+            f" (samplers with records: {', '.join(others) or 'none'})"
+        )
+    return wanted
+
+
+def _recorded(root: Path) -> list[str]:
     """The optimizers below a sampler's directory that have at least one record."""
     return [
         name
@@ -279,19 +316,13 @@ def load(
     Raises:
         FileNotFoundError: if a study asked for has no record; the message says which exist.
     """
-    root = study_directory(results, protocol, task, sampler, "")
-    found = _studies(root)
-    wanted = found if optimizers is None else list(optimizers)
-    missing = [name for name in wanted if name not in found]
-    if missing or not wanted:
-        raise FileNotFoundError(
-            f"no records of {', '.join(missing) or task} under {root}; there are: {', '.join(found) or 'none'}"
-            f" (samplers with records: {', '.join(samplers(task, protocol=protocol, results=results)) or 'none'})"
-        )
-    studies = [(name, RecordStore(root / name).read()) for name in wanted]
+    names = studies(task, protocol=protocol, sampler=sampler, optimizers=optimizers, results=results)
+    read = [
+        (name, RecordStore(study_directory(results, protocol, task, sampler, name)).read()) for name in names
+    ]
     return tidy(
-        pd.concat([study.trials.assign(optimizer=name) for name, study in studies], ignore_index=True),
-        pd.concat([study.curves.assign(optimizer=name) for name, study in studies], ignore_index=True),
+        pd.concat([study.trials.assign(optimizer=name) for name, study in read], ignore_index=True),
+        pd.concat([study.curves.assign(optimizer=name) for name, study in read], ignore_index=True),
     )
 
 

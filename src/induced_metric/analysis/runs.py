@@ -9,10 +9,8 @@ import pandas as pd
 import pyarrow as pa
 
 from induced_metric import records
-from induced_metric.records import OUTCOME, RESERVED, Records
+from induced_metric.records import EPOCH_SECONDS, NESTED, OUTCOME, RESERVED, Records
 
-# What the mirror writes as nested configuration stands in the records as JSON.
-NESTED = ("provenance", "config")
 # A page of W&B's history holds every epoch of a trial, so that a trial costs one request.
 _HISTORY_PAGE = 10_000
 _RUNS_PAGE = 500
@@ -50,9 +48,7 @@ def load(
         ValueError: for another source.
     """
     if source == "records":
-        return records.load(
-            task, protocol=protocol, sampler=sampler, optimizers=optimizers, results=results
-        )
+        return records.load(task, protocol=protocol, sampler=sampler, optimizers=optimizers, results=results)
     if source != "wandb":
         raise ValueError(f"source must be 'records' or 'wandb', got {source!r}")
     path = f"{entity}/{project}" if entity else project
@@ -127,6 +123,7 @@ def _curve(run: Any, row: Mapping[str, Any]) -> pa.Table:
     metrics = sorted({name for entry in history for name in entry if not name.startswith("_")})
     # float() also reads W&B's "NaN" and "Infinity".
     curve: dict[str, Any] = {name: [float(entry[name]) for entry in history] for name in metrics}
+    curve["seconds"] = curve.pop(EPOCH_SECONDS)
     curve["epoch"] = [int(entry["_step"]) for entry in history]
     table = records.curve_table(row["trial"], curve)
     return table.append_column("optimizer", pa.array([row["optimizer"]] * len(table), pa.string()))

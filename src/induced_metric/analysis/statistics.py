@@ -5,15 +5,15 @@ import pandas as pd
 from induced_metric.analysis.runs import top
 from induced_metric.records import Records
 
+OUTCOMES = ["complete", "pruned", "failed", "diverged"]
+
 
 def counts(trials: pd.DataFrame) -> pd.DataFrame:
-    """Trials of each optimizer that are ``complete``, ``pruned``, ``failed`` and, whatever else, ``diverged``."""
+    """How many trials of each optimizer are of each of ``OUTCOMES``; a diverged one is that and no other."""
     outcome = trials["state"].mask(trials["diverged"], "diverged")
     table = pd.crosstab(trials["optimizer"], outcome)
     table = table.reindex(trials["optimizer"].unique())
-    return table.reindex(columns=["complete", "pruned", "failed", "diverged"], fill_value=0).rename_axis(
-        columns=None
-    )
+    return table.reindex(columns=OUTCOMES, fill_value=0).rename_axis(columns=None)
 
 
 def summary(records: Records, n: int = 50) -> pd.DataFrame:
