@@ -3,34 +3,107 @@
 python train.py optimizer=sgd_rms task=regression optimizer.xi=0.01 task.epochs=50 seed=3
 """
 
-from omegaconf import DictConfig
+import json
+from pathlib import Path
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
 
 from induced_metric import cli
+from induced_metric.errors import UserError
 
 
 def train(cfg: DictConfig) -> None:
     """Trains the trial that the configuration names, with a bar, and logs it live."""
-    cli.start_jax(cfg)  # before anything imports JAX
+    flags = cli.start_jax(cfg)  # before anything imports JAX
+    from hydra.core.hydra_config import HydraConfig
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from induced_metric.lanes import Assignment
+    from induced_metric.tracking import LiveRun, provenance
 
-    pair = cli.pairing(cfg)
-    seed = cli.seed(cfg)
+    pair, seed = cli.pairing(cfg), cli.seed(cfg)
+    task, objective = pair.task, pair.task.objective
+    facts = {
+        "task": task.name,
+        "optimizer": cfg.optimizer.name,
+        "protocol": cfg.protocol.name,
+        "seed": seed,
+        **pair.hyperparameters,
+        "provenance": provenance(**cli.device_facts(flags)),
+        "config": OmegaConf.to_container(cfg, resolve=True),
+    }
+    reports = []
+    waiting = iter([Assignment(None, pair.hyperparameters, seed, task.epochs)])
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    assignments = iter([Assignment(None, pair.hyperparameters, seed, pair.task.epochs)])
-    best: list[float] = []
-    with Progress(*columns) as bar, cli.engine(pair, cfg.lanes, single=True) as lanes:
-        epochs = bar.add_task(f"{cfg.optimizer.name} on {pair.task.name}", total=pair.task.epochs)
+    try:
+        run = LiveRun(
+            cfg.tracking.mode,
+            facts,
+            name=f"{cfg.optimizer.name}-{task.name}-seed{seed}",
+            project=cfg.tracking.project,
+            entity=cfg.tracking.entity,
+            results=cfg.results,
+        )
+    except ValueError as error:
+        raise UserError(f"tracking: {error}") from error
+    with run, Progress(*columns) as bar, cli.engine(pair, cfg.lanes, single=True) as lanes:
+        epochs = bar.add_task("", total=task.epochs)
 
-        def tell(reports):
-            (report,) = reports
-            best.append(float(report.metrics[pair.task.objective][-1]))
-            bar.update(epochs, completed=report.steps)
+        def tell(news):
+            (report,) = news
+            reports.append(report)
+            epoch = {name: float(values[0]) for name, values in report.metrics.items()}
+            run.log(report.steps - 1, {**epoch, "seconds": float(report.seconds[0])})
+            bar.update(
+                epochs,
+                completed=report.steps,
+                description=f"{cfg.optimizer.name}: {objective} {epoch[objective]:.5g}",
+            )
             return [True]
 
-        lanes.run(lambda: next(assignments, None), tell, stride=1)
-    print(pair.task.objective, min(best), len(best), pair.published_best)
+        lanes.run(lambda: next(waiting, None), tell, stride=1)
+        curve = {name: np.concatenate([r.metrics[name] for r in reports]) for name in reports[0].metrics}
+        curve["seconds"] = np.concatenate([r.seconds for r in reports])
+        outcome = _outcome(task, curve, diverged=reports[-1].halted)
+        run.finish(outcome)
+    directory = Path(HydraConfig.get().runtime.output_dir)
+    _save(directory, curve, {**outcome, **facts})
+    print(_sentence(objective, outcome, pair.published_best))
+    print(f"saved in {directory}")
+
+
+def _outcome(task, curve, *, diverged):
+    """What the trial came to, in the words of the records."""
+    values = curve[task.objective]
+    best = int(np.nanargmin(values) if task.direction == "minimize" else np.nanargmax(values))
+    return {
+        "state": "complete",
+        "diverged": diverged,
+        "value": task.worst if diverged else float(values[best]),
+        "best_epoch": -1 if diverged else best,
+        "epochs": len(values),
+        "seconds": float(curve["seconds"].sum()),
+    }
+
+
+def _save(directory, curve, facts):
+    import pandas as pd
+
+    frame = pd.DataFrame(curve)
+    frame.insert(0, "epoch", range(len(frame)))
+    frame.to_parquet(directory / "curve.parquet")
+    (directory / "trial.json").write_text(json.dumps(facts, indent=2))
+
+
+def _sentence(objective, outcome, published):
+    if outcome["diverged"]:
+        return f"diverged in epoch {outcome['epochs'] - 1}"
+    beside = "" if published is None else f"; the paper's best run: {published:.6g}"
+    return (
+        f"best {objective} {outcome['value']:.6g} in epoch {outcome['best_epoch']} "
+        f"({outcome['seconds']:.2f} s on the device){beside}"
+    )
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ def run_pairing(progress: SweepProgress, cfg: DictConfig) -> None:
 
     from induced_metric.records import RecordStore, study_directory
     from induced_metric.study import StudyPlan, run_study
+    from induced_metric.tracking import provenance
 
     pair = cli.pairing(cfg)
     sampler = "+".join(filter(None, [cfg.sampler.name, cfg.pruner.name]))
@@ -53,7 +54,7 @@ def run_pairing(progress: SweepProgress, cfg: DictConfig) -> None:
         pruner=hydra.utils.instantiate(cfg.pruner.create)(),
         rungs=list(cfg.pruner.rungs),
         config={key: value for key, value in config.items() if key not in NOT_OF_THE_STUDY},
-        provenance=cli.device_facts(flags),
+        provenance=provenance(**cli.device_facts(flags)),
     )
     update = progress.study(plan.name, pair.published_best)
     results = Path(cfg.results)

@@ -17,21 +17,23 @@ best_epoch          int64    epoch of ``value``, from 0; -1 where diverged
 epochs              int64    epochs run
 seed                int64    seed of initial parameters, shuffling and dropout
 seconds             float64  device seconds of these epochs, evaluation included, compilation not
-hyperparameters     float64  one column each, under its own name
+hyperparameters     float64  one column each, under its own name, in alphabetical order
 protocol, task,     string   what the directory says, so that a row stands by itself
 sampler, optimizer
 finished            string   UTC time, ISO 8601
-provenance          string   JSON: git commit and dirtiness, versions, device, flags
-config              string   JSON: the full configuration of the study
+provenance          string   JSON, keys sorted: git commit and dirtiness, versions, device, flags
+config              string   JSON, keys sorted: the full configuration of the study
 ==================  =======  ==========================================================================
 
 ``curves.parquet`` - one row an epoch: ``trial``, ``epoch`` (from 0), ``seconds`` (device seconds of that
 epoch) and one float32 column a metric, named after its split: ``train/loss``, ``test/loss``.
 
-While a study runs, finished trials lie in ``pending/`` in files of their own, written before the trial
-is told to Optuna; ``compact`` folds them into the two tables.
+While a study runs, every ``append`` leaves one file in ``pending/``, written before its trials are told
+to Optuna: a row a trial, the epochs of its curve as a list in the column ``curve``. ``compact`` folds
+these files into the two tables.
 """
 
+import itertools
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,12 +42,34 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-RESERVED = frozenset(
-    "trial state diverged value objective direction best_epoch epochs seed seconds protocol task sampler "
-    "optimizer finished provenance config".split()
+_TEXT, _INTEGER, _REAL, _METRIC = pa.string(), pa.int64(), pa.float64(), pa.float32()
+_TRIAL = {
+    "trial": _INTEGER,
+    "state": _TEXT,
+    "diverged": pa.bool_(),
+    "value": _REAL,
+    "objective": _TEXT,
+    "direction": _TEXT,
+    "best_epoch": _INTEGER,
+    "epochs": _INTEGER,
+    "seed": _INTEGER,
+    "seconds": _REAL,
+}
+_CONTEXT = dict.fromkeys(
+    ("protocol", "task", "sampler", "optimizer", "finished", "provenance", "config"), _TEXT
 )
+_CURVE = {"trial": _INTEGER, "epoch": _INTEGER, "seconds": _REAL}
+
+RESERVED = frozenset(_TRIAL | _CONTEXT)
+OUTCOME = ("state", "diverged", "value", "best_epoch", "epochs", "seconds", "finished")
+"""The columns of a trial that are known only at its end; the others are given when it starts."""
+NESTED = ("provenance", "config")
+"""The columns that hold JSON; the mirror in W&B holds what it describes."""
+EPOCH_SECONDS = "epoch/seconds"
+"""What W&B calls a curve's ``seconds``: in a run's summary, ``seconds`` are those of the whole trial."""
 
 
 class Records(NamedTuple):
@@ -55,13 +79,48 @@ class Records(NamedTuple):
     curves: pd.DataFrame
 
 
+def study_name(protocol: str, task: str, sampler: str, optimizer: str) -> str:
+    """What a study is called where there are no directories: in Optuna's storage, as a group in W&B."""
+    return f"{protocol}-{task}-{sampler}-{optimizer}"
+
+
 def study_directory(results: str | Path, protocol: str, task: str, sampler: str, optimizer: str) -> Path:
     """The directory of one study's records."""
     return Path(results) / "records" / protocol / task / sampler / optimizer
 
 
+def trial_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Rows of trials as a table with the columns, order and types of the schema.
+
+    Raises:
+        ValueError: if a row lacks a column.
+    """
+    listed = [dict(row) for row in rows]
+    names = {name: None for row in listed for name in row}
+    if missing := [name for row in listed for name in sorted(RESERVED - row.keys())]:
+        raise ValueError(f"a trial needs the columns {', '.join(sorted(RESERVED))}; there is no {missing[0]}")
+    types = _TRIAL | _CONTEXT
+    return pa.Table.from_pylist(
+        listed, pa.schema([(name, types.get(name, _REAL)) for name in _trial_order(names)])
+    )
+
+
+def curve_table(trial: int, curve: Mapping[str, Any]) -> pa.Table:
+    """A trial's curve, its columns as arrays by name, as a table with the types of the schema."""
+    arrays = {"trial": [trial] * len(curve["epoch"]), **curve}
+    names = [*_CURVE, *sorted(arrays.keys() - _CURVE)]
+    return pa.table({name: pa.array(arrays[name], _CURVE.get(name, _METRIC)) for name in names})
+
+
+def tidy(trials: pd.DataFrame, curves: pd.DataFrame) -> Records:
+    """Orders the columns: those of the schema where they stand there, the others by name."""
+    first = [name for name in ("optimizer", *_CURVE) if name in curves]
+    metrics = sorted(set(curves.columns) - set(first))
+    return Records(trials[_trial_order(trials.columns)], curves[[*first, *metrics]])
+
+
 class RecordStore:
-    """Append-only store of one study's records."""
+    """Append-only store of one study's records: one process writes, any number read meanwhile."""
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
@@ -70,60 +129,90 @@ class RecordStore:
     def append(self, trials: Sequence[Mapping[str, Any]], curves: Sequence[Mapping[str, Any]]) -> None:
         """Writes finished trials, durably: on return they survive a crash of the machine.
 
+        A crash on the way leaves none of them: rows and curves are one file, renamed into place.
+
         Args:
             trials: one row a trial, by column name.
             curves: for each of them, its columns by name, as arrays with one entry an epoch.
 
         Raises:
-            ValueError: if there is not one curve a trial.
+            ValueError: if a row lacks a column of the schema, or there is not one curve a trial.
         """
-        numbers = [int(row["trial"]) for row in trials]
-        tables = [
-            pa.table({"trial": pa.array([number] * len(curve["epoch"]), pa.int64()), **curve})
-            for number, curve in zip(numbers, curves, strict=True)
-        ]
+        rows = trial_table(trials)
+        tables = [curve_table(row["trial"], curve) for row, curve in zip(trials, curves, strict=True)]
+        if not tables:
+            return
+        epochs = pa.concat_tables(tables, promote_options="default").drop_columns("trial").combine_chunks()
+        ends = itertools.accumulate((table.num_rows for table in tables), initial=0)
+        # One struct an epoch, one list of them a trial.
+        nested = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), _structs(epochs))
         self._pending.mkdir(parents=True, exist_ok=True)
-        stem = f"{numbers[0]:06d}"
-        # The curve goes first: a trial counts as recorded once its row is there.
-        _write(pa.concat_tables(tables), self._pending / f"curves-{stem}.parquet")
-        _write(pa.Table.from_pylist([dict(row) for row in trials]), self._pending / f"trials-{stem}.parquet")
+        path = self._pending / f"trials-{int(trials[0]['trial']):06d}.parquet"
+        _write(rows.append_column("curve", nested), path, compression_level=1)
 
     def trials(self) -> pd.DataFrame:
         """One row a finished trial, by number; empty, without columns, where there is none."""
-        return self._read("trials", ["trial"])
+        return self.read().trials
 
     def curves(self) -> pd.DataFrame:
-        """One row an epoch of each finished trial."""
-        curves = self._read("curves", ["trial", "epoch"])
-        if curves.empty:
-            return curves
-        # A curve whose trial row never came belongs to a trial that will be trained again.
-        return curves[curves["trial"].isin(self.trials()["trial"])].reset_index(drop=True)
+        """One row an epoch of each finished trial; empty, without columns, where there is none."""
+        return self.read().curves
+
+    def read(self) -> Records:
+        """Both tables at once, of the same trials."""
+        # Pending files first: what a compaction folds meanwhile is then found in the tables. Of these the
+        # rows first, because a compaction writes the curves before them.
+        files = [_read(path) for path in sorted(self._pending.glob("*.parquet"))]
+        rows, epochs = (_read(self.directory / f"{name}.parquet") for name in ("trials", "curves"))
+        trials, curves = ([] if table is None else [table] for table in (rows, epochs))
+        if pending := [file for file in files if file is not None]:
+            table = pa.concat_tables(pending, promote_options="default")
+            lists = table["curve"].combine_chunks()
+            numbers = table["trial"].combine_chunks().take(pc.list_parent_indices(lists))
+            trials.append(table.drop_columns("curve"))
+            curves.append(pa.Table.from_struct_array(lists.flatten()).add_column(0, "trial", numbers))
+        if not trials:
+            return Records(pd.DataFrame(), pd.DataFrame())
+        # A compaction that was killed half-way leaves a trial in two places.
+        trial = _frame(trials, ["trial"])
+        epoch = _frame(curves, ["trial", "epoch"])
+        return tidy(trial, epoch[epoch["trial"].isin(trial["trial"])].reset_index(drop=True))
 
     def compact(self) -> None:
         """Folds the pending files into ``trials.parquet`` and ``curves.parquet``."""
-        pending = sorted(self._pending.glob("*.parquet"))
-        if not pending:
-            return
-        tables = {"curves": self.curves(), "trials": self.trials()}
-        for kind, frame in tables.items():
-            table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-            _write(table, self.directory / f"{kind}.parquet")
+        pending = list(self._pending.glob("*"))
+        if any(path.suffix == ".parquet" for path in pending):
+            records = self.read()
+            # The curves go first: until the rows are in place, their trials are still pending.
+            for name, frame in (("curves", records.curves), ("trials", records.trials)):
+                table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+                _write(table, self.directory / f"{name}.parquet", compression_level=9)
         for path in pending:
             path.unlink()
-        self._pending.rmdir()
-
-    def _read(self, kind: str, key: list[str]) -> pd.DataFrame:
-        paths = [self.directory / f"{kind}.parquet", *sorted(self._pending.glob(f"{kind}-*.parquet"))]
-        tables = [pq.read_table(path) for path in paths if path.exists()]
-        if not tables:
-            return pd.DataFrame()
-        frame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
-        # A crash between folding and deleting leaves a row in two files.
-        return frame.drop_duplicates(key).sort_values(key).reset_index(drop=True)
+        if self._pending.exists():
+            self._pending.rmdir()
 
 
-def _write(table: pa.Table, path: Path) -> None:
+def _structs(table: pa.Table) -> pa.StructArray:
+    return pa.StructArray.from_arrays(
+        [column.combine_chunks() for column in table.columns], table.column_names
+    )
+
+
+def _read(path: Path) -> pa.Table | None:
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def _frame(tables: list[pa.Table], key: list[str]) -> pd.DataFrame:
+    frame: pd.DataFrame = pa.concat_tables(tables, promote_options="default").to_pandas()
+    return frame.drop_duplicates(key).sort_values(key, ignore_index=True)
+
+
+def _write(table: pa.Table, path: Path, *, compression_level: int) -> None:
     """Writes under another name, syncs and renames: a reader sees the whole file or none."""
     temporary = path.with_suffix(".tmp")
     floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
@@ -132,7 +221,7 @@ def _write(table: pa.Table, path: Path) -> None:
             table,
             file,
             compression="zstd",
-            compression_level=9,
+            compression_level=compression_level,
             use_dictionary=[name for name in table.column_names if name not in floats],
             use_byte_stream_split=floats,
         )
@@ -146,11 +235,62 @@ def _write(table: pa.Table, path: Path) -> None:
         os.close(directory)
 
 
+def _trial_order(names: Iterable[str]) -> list[str]:
+    present = set(names)
+    hyperparameters = sorted(present - RESERVED)
+    return [name for name in (*_TRIAL, *hyperparameters, *_CONTEXT) if name in present]
+
+
+def _subdirectories(path: Path) -> list[str]:
+    return sorted(child.name for child in path.glob("*") if child.is_dir())
+
+
+def tasks(*, protocol: str = "paper", results: str | Path = "results") -> list[str]:
+    """The tasks that have records, by name."""
+    root = Path(results) / "records" / protocol
+    return [name for name in _subdirectories(root) if samplers(name, protocol=protocol, results=results)]
+
+
 def samplers(task: str, *, protocol: str = "paper", results: str | Path = "results") -> list[str]:
     """The samplers that have records of a task, by name."""
-    return sorted(
-        path.name for path in (Path(results) / "records" / protocol / task).glob("*") if path.is_dir()
-    )
+    root = Path(results) / "records" / protocol / task
+    return [name for name in _subdirectories(root) if _recorded(root / name)]
+
+
+def studies(
+    task: str,
+    *,
+    protocol: str = "paper",
+    sampler: str = "tpe",
+    optimizers: Iterable[str] | None = None,
+    results: str | Path = "results",
+) -> list[str]:
+    """The optimizers with records, or those of them that are asked for, in the order asked for.
+
+    Raises:
+        FileNotFoundError: if one that is asked for has no record, or none has; the message says which exist.
+    """
+    root = study_directory(results, protocol, task, sampler, "")
+    found = _recorded(root)
+    wanted = found if optimizers is None else list(optimizers)
+    missing = [name for name in wanted if name not in found]
+    if missing or not wanted:
+        others = samplers(task, protocol=protocol, results=results)
+        raise FileNotFoundError(
+            f"no records of {', '.join(missing) or task} under {root};"
+            f" there are: {', '.join(found) or 'none'}"
+            f" (samplers with records: {', '.join(others) or 'none'})"
+        )
+    return wanted
+
+
+def _recorded(root: Path) -> list[str]:
+    """The optimizers below a sampler's directory that have at least one record."""
+    return [
+        name
+        for name in _subdirectories(root)
+        if (root / name / "trials.parquet").exists() or any((root / name / "pending").glob("*.parquet"))
+    ]
 
 
 def load(
@@ -176,27 +316,20 @@ def load(
     Raises:
         FileNotFoundError: if a study asked for has no record; the message says which exist.
     """
-    root = study_directory(results, protocol, task, sampler, "")
-    found = sorted(path.name for path in root.glob("*") if path.is_dir())
-    wanted = found if optimizers is None else list(optimizers)
-    missing = [name for name in wanted if name not in found]
-    if missing or not wanted:
-        raise FileNotFoundError(
-            f"no records of {', '.join(missing) or task} under {root}; there are: {', '.join(found) or 'none'}"
-            f" (samplers with records: {', '.join(samplers(task, protocol=protocol, results=results)) or 'none'})"
-        )
-    trials, curves = [], []
-    for name in wanted:
-        store = RecordStore(root / name)
-        trials.append(store.trials().assign(optimizer=name))
-        curves.append(store.curves().assign(optimizer=name))
-    return Records(pd.concat(trials, ignore_index=True), pd.concat(curves, ignore_index=True))
+    names = studies(task, protocol=protocol, sampler=sampler, optimizers=optimizers, results=results)
+    read = [
+        (name, RecordStore(study_directory(results, protocol, task, sampler, name)).read()) for name in names
+    ]
+    return tidy(
+        pd.concat([study.trials.assign(optimizer=name) for name, study in read], ignore_index=True),
+        pd.concat([study.curves.assign(optimizer=name) for name, study in read], ignore_index=True),
+    )
 
 
 def check_hyperparameter_names(names: Iterable[str]) -> None:
     """Raises ValueError for a hyperparameter whose name is a column of its own or not an identifier."""
     for name in names:
-        if name in RESERVED or not re.fullmatch(r"[a-z_][a-z0-9_]*", name):
+        if name in RESERVED | {"curve"} or not re.fullmatch(r"[a-z_][a-z0-9_]*", name):
             raise ValueError(
                 f"a hyperparameter cannot be called {name!r}: reserved are {', '.join(sorted(RESERVED))}"
             )

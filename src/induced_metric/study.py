@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from induced_metric.errors import UserError
 from induced_metric.lanes import Assignment, Lanes, Progress
-from induced_metric.records import RecordStore, check_hyperparameter_names
+from induced_metric.records import RecordStore, check_hyperparameter_names, study_name
 
 _CONFIG = "config"
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -80,7 +80,7 @@ class StudyPlan:
     @property
     def name(self) -> str:
         """Name of the study, of its journal and of its group in W&B."""
-        return f"{self.protocol}-{self.task}-{self.sampler}-{self.optimizer}"
+        return study_name(self.protocol, self.task, self.sampler, self.optimizer)
 
 
 @dataclass(frozen=True)
@@ -268,8 +268,8 @@ class _Study:
             "sampler": plan.sampler,
             "optimizer": plan.optimizer,
             "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "provenance": json.dumps(dict(plan.provenance)),
-            "config": json.dumps(dict(plan.config)),
+            "provenance": json.dumps(dict(plan.provenance), sort_keys=True),
+            "config": json.dumps(dict(plan.config), sort_keys=True),
         }
 
     def _tell(self, number: int, row: Mapping[str, Any]) -> None:

@@ -1,0 +1,91 @@
+"""``python -m induced_metric.analysis tables|figures --task regression``: what ``make`` calls."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from induced_metric import records
+from induced_metric.analysis import published, runs
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Ends with the sentence alone: the usage would bury it."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = _Parser(
+        prog="python -m induced_metric.analysis", description="Tables and figures of the studies."
+    )
+    parser.add_argument("what", choices=["tables", "figures"])
+    parser.add_argument("--task", required=True, help="regression, mnist, cifar10, shakespeare ...")
+    parser.add_argument("--protocol", default="paper", help="rules of the comparison (default: paper)")
+    parser.add_argument(
+        "--samplers", nargs="+", metavar="SAMPLER", help="in this order (default: all that have records)"
+    )
+    parser.add_argument("--best", type=int, default=50, help="runs summarised (default: 50, as published)")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="default: results")
+    parser.add_argument("--paper", type=Path, default=Path("results/paper"), help="default: results/paper")
+    arguments = parser.parse_args(argv)
+    if arguments.best < 1:
+        parser.error(f"--best must be at least 1, got {arguments.best}")
+    return arguments
+
+
+def _load(arguments: argparse.Namespace) -> dict[str, records.Records]:
+    where = {"protocol": arguments.protocol, "results": arguments.results}
+    names = arguments.samplers or records.samplers(arguments.task, **where)
+    if not names:
+        tasks = records.tasks(**where)
+        raise FileNotFoundError(
+            f"no records of {arguments.task} ({arguments.protocol}) under {arguments.results}; "
+            f"tasks with records: {', '.join(tasks) or 'none'}"
+        )
+    return {name: runs.load(arguments.task, sampler=name, **where) for name in names}
+
+
+def _tables(arguments: argparse.Namespace, ours: dict[str, records.Records]) -> list[Path]:
+    from rich.console import Console
+
+    from induced_metric.analysis import tables
+
+    table = tables.compare(arguments.task, ours, n=arguments.best, paper=arguments.paper)
+    title = tables.caption(arguments.task, table, paper=arguments.paper)
+    notes = tables.remarks(table, ours)
+    console = Console(highlight=False)
+    console.print(title, tables.terminal(table), *notes, sep="\n")
+    stem = arguments.results / "tables" / f"{arguments.protocol}-{arguments.task}"
+    return tables.write(table, stem, title, notes)
+
+
+def _figures(arguments: argparse.Namespace, ours: dict[str, records.Records]) -> list[Path]:
+    from induced_metric.analysis import figures
+
+    order = published.optimizers(arguments.paper)
+    paths = []
+    for sampler, found in ours.items():
+        stem = arguments.results / "figures" / f"{arguments.protocol}-{arguments.task}-{sampler}"
+        best = runs.top(found.trials, arguments.best)
+        paths += figures.save(figures.best_curves(found, order), f"{stem}-best_curves")
+        paths += figures.save(figures.best_histograms(best, order), f"{stem}-best_histograms")
+    return paths
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point; bad input ends in one sentence and exit code 2."""
+    arguments = _arguments(argv)
+    try:
+        ours = _load(arguments)
+        make = {"tables": _tables, "figures": _figures}[arguments.what]
+        paths = make(arguments, ours)
+    except (FileNotFoundError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from error
+    sys.stdout.write("".join(f"wrote {path}\n" for path in paths))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""The runs behind a table or a figure: loaded from the records or from W&B, and the best of them."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow as pa
+
+from induced_metric import records
+from induced_metric.records import EPOCH_SECONDS, NESTED, OUTCOME, RESERVED, Records
+
+# A page of W&B's history holds every epoch of a trial, so that a trial costs one request.
+_HISTORY_PAGE = 10_000
+_RUNS_PAGE = 500
+
+
+def load(
+    task: str,
+    *,
+    source: Literal["records", "wandb"] = "records",
+    protocol: str = "paper",
+    sampler: str = "tpe",
+    optimizers: Iterable[str] | None = None,
+    results: str | Path = "results",
+    entity: str | None = None,
+    project: str = "induced-metric",
+) -> Records:
+    """Loads the trials and curves of a task.
+
+    Args:
+        task: name of the task.
+        source: ``records`` reads the Parquet files under ``results``; ``wandb`` reads the mirrored runs of
+            ``entity``/``project``, one request a trial for its curve.
+        protocol: name of the protocol.
+        sampler: ``tpe``, ``random``, ``tpe+hyperband`` ...
+        optimizers: which to load; all that have records by default.
+        results: the results directory.
+        entity: the W&B user or team; the account's default where not given.
+        project: the W&B project.
+
+    Returns:
+        The same two DataFrames from either source.
+
+    Raises:
+        FileNotFoundError: if there is nothing of a study asked for; the message says what there is.
+        ValueError: for another source.
+    """
+    if source == "records":
+        return records.load(task, protocol=protocol, sampler=sampler, optimizers=optimizers, results=results)
+    if source != "wandb":
+        raise ValueError(f"source must be 'records' or 'wandb', got {source!r}")
+    path = f"{entity}/{project}" if entity else project
+    wanted = None if optimizers is None else list(optimizers)
+    filters: dict[str, Any] = {
+        "jobType": "trial",  # not the runs that train.py logs live
+        "config.protocol": protocol,
+        "config.task": task,
+        "config.sampler": sampler,
+    }
+    if wanted is not None:
+        filters["config.optimizer"] = {"$in": wanted}
+    rows, tables = [], []
+    for run in _runs(path, filters):
+        row = _row(run)
+        rows.append(row)
+        tables.append(_curve(run, row))
+    found = sorted({row["optimizer"] for row in rows})
+    missing = sorted(set(wanted or ()) - set(found))
+    if missing or not rows:
+        raise FileNotFoundError(
+            f"no runs of {', '.join(missing) or task} ({protocol}, {sampler}) in the W&B project {path};"
+            f" there are: {', '.join(found) or 'none'}"
+        )
+    order = {name: place for place, name in enumerate(found if wanted is None else wanted)}
+    trials = records.trial_table(rows).to_pandas()
+    curves = pa.concat_tables(tables, promote_options="default").to_pandas()
+    return records.tidy(_sorted(trials, order, ["trial"]), _sorted(curves, order, ["trial", "epoch"]))
+
+
+def top(trials: pd.DataFrame, n: int = 50) -> pd.DataFrame:
+    """The best ``n`` complete trials of each optimizer, best first, by the direction of its study.
+
+    Pruned, failed and diverged trials are left out; ``statistics.counts`` counts them. Of equal trials
+    the earlier one is better.
+    """
+    eligible = trials[(trials["state"] == "complete") & ~trials["diverged"]]
+    worse = eligible["value"].where(eligible["direction"] == "minimize", -eligible["value"])
+    ranked = eligible.assign(_worse=worse).sort_values(["_worse", "trial"], kind="stable")
+    best = ranked.groupby("optimizer", sort=False).head(n).drop(columns="_worse")
+    # Optimizers in the order in which they came.
+    rank = {name: place for place, name in enumerate(trials["optimizer"].unique())}
+    return best.sort_values("optimizer", key=lambda names: names.map(rank), kind="stable", ignore_index=True)
+
+
+def _sorted(frame: pd.DataFrame, order: Mapping[str, int], key: list[str]) -> pd.DataFrame:
+    place = frame["optimizer"].map(order)
+    frame = frame.assign(_place=place).sort_values(["_place", *key], ignore_index=True)
+    return frame.drop(columns="_place")
+
+
+def _runs(path: str, filters: dict[str, Any]) -> Iterator[Any]:
+    import wandb
+
+    # Not lazily: a lazy run fetches its configuration and summary in a request of its own.
+    for run in wandb.Api().runs(path, filters=filters, per_page=_RUNS_PAGE, lazy=False):
+        if "state" in run.summary:  # an export under way, or one that was killed, has no outcome yet
+            yield run
+
+
+def _row(run: Any) -> dict[str, Any]:
+    given = {name: value for name, value in run.config.items() if not name.startswith("_")}
+    row = {name: value for name, value in given.items() if name not in RESERVED} | {
+        name: given[name] for name in RESERVED - set(OUTCOME)
+    }
+    row |= {name: json.dumps(row[name], sort_keys=True) for name in NESTED}
+    return row | {name: run.summary[name] for name in OUTCOME}
+
+
+def _curve(run: Any, row: Mapping[str, Any]) -> pa.Table:
+    history = list(run.scan_history(page_size=_HISTORY_PAGE))
+    metrics = sorted({name for entry in history for name in entry if not name.startswith("_")})
+    # float() also reads W&B's "NaN" and "Infinity".
+    curve: dict[str, Any] = {name: [float(entry[name]) for entry in history] for name in metrics}
+    curve["seconds"] = curve.pop(EPOCH_SECONDS)
+    curve["epoch"] = [int(entry["_step"]) for entry in history]
+    table = records.curve_table(row["trial"], curve)
+    return table.append_column("optimizer", pa.array([row["optimizer"]] * len(table), pa.string()))

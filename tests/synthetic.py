@@ -1,0 +1,104 @@
+"""Studies that look like real ones, written with RecordStore: no training, no JAX."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from induced_metric.records import RecordStore, study_directory
+
+# Mean and spread of the best trials, epochs to them, hyperparameters: near the published table.
+REGRESSION = {
+    "adam": (0.021, 0.20, 150, ("beta1", "beta2")),
+    "adamw": (0.024, 0.15, 160, ("beta1", "beta2", "weight_decay")),
+    "muon": (0.033, 0.10, 155, ("beta", "adam_b1", "adam_b2", "weight_decay")),
+    "sgd": (0.036, 0.25, 190, ("momentum",)),
+    "sgd_metric": (0.031, 0.20, 188, ("momentum", "xi", "beta", "weight_decay")),
+    "sgd_log_metric": (0.032, 0.30, 167, ("momentum", "xi", "beta", "weight_decay")),
+    "sgd_rms": (0.022, 0.20, 160, ("momentum", "xi", "beta", "beta_rms", "weight_decay")),
+}
+
+
+def trial(
+    number: int,
+    *,
+    optimizer: str,
+    task: str = "regression",
+    sampler: str = "tpe",
+    protocol: str = "paper",
+    objective: str = "test/loss",
+    epochs: int = 200,
+    state: str = "complete",
+    diverged: bool = False,
+) -> tuple[dict, dict]:
+    """The row and the curve of one trial, a function of its arguments alone."""
+    floor, spread, peak, names = REGRESSION[optimizer]
+    rng = np.random.default_rng([number, *optimizer.encode(), *sampler.encode()])
+    quality = floor * np.exp(rng.gamma(2, 2 * spread))
+    best_epoch = int(np.clip(rng.normal(peak, 35), 0.1 * epochs, 199) * (epochs - 1) / 199)
+    t = (np.arange(epochs) + 1) * (200 / epochs)
+    decay = (t / t[best_epoch]) ** -rng.uniform(0.6, 1.1)
+    noise = np.exp(0.05 * rng.standard_normal((2, epochs)).cumsum(axis=1) / np.sqrt(t))
+    test = quality * (0.7 * decay * noise[0] + 0.3)
+    test[best_epoch + 1 :] = np.maximum(test[best_epoch + 1 :], test[best_epoch]) * 1.02
+    test[:best_epoch] = np.maximum(test[:best_epoch], test[best_epoch] * 1.001)
+    train = 0.8 * quality * decay**1.4 * noise[1]
+    direction = "minimize"
+    if objective.endswith("accuracy"):
+        test, train, direction = 1 / (1 + test), 1 / (1 + train), "maximize"
+    kind = objective.removeprefix("test/")
+    curve = {
+        "epoch": np.arange(epochs),
+        "seconds": rng.uniform(0.9, 1.1, epochs) * 1e-3,
+        f"train/{kind}": train.astype(np.float32),
+        f"test/{kind}": test.astype(np.float32),
+    }
+    values = curve[f"test/{kind}"]
+    if diverged:
+        values[-1] = np.nan
+    worst = float(np.finfo(np.float32).max) * (1 if direction == "minimize" else -1)
+    place = int(values.argmin() if direction == "minimize" else values.argmax())
+    row = {
+        "trial": number,
+        "state": state,
+        "diverged": diverged,
+        "value": worst if diverged else float(values[place]),
+        "objective": objective,
+        "direction": direction,
+        "best_epoch": -1 if diverged else place,
+        "epochs": epochs,
+        "seed": 1000 + number,
+        "seconds": float(curve["seconds"].sum()),
+        "learning_rate": float(10 ** rng.uniform(-5, 0)),
+        **{name: float(rng.uniform(0.8, 0.99)) for name in names},
+        "protocol": protocol,
+        "task": task,
+        "sampler": sampler,
+        "optimizer": optimizer,
+        "finished": f"2026-01-01T00:{number // 60:02d}:{number % 60:02d}+00:00",
+        "provenance": json.dumps({"commit": "0" * 40, "device": "cpu", "dirty": False}, sort_keys=True),
+        "config": json.dumps({"task": {"epochs": epochs, "name": task}, "trials": 60}, sort_keys=True),
+    }
+    return row, curve
+
+
+def write_study(
+    results: Path, optimizer: str, *, trials: int = 6, compact: bool = True, **options: object
+) -> RecordStore:
+    """A study whose last trial but one was pruned and whose last diverged."""
+    store = RecordStore(
+        study_directory(
+            results,
+            str(options.get("protocol", "paper")),
+            str(options.get("task", "regression")),
+            str(options.get("sampler", "tpe")),
+            optimizer,
+        )
+    )
+    for number in range(trials):
+        odd: dict = {"state": "pruned"} if number == trials - 2 else {"diverged": number == trials - 1}
+        row, curve = trial(number, optimizer=optimizer, **(options | odd))
+        store.append([row], [curve])
+    if compact:
+        store.compact()
+    return store
