@@ -20,6 +20,7 @@ def train(cfg: DictConfig) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from induced_metric.lanes import Assignment
+    from induced_metric.study import outcome
     from induced_metric.tracking import LiveRun, provenance
 
     pair, seed = cli.pairing(cfg), cli.seed(cfg)
@@ -65,26 +66,12 @@ def train(cfg: DictConfig) -> None:
         lanes.run(lambda: next(waiting, None), tell, stride=1)
         curve = {name: np.concatenate([r.metrics[name] for r in reports]) for name in reports[0].metrics}
         curve["seconds"] = np.concatenate([r.seconds for r in reports])
-        outcome = _outcome(task, curve, diverged=reports[-1].halted)
-        run.finish(outcome)
+        ended = outcome(curve, objective, task.direction, task.worst, diverged=reports[-1].halted)
+        run.finish({"state": "complete", **ended})
     directory = Path(HydraConfig.get().runtime.output_dir)
-    _save(directory, curve, {**outcome, **facts})
-    print(_sentence(objective, outcome, pair.published_best))
+    _save(directory, curve, {**ended, **facts})
+    print(_sentence(objective, ended, pair.published_best))
     print(f"saved in {directory}")
-
-
-def _outcome(task, curve, *, diverged):
-    """What the trial came to, in the words of the records."""
-    values = curve[task.objective]
-    best = int(np.nanargmin(values) if task.direction == "minimize" else np.nanargmax(values))
-    return {
-        "state": "complete",
-        "diverged": diverged,
-        "value": task.worst if diverged else float(values[best]),
-        "best_epoch": -1 if diverged else best,
-        "epochs": len(values),
-        "seconds": float(curve["seconds"].sum()),
-    }
 
 
 def _save(directory, curve, facts):
@@ -96,13 +83,13 @@ def _save(directory, curve, facts):
     (directory / "trial.json").write_text(json.dumps(facts, indent=2))
 
 
-def _sentence(objective, outcome, published):
-    if outcome["diverged"]:
-        return f"diverged in epoch {outcome['epochs'] - 1}"
+def _sentence(objective, ended, published):
+    if ended["diverged"]:
+        return f"diverged in epoch {ended['epochs'] - 1}"
     beside = "" if published is None else f"; the paper's best run: {published:.6g}"
     return (
-        f"best {objective} {outcome['value']:.6g} in epoch {outcome['best_epoch']} "
-        f"({outcome['seconds']:.2f} s on the device){beside}"
+        f"best {objective} {ended['value']:.6g} in epoch {ended['best_epoch']} "
+        f"({ended['seconds']:.2f} s on the device){beside}"
     )
 
 

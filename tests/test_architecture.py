@@ -45,7 +45,7 @@ FILES = [path for path in sorted(SOURCE.rglob("*.py")) if part_of(path) in FORBI
 
 
 def test_every_forbidden_rule_has_a_module():
-    assert {part_of(path) for path in FILES} == set(FORBIDDEN)
+    assert {part_of(path) for path in FILES} == set(FORBIDDEN) - {"torch"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))

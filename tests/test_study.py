@@ -142,7 +142,7 @@ def test_a_changed_configuration_is_refused_with_the_difference(tmp_path, lanes)
 def test_a_journal_without_its_records_is_refused(tmp_path, lanes):
     store, _ = run(tmp_path, lanes, trials=3)
     (store.directory / "trials.parquet").unlink()
-    with pytest.raises(UserError, match="3 finished trials .* whose records are gone"):
+    with pytest.raises(UserError, match=r"3 finished trials .* whose records are gone"):
         run(tmp_path, lanes, trials=5)
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import hydra
 import omegaconf
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError, validate_call
@@ -269,7 +270,7 @@ def _allowed_keys(parent: str, config: str) -> Sequence[str]:
         for name, _, value in (argument.partition("=") for argument in sys.argv[1:])
         if name in groups and value
     ]
-    hydra.core.global_hydra.GlobalHydra.instance().clear()
+    GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra.compose(config, chosen)
     node = OmegaConf.select(cfg, parent) if parent else cfg

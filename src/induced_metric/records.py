@@ -208,7 +208,7 @@ def _read(path: Path) -> pa.Table | None:
 
 
 def _frame(tables: list[pa.Table], key: list[str]) -> pd.DataFrame:
-    frame: pd.DataFrame = pa.concat_tables(tables, promote_options="default").to_pandas()
+    frame: pd.DataFrame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
     return frame.drop_duplicates(key).sort_values(key, ignore_index=True)
 
 

@@ -99,13 +99,32 @@ def trial_seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence(entropy=seed, spawn_key=(number,)).generate_state(1)[0])
 
 
+def best_epoch(values: np.ndarray, direction: str) -> int:
+    """The epoch of the best value, the first of equals."""
+    return int(np.argmin(values) if direction == "minimize" else np.argmax(values))
+
+
+def outcome(
+    curve: Mapping[str, np.ndarray], objective: str, direction: str, worst: float, *, diverged: bool
+) -> dict[str, Any]:
+    """What a trial came to, in the columns of the records: a diverged one to the worst value."""
+    best = -1 if diverged else best_epoch(curve[objective], direction)
+    return {
+        "diverged": diverged,
+        "value": worst if diverged else float(curve[objective][best]),
+        "best_epoch": best,
+        "epochs": len(curve["seconds"]),
+        "seconds": float(curve["seconds"].sum()),
+    }
+
+
 def run_study(
     plan: StudyPlan,
     lanes: Lanes,
     *,
     journal: Path,
     records: RecordStore,
-    on_progress: Callable[[StudyProgress], None] = lambda progress: None,
+    on_progress: Callable[[StudyProgress], None] = lambda _: None,
 ) -> None:
     """Runs a study until it has ``plan.trials`` finished trials.
 
@@ -240,28 +259,21 @@ class _Study:
         if epochs not in self._plan.rungs:
             return False
         values = np.concatenate([part[self._plan.objective] for part in running.metrics])
-        running.trial.report(float(values[self._best(values)]), step=epochs)
+        best = best_epoch(values, self._plan.direction)
+        running.trial.report(float(values[best]), step=epochs)
         return bool(running.trial.should_prune())
-
-    def _best(self, values: np.ndarray) -> int:
-        return int(np.argmin(values) if self._plan.direction == "minimize" else np.argmax(values))
 
     def _row(
         self, running: _Running, curve: Mapping[str, np.ndarray], state: str, diverged: bool
     ) -> dict[str, Any]:
         plan = self._plan
-        best = -1 if diverged else self._best(curve[plan.objective])
         return {
             "trial": running.trial.number,
             "state": state,
-            "diverged": diverged,
-            "value": plan.worst if diverged else float(curve[plan.objective][best]),
+            **outcome(curve, plan.objective, plan.direction, plan.worst, diverged=diverged),
             "objective": plan.objective,
             "direction": plan.direction,
-            "best_epoch": best,
-            "epochs": len(curve["epoch"]),
             "seed": running.seed,
-            "seconds": float(curve["seconds"].sum()),
             **running.hyperparameters,
             "protocol": plan.protocol,
             "task": plan.task,
@@ -290,15 +302,16 @@ class _Study:
 
     def _synchronise(self) -> list[FrozenTrial]:
         """Makes Optuna's journal agree with the records; returns the trials that are still to be trained."""
-        recorded = {int(row["trial"]): row for row in self._records.trials().to_dict("records")}
+        rows: list[dict[str, Any]] = self._records.trials().to_dict("records")  # type: ignore[assignment]
+        recorded = {int(row["trial"]): row for row in rows}
         for row in recorded.values():
             _check_config(self._plan, json.loads(row["config"]))
         known = self._study.get_trials(deepcopy=False)
         lost = [trial.number for trial in known if trial.state.is_finished() and trial.number not in recorded]
         if lost:
             raise UserError(
-                f"the journal of {self._plan.name} holds {len(lost)} finished trials (first: {lost[0]}) whose "
-                "records are gone; restore the records or remove the journal"
+                f"the journal of {self._plan.name} holds {len(lost)} finished trials "
+                f"(first: {lost[0]}) whose records are gone; restore the records or remove the journal"
             )
         # A journal that was removed is made again from the records, the trials between them still to be run.
         for number in range(len(known), max(recorded, default=-1) + 1):

@@ -1,0 +1,140 @@
+"""Every configuration composes, is the published one where it claims to be, and can be run."""
+
+import csv
+import re
+from pathlib import Path
+
+import hydra
+import pytest
+import yaml
+
+from induced_metric import cli
+from induced_metric.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+PAPER = ROOT / "results" / "paper"
+OPTIMIZERS = sorted(path.stem for path in (cli.CONF / "optimizer").glob("*.yaml"))
+TASKS = sorted(path.stem for path in (cli.CONF / "task").glob("*.yaml"))
+PAIRINGS = sorted(path.stem for path in (cli.CONF / "pairing").glob("*.yaml"))
+BEST_RUNS = {
+    f"{row['task']}_{row['optimizer']}": row
+    for row in csv.DictReader((PAPER / "best_runs.csv").read_text().splitlines())
+}
+HYPERPARAMETERS = (
+    "learning_rate",
+    "beta1",
+    "beta2",
+    "momentum",
+    "xi",
+    "beta",
+    "beta_rms",
+    "adam_b1",
+    "adam_b2",
+    "weight_decay",
+    "eps",
+)
+
+
+def compose(*overrides, config="config"):
+    with hydra.initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        return hydra.compose(config, list(overrides))
+
+
+def published_spaces():
+    """search_spaces.yaml with U(low, high) and LU(low, high) read as (low, high, log)."""
+    text = (PAPER / "search_spaces.yaml").read_text()
+    ranges = re.sub(r"(L?)U\((\S+), (\S+)\)", r"[\2, \3, '\1']", text)
+    return yaml.safe_load(ranges)
+
+
+def as_range(triple):
+    low, high, log = triple
+    return cli.Range(float(low), float(high), log == "L")
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_is_named_after_its_file_and_can_be_made(name):
+    cfg = compose(f"optimizer={name}")
+    assert cfg.optimizer.name == name
+    factory, hyperparameters = cli._optimizer(cfg.optimizer)
+    assert hasattr(factory(**hyperparameters), "update")
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_is_named_after_its_file(name):
+    assert compose(f"task={name}").task.name == name
+
+
+@pytest.mark.parametrize("pairing", PAIRINGS)
+def test_a_pairing_is_the_published_best_run(pairing):
+    best = BEST_RUNS[pairing]
+    cfg = compose(f"task={best['task']}", f"optimizer={best['optimizer']}")
+    for name in HYPERPARAMETERS:
+        if best[name]:
+            assert cfg.optimizer[name] == float(best[name]), name
+    assert cfg.published.best == float(best["best_metric"])
+
+
+def test_every_published_run_of_a_task_here_has_a_pairing():
+    assert {name for name, run in BEST_RUNS.items() if run["task"] in TASKS} == set(PAIRINGS)
+
+
+@pytest.mark.parametrize("name", PAIRINGS)
+def test_search_spaces_are_the_published_ones(name):
+    spaces, run = published_spaces(), BEST_RUNS[name]
+    cfg = compose(f"task={run['task']}", f"optimizer={run['optimizer']}", config="sweep")
+    factory, hyperparameters = cli._optimizer(cfg.optimizer)
+    space = cli._search_space(cfg.search_space, factory, hyperparameters)
+    task = spaces["per_task"][run["task"]]
+    expected = {
+        key: as_range(value)
+        for key, value in (
+            spaces["shared"][run["optimizer"]] | task | spaces["exceptions"].get(name, {})
+        ).items()
+        if isinstance(value, list) and key in hyperparameters
+    }
+    assert space == expected
+    assert cfg.task.epochs == task["epochs"]
+    assert cfg.task.batch_size == task["batch_size"]
+    assert cfg.trials == task["trials"]
+    # What is not searched stays at the published constant.
+    fixed = {key: value for key, value in hyperparameters.items() if key not in space}
+    assert fixed == {key: 1e-8 for key in fixed if key == "eps"}
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("pruner", ["none", "hyperband"])
+def test_samplers_and_pruners_can_be_made(sampler, pruner):
+    import warnings
+
+    cfg = compose(f"sampler={sampler}", f"pruner={pruner}", config="sweep")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert hydra.utils.instantiate(cfg.sampler.create)(seed=1).infer_relative_search_space
+    assert hydra.utils.instantiate(cfg.pruner.create)().prune
+    assert cfg.sampler.name == sampler
+    rungs = [20 * 3**k for k in range(10) if 20 * 3**k <= cfg.task.epochs]
+    assert list(cfg.pruner.rungs) == (rungs if pruner == "hyperband" else [])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["optimizer.xi=-1"], r"optimizer: xi must be >= 0"),
+        (["optimizer.momentum=1"], r"optimizer: momentum must be in \[0, 1\)"),
+        (["optimizer.learning_rate=nan"], r"optimizer: learning_rate must be"),
+        (["optimizer.xi=abc"], r"optimizer.xi must be a number, got 'abc'"),
+        (["+optimizer.nesterov=1"], r"unexpected keyword argument 'nesterov'"),
+        (["task.epochs=0"], r"task: epochs must be >= 1"),
+        (["task.epochs=few"], r"task.epochs: input should be a valid integer"),
+        (["task.shuffle=never"], r"'once' or 'every_epoch'"),
+        (["task.name=${nowhere}"], r"nowhere"),
+        (["search_space.xi.low=1"], r"search_space.xi must have low < high"),
+        (["search_space.momentum.high=2"], r"search_space: momentum must be in \[0, 1\)"),
+        (["search_space.xi.log=maybe"], r"search_space.xi.log: input should be a valid boolean"),
+    ],
+)
+def test_a_bad_value_ends_in_one_sentence(overrides, sentence):
+    with pytest.raises(UserError, match=sentence) as error:
+        cli.pairing(compose(*overrides))
+    assert "\n" not in str(error.value)

@@ -1,0 +1,133 @@
+"""train.py and sweeps/sweep.py as a person runs them: in processes of their own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from induced_metric import records
+
+ROOT = Path(__file__).parents[1]
+OPTIMIZERS = sorted(path.stem for path in (ROOT / "conf" / "optimizer").glob("*.yaml"))
+TINY = [
+    "task.train_examples=64",
+    "task.test_examples=32",
+    "task.batch_size=16",
+    "task.widths=[4,1]",
+    "task.epochs=5",
+]
+
+
+def run(script, *arguments):
+    command = [sys.executable, str(ROOT / script), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+def succeed(script, *arguments):
+    done = run(script, *arguments)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def sweep(results, *arguments):
+    return succeed("sweeps/sweep.py", *TINY, f"results={results}", *arguments)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    results = tmp_path_factory.mktemp("results")
+    done = sweep(results, "optimizer=sgd,sgd_log_metric", "trials=11")
+    return results, done.stdout
+
+
+def test_a_sweep_records_its_trials_and_says_where_it_stands(swept):
+    results, out = swept
+    trials, curves = records.load("regression", results=results)
+    assert list(trials.groupby("optimizer").size().items()) == [("sgd", 11), ("sgd_log_metric", 11)]
+    assert set(curves.columns) >= {"optimizer", "trial", "epoch", "seconds", "train/loss", "test/loss"}
+    assert "paper-regression-tpe-sgd: finished 11/11, best" in out
+    row = trials.iloc[0]
+    provenance, config = json.loads(row["provenance"]), json.loads(row["config"])
+    assert {"commit", "versions", "device", "xla_flags"} <= set(provenance)
+    assert config["task"]["epochs"] == 5
+    assert config["search_space"]["momentum"] == {"low": 0.1, "high": 0.99}
+
+
+def test_trial_k_has_the_same_seed_for_every_optimizer(swept):
+    trials, _ = records.load("regression", results=swept[0])
+    seeds = trials.pivot_table(index="trial", columns="optimizer", values="seed")
+    assert (seeds["sgd"] == seeds["sgd_log_metric"]).all()
+    assert len(set(seeds["sgd"])) == 11
+
+
+def test_train_repeats_a_trial_of_a_sweep_bit_for_bit(swept, tmp_path):
+    trials, curves = records.load("regression", results=swept[0])
+    row = trials[(trials["optimizer"] == "sgd_log_metric") & ~trials["diverged"]].iloc[-1]
+    hyperparameters = [
+        f"optimizer.{name}={float(row[name])!r}"
+        for name in ("learning_rate", "momentum", "xi", "beta", "weight_decay")
+    ]
+    succeed(
+        "train.py", *TINY, "optimizer=sgd_log_metric", f"seed={row['seed']}", *hyperparameters,
+        f"results={tmp_path}", "tracking=disabled",
+    )  # fmt: skip
+    (path,) = tmp_path.rglob("curve.parquet")
+    again = pd.read_parquet(path)
+    before = curves[(curves["optimizer"] == "sgd_log_metric") & (curves["trial"] == row["trial"])]
+    for name in ("train/loss", "test/loss", "train/minibatch_loss"):
+        assert list(again[name]) == list(before[name]), name
+    outcome = json.loads(path.with_name("trial.json").read_text())
+    assert outcome["value"] == row["value"]
+
+
+def test_train_logs_offline_by_default_and_multirun_trains_each(tmp_path):
+    done = succeed("train.py", "-m", "optimizer=sgd,adam", *TINY, f"results={tmp_path}")
+    assert done.stdout.count("best test/loss") == 2
+    assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 2
+    assert len(list(tmp_path.rglob("curve.parquet"))) == 2
+
+
+def test_a_changed_sweep_is_refused(swept):
+    done = run("sweeps/sweep.py", *TINY, f"results={swept[0]}", "optimizer=sgd", "trials=12", "seed=4")
+    assert done.returncode == 2
+    assert done.stderr.strip() == (
+        "sweep.py: paper-regression-tpe-sgd was begun with another configuration (seed: 0 -> 4); "
+        "use the same one, or another results directory"
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "sentence"),
+    [
+        (
+            "train.py",
+            ["optimizer=adan"],
+            f"unknown optimizer 'adan': allowed are {', '.join(OPTIMIZERS)}",
+        ),
+        ("train.py", ["task=regresion"], "unknown task 'regresion': allowed are "),
+        ("train.py", ["optimizr=sgd"], "unknown 'optimizr': allowed are "),
+        (
+            "train.py",
+            ["optimizer=adam", "optimizer.beta3=0.9"],
+            "unknown 'optimizer.beta3': allowed under optimizer are learning_rate, beta1, beta2, eps",
+        ),
+        ("train.py", ["-m", "optimizer=sgd,adan", *TINY], "unknown optimizer 'adan'"),
+        ("train.py", ["optimizer.momentum=2"], "optimizer: momentum must be in [0, 1), got 2.0"),
+        ("train.py", ["seed=-1"], "seed must be an integer from 0 to 4294967295, got -1"),
+        ("train.py", ["optimizer.xi=["], "cannot read the override 'optimizer.xi=['"),
+        ("train.py", ["tracking.mode=loud"], "tracking: mode must be one of"),
+        ("train.py", ["task.objective=test/accuracy"], "task.objective must be one of test/loss, "),
+        ("train.py", ["lanes.layout=heap"], "lanes: layout must be auto, map or vmap, got heap"),
+        ("sweeps/sweep.py", ["sampler=grid"], "unknown sampler 'grid': allowed are random, tpe"),
+        ("sweeps/sweep.py", ["trials=0"], "trials must be an integer from 1 to "),
+        ("sweeps/sweep.py", ["search_space.xi.low=-1"], "search_space.xi must have low < high"),
+    ],
+)
+def test_a_mistake_ends_in_one_sentence_and_exit_code_2(script, arguments, sentence, tmp_path):
+    done = run(script, *arguments, f"results={tmp_path}")
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith(f"{Path(script).name}: {sentence}")
