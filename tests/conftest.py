@@ -1,4 +1,7 @@
-"""Shared fixtures. XLA is configured before any test imports JAX: two devices, as on two cores."""
+"""Shared fixtures; pytest puts this directory on the path, so that tests can import ``synthetic``.
+
+XLA is configured before any test imports JAX: two devices, as on two cores.
+"""
 
 from induced_metric import xla
 

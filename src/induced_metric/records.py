@@ -45,7 +45,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-_TEXT, _INTEGER, _REAL, _METRIC = pa.string(), pa.int64(), pa.float64(), pa.float32()
+_TEXT, _INTEGER, _REAL = pa.string(), pa.int64(), pa.float64()
 _TRIAL = {
     "trial": _INTEGER,
     "state": _TEXT,
@@ -96,20 +96,17 @@ def trial_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
         ValueError: if a row lacks a column.
     """
     listed = [dict(row) for row in rows]
-    names = {name: None for row in listed for name in row}
     if missing := [name for row in listed for name in sorted(RESERVED - row.keys())]:
         raise ValueError(f"a trial needs the columns {', '.join(sorted(RESERVED))}; there is no {missing[0]}")
-    types = _TRIAL | _CONTEXT
-    return pa.Table.from_pylist(
-        listed, pa.schema([(name, types.get(name, _REAL)) for name in _trial_order(names)])
-    )
+    names = _trial_order(name for row in listed for name in row)
+    return pa.Table.from_pylist(listed, _schema(names))
 
 
 def curve_table(trial: int, curve: Mapping[str, Any]) -> pa.Table:
     """A trial's curve, its columns as arrays by name, as a table with the types of the schema."""
     arrays = {"trial": [trial] * len(curve["epoch"]), **curve}
     names = [*_CURVE, *sorted(arrays.keys() - _CURVE)]
-    return pa.table({name: pa.array(arrays[name], _CURVE.get(name, _METRIC)) for name in names})
+    return pa.table({name: pa.array(arrays[name], _type(name)) for name in names})
 
 
 def tidy(trials: pd.DataFrame, curves: pd.DataFrame) -> Records:
@@ -185,8 +182,13 @@ class RecordStore:
             records = self.read()
             # The curves go first: until the rows are in place, their trials are still pending.
             for name, frame in (("curves", records.curves), ("trials", records.trials)):
-                table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-                _write(table, self.directory / f"{name}.parquet", compression_level=9)
+                # By the schema: pandas would make its strings of another type, which nothing appended joins.
+                table = pa.Table.from_pandas(frame, _schema(frame.columns), preserve_index=False)
+                _write(
+                    table.replace_schema_metadata(None),
+                    self.directory / f"{name}.parquet",
+                    compression_level=9,
+                )
         for path in pending:
             path.unlink()
         if self._pending.exists():
@@ -239,6 +241,15 @@ def _trial_order(names: Iterable[str]) -> list[str]:
     present = set(names)
     hyperparameters = sorted(present - RESERVED)
     return [name for name in (*_TRIAL, *hyperparameters, *_CONTEXT) if name in present]
+
+
+def _schema(names: Iterable[str]) -> pa.Schema:
+    return pa.schema([(name, _type(name)) for name in names])
+
+
+def _type(column: str) -> pa.DataType:
+    # What the schema does not name is a metric, after its split, or a hyperparameter.
+    return (_TRIAL | _CONTEXT | _CURVE).get(column, pa.float32() if "/" in column else _REAL)
 
 
 def _subdirectories(path: Path) -> list[str]:

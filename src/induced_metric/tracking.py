@@ -260,9 +260,10 @@ def _start(results: str | Path, settings: Mapping[str, Any], **run: Any) -> Any:
     # wandb falls back to a temporary directory where this one does not exist.
     root = Path(results).resolve()
     (root / "wandb").mkdir(parents=True, exist_ok=True)
-    return wandb.init(
-        dir=root, reinit="create_new", settings=wandb.Settings(root_dir=str(root), **settings), **run
-    )
+    chosen = wandb.Settings(root_dir=str(root), **settings)
+    # Beforehand, because wandb asks only here whether it is offline; else it times every call, for telemetry.
+    wandb.setup(settings=chosen)
+    return wandb.init(dir=root, reinit="create_new", settings=chosen, **run)
 
 
 def _offline_runs(directory: Path) -> dict[str, list[Path]]:

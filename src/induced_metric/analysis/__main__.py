@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from induced_metric import records
 from induced_metric.analysis import published, runs
+from induced_metric.records import Records
 
 
 class _Parser(argparse.ArgumentParser):
@@ -35,19 +35,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def _load(arguments: argparse.Namespace) -> dict[str, records.Records]:
-    where = {"protocol": arguments.protocol, "results": arguments.results}
-    names = arguments.samplers or records.samplers(arguments.task, **where)
-    if not names:
-        tasks = records.tasks(**where)
-        raise FileNotFoundError(
-            f"no records of {arguments.task} ({arguments.protocol}) under {arguments.results}; "
-            f"tasks with records: {', '.join(tasks) or 'none'}"
-        )
-    return {name: runs.load(arguments.task, sampler=name, **where) for name in names}
-
-
-def _tables(arguments: argparse.Namespace, ours: dict[str, records.Records]) -> list[Path]:
+def _tables(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Path]:
     from rich.console import Console
 
     from induced_metric.analysis import tables
@@ -61,7 +49,7 @@ def _tables(arguments: argparse.Namespace, ours: dict[str, records.Records]) -> 
     return tables.write(table, stem, title, notes)
 
 
-def _figures(arguments: argparse.Namespace, ours: dict[str, records.Records]) -> list[Path]:
+def _figures(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Path]:
     from induced_metric.analysis import figures
 
     order = published.optimizers(arguments.paper)
@@ -78,7 +66,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Entry point; bad input ends in one sentence and exit code 2."""
     arguments = _arguments(argv)
     try:
-        ours = _load(arguments)
+        ours = runs.load_samplers(
+            arguments.task, arguments.samplers, protocol=arguments.protocol, results=arguments.results
+        )
         make = {"tables": _tables, "figures": _figures}[arguments.what]
         paths = make(arguments, ours)
     except (FileNotFoundError, ValueError) as error:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pyarrow as pa
 from induced_metric import records
 from induced_metric.records import EPOCH_SECONDS, NESTED, OUTCOME, RESERVED, Records
 
+Source: TypeAlias = Literal["records", "wandb"]
 # A page of W&B's history holds every epoch of a trial, so that a trial costs one request.
 _HISTORY_PAGE = 10_000
 _RUNS_PAGE = 500
@@ -19,7 +20,7 @@ _RUNS_PAGE = 500
 def load(
     task: str,
     *,
-    source: Literal["records", "wandb"] = "records",
+    source: Source = "records",
     protocol: str = "paper",
     sampler: str = "tpe",
     optimizers: Iterable[str] | None = None,
@@ -77,6 +78,42 @@ def load(
     trials = records.trial_table(rows).to_pandas()
     curves = pa.concat_tables(tables, promote_options="default").to_pandas()
     return records.tidy(_sorted(trials, order, ["trial"]), _sorted(curves, order, ["trial", "epoch"]))
+
+
+def load_samplers(
+    task: str,
+    samplers: Iterable[str] | None = None,
+    *,
+    source: Source = "records",
+    protocol: str = "paper",
+    results: str | Path = "results",
+    **options: Any,
+) -> dict[str, Records]:
+    """Loads a task once for each sampler, by default for all that have records.
+
+    Args:
+        task: name of the task.
+        samplers: names of samplers, in the order of the result.
+        source: as for ``load``; W&B needs the samplers by name.
+        protocol: name of the protocol.
+        results: the results directory.
+        **options: further arguments of ``load``.
+
+    Raises:
+        FileNotFoundError: if there is nothing of one; the message says what there is.
+        ValueError: for another source, or for W&B without samplers.
+    """
+    if samplers is None and source == "wandb":
+        raise ValueError("with source 'wandb' name the samplers, such as ['tpe', 'random']")
+    names = list(samplers or records.samplers(task, protocol=protocol, results=results))
+    if not names:
+        tasks = records.tasks(protocol=protocol, results=results)
+        raise FileNotFoundError(
+            f"no records of {task} ({protocol}) under {results}; tasks with records: "
+            f"{', '.join(tasks) or 'none'}"
+        )
+    where: dict[str, Any] = {"source": source, "protocol": protocol, "results": results, **options}
+    return {name: load(task, sampler=name, **where) for name in names}
 
 
 def top(trials: pd.DataFrame, n: int = 50) -> pd.DataFrame:
