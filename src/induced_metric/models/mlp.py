@@ -5,11 +5,9 @@ from collections.abc import Sequence
 import jax
 from flax import linen as nn
 
-from induced_metric.models.layers import dense_dot_general, gelu
-
 
 class MLP(nn.Module):
-    """Dense layers with GELU between them; flax's default initialisers, as published.
+    """Dense layers with GELU (in its tanh form) between them; flax's default initialisers, as published.
 
     Attributes:
         widths: width of each layer after the input, the last one being the output.
@@ -21,5 +19,5 @@ class MLP(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps inputs of shape [..., features] to [..., widths[-1]]."""
         for width in self.widths[:-1]:
-            x = gelu(nn.Dense(width, dot_general=dense_dot_general)(x))
-        return nn.Dense(self.widths[-1], dot_general=dense_dot_general)(x)
+            x = nn.gelu(nn.Dense(width)(x))
+        return nn.Dense(self.widths[-1])(x)

@@ -1,0 +1,138 @@
+"""Seconds of one regression trial (200 epochs, train and test loss every epoch): ours against a plain loop.
+
+Run: python benchmarks/regression.py [rounds]. Both sides keep a process of their own, with the XLA settings
+that suit them, and take turns; the figures are medians over the rounds.
+"""
+
+import multiprocessing
+import statistics
+import sys
+import time
+
+HYPERPARAMETERS = {
+    "adam": {"learning_rate": 3e-3, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8},
+    "sgd_rms": {
+        "learning_rate": 3e-3, "momentum": 0.9, "xi": 0.01, "beta": 0.8, "beta_rms": 0.99,
+        "weight_decay": 1e-4, "eps": 1e-8,
+    },
+    "muon": {
+        "learning_rate": 3e-3, "beta": 0.9, "adam_b1": 0.9, "adam_b2": 0.99, "weight_decay": 1e-4, "eps": 1e-8,
+    },
+}  # fmt: skip
+TRIALS = 32  # of ours in a round: several per lane, so that the tail does not count for much
+
+
+def plain(requests, optimizer_name):
+    """What one would write with flax and optax: a jitted step called from Python, jitted evaluations."""
+    import jax
+    import jax.numpy as jnp
+    import optax
+    from flax import linen as nn
+
+    import induced_metric
+    from induced_metric.tasks.regression import regression
+
+    class MLP(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            x = nn.gelu(nn.Dense(32)(x))
+            x = nn.gelu(nn.Dense(32)(x))
+            return nn.Dense(1)(x)
+
+    task, model = regression(), MLP()
+    (x_train, y_train), (x_test, y_test) = (
+        jax.tree.map(jnp.asarray, task.splits[split]) for split in ("train", "test")
+    )
+    optimizer = optax.with_extra_args_support(
+        getattr(induced_metric, optimizer_name)(**HYPERPARAMETERS[optimizer_name])
+    )
+
+    def loss(params, x, y):
+        return jnp.mean((model.apply(params, x)[:, 0] - y) ** 2)
+
+    @jax.jit
+    def step(params, opt_state, x, y):
+        value, grads = jax.value_and_grad(loss)(params, x, y)
+        updates, opt_state = optimizer.update(grads, opt_state, params, value=value)
+        return optax.apply_updates(params, updates), opt_state
+
+    evaluate = jax.jit(loss)
+
+    def trial(seed, epochs):
+        params = model.init(jax.random.key(seed), x_train[:1])
+        opt_state = optimizer.init(params)
+        order = jax.random.permutation(jax.random.key(seed + 1), len(x_train))
+        x, y = x_train[order], y_train[order]
+        curve = []
+        for _ in range(epochs):
+            for start in range(0, len(x), task.batch_size):
+                batch = slice(start, start + task.batch_size)
+                params, opt_state = step(params, opt_state, x[batch], y[batch])
+            curve.append((float(evaluate(params, x_train, y_train)), float(evaluate(params, x_test, y_test))))
+        return curve
+
+    trial(0, 2)
+    serve(requests, lambda: trial(0, task.epochs), trials=1)
+
+
+def ours(requests, optimizer_name):
+    """The lane engine as a sweep uses it, without Optuna and records."""
+    from induced_metric import xla
+
+    xla.configure()
+    import induced_metric
+    from induced_metric.lanes import Assignment, Lanes
+    from induced_metric.tasks.regression import regression
+    from induced_metric.training import init_trial, train_epoch
+
+    task, optimizer = regression(), getattr(induced_metric, optimizer_name)
+    hyperparameters = HYPERPARAMETERS[optimizer_name]
+    with Lanes(
+        lambda h, seed, data: init_trial(task, optimizer, h, seed),
+        lambda state, h, data: train_epoch(task, optimizer, state, h, data),
+        hyperparameters=list(hyperparameters),
+        shared=(task.splits,),
+    ) as lanes:
+
+        def trials():
+            waiting = (Assignment(k, hyperparameters, k, task.epochs) for k in range(TRIALS))
+            lanes.run(lambda: next(waiting, None), lambda reports: [True] * len(reports))
+
+        trials()
+        serve(requests, trials, trials=TRIALS)
+
+
+def serve(requests, work, *, trials):
+    requests.send("ready")
+    while requests.recv():
+        start = time.perf_counter()
+        work()
+        requests.send((time.perf_counter() - start) / trials)
+
+
+def main():
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
+    context = multiprocessing.get_context("spawn")
+    print(f"{'seconds a trial, median of ' + str(rounds):32} {'plain':>8} {'ours':>8} {'ratio':>8}")
+    for name in HYPERPARAMETERS:
+        sides = []
+        for side in (plain, ours):
+            here, there = context.Pipe()
+            process = context.Process(target=side, args=(there, name))
+            process.start()
+            here.recv()
+            sides.append((process, here, []))
+        for _ in range(rounds):
+            for _, pipe, seconds in sides:
+                pipe.send(True)
+                seconds.append(pipe.recv())
+        for process, pipe, _ in sides:
+            pipe.send(False)
+            process.join()
+        medians = [statistics.median(seconds) for *_, seconds in sides]
+        ratio = statistics.median(a / b for a, b in zip(sides[0][2], sides[1][2], strict=True))
+        print(f"{name:32} {medians[0]:8.3f} {medians[1]:8.3f} {ratio:7.1f}x")
+
+
+if __name__ == "__main__":
+    main()
