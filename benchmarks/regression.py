@@ -16,7 +16,8 @@ HYPERPARAMETERS = {
         "weight_decay": 1e-4, "eps": 1e-8,
     },
     "muon": {
-        "learning_rate": 3e-3, "beta": 0.9, "adam_b1": 0.9, "adam_b2": 0.99, "weight_decay": 1e-4, "eps": 1e-8,
+        "learning_rate": 3e-3, "beta": 0.9, "adam_b1": 0.9, "adam_b2": 0.99,
+        "weight_decay": 1e-4, "eps": 1e-8,
     },
 }  # fmt: skip
 TRIALS = 32  # of ours in a round: several per lane, so that the tail does not count for much
@@ -88,7 +89,7 @@ def ours(requests, optimizer_name):
     task, optimizer = regression(), getattr(induced_metric, optimizer_name)
     hyperparameters = HYPERPARAMETERS[optimizer_name]
     with Lanes(
-        lambda h, seed, data: init_trial(task, optimizer, h, seed),
+        lambda h, seed, _: init_trial(task, optimizer, h, seed),
         lambda state, h, data: train_epoch(task, optimizer, state, h, data),
         hyperparameters=list(hyperparameters),
         shared=(task.splits,),
