@@ -54,9 +54,8 @@ def test_top_follows_the_direction_and_takes_the_earlier_of_equals() -> None:
 
 def test_summary_has_population_spread_and_seconds_up_to_the_best_epoch() -> None:
     frame = trials(value=[3.0, 1.0, 8.0], best_epoch=[0, 2, 1], epochs=[4, 4, 4])
-    table = statistics.summary(records.Records(frame, curves(frame, [1.0, 10.0, 100.0, 1000.0])), n=2).loc[
-        "a"
-    ]
+    study = records.Records(frame, curves(frame, [1.0, 10.0, 100.0, 1000.0]))
+    table = statistics.summary(study, n=2).loc["a"]
     assert table[["metric_mean", "metric_std", "epoch_mean", "epoch_std"]].tolist() == [2.0, 1.0, 1.0, 1.0]
     assert table[["best_metric", "best_epoch", "best_seconds", "n"]].tolist() == [1.0, 2, 111.0, 2]
 
@@ -94,11 +93,8 @@ def test_paired_refuses_what_cannot_be_paired() -> None:
 
 def test_published_tables_are_the_papers() -> None:
     table = published.summary("regression")
-    assert table.loc["sgd_rms", ["metric_mean", "metric_std", "best_epoch"]].tolist() == [
-        0.0359,
-        0.005774,
-        178,
-    ]
+    row = table.loc["sgd_rms", ["metric_mean", "metric_std", "best_epoch"]]
+    assert row.tolist() == [0.0359, 0.005774, 178]
     assert list(table.index) == published.optimizers()
     assert [published.number(task) for task in ("regression", "shakespeare", "rastrigin")] == [1, 4, None]
     assert published.summary("rastrigin").empty
