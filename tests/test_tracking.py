@@ -251,6 +251,21 @@ def test_bad_input_ends_in_one_sentence(tmp_path, capsys, arguments, sentence) -
     assert "\n" not in complaint
 
 
+def test_an_account_that_wandb_does_not_know_ends_in_one_sentence(tmp_path, capsys, monkeypatch) -> None:
+    import wandb
+
+    def refuse(**_: object) -> None:
+        raise wandb.errors.UsageError("No API key configured.\nUse `wandb login`")
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    synthetic.write_study(tmp_path, "sgd", trials=3, epochs=2)
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--task", "regression", "--results", str(tmp_path)])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "W&B: No API key configured.\n"
+    assert (tmp_path / "wandb/exported-offline.txt").read_text() == ""
+
+
 def test_a_live_run_logs_and_sums_up(tmp_path) -> None:
     with tracking.LiveRun("offline", {"seed": 3}, name="one", group="live", results=tmp_path) as run:
         for epoch in range(3):

@@ -40,6 +40,17 @@ def test_best_curves_are_the_best_runs_on_logarithmic_axes(ours) -> None:
     ]
 
 
+@pytest.mark.parametrize("without", [None, "train/loss"])
+def test_the_legend_is_within_the_figure(ours, without) -> None:
+    records = ours["tpe"]
+    records = records._replace(curves=records.curves.drop(columns=without or []))
+    figure = figures.best_curves(records, published.optimizers())
+    figure.draw_without_rendering()
+    box, page = figure.legends[0].get_window_extent(), figure.bbox
+    assert page.x0 <= box.x0 < box.x1 <= page.x1
+    assert page.y0 <= box.y0 < box.y1 <= page.y1
+
+
 def test_colours_stay_with_their_optimizers_and_differ(ours) -> None:
     figure = figures.best_curves(ours["tpe"], published.optimizers())
     lines = [line for line in panels(figure)[0].lines if line.get_marker() == "None"]

@@ -87,7 +87,7 @@ def best_curves(records: Records, order: Iterable[str] = ()) -> Figure:
                 axes.set_xlabel(label)
             grid[row, 0].set_ylabel(kind.replace("_", " "))
         handles, labels = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+        figure.legend(handles, labels, loc="outside lower center", ncols=2 * len(metrics) - 1)
     return figure
 
 

@@ -5,8 +5,8 @@ yet, one W&B run a trial (``make wandb TASK=...``). Only ``train.py`` logs while
 The summary of a mirrored run holds ``records.OUTCOME``; the other columns of its row are its configuration.
 """
 
+from induced_metric.tracking._provenance import provenance
 from induced_metric.tracking.live import MODES, PROJECT, LiveRun, Mode
 from induced_metric.tracking.mirror import export
-from induced_metric.tracking._provenance import provenance
 
 __all__ = ["MODES", "PROJECT", "LiveRun", "Mode", "export", "provenance"]

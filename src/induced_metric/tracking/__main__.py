@@ -40,10 +40,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             count = export(
                 **arguments, progress=lambda done, total: bar.update(line, completed=done, total=total)
             )
-        except (FileNotFoundError, RuntimeError, ValueError) as error:
+        except (ConnectionError, FileNotFoundError, RuntimeError, ValueError) as error:
             bar.stop()
             sys.stderr.write(f"{error}\n")
-            raise SystemExit(2) from error
+            raise SystemExit(1 if isinstance(error, ConnectionError) else 2) from error
     where = arguments["results"] / "wandb" if arguments["mode"] == "offline" else arguments["project"]
     sys.stdout.write(f"exported {count} trials to {where} (mode {arguments['mode']})\n")
 

@@ -71,7 +71,11 @@ def history(metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def start(results: str | Path, settings: Mapping[str, Any], **run: Any) -> Any:
-    """A new W&B run beside any others, its files under ``<results>/wandb/``."""
+    """A new W&B run beside any others, its files under ``<results>/wandb/``.
+
+    Raises:
+        ConnectionError: if W&B cannot be reached or does not know the account.
+    """
     import wandb
 
     # wandb falls back to a temporary directory where this one does not exist.
@@ -80,4 +84,7 @@ def start(results: str | Path, settings: Mapping[str, Any], **run: Any) -> Any:
     chosen = wandb.Settings(root_dir=str(root), **settings)
     # Beforehand, because wandb asks only here whether it is offline; else it times every call, for telemetry.
     wandb.setup(settings=chosen)
-    return wandb.init(dir=root, reinit="create_new", settings=chosen, **run)
+    try:
+        return wandb.init(dir=root, reinit="create_new", settings=chosen, **run)
+    except wandb.Error as error:  # no account, no network
+        raise ConnectionError(f"W&B: {str(error).splitlines()[0]}") from error

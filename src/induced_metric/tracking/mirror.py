@@ -81,6 +81,7 @@ def export(
         How many trials were exported.
 
     Raises:
+        ConnectionError: if W&B cannot be reached or does not know the account.
         FileNotFoundError: if a study asked for has no record.
         RuntimeError: if another export into these results is under way.
         ValueError: for another mode.
