@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -204,18 +205,46 @@ def test_a_compaction_that_is_killed_at_any_step_loses_nothing(tmp_path) -> None
         assert contents(store).keys() == {"trials.parquet", "curves.parquet"}
 
 
-def test_a_reader_beside_a_compaction_misses_nothing(tmp_path, monkeypatch) -> None:
+def test_an_append_is_on_the_disk_before_and_after_it_gets_its_name(tmp_path, monkeypatch) -> None:
+    steps: list[str] = []
+    _on_each_step(monkeypatch, steps.append)
+    append(RecordStore(tmp_path), 0)
+    assert steps == ["open", "fsync", "replace", "fsync"]
+
+
+def test_the_tables_alone_never_hold_a_trial_without_its_curve(tmp_path, monkeypatch) -> None:
+    # What a reader sees that looked for pending files before the trial was appended.
+    store, write, seen = RecordStore(tmp_path / "store"), records._write, []
+
+    def look_after(*arguments, **options) -> None:
+        write(*arguments, **options)
+        shutil.rmtree(tmp_path / "seen", ignore_errors=True)
+        shutil.copytree(tmp_path / "store", tmp_path / "seen", ignore=shutil.ignore_patterns("pending"))
+        found = RecordStore(tmp_path / "seen").read()
+        seen.append([set() if frame.empty else set(frame["trial"]) for frame in found])
+
+    append(store, 0)
+    store.compact()
+    append(store, 1)
+    monkeypatch.setattr(records, "_write", look_after)
+    store.compact()
+    assert seen == [[{0}, {0}], [{0, 1}, {0, 1}]]
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_a_reader_beside_a_compaction_misses_nothing(tmp_path, monkeypatch, before) -> None:
     store = RecordStore(tmp_path)
     append(store, 0)
     append(store, 1)
     reader, read = RecordStore(tmp_path), records._read
 
-    def fold_first(path: Path) -> pa.Table | None:
+    def fold_at_the_first_file(path: Path) -> pa.Table | None:
         monkeypatch.setattr(records, "_read", read)
+        early = None if before else read(path)
         store.compact()
-        return read(path)
+        return read(path) if before else early
 
-    monkeypatch.setattr(records, "_read", fold_first)
+    monkeypatch.setattr(records, "_read", fold_at_the_first_file)
     assert reader.trials()["trial"].tolist() == [0, 1]
 
 

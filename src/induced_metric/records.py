@@ -35,48 +35,46 @@ these files into the two tables.
 
 import itertools
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-_TEXT, _INTEGER, _REAL = pa.string(), pa.int64(), pa.float64()
-_TRIAL = {
-    "trial": _INTEGER,
-    "state": _TEXT,
-    "diverged": pa.bool_(),
-    "value": _REAL,
-    "objective": _TEXT,
-    "direction": _TEXT,
-    "best_epoch": _INTEGER,
-    "epochs": _INTEGER,
-    "seed": _INTEGER,
-    "seconds": _REAL,
-}
-_CONTEXT = dict.fromkeys(
-    ("protocol", "task", "sampler", "optimizer", "finished", "provenance", "config"), _TEXT
+from induced_metric._schema import (
+    EPOCH_SECONDS,
+    NESTED,
+    OUTCOME,
+    RESERVED,
+    Records,
+    check_hyperparameter_names,
+    curve_table,
+    schema,
+    tidy,
+    trial_table,
 )
-_CURVE = {"trial": _INTEGER, "epoch": _INTEGER, "seconds": _REAL}
 
-RESERVED = frozenset(_TRIAL | _CONTEXT)
-OUTCOME = ("state", "diverged", "value", "best_epoch", "epochs", "seconds", "finished")
-"""The columns of a trial that are known only at its end; the others are given when it starts."""
-NESTED = ("provenance", "config")
-"""The columns that hold JSON; the mirror in W&B holds what it describes."""
-EPOCH_SECONDS = "epoch/seconds"
-"""What W&B calls a curve's ``seconds``: in a run's summary, ``seconds`` are those of the whole trial."""
-
-
-class Records(NamedTuple):
-    """Two DataFrames: ``trials``, one row a trial, and ``curves``, one row an epoch."""
-
-    trials: pd.DataFrame
-    curves: pd.DataFrame
+__all__ = [
+    "EPOCH_SECONDS",
+    "NESTED",
+    "OUTCOME",
+    "RESERVED",
+    "RecordStore",
+    "Records",
+    "check_hyperparameter_names",
+    "curve_table",
+    "load",
+    "samplers",
+    "studies",
+    "study_directory",
+    "study_name",
+    "tasks",
+    "tidy",
+    "trial_table",
+]
 
 
 def study_name(protocol: str, task: str, sampler: str, optimizer: str) -> str:
@@ -87,33 +85,6 @@ def study_name(protocol: str, task: str, sampler: str, optimizer: str) -> str:
 def study_directory(results: str | Path, protocol: str, task: str, sampler: str, optimizer: str) -> Path:
     """The directory of one study's records."""
     return Path(results) / "records" / protocol / task / sampler / optimizer
-
-
-def trial_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
-    """Rows of trials as a table with the columns, order and types of the schema.
-
-    Raises:
-        ValueError: if a row lacks a column.
-    """
-    listed = [dict(row) for row in rows]
-    if missing := [name for row in listed for name in sorted(RESERVED - row.keys())]:
-        raise ValueError(f"a trial needs the columns {', '.join(sorted(RESERVED))}; there is no {missing[0]}")
-    names = _trial_order(name for row in listed for name in row)
-    return pa.Table.from_pylist(listed, _schema(names))
-
-
-def curve_table(trial: int, curve: Mapping[str, Any]) -> pa.Table:
-    """A trial's curve, its columns as arrays by name, as a table with the types of the schema."""
-    arrays = {"trial": [trial] * len(curve["epoch"]), **curve}
-    names = [*_CURVE, *sorted(arrays.keys() - _CURVE)]
-    return pa.table({name: pa.array(arrays[name], _type(name)) for name in names})
-
-
-def tidy(trials: pd.DataFrame, curves: pd.DataFrame) -> Records:
-    """Orders the columns: those of the schema where they stand there, the others by name."""
-    first = [name for name in ("optimizer", *_CURVE) if name in curves]
-    metrics = sorted(set(curves.columns) - set(first))
-    return Records(trials[_trial_order(trials.columns)], curves[[*first, *metrics]])
 
 
 class RecordStore:
@@ -183,7 +154,7 @@ class RecordStore:
             # The curves go first: until the rows are in place, their trials are still pending.
             for name, frame in (("curves", records.curves), ("trials", records.trials)):
                 # By the schema: pandas would make its strings of another type, which nothing appended joins.
-                table = pa.Table.from_pandas(frame, _schema(frame.columns), preserve_index=False)
+                table = pa.Table.from_pandas(frame, schema(frame.columns), preserve_index=False)
                 _write(
                     table.replace_schema_metadata(None),
                     self.directory / f"{name}.parquet",
@@ -235,21 +206,6 @@ def _write(table: pa.Table, path: Path, *, compression_level: int) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
-
-
-def _trial_order(names: Iterable[str]) -> list[str]:
-    present = set(names)
-    hyperparameters = sorted(present - RESERVED)
-    return [name for name in (*_TRIAL, *hyperparameters, *_CONTEXT) if name in present]
-
-
-def _schema(names: Iterable[str]) -> pa.Schema:
-    return pa.schema([(name, _type(name)) for name in names])
-
-
-def _type(column: str) -> pa.DataType:
-    # What the schema does not name is a metric, after its split, or a hyperparameter.
-    return (_TRIAL | _CONTEXT | _CURVE).get(column, pa.float32() if "/" in column else _REAL)
 
 
 def _subdirectories(path: Path) -> list[str]:
@@ -335,12 +291,3 @@ def load(
         pd.concat([study.trials.assign(optimizer=name) for name, study in read], ignore_index=True),
         pd.concat([study.curves.assign(optimizer=name) for name, study in read], ignore_index=True),
     )
-
-
-def check_hyperparameter_names(names: Iterable[str]) -> None:
-    """Raises ValueError for a hyperparameter whose name is a column of its own or not an identifier."""
-    for name in names:
-        if name in RESERVED | {"curve"} or not re.fullmatch(r"[a-z_][a-z0-9_]*", name):
-            raise ValueError(
-                f"a hyperparameter cannot be called {name!r}: reserved are {', '.join(sorted(RESERVED))}"
-            )

@@ -87,7 +87,7 @@ def best_curves(records: Records, order: Iterable[str] = ()) -> Figure:
                 axes.set_xlabel(label)
             grid[row, 0].set_ylabel(kind.replace("_", " "))
         handles, labels = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+        figure.legend(handles, labels, loc="outside lower center", ncols=2 * len(metrics) - 1)
     return figure
 
 
@@ -155,10 +155,7 @@ def _edges(best: pd.DataFrame, scale: str) -> tuple[np.ndarray, np.ndarray]:
         # A bin needs a width.
         low, high = low - 0.05 * abs(low) - 1e-12, high + 0.05 * abs(high) + 1e-12
     spaced = np.geomspace if scale == "log" else np.linspace
-    metric = spaced(low, high, BINS + 1)
-    # Rounding must not push the outermost runs out of the bins.
-    metric[[0, -1]] = low, high
-    return np.linspace(0, best["epochs"].max(), BINS + 1), metric
+    return np.linspace(0, best["epochs"].max(), BINS + 1), spaced(low, high, BINS + 1)
 
 
 def _scale(kind: str, values: pd.DataFrame) -> str:
@@ -177,4 +174,4 @@ def _ordered(best: pd.DataFrame, order: Iterable[str]) -> pd.DataFrame:
 
 
 def _label(run: object) -> str:
-    return f"{run.optimizer.upper()}  {run.value:.4g} at {run.best_epoch}"  # type: ignore[attr-defined]
+    return f"{run.optimizer.upper()} ({run.value:.4g}, epoch {run.best_epoch})"  # type: ignore[attr-defined]

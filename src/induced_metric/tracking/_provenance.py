@@ -1,0 +1,50 @@
+"""Where a record came from."""
+
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "optuna", "numpy")
+
+
+def provenance(**facts: Any) -> dict[str, Any]:
+    """What made a record: code, versions, platform, and what the caller knows (``device``, ``flags`` ...).
+
+    ``commit`` and ``dirty`` are of the repository that tracks this file, None outside one; a change under
+    ``results/`` does not make it dirty, because studies write there.
+    """
+    return {
+        **_repository(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: _version(name) for name in _PACKAGES},
+        **facts,
+    }
+
+
+def _repository() -> dict[str, str | bool | None]:
+    here = Path(__file__).resolve()
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", *arguments], cwd=here.parent, capture_output=True, text=True, check=False
+            )
+        except FileNotFoundError:  # no git on this machine
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    # An installed copy may lie in an environment inside somebody else's repository.
+    if git("ls-files", "--error-unmatch", here.name) is None:
+        return {"commit": None, "dirty": None}
+    changes = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(exclude,top)results")
+    return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changes)}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

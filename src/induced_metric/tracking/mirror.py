@@ -1,0 +1,176 @@
+"""The mirror of recorded trials in W&B."""
+
+import fcntl
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import pandas as pd
+
+from induced_metric import records
+from induced_metric.tracking.live import PROJECT, Mode, check_mode, history, start
+
+# Nothing that a mirrored trial does not need: half of the time and half of the bytes. Without a summary
+# derived from every row, W&B's server derives it, and `export` writes the last metrics itself.
+_LEAN = {
+    "console": "off",
+    "silent": True,
+    "symlink": False,
+    "disable_code": True,
+    "disable_git": True,
+    "x_disable_machine_info": True,
+    "x_disable_meta": True,
+    "x_disable_stats": True,
+    "x_save_requirements": False,
+    "x_server_side_derived_summary": True,
+}
+
+
+class _Trial(NamedTuple):
+    row: dict[str, Any]
+    curve: pd.DataFrame
+
+    @property
+    def study(self) -> str:
+        return records.study_name(*(self.row[name] for name in ("protocol", "task", "sampler", "optimizer")))
+
+    @property
+    def name(self) -> str:
+        return f"{self.study}-{self.row['trial']}"
+
+    @property
+    def run_id(self) -> str:
+        """The same in every export; W&B allows few characters in it."""
+        return re.sub(r"[^A-Za-z0-9_-]", "_", self.name)
+
+
+def export(
+    task: str,
+    *,
+    protocol: str = "paper",
+    samplers: Iterable[str] | None = None,
+    optimizers: Iterable[str] | None = None,
+    mode: Mode = "offline",
+    project: str = PROJECT,
+    entity: str | None = None,
+    results: str | Path = "results",
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Mirrors every recorded trial that this mode, project and entity do not have yet as a W&B run.
+
+    ``<results>/wandb/exported-<mode>.txt`` says which those are; a line is added when a run is complete, so a
+    killed export repeats at most one. Offline runs are under ``<results>/wandb/``: read them with
+    ``wandb leet inspect``, upload them with ``wandb sync``.
+
+    Args:
+        task: name of the task.
+        protocol: name of the protocol.
+        samplers: which to export; all that have records by default.
+        optimizers: which to export; all that have records by default.
+        mode: ``offline``, ``online``, or ``disabled``, which does nothing.
+        project: the W&B project.
+        entity: the W&B user or team; the account's default where not given.
+        results: the results directory.
+        progress: called with the numbers of trials done and to do, at first with 0.
+
+    Returns:
+        How many trials were exported.
+
+    Raises:
+        ConnectionError: if W&B cannot be reached or does not know the account.
+        FileNotFoundError: if a study asked for has no record.
+        RuntimeError: if another export into these results is under way.
+        ValueError: for another mode.
+    """
+    check_mode(mode)
+    if mode == "disabled":
+        return 0
+    wanted = None if optimizers is None else list(optimizers)
+    names = list(samplers or records.samplers(task, protocol=protocol, results=results) or ["tpe"])
+    directory = Path(results) / "wandb"
+    with _ledger(directory / f"exported-{mode}.txt") as (exported, ledger):
+        todo = [
+            (trial, line)
+            for sampler in names
+            for trial in _trials(task, protocol, sampler, wanted, results)
+            # With the time, so that a study that was deleted and run again is exported again.
+            if (line := f"{entity or ''}/{project}/{trial.run_id} {trial.row['finished']}") not in exported
+        ]
+        killed = _offline_runs(directory) if mode == "offline" else {}
+        report = progress or (lambda _done, _total: None)
+        report(0, len(todo))
+        for done, (trial, line) in enumerate(todo, start=1):
+            for path in killed.get(trial.run_id, ()):
+                shutil.rmtree(path)
+            _mirror(trial, mode, project, entity, results)
+            ledger.write(f"{line}\n")
+            ledger.flush()
+            report(done, len(todo))
+    return len(todo)
+
+
+def _trials(
+    task: str, protocol: str, sampler: str, optimizers: list[str] | None, results: str | Path
+) -> Iterator[_Trial]:
+    for name in records.studies(
+        task, protocol=protocol, sampler=sampler, optimizers=optimizers, results=results
+    ):
+        study = records.RecordStore(records.study_directory(results, protocol, task, sampler, name)).read()
+        curves = dict(iter(study.curves.groupby("trial")))
+        for row in study.trials.to_dict("records"):
+            yield _Trial({str(key): value for key, value in row.items()}, curves[row["trial"]])
+
+
+def _mirror(trial: _Trial, mode: Mode, project: str, entity: str | None, results: str | Path) -> None:
+    row = trial.row
+    config = {name: value for name, value in row.items() if name not in records.OUTCOME}
+    # Nested, so that W&B can filter and group by a version or a setting.
+    config |= {name: json.loads(row[name]) for name in records.NESTED}
+    run = start(
+        results, {**_LEAN, "mode": mode}, config=config, name=trial.name, id=trial.run_id, group=trial.study,
+        project=project, entity=entity, job_type="trial",
+    )  # fmt: skip
+    columns = {
+        # The shortest decimal that reads back as the same float32, not the twice as long float64.
+        name: [float(str(value)) for value in values.to_numpy()]
+        if values.dtype == "float32"
+        else values.tolist()
+        for name, values in trial.curve.drop(columns=["trial", "epoch"]).items()
+    }
+    metrics: dict[str, float] = {}
+    for epoch, *values in zip(trial.curve["epoch"].tolist(), *columns.values(), strict=True):
+        metrics = history(dict(zip(map(str, columns), values, strict=True)))
+        run.log(metrics, step=epoch, commit=True)
+    run.summary.update(metrics | {name: row[name] for name in records.OUTCOME})
+    run.finish()
+
+
+def _offline_runs(directory: Path) -> dict[str, list[Path]]:
+    """Directories of offline runs by run id: one with the id of an unexported trial is of a killed export."""
+    runs: dict[str, list[Path]] = {}
+    for path in directory.glob("offline-run-*"):
+        if found := re.fullmatch(r"offline-run-\d+_\d+-(.+)", path.name):
+            runs.setdefault(found[1], []).append(path)
+    return runs
+
+
+@contextmanager
+def _ledger(path: Path) -> Iterator[tuple[set[str], IO[str]]]:
+    """The lines of a file, and the file, open to append whole lines and locked."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RuntimeError(f"another export is under way: it holds {path}") from error
+        file.seek(0)
+        text = file.read()
+        if text and not text.endswith("\n"):
+            # Torn by a crash: as if it were not there.
+            text = text[: text.rfind("\n") + 1]
+            file.truncate(len(text.encode()))
+        yield set(text.splitlines()), file

@@ -1,0 +1,63 @@
+import subprocess
+import sys
+
+import pytest
+
+from induced_metric.analysis import __main__ as command
+
+
+def test_tables_are_written_and_shown(results, capsys) -> None:
+    command.main(["tables", "--task", "regression", "--results", str(results), "--samplers", "tpe"])
+    shown = capsys.readouterr().out
+    assert "0.035900" in shown
+    assert f"wrote {results / 'tables/paper-regression.md'}" in shown
+    assert {path.name for path in (results / "tables").glob("paper-regression.*")} == {
+        f"paper-regression.{kind}" for kind in ("md", "csv", "tex")
+    }
+    assert "| ADAM | tpe | 6 |" in (results / "tables/paper-regression.md").read_text()
+    assert "random" not in (results / "tables/paper-regression.csv").read_text()
+
+
+def test_figures_are_written_for_every_sampler(results) -> None:
+    command.main(["figures", "--task", "mnist", "--results", str(results)])
+    assert {path.name for path in (results / "figures").glob("paper-mnist-*")} == {
+        f"paper-mnist-tpe-{name}.{kind}"
+        for name in ("best_curves", "best_histograms")
+        for kind in ("pdf", "png")
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["tables", "--task", "regresion"], "tasks with records: mnist, regression"),
+        (["tables", "--task", "regression", "--samplers", "tp"], "samplers with records: random, tpe"),
+        (["tables", "--task", "regression", "--protocol", "fair"], "no records of regression (fair)"),
+        (["tables", "--task", "regression", "--paper", "nowhere"], "nowhere/tables.csv does not exist"),
+        (["tables", "--task", "regression", "--best", "0"], "at least 1, got 0"),
+        (["table", "--task", "regression"], "'tables', 'figures'"),
+        (["tables"], "--task"),
+    ],
+)
+def test_bad_input_ends_in_one_sentence(results, capsys, arguments, sentence) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main([*arguments, "--results", str(results)])
+    assert ended.value.code == 2
+    complaint = capsys.readouterr().err.strip()
+    assert sentence in complaint
+    assert "\n" not in complaint
+
+
+def test_the_module_runs_as_a_command(results) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            *["-W", "error", "-m", "induced_metric.analysis", "tables", "--task", "mnist", "--results"],
+            str(results),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Max test" in done.stdout
+    assert done.stderr == ""

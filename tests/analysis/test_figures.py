@@ -1,0 +1,137 @@
+import hashlib
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from induced_metric.analysis import figures, published, runs
+
+
+def panels(figure):
+    """Its axes without colour bars and empty panels."""
+    return [axes for axes in figure.axes if axes.get_label() != "<colorbar>" and axes.axison]
+
+
+def test_best_curves_are_the_best_runs_on_logarithmic_axes(ours) -> None:
+    records = ours["tpe"]
+    figure = figures.best_curves(records, published.optimizers())
+    axes = panels(figure)
+    assert [a.get_title() for a in axes] == ["train loss", "test loss", "", ""]
+    assert {(a.get_xscale(), a.get_yscale()) for a in axes} == {("log", "log")}
+    assert ["wall time" in a.get_xlabel() for a in axes] == [True, True, False, False]
+    best = runs.top(records.trials, 1).set_index("optimizer")
+    for place, name in enumerate(published.optimizers()):
+        curve = records.curves[
+            (records.curves["optimizer"] == name) & (records.curves["trial"] == best.loc[name, "trial"])
+        ]
+        lines = [line for line in axes[3].lines if line.get_marker() == "None"]
+        assert lines[place].get_ydata().tolist() == curve["test/loss"].tolist()
+        assert lines[place].get_xdata().tolist() == list(range(1, 21))
+        dots = [line for line in axes[1].lines if line.get_marker() == "o"]
+        assert dots[place].get_ydata() == pytest.approx(best.loc[name, "value"])
+        elapsed = curve["seconds"].iloc[: best.loc[name, "best_epoch"] + 1].sum()
+        assert dots[place].get_xdata() == pytest.approx(elapsed)
+    (legend,) = figure.legends
+    assert [text.get_text().split()[0] for text in legend.get_texts()] == [
+        name.upper() for name in published.optimizers()
+    ]
+
+
+@pytest.mark.parametrize("without", [None, "train/loss"])
+def test_the_legend_is_within_the_figure(ours, without) -> None:
+    records = ours["tpe"]
+    records = records._replace(curves=records.curves.drop(columns=without or []))
+    figure = figures.best_curves(records, published.optimizers())
+    figure.draw_without_rendering()
+    box, page = figure.legends[0].get_window_extent(), figure.bbox
+    assert page.x0 <= box.x0 < box.x1 <= page.x1
+    assert page.y0 <= box.y0 < box.y1 <= page.y1
+
+
+def test_colours_stay_with_their_optimizers_and_differ(ours) -> None:
+    figure = figures.best_curves(ours["tpe"], published.optimizers())
+    lines = [line for line in panels(figure)[0].lines if line.get_marker() == "None"]
+    assert len({to_hex(line.get_color()) for line in lines}) == 7
+
+
+def test_best_histograms_hold_every_run_in_shared_bins(ours) -> None:
+    best = runs.top(ours["tpe"].trials, 50)
+    figure = figures.best_histograms(best, published.optimizers())
+    axes = panels(figure)
+    assert [a.get_title() for a in axes] == [f"{name.upper()} (n=6 runs)" for name in published.optimizers()]
+    meshes = [a.collections[0] for a in axes]
+    assert [int(mesh.get_array().sum()) for mesh in meshes] == [6] * 7
+    assert all(mesh.get_array().size == 400 for mesh in meshes)
+    assert all(np.array_equal(mesh.get_coordinates(), meshes[0].get_coordinates()) for mesh in meshes)
+    assert {mesh.get_cmap().name for mesh in meshes} == {"viridis"}
+    assert {a.get_yscale() for a in axes} == {"log"}
+    assert sum(a.get_label() == "<colorbar>" for a in figure.axes) == 7
+    assert len(figure.axes) - 7 == 9  # a grid of three by three
+    assert axes[0].get_xlim() == (0, 20)
+
+
+def test_a_run_falls_where_its_epoch_and_metric_say(ours) -> None:
+    best = runs.top(ours["tpe"].trials, 50)
+    figure = figures.best_histograms(best, ["sgd"])
+    mesh = panels(figure)[0].collections[0]
+    x, y = mesh.get_coordinates()[0, :, 0], mesh.get_coordinates()[:, 0, 1]
+    sgd = best[best["optimizer"] == "sgd"]
+    expected, *_ = np.histogram2d(sgd["value"], sgd["best_epoch"], bins=(y, x))
+    assert np.array_equal(mesh.get_array(), expected)
+
+
+def test_accuracy_has_a_linear_axis(results) -> None:
+    records = runs.load("mnist", results=results)
+    axes = panels(figures.best_curves(records))
+    assert {a.get_yscale() for a in axes} == {"linear"}
+    (first, *_) = panels(figures.best_histograms(runs.top(records.trials)))
+    assert first.get_yscale() == "linear"
+    assert first.get_ylabel() == "max test accuracy"
+
+
+@pytest.mark.parametrize("value", [0.25, 0.0, -1.0])
+def test_one_run_alone_has_bins_too(ours, value) -> None:
+    one = runs.top(ours["tpe"].trials, 1).head(1).assign(value=value)
+    figure = figures.best_histograms(one)
+    assert panels(figure)[0].collections[0].get_array().sum() == 1
+
+
+def test_more_than_nine_optimizers_find_room(ours) -> None:
+    best = runs.top(ours["tpe"].trials, 1)
+    many = best.loc[best.index.repeat(2)].assign(optimizer=[f"o{k}" for k in range(14)])
+    assert len(panels(figures.best_histograms(many))) == 14
+
+
+def test_nothing_to_show_is_said(ours) -> None:
+    trials = ours["tpe"].trials.assign(diverged=True)
+    with pytest.raises(ValueError, match="no complete trial"):
+        figures.best_histograms(runs.top(trials))
+
+
+def test_files_are_the_same_every_time_and_nothing_global_changes(ours, tmp_path) -> None:
+    before = dict(matplotlib.rcParams)
+    digests = []
+    for name, colour in (("one", "white"), ("two", "red")):
+        # Not even a user's own settings change them.
+        with matplotlib.rc_context({"axes.facecolor": colour, "font.family": "serif"}):
+            figure = figures.best_curves(ours["random"], published.optimizers())
+            paths = figures.save(figure, tmp_path / name / "paper-regression-tpe+hyperband-v1.5-best_curves")
+        digests.append([hashlib.sha256(path.read_bytes()).hexdigest() for path in paths])
+        assert [path.name.rsplit("-", 1)[1] for path in paths] == ["best_curves.pdf", "best_curves.png"]
+    assert digests[0] == digests[1]
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_tables_start_without_matplotlib_and_analysis_without_jax() -> None:
+    script = """
+import sys
+from induced_metric.analysis import __main__, published, runs, statistics, tables
+print([name for name in ("matplotlib", "scipy", "wandb", "jax", "optuna") if name in sys.modules])
+from induced_metric.analysis import figures
+print([name for name in ("matplotlib.pyplot", "scipy", "wandb", "jax", "optuna") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["[]", "[]"]

@@ -1,0 +1,114 @@
+import pandas as pd
+import pytest
+import synthetic
+
+from induced_metric import records
+from induced_metric.analysis import published, runs, statistics
+
+
+def trials(**columns: list) -> pd.DataFrame:
+    size = len(columns["value"])
+    frame = pd.DataFrame(
+        {
+            "optimizer": ["a"] * size,
+            "trial": range(size),
+            "seed": range(size),
+            "state": ["complete"] * size,
+            "diverged": [False] * size,
+            "direction": ["minimize"] * size,
+            "best_epoch": [0] * size,
+            "epochs": [2] * size,
+        }
+    )
+    return frame.assign(**columns)
+
+
+def curves(frame: pd.DataFrame, seconds: list[float]) -> pd.DataFrame:
+    rows = frame[["optimizer", "trial"]].merge(pd.DataFrame({"seconds": seconds}), how="cross")
+    return rows.assign(epoch=rows.groupby(["optimizer", "trial"]).cumcount())
+
+
+def test_top_leaves_out_pruned_failed_and_diverged_trials() -> None:
+    frame = trials(
+        value=[0.1, 0.2, 0.3, 0.4, 0.5],
+        state=["pruned", "complete", "complete", "failed", "complete"],
+        diverged=[False, True, False, False, False],
+    )
+    assert runs.top(frame, 50)["trial"].tolist() == [2, 4]
+    assert statistics.counts(frame).loc["a"].to_dict() == {
+        "complete": 2,
+        "pruned": 1,
+        "failed": 1,
+        "diverged": 1,
+    }
+
+
+def test_top_follows_the_direction_and_takes_the_earlier_of_equals() -> None:
+    frame = trials(value=[0.5, 0.9, 0.9, 0.7])
+    assert runs.top(frame, 2)["trial"].tolist() == [0, 3]
+    assert runs.top(frame.assign(direction="maximize"), 2)["trial"].tolist() == [1, 2]
+    # Neither the order of the rows nor other optimizers matter.
+    both = pd.concat([frame.assign(optimizer="b", value=1.0), frame[::-1]])
+    assert runs.top(both.assign(direction="maximize"), 2)["trial"].tolist() == [0, 1, 1, 2]
+
+
+def test_summary_has_population_spread_and_seconds_up_to_the_best_epoch() -> None:
+    frame = trials(value=[3.0, 1.0, 8.0], best_epoch=[0, 2, 1], epochs=[4, 4, 4])
+    study = records.Records(frame, curves(frame, [1.0, 10.0, 100.0, 1000.0]))
+    table = statistics.summary(study, n=2).loc["a"]
+    assert table[["metric_mean", "metric_std", "epoch_mean", "epoch_std"]].tolist() == [2.0, 1.0, 1.0, 1.0]
+    assert table[["best_metric", "best_epoch", "best_seconds", "n"]].tolist() == [1.0, 2, 111.0, 2]
+
+
+def test_summary_of_a_study_with_nothing_but_diverged_trials_has_no_numbers() -> None:
+    frame = pd.concat([trials(value=[1.0, 2.0]), trials(value=[9.0], diverged=[True], optimizer=["b"])])
+    table = statistics.summary(records.Records(frame, curves(frame, [1.0])))
+    assert table["n"].to_dict() == {"a": 2, "b": 0}
+    assert table.loc["b", ["metric_mean", "best_seconds"]].isna().all()
+    assert table.loc["b", "diverged"] == 1
+
+
+def test_paired_compares_trials_of_the_same_number() -> None:
+    base = trials(value=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    better = base.assign(optimizer="b", value=[0.5, 1.0, 2.5, 3.0, 5.5, 9.0])
+    better.loc[5, "state"] = "pruned"
+    table = statistics.paired(pd.concat([base, better]), "a").loc["b"]
+    assert table["pairs"] == 5
+    assert table["wins"] == pytest.approx(4 / 5)
+    assert table["median_gain"] == 0.5
+    assert 0 < table["p"] < 1
+    reverse = statistics.paired(pd.concat([base, better]).assign(direction="maximize"), "a").loc["b"]
+    assert reverse["median_gain"] == -0.5
+    same = statistics.paired(pd.concat([base, base.assign(optimizer="b")]), "a").loc["b"]
+    assert pd.isna(same["p"])
+
+
+def test_paired_refuses_what_cannot_be_paired() -> None:
+    base = trials(value=[1.0, 2.0])
+    with pytest.raises(ValueError, match="baseline must be one of a, got 'c'"):
+        statistics.paired(base, "c")
+    with pytest.raises(ValueError, match="different seeds"):
+        statistics.paired(pd.concat([base, base.assign(optimizer="b", seed=[0, 7])]), "a")
+
+
+def test_published_tables_are_the_papers() -> None:
+    table = published.summary("regression")
+    row = table.loc["sgd_rms", ["metric_mean", "metric_std", "best_epoch"]]
+    assert row.tolist() == [0.0359, 0.005774, 178]
+    assert list(table.index) == published.optimizers()
+    assert [published.number(task) for task in ("regression", "shakespeare", "rastrigin")] == [1, 4, None]
+    assert published.summary("rastrigin").empty
+
+
+def test_published_numbers_that_are_not_there_are_named(tmp_path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"tables\.csv does not exist"):
+        published.summary("regression", tmp_path)
+
+
+def test_each_sampler_is_loaded(tmp_path) -> None:
+    for sampler in ("tpe", "random"):
+        synthetic.write_study(tmp_path, "sgd", trials=3, epochs=2, sampler=sampler)
+    assert list(runs.load_samplers("regression", results=tmp_path)) == ["random", "tpe"]
+    assert list(runs.load_samplers("regression", ["tpe"], results=tmp_path)) == ["tpe"]
+    with pytest.raises(FileNotFoundError, match="tasks with records: regression"):
+        runs.load_samplers("regresion", results=tmp_path)

@@ -1,0 +1,138 @@
+import io
+import re
+
+import pandas as pd
+import pytest
+import rich.console
+
+from induced_metric.analysis import published, runs, statistics, tables
+
+
+@pytest.fixture(scope="module")
+def table(ours) -> pd.DataFrame:
+    return tables.compare("regression", ours, n=5)
+
+
+def test_rows_follow_the_paper_and_name_their_source(table) -> None:
+    assert table["optimizer"].unique().tolist() == published.optimizers()
+    assert table.loc[table["optimizer"] == "adam", "source"].tolist() == ["published", "tpe", "random"]
+    assert table.loc[table["optimizer"] == "muon", "source"].tolist() == ["published", "tpe"]
+    # The random study has 5 trials, of which one was pruned and one diverged.
+    assert table.loc[table["optimizer"] == "adam", "n"].tolist() == [50, 5, 3]
+
+
+def test_numbers_are_those_of_the_statistics(table, ours) -> None:
+    expected = statistics.summary(ours["tpe"], 5).loc["sgd_rms"]
+    row = table[(table["optimizer"] == "sgd_rms") & (table["source"] == "tpe")].iloc[0]
+    shared = [
+        "metric_mean",
+        "metric_std",
+        "epoch_mean",
+        "epoch_std",
+        "best_metric",
+        "best_epoch",
+        "best_seconds",
+    ]
+    assert row[shared].tolist() == expected[shared].tolist()
+    assert row["pruned"] == row["diverged"] == 1
+
+
+def test_markdown_has_the_published_columns_and_marks_the_best(table) -> None:
+    lines = tables.markdown(table).splitlines()
+    assert [cell.strip() for cell in lines[0].strip("|").split("|")] == [
+        "Optimiser",
+        "Source",
+        "n",
+        "Min test loss mean",
+        "Std",
+        "Epoch mean",
+        "Epoch std",
+        "Best min test loss",
+        "(epoch: s)",
+    ]
+    assert (
+        "| ADAM | published | 50 | 0.039413 | 0.005714 | 152.6 | 47.3 | **0.021170** | (184: 0.21) |" in lines
+    )
+    # The paper's best mean is SGD_RMS's, its best run Adam's.
+    assert any(line.startswith("| SGD_RMS | published | 50 | **0.035900**") for line in lines)
+    for source in ("published", "tpe", "random"):
+        rows = [line for line in lines if f"| {source} |" in line]
+        assert sum(line.count("**") for line in rows) == 4
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_accuracy_is_maximised(results) -> None:
+    ours = runs.load_samplers("mnist", results=results)
+    table = tables.compare("mnist", ours)
+    lines = tables.markdown(table).splitlines()
+    assert "Max test accuracy mean" in lines[0]
+    assert any(line.startswith("| MUON | published | 50 | **0.979844**") for line in lines)
+    tpe = table[table["source"] == "tpe"].set_index("optimizer")
+    best = tpe["metric_mean"].idxmax()
+    assert any(line.startswith(f"| {best.upper()} | tpe | 4 | **") for line in lines)
+    assert "Table 2" in tables.caption("mnist", table)
+
+
+def test_a_task_or_an_optimizer_that_is_not_in_the_paper_has_ours_alone(ours) -> None:
+    trials, curves = ours["random"]
+    renamed = {"adam": "induced_muon", "sgd": "a_new_one"}
+    other = ours["random"]._replace(
+        trials=trials.assign(task="small", optimizer=trials["optimizer"].map(renamed)),
+        curves=curves.assign(optimizer=curves["optimizer"].map(renamed)),
+    )
+    table = tables.compare("small", {"random": other})
+    assert table["optimizer"].tolist() == ["a_new_one", "induced_muon"]
+    assert table["source"].tolist() == ["random", "random"]
+    assert "Table" not in tables.caption("small", table)
+
+
+def test_studies_of_different_objectives_do_not_share_a_table(ours, results) -> None:
+    other = runs.load("mnist", results=results)
+    with pytest.raises(ValueError, match="got test/accuracy, test/loss"):
+        tables.compare("regression", {"tpe": ours["tpe"], "random": other})
+
+
+def test_remarks_tell_what_is_left_out_and_what_is_short(table, ours) -> None:
+    notes = "\n".join(tables.remarks(table, ours))
+    assert "random: 5 trials an optimiser, on cpu; left out: pruned: adam 1, sgd 1; diverged: adam 1" in notes
+    assert "adam (random) 3" in notes
+    assert "different hardware" in notes
+
+
+def test_an_optimizer_without_a_complete_trial_shows_dashes(ours) -> None:
+    records = ours["random"]
+    lost = records._replace(trials=records.trials.assign(diverged=records.trials["optimizer"] == "sgd"))
+    table = tables.compare("regression", {"random": lost})
+    assert "| SGD | random | 0 | – | – | – | – | – | – |" in tables.markdown(table)
+
+
+def test_the_terminal_fits_eighty_columns(table) -> None:
+    console = rich.console.Console(file=io.StringIO(), width=80)
+    console.print(tables.terminal(table))
+    shown = console.file.getvalue()
+    assert "…" not in shown
+    row = "SGD_LOG_METRIC published 50 0.057149 0.008967 167.0 33.0 0.031528 (198: 0.23)"
+    assert row in re.sub(" +", " ", shown)
+    assert shown.count("SGD_RMS") == 1
+
+
+def test_written_files_are_complete_and_deterministic(table, ours, tmp_path) -> None:
+    title, notes = tables.caption("regression", table), tables.remarks(table, ours)
+    paths = tables.write(table, tmp_path / "one" / "paper-regression", title, notes)
+    again = tables.write(table, tmp_path / "two" / "paper-regression", title, notes)
+    assert [path.name for path in paths] == [f"paper-regression.{kind}" for kind in ("md", "csv", "tex")]
+    assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in again]
+    read = pd.read_csv(paths[1])
+    assert read["metric_mean"].tolist() == table["metric_mean"].tolist()
+    assert read.loc[0, "pruned"] != read.loc[0, "pruned"]  # the paper does not say
+    assert title in paths[0].read_text()
+    assert notes[0] in paths[0].read_text()
+
+
+def test_latex_names_each_optimizer_once_and_escapes(table) -> None:
+    text = tables.latex(table, "100% of a_b", ["c_d"])
+    assert text.count(r"SGD\_LOG\_METRIC") == 1
+    assert r"\caption{100\% of a\_b}" in text
+    assert not re.search(r"(?<!\\)[_%]", text)
+    rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert {row.count("&") for row in rows} == {8}
