@@ -4,6 +4,7 @@ from induced_metric.optimizers.aliases_rms import sgd_log_rms, sgd_rms
 from induced_metric.optimizers.aliases_sgd import sgd_log_metric, sgd_metric
 from induced_metric.optimizers.aliases_wrapped import adamw_metric, lion_metric, muon_metric
 from induced_metric.optimizers.baselines import adam, adamw, muon, sgd
+from induced_metric.optimizers.components import scale_by_component_metric
 from induced_metric.optimizers.embeddings import (
     Embedding,
     as_embedding,
@@ -20,6 +21,7 @@ from induced_metric.optimizers.metric import (
     induced_metric,
     scale_by_induced_metric,
 )
+from induced_metric.optimizers.tilted import scale_by_tilted_metric
 
 __all__ = [
     "Embedding",
@@ -40,7 +42,9 @@ __all__ = [
     "power",
     "preconditioned_by",
     "rms",
+    "scale_by_component_metric",
     "scale_by_induced_metric",
+    "scale_by_tilted_metric",
     "sgd",
     "sgd_log_metric",
     "sgd_log_rms",

@@ -38,6 +38,6 @@ def check_real(params: Any) -> None:
     """Raises TypeError for complex parameters, for which the metric is not defined."""
     if any(jnp.iscomplexobj(leaf) for leaf in jax.tree.leaves(params)):
         raise TypeError(
-            "complex parameters are not supported; wrap the optimizer in "
-            "optax.contrib.split_real_and_imaginary"
+            "complex parameters are not supported: hold their real and imaginary parts, or wrap an "
+            "optimizer that needs no loss in optax.contrib.split_real_and_imaginary"
         )
