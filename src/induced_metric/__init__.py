@@ -10,11 +10,15 @@ if TYPE_CHECKING:
     from induced_metric.optimizers import (
         adam,
         adamw,
+        adamw_metric,
         induced_metric,
+        lion_metric,
         muon,
+        muon_metric,
         scale_by_induced_metric,
         sgd,
         sgd_log_metric,
+        sgd_log_rms,
         sgd_metric,
         sgd_rms,
     )
@@ -22,11 +26,15 @@ if TYPE_CHECKING:
 __all__ = [
     "adam",
     "adamw",
+    "adamw_metric",
     "induced_metric",
+    "lion_metric",
     "muon",
+    "muon_metric",
     "scale_by_induced_metric",
     "sgd",
     "sgd_log_metric",
+    "sgd_log_rms",
     "sgd_metric",
     "sgd_rms",
 ]

@@ -1,19 +1,27 @@
 """The optimizers: one metric transformation with its aliases, and the baselines from optax."""
 
-from induced_metric.optimizers.aliases import sgd_log_metric, sgd_metric, sgd_rms
+from induced_metric.optimizers.aliases_rms import sgd_log_rms, sgd_rms
+from induced_metric.optimizers.aliases_sgd import sgd_log_metric, sgd_metric
+from induced_metric.optimizers.aliases_wrapped import adamw_metric, lion_metric, muon_metric
 from induced_metric.optimizers.baselines import adam, adamw, muon, sgd
-from induced_metric.optimizers.metric import (
+from induced_metric.optimizers.components import scale_by_component_metric
+from induced_metric.optimizers.embeddings import (
     Embedding,
-    Geometry,
-    InducedMetricState,
-    euclidean,
+    as_embedding,
     identity,
-    induced_metric,
     log,
-    preconditioned_by,
-    rms,
+    power,
+    softplus,
+    sqrt,
+)
+from induced_metric.optimizers.geometries import Geometry, euclidean, preconditioned_by, rms
+from induced_metric.optimizers.metric import (
+    InducedMetricState,
+    each_leaf,
+    induced_metric,
     scale_by_induced_metric,
 )
+from induced_metric.optimizers.tilted import scale_by_tilted_metric
 
 __all__ = [
     "Embedding",
@@ -21,16 +29,27 @@ __all__ = [
     "InducedMetricState",
     "adam",
     "adamw",
+    "adamw_metric",
+    "as_embedding",
+    "each_leaf",
     "euclidean",
     "identity",
     "induced_metric",
+    "lion_metric",
     "log",
     "muon",
+    "muon_metric",
+    "power",
     "preconditioned_by",
     "rms",
+    "scale_by_component_metric",
     "scale_by_induced_metric",
+    "scale_by_tilted_metric",
     "sgd",
     "sgd_log_metric",
+    "sgd_log_rms",
     "sgd_metric",
     "sgd_rms",
+    "softplus",
+    "sqrt",
 ]

@@ -4,6 +4,9 @@ import math
 import numbers
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 
 def _check(name: str, value: Any, allowed: str, holds: bool) -> None:
     if not holds:
@@ -14,11 +17,27 @@ def check_non_negative(**values: Any) -> None:
     """Raises ValueError for a number that is negative, infinite or NaN."""
     for name, value in values.items():
         if isinstance(value, numbers.Real):
-            _check(name, value, ">= 0 and finite", math.isfinite(value) and value >= 0)
+            _check(name, value, ">= 0 and finite", 0 <= float(value) < math.inf)
+
+
+def check_positive(**values: Any) -> None:
+    """Raises ValueError for a number that is not positive, infinite or NaN."""
+    for name, value in values.items():
+        if isinstance(value, numbers.Real):
+            _check(name, value, "> 0 and finite", 0 < float(value) < math.inf)
 
 
 def check_decay(**values: Any) -> None:
     """Raises ValueError for a number outside [0, 1), the range of a moving average's decay."""
     for name, value in values.items():
         if isinstance(value, numbers.Real):
-            _check(name, value, "in [0, 1)", 0 <= value < 1)
+            _check(name, value, "in [0, 1)", 0 <= float(value) < 1)
+
+
+def check_real(params: Any) -> None:
+    """Raises TypeError for complex parameters, for which the metric is not defined."""
+    if any(jnp.iscomplexobj(leaf) for leaf in jax.tree.leaves(params)):
+        raise TypeError(
+            "complex parameters are not supported: hold their real and imaginary parts, or wrap an "
+            "optimizer that needs no loss in optax.contrib.split_real_and_imaginary"
+        )

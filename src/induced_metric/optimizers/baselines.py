@@ -3,7 +3,7 @@
 import optax
 
 from induced_metric.optimizers._checks import check_decay, check_non_negative
-from induced_metric.optimizers.metric import Scalar
+from induced_metric.optimizers.embeddings import Scalar
 
 
 def sgd(learning_rate: optax.ScalarOrSchedule, momentum: Scalar = 0.9) -> optax.GradientTransformation:

@@ -15,127 +15,101 @@ Two choices make an optimizer: the *embedding* f and the *geometry*, which says 
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from induced_metric.optimizers._checks import check_decay, check_non_negative
+from induced_metric.optimizers.embeddings import Embedding, Scalar, as_embedding, identity, metric_scale
+from induced_metric.optimizers.geometries import Geometry, Params, bias_correction, preconditioned_by
 
-Params: TypeAlias = Any  # pytree of arrays
-Scalar: TypeAlias = Any  # a number or an array of shape ()
-
-
-class Embedding(NamedTuple):
-    """The height of the graph over the parameters, as a function of the loss.
-
-    Attributes:
-        slope: f', as a function of the loss.
-        needs_value: whether ``update`` must be given the loss as ``value=``.
-    """
-
-    slope: Callable[[jax.Array], jax.Array]
-    needs_value: bool
-
-
-identity = Embedding(slope=jnp.ones_like, needs_value=False)
-log = Embedding(slope=jnp.reciprocal, needs_value=True)
-
-
-class GeometryUpdate(Protocol):
-    """``update(grads, state, params, count, **extra)`` of a geometry."""
-
-    def __call__(
-        self, grads: Params, state: Any, params: Params | None, *, count: jax.Array, **extra: Any
-    ) -> tuple[Params, jax.Array, Any]:
-        r"""Returns the direction :math:`\gamma^{-1}\hat m`, the squared norm :math:`g\cdot\gamma^{-1}g`, the state."""
-
-
-class Geometry(NamedTuple):
-    r"""What :math:`\gamma^{-1}` is: an ``init(params)`` and an ``update`` (see ``GeometryUpdate``)."""
-
-    init: Callable[[Params], Any]
-    update: GeometryUpdate
-
-
-def euclidean(momentum: Scalar = 0.9) -> Geometry:
-    r""":math:`\gamma = 1`; the direction is the bias-corrected moving average of the gradients."""
-    check_decay(momentum=momentum)
-
-    def update(grads, state, params, *, count, **extra):  # type: ignore[no-untyped-def]
-        del params, extra
-        first_moment = optax.tree.update_moment(grads, state, momentum, 1)
-        direction = optax.tree.bias_correction(first_moment, momentum, count)
-        return direction, optax.tree.norm(grads, squared=True), first_moment
-
-    return Geometry(init=optax.tree.zeros_like, update=update)
-
-
-class RMSState(NamedTuple):
-    """State of ``rms``; both trees have the shapes of the parameters."""
-
-    first_moment: Params
-    second_moment: Params
-
-
-def rms(momentum: Scalar = 0.9, beta_rms: Scalar = 0.99, eps: Scalar = 1e-8) -> Geometry:
-    r""":math:`\gamma^{-1} = 1/(\sqrt{\hat r} + \epsilon)`, :math:`\hat r` the bias-corrected EMA of :math:`g^2`."""
-    check_decay(momentum=momentum, beta_rms=beta_rms)
-    check_non_negative(eps=eps)
-
-    def init(params: Params) -> RMSState:
-        return RMSState(optax.tree.zeros_like(params), optax.tree.zeros_like(params))
-
-    def update(grads, state, params, *, count, **extra):  # type: ignore[no-untyped-def]
-        del params, extra
-        first_moment = optax.tree.update_moment(grads, state.first_moment, momentum, 1)
-        second_moment = optax.tree.update_moment_per_elem_norm(grads, state.second_moment, beta_rms, 2)
-        scale = jax.tree.map(
-            lambda r: jnp.sqrt(r) + eps, optax.tree.bias_correction(second_moment, beta_rms, count)
-        )
-        corrected = optax.tree.bias_correction(first_moment, momentum, count)
-        direction = jax.tree.map(jnp.divide, corrected, scale)
-        squared_norm = optax.tree.sum(jax.tree.map(lambda g, d: g * g / d, grads, scale))
-        return direction, squared_norm, RMSState(first_moment, second_moment)
-
-    return Geometry(init=init, update=update)
-
-
-def preconditioned_by(base: optax.GradientTransformation) -> Geometry:
-    r"""The geometry that an optax transformation implies: :math:`\gamma^{-1}\hat m` is its update.
-
-    The squared norm is taken as :math:`g \cdot P g` with the update P g of ``base``; it is exact where
-    ``base`` has no momentum, and otherwise pairs the gradient with the averaged direction.
-    """
-    base = optax.with_extra_args_support(base)
-
-    def update(grads, state, params, *, count, **extra):  # type: ignore[no-untyped-def]
-        del count
-        direction, state = base.update(grads, state, params, **extra)
-        return direction, optax.tree.vdot(grads, direction), state
-
-    return Geometry(init=base.init, update=update)
+Height: TypeAlias = Embedding | Callable[[jax.Array], jax.Array]  # of the graph, from the loss
+Subsets: TypeAlias = Any  # pytree of labels in the shape of the parameters, or a function that makes it
 
 
 class InducedMetricState(NamedTuple):
     """State of ``scale_by_induced_metric``."""
 
-    count: jax.Array  # shape=(), int32
-    metric: jax.Array  # shape=(), EMA of ξ g·γ⁻¹g
+    count: jax.Array  # type: ignore[assignment]  # optax's name, also tuple.count; shape=(), int32
+    metric: jax.Array  # shape=() or (subsets,), EMA of ξ g·γ⁻¹g
+    scale: jax.Array  # shape=() or (subsets,), the last r: for logging, never read
     geometry: Any
 
 
+def each_leaf(params: Params) -> Params:
+    """Labels that pull back to every leaf of the parameters on its own: ``subsets=each_leaf``."""
+    return jax.tree.map_with_path(lambda path, _: jax.tree_util.keystr(path), params)
+
+
+def _labels(subsets: Subsets, tree: Params) -> list[Any] | None:
+    if subsets is None:
+        return None
+    labels = jax.tree.leaves(subsets(tree) if callable(subsets) else subsets)
+    if len(labels) != len(jax.tree.leaves(tree)):
+        raise ValueError(
+            f"subsets must hold one label for each of the {len(jax.tree.leaves(tree))} leaves of the "
+            f"parameters, got {len(labels)}"
+        )
+    return labels
+
+
+def _sums(labels: list[Any] | None, values: list[jax.Array], dtype: Any) -> jax.Array:
+    """Sums one value a leaf over all leaves, or over those of each label, labels in sorted order."""
+    if labels is None:
+        return sum(values, start=jnp.zeros([])).astype(dtype)
+    return jnp.stack(
+        [
+            sum(value for value, own in zip(values, labels, strict=True) if own == label)
+            for label in sorted(set(labels))
+        ]
+    ).astype(dtype)
+
+
+def _leaf_scales(labels: list[Any] | None, scale: jax.Array, tree: Params) -> Params:
+    """Gives every leaf of a tree the scale of its subset."""
+    leaves, treedef = jax.tree.flatten(tree)
+    if labels is None:
+        return jax.tree.unflatten(treedef, [scale] * len(leaves))
+    order = sorted(set(labels))
+    return jax.tree.unflatten(treedef, [scale[order.index(label)] for label in labels])
+
+
+def checked_value(embedding: Embedding, value: Any, dtype: Any) -> jax.Array:
+    """The loss as an array; any number will do for an embedding that does not need it.
+
+    Raises:
+        ValueError: if the embedding needs the loss and there is none.
+    """
+    if value is None and embedding.needs_value:
+        raise ValueError("this embedding needs the loss: call update(grads, state, params, value=loss)")
+    return jnp.asarray(1.0 if value is None else value, dtype)
+
+
 def scale_by_induced_metric(
-    geometry: Geometry, xi: Scalar = 0.1, beta: Scalar = 0.8, embedding: Embedding = identity
+    geometry: Geometry,
+    xi: Scalar = 0.1,
+    beta: Scalar = 0.8,
+    embedding: Height = identity,
+    *,
+    subsets: Subsets = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Scales the direction of ``geometry`` by :math:`r_t` of the metric pulled back from the graph.
+
+    With ``subsets``, the graph is pulled back to each subset B of the parameters separately: the
+    metric is block-diagonal, :math:`\gamma_B + \xi f'^2 l_B l_B^T`, and every subset has its own
+    :math:`r_{B} = f' / (1 + f'^2 |\hat v_B|)`. Without, all parameters share one.
 
     Args:
         geometry: gives the direction and the squared norm of the gradient.
         xi: weight ξ of the loss direction in the metric; 0 leaves the direction as it is.
         beta: decay of the moving average of the squared norm; 0 means the instantaneous value.
-        embedding: the height of the graph; ``log`` needs the loss as ``value=`` in ``update``.
+        embedding: the height of the graph, an ``Embedding`` or a function of the loss. All but
+            ``identity`` need the loss as ``value=`` in ``update``.
+        subsets: one label for each leaf of the parameters, as a tree or as a function from parameters
+            to one (such as ``each_leaf``); leaves with the same label share a metric.
 
     Returns:
         A transformation without learning rate or sign, like optax's other ``scale_by_*``.
@@ -146,26 +120,42 @@ def scale_by_induced_metric(
     """
     check_non_negative(xi=xi)
     check_decay(beta=beta)
+    embedding = as_embedding(embedding)
 
     def init(params: Params) -> InducedMetricState:
+        dtype = jnp.result_type(jnp.float32, *(jnp.result_type(leaf) for leaf in jax.tree.leaves(params)))
+        labels = _labels(subsets, params)
+        shape = () if labels is None else (len(set(labels)),)
         return InducedMetricState(
-            count=jnp.zeros([], jnp.int32), metric=jnp.zeros([]), geometry=geometry.init(params)
+            count=jnp.zeros([], jnp.int32),
+            metric=jnp.zeros(shape, dtype),
+            scale=jnp.ones(shape, dtype),
+            geometry=geometry.init(params),
         )
 
     def update(grads, state, params=None, *, value=None, **extra):  # type: ignore[no-untyped-def]
-        if embedding.needs_value and value is None:
-            raise ValueError("this embedding needs the loss: call update(grads, state, params, value=loss)")
+        dtype = state.metric.dtype
+        loss = checked_value(embedding, value, dtype)
+        if value is not None:
+            extra["value"] = value
         count = optax.safe_increment(state.count)
-        direction, squared_norm, geometry_state = geometry.update(
-            grads, state.geometry, params, count=count, value=value, **extra
+        direction, squared_norms, geometry_state = geometry.update(
+            grads, state.geometry, params, count=count, **extra
         )
-        metric = optax.tree.update_moment(xi * squared_norm, state.metric, beta, 1)
-        # Bias-correct before dividing: the first steps would otherwise be damped too little.
-        norm = jnp.abs(optax.tree.bias_correction(metric, beta, count))
-        slope = embedding.slope(jnp.asarray(1.0 if value is None else value))
-        scale = slope / (1 + slope**2 * norm)
-        updates = jax.tree.map(lambda d: (scale * d).astype(d.dtype), direction)
-        return updates, InducedMetricState(count, metric, geometry_state)
+        labels = _labels(subsets, grads)
+        sample = xi * _sums(labels, jax.tree.leaves(squared_norms), dtype)
+        # An infinite sample would stay in the average for ever; a huge one fades at the rate beta.
+        sample = jnp.minimum(sample, np.finfo(dtype).max)
+        metric = optax.tree.update_moment(sample, state.metric, beta, 1).astype(dtype)
+        norm = jnp.abs(metric * bias_correction(beta, count))
+        scale = metric_scale(embedding.slope(loss), norm).astype(dtype)
+        updates = jax.tree.map(
+            lambda d, r, g: (d * r.astype(jnp.promote_types(d.dtype, jnp.float32))).astype(g.dtype),
+            direction,
+            _leaf_scales(labels, scale, direction),
+            grads,
+        )
+        return updates, InducedMetricState(count, metric, scale, geometry_state)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -175,24 +165,52 @@ def induced_metric(
     *,
     xi: Scalar = 0.1,
     beta: Scalar = 0.8,
-    embedding: Embedding = identity,
+    embedding: Height = identity,
+    subsets: Subsets = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Puts the induced metric on any optax transformation that preconditions gradients.
+    r"""Puts the induced metric on any optax transformation.
+
+    With P g the update of ``base`` for the gradient g, :math:`\gamma^{-1} \hat m = P g` and
+
+    .. math::
+        \hat v_t = \mathrm{EMA}_\beta(\xi\, g_t \cdot P g_t), \quad
+        u_t = \frac{f'}{1 + f'^2 |\hat v_t|} P g_t.
+
+    The trace is exact where P has no memory of earlier gradients. With momentum in ``base`` it pairs the
+    gradient with the averaged direction, which may make a sample negative: hence the modulus. A learning
+    rate in ``base``, sign and all, is part of γ⁻¹, so that ξ then weighs a smaller trace.
 
     Args:
-        base: a transformation without learning rate, such as ``optax.scale_by_adam()``.
-        xi: weight ξ of the loss direction in the metric.
-        beta: decay of the moving average of the squared norm.
-        embedding: the height of the graph.
+        base: any optax transformation, such as ``optax.scale_by_adam()`` or ``optax.adamw(1e-3)``.
+        xi: weight ξ >= 0 of the loss direction in the metric; 0 leaves ``base`` as it is.
+        beta: decay β of the moving average of the trace, in [0, 1).
+        embedding: the height of the graph: ``identity``, ``log``, ``sqrt``, ``power(p)``, ``softplus``
+            or any increasing, differentiable function of the loss.
+        subsets: labels of the parameters that are pulled back to separately; see
+            ``scale_by_induced_metric``.
 
     Returns:
-        A transformation to chain with ``optax.scale_by_learning_rate``.
+        A transformation; ``update`` passes all its arguments on to ``base`` and needs the loss as
+        ``value=`` unless the embedding is ``identity``.
+
+    Raises:
+        ValueError: for a number outside its range, or, in ``update``, without a needed ``value=``.
+        TypeError: for an embedding that is neither an ``Embedding`` nor a function.
 
     Example:
-        >>> import optax
+        >>> import jax.numpy as jnp, optax
         >>> from induced_metric import induced_metric
         >>> optimizer = optax.chain(
-        ...     induced_metric(optax.scale_by_adam(), xi=1e-3), optax.scale_by_learning_rate(1e-2)
+        ...     induced_metric(optax.scale_by_adam(), xi=1e-3, embedding=jnp.log1p),
+        ...     optax.scale_by_learning_rate(1e-2),
         ... )
+        >>> params = {"w": jnp.ones(3)}
+        >>> state = optimizer.init(params)
+        >>> updates, state = optimizer.update({"w": jnp.ones(3)}, state, params, value=0.5)
+        >>> updates["w"].shape
+        (3,)
+
+    References:
+        Harvey, The Optimiser Hidden in Plain Sight, Section 2.
     """
-    return scale_by_induced_metric(preconditioned_by(base), xi, beta, embedding)
+    return scale_by_induced_metric(preconditioned_by(base), xi, beta, embedding, subsets=subsets)

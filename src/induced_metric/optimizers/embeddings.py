@@ -1,0 +1,105 @@
+r"""Embeddings: the height :math:`f(\mathscr L)` of the graph over the parameters (paper, Eqs. 6 and 14).
+
+Only the slope :math:`f'` enters an update. Any increasing, differentiable function of a scalar is an
+embedding; the ones below have names. Where the slope is infinite (``log`` at a loss of exactly zero)
+there is nowhere left to descend to, and the update is zero.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+from induced_metric.optimizers._checks import check_positive
+
+Scalar: TypeAlias = Any  # a number or an array of shape ()
+
+
+class Embedding(NamedTuple):
+    """The height of the graph as a function of the loss, with its slope.
+
+    Attributes:
+        height: f.
+        slope: f', the derivative of ``height``.
+        needs_value: whether ``update`` must be given the loss as ``value=``.
+    """
+
+    height: Callable[[jax.Array], jax.Array]
+    slope: Callable[[jax.Array], jax.Array]
+    needs_value: bool = True
+
+
+identity = Embedding(height=jnp.asarray, slope=jnp.ones_like, needs_value=False)
+
+#: For positive losses. Below zero it continues as log|L|, whose descent drives the loss to zero.
+log = Embedding(height=jnp.log, slope=jnp.reciprocal)
+
+#: For positive losses; between ``identity`` and ``log``.
+sqrt = Embedding(height=jnp.sqrt, slope=lambda loss: 0.5 * jax.lax.rsqrt(loss))
+
+#: log(1 + e^L), for losses of any sign: ``identity`` far above zero, exponentially flat far below.
+softplus = Embedding(height=jax.nn.softplus, slope=jax.nn.sigmoid)
+
+
+def power(exponent: Scalar) -> Embedding:
+    r"""The embedding :math:`f(L) = L^p` for positive losses.
+
+    Args:
+        exponent: p > 0; 1 is ``identity`` and 1/2 is ``sqrt``. As p tends to 0 the update tends to
+            that of ``log``, up to the factor p in the learning rate.
+
+    Returns:
+        An embedding that needs the loss.
+
+    Raises:
+        ValueError: for p <= 0.
+
+    Example:
+        >>> from induced_metric.optimizers import power
+        >>> float(power(2.0).slope(3.0))
+        6.0
+    """
+    check_positive(exponent=exponent)
+    return Embedding(
+        height=lambda loss: jnp.asarray(loss) ** exponent,
+        slope=lambda loss: exponent * jnp.asarray(loss) ** (exponent - 1),
+    )
+
+
+def as_embedding(embedding: Embedding | Callable[[jax.Array], jax.Array]) -> Embedding:
+    """Returns an embedding as it is, and a function with the slope that ``jax.grad`` finds.
+
+    Args:
+        embedding: an ``Embedding`` or an increasing, differentiable function of the loss.
+
+    Raises:
+        TypeError: for anything else.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from induced_metric.optimizers import as_embedding
+        >>> float(as_embedding(jnp.arcsinh).slope(0.0))
+        1.0
+    """
+    if isinstance(embedding, Embedding):
+        return embedding
+    if not callable(embedding):
+        raise TypeError(
+            "embedding must be identity, log, sqrt, softplus, power(p) or a function of the loss, "
+            f"got {embedding!r}"
+        )
+    return Embedding(height=embedding, slope=jax.grad(embedding))
+
+
+def metric_scale(slope: jax.Array, norm: jax.Array) -> jax.Array:
+    r"""The factor :math:`r = f' / (1 + f'^2 |\hat v|)` of Eqs. 10, 13 and 14.
+
+    Args:
+        slope: f' at the current loss.
+        norm: :math:`|\hat v|`, of any shape.
+    """
+    # 1 / (1/f' + f' v) squares nothing, so it is right for losses and gradients of any magnitude.
+    flat = jnp.isinf(slope) | (slope == 0)
+    safe = jnp.where(flat, 1.0, slope)
+    return jnp.where(flat, 0.0, 1 / (1 / safe + safe * norm))

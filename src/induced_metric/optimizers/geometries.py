@@ -1,0 +1,157 @@
+r"""Geometries: which metric :math:`\gamma` the parameters have before the loss bends it (paper, Eq. 5)."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.typing import DTypeLike
+
+from induced_metric.optimizers._checks import check_decay, check_non_negative, check_real
+from induced_metric.optimizers.embeddings import Scalar
+
+Params: TypeAlias = Any  # pytree of arrays
+
+
+class GeometryUpdate(Protocol):
+    """``update(grads, state, params, count=…)`` of a geometry."""
+
+    def __call__(
+        self, grads: Params, state: Any, params: Params | None, *, count: jax.Array, **extra: Any
+    ) -> tuple[Params, Params, Any]:
+        r"""Returns :math:`\gamma^{-1}\hat m`, the :math:`g\cdot\gamma^{-1}g` of every leaf, and the state."""
+
+
+class Geometry(NamedTuple):
+    r"""What :math:`\gamma^{-1}` is: an ``init(params)`` and an ``update`` (see ``GeometryUpdate``)."""
+
+    init: Callable[[Params], Any]
+    update: GeometryUpdate
+
+
+class RMSState(NamedTuple):
+    """State of ``rms``; both trees have the shapes of the parameters."""
+
+    first_moment: Params
+    second_moment: Params
+
+
+def bias_correction(decay: Scalar, count: jax.Array) -> jax.Array:
+    """``1 / (1 - decay**count)``: one factor for a whole tree, where optax divides every element."""
+    return jnp.reciprocal(1 - decay**count)
+
+
+def accumulators(params: Params, dtype: DTypeLike | None = None) -> Params:
+    """Zeros in the shapes of the parameters, by default in their dtype but in float32 at least.
+
+    A moving average with a decay of 0.99 or more stalls in bfloat16: its increments round away.
+    """
+
+    def zeros(leaf: Any) -> jax.Array:
+        return jnp.zeros_like(leaf, dtype or jnp.promote_types(jnp.result_type(leaf), jnp.float32))
+
+    return jax.tree.map(zeros, params)
+
+
+def wide(leaf: jax.Array) -> jax.Array:
+    """The leaf in float32 at least, the precision in which squares are summed."""
+    return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
+
+
+def euclidean(momentum: Scalar = 0.9, *, accumulator_dtype: DTypeLike | None = None) -> Geometry:
+    r""":math:`\gamma = 1`; the direction is the bias-corrected moving average of the gradients.
+
+    Args:
+        momentum: decay μ of the moving average, in [0, 1).
+        accumulator_dtype: dtype of the moving average; by default that of the parameters, or float32
+            where theirs is narrower.
+    """
+    check_decay(momentum=momentum)
+
+    def init(params: Params) -> Params:
+        check_real(params)
+        return accumulators(params, accumulator_dtype)
+
+    def update(grads, state, params, *, count, **extra):  # type: ignore[no-untyped-def]
+        del params, extra
+        first_moment = optax.tree.update_moment(grads, state, momentum, 1)
+        correction = bias_correction(momentum, count)
+        direction = jax.tree.map(lambda m: m * correction.astype(m.dtype), first_moment)
+        squared_norms = jax.tree.map(lambda g: jnp.sum(jnp.square(wide(g))), grads)
+        return direction, squared_norms, optax.tree.cast_like(first_moment, state)
+
+    return Geometry(init=init, update=update)
+
+
+def rms(
+    momentum: Scalar = 0.9,
+    beta_rms: Scalar = 0.99,
+    eps: Scalar = 1e-8,
+    *,
+    accumulator_dtype: DTypeLike | None = None,
+) -> Geometry:
+    r""":math:`\gamma^{-1} = 1/(\sqrt{\hat r} + \epsilon)` with the bias-corrected EMA of :math:`g^2` as r̂.
+
+    Args:
+        momentum: decay μ of the moving average of the gradients, in [0, 1).
+        beta_rms: decay of the moving average of their squares, in [0, 1).
+        eps: ε >= 0, outside the root.
+        accumulator_dtype: dtype of both moving averages; by default that of the parameters, or float32
+            where theirs is narrower.
+    """
+    check_decay(momentum=momentum, beta_rms=beta_rms)
+    check_non_negative(eps=eps)
+
+    def init(params: Params) -> RMSState:
+        check_real(params)
+        return RMSState(*(accumulators(params, accumulator_dtype) for _ in range(2)))
+
+    def update(grads, state, params, *, count, **extra):  # type: ignore[no-untyped-def]
+        del params, extra
+        first_moment = optax.tree.update_moment(grads, state.first_moment, momentum, 1)
+        second_moment = optax.tree.update_moment_per_elem_norm(grads, state.second_moment, beta_rms, 2)
+        correction = bias_correction(momentum, count)
+        unbiased = jnp.sqrt(bias_correction(beta_rms, count))
+
+        def inverse_metric(vector: jax.Array, *diagonal: jax.Array) -> jax.Array:
+            r, unbiased, eps = diagonal
+            return vector / (jnp.sqrt(r) * unbiased.astype(r.dtype) + eps.astype(r.dtype))
+
+        def squared_norm(g: jax.Array, r: jax.Array) -> jax.Array:
+            # The norm must be known before the update, so both evaluate the inverse metric. Sharing it
+            # costs XLA more than repeating it: shared, it is written to a fresh buffer and read twice.
+            # g · (g / d), not g² / d: the square of a large gradient would be infinite.
+            hidden = jax.lax.optimization_barrier((r, unbiased, jnp.asarray(eps)))  # type: ignore[no-untyped-call]  # JAX's own
+            return jnp.sum(wide(g) * inverse_metric(wide(g), *hidden))
+
+        squared_norms = jax.tree.map(squared_norm, grads, second_moment)
+        direction = jax.tree.map(
+            lambda m, r: inverse_metric(m * correction.astype(m.dtype), r, unbiased, jnp.asarray(eps)),
+            first_moment,
+            second_moment,
+        )
+        moments = RMSState(first_moment, second_moment)
+        return direction, squared_norms, optax.tree.cast_like(moments, state)
+
+    return Geometry(init=init, update=update)
+
+
+def preconditioned_by(base: optax.GradientTransformation) -> Geometry:
+    r"""The geometry that an optax transformation implies: :math:`\gamma^{-1}\hat m` is its update P g.
+
+    The squared norm is :math:`g \cdot P g`: exact where ``base`` has no momentum; otherwise it pairs the
+    gradient with the averaged direction, an approximation that costs one dot product.
+
+    Args:
+        base: any optax transformation, with or without its learning rate.
+    """
+    base = optax.with_extra_args_support(base)
+
+    def update(grads, state, params, *, count, **extra):  # type: ignore[no-untyped-def]
+        del count
+        direction, state = base.update(grads, state, params, **extra)
+        products = jax.tree.map(lambda g, d: jnp.sum(wide(g) * wide(d)), grads, direction)
+        return direction, products, state
+
+    return Geometry(init=base.init, update=update)

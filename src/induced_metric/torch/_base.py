@@ -1,0 +1,141 @@
+"""What the three optimizers share: one number from all gradients, then one scaled step."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from induced_metric.torch._batches import Batch, gather
+
+NON_NEGATIVE = ("lr", "xi", "weight_decay", "eps")
+DECAYS = ("momentum", "beta", "beta_rms")
+
+
+def _check_hyperparameters(group: dict[str, Any]) -> None:
+    for name in (*NON_NEGATIVE, *DECAYS):
+        value = group.get(name, 0.0)
+        if isinstance(value, torch.Tensor):
+            raise TypeError(f"{name} must be a number: a tensor would be read from the device at every step")
+        if name in NON_NEGATIVE and not 0 <= value < math.inf:
+            raise ValueError(f"{name} must be >= 0 and finite, got {value}")
+        if name in DECAYS and not 0 <= value < 1:
+            raise ValueError(f"{name} must be in [0, 1), got {value}")
+
+
+class MetricOptimizer(Optimizer):  # type: ignore[misc]  # torch is not analysed where it may be absent
+    """Computes s from all gradients, averages it, and scales every parameter's step by r."""
+
+    moments: tuple[str, ...] = ("momentum_buffer",)
+    needs_loss = False
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Adds a group; its ξ and β must be those of the others unless ``per_group`` is set."""
+        _check_hyperparameters({**self.defaults, **param_group})
+        super().add_param_group(param_group)
+        self.param_groups[-1].update(metric=None, metric_step=0, inverse_scale=None)
+        self._check_groups_agree()
+
+    def _check_groups_agree(self) -> None:
+        pairs = {(group["xi"], group["beta"]) for group in self.param_groups}
+        if not self.defaults["per_group"] and len(pairs) > 1:
+            raise ValueError(
+                f"all groups share one metric, so one xi and beta, got {sorted(pairs)}; "
+                "per_group=True gives every group its own"
+            )
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not analysed
+    def step(
+        self, closure: Callable[[], Any] | None = None, *, loss: torch.Tensor | float | None = None
+    ) -> Any:
+        """Performs one step.
+
+        Args:
+            closure: clears the gradients, computes the loss, calls ``backward`` and returns the loss.
+            loss: the loss that ``backward`` was called on, in place of a closure; never read by the host.
+
+        Returns:
+            What ``closure`` returned, or None.
+
+        Raises:
+            ValueError: if the optimizer needs the loss and there is neither.
+            RuntimeError: for a sparse or complex gradient.
+        """
+        returned = None
+        if closure is not None:
+            with torch.enable_grad():
+                returned = closure()
+        loss = returned if loss is None else loss
+        if self.needs_loss and loss is None:
+            raise ValueError(f"{type(self).__name__} needs the loss: call step(closure) or step(loss=loss)")
+        if self.defaults["per_group"]:
+            families = [[group] for group in self.param_groups]
+        else:
+            self._check_groups_agree()
+            families = [self.param_groups]
+        for family in families:
+            self._step_family(family, loss)
+        return returned
+
+    def _step_family(self, groups: list[dict[str, Any]], loss: Any) -> None:
+        """Steps groups that share one metric, which the first of them carries from step to step."""
+        batches = [
+            batch
+            for group in groups
+            for batch in gather(group, self.state, self.moments, type(self).__name__)
+        ]
+        if not batches:
+            return
+        squares, kept = zip(*(self._advance(batch) for batch in batches), strict=True)
+        squared_norm = _total(squares)
+        dtype = squared_norm.dtype
+
+        first = groups[0]
+        # An infinite sample would stay in the average for ever; a huge one fades at the rate beta.
+        sample = (squared_norm * first["xi"]).clamp_(max=torch.finfo(dtype).max)
+        metric, count = first["metric"], first["metric_step"] + 1
+        metric = torch.zeros_like(sample) if metric is None else metric.to(sample, non_blocking=True)
+        metric = metric.lerp(sample, 1 - first["beta"])
+        inverse_scale = self._inverse_scale(metric / (1 - first["beta"] ** count), loss)
+        for group in groups:
+            group.update(metric=metric, metric_step=count, inverse_scale=inverse_scale)
+        for batch, own in zip(batches, kept, strict=True):
+            decay(batch)
+            self._descend(batch, inverse_scale.to(batch.params[0], non_blocking=True), own)
+
+    def _inverse_scale(self, norm: torch.Tensor, loss: Any) -> torch.Tensor:
+        """1 / r = 1 + v̂, of the embedding f(L) = L; v̂ is never negative here."""
+        del loss
+        return norm + 1
+
+    @abstractmethod
+    def _advance(self, batch: Batch) -> tuple[torch.Tensor, Any]:
+        """Updates the moments; returns g·γ⁻¹g, in float32 at least, and what ``_descend`` may use again."""
+
+    @abstractmethod
+    def _descend(self, batch: Batch, inverse_scale: torch.Tensor, kept: Any) -> None:
+        """Moves the parameters along γ⁻¹m̂."""
+
+
+def _total(squares: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """Sums over devices and dtypes without waiting for any of them."""
+    if len(squares) == 1:
+        return squares[0]
+    widest = max(squares, key=lambda square: square.dtype.itemsize)
+    return torch.stack([square.to(widest, non_blocking=True) for square in squares]).sum()
+
+
+def decay(batch: Batch) -> None:
+    """θ ← (1 − ηλ) θ, which neither the metric nor γ scales."""
+    group = batch.group
+    if group["weight_decay"] != 0:
+        torch._foreach_mul_(batch.params, 1 - group["lr"] * group["weight_decay"])
+
+
+def signed_rate(batch: Batch) -> float:
+    """−η / (1 − μᵗ), or +η / (1 − μᵗ) to maximise: the step without r, with the bias correction of m."""
+    group = batch.group
+    sign = 1 if group["maximize"] else -1
+    return float(sign * group["lr"] / (1 - group["momentum"] ** batch.step))

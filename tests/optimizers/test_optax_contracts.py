@@ -1,0 +1,241 @@
+"""What optax's users expect of any optimizer, over all of ours."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from families import FAST, OPTIMIZERS, OURS, loss, parameters
+
+import induced_metric
+
+
+def step(optimizer, params, state):
+    value, grads = jax.value_and_grad(loss)(params)
+    updates, state = optimizer.update(grads, state, params, value=value)
+    return optax.apply_updates(params, updates), state, value
+
+
+def train(optimizer, params, steps):
+    """Trains under jit + scan; returns the parameters, the state and the losses."""
+
+    def body(carry, _):
+        params, state, value = step(optimizer, *carry)
+        return (params, state), value
+
+    carry = (params, optimizer.init(params))
+    (params, state), values = jax.jit(lambda carry: jax.lax.scan(body, carry, length=steps))(carry)
+    return params, state, values
+
+
+def assert_trees_close(left, right, **tolerance):
+    assert jax.tree.structure(left) == jax.tree.structure(right)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), left, right)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_loss_falls_under_jit_and_scan_in_a_chain(name):
+    optimizer = optax.chain(optax.clip(1.0), OPTIMIZERS[name]())
+    _, _, values = train(optimizer, parameters(), 100)
+    assert values[-1] < 0.7 * values[0]
+    assert jnp.isfinite(values).all()
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_update_does_not_retrace_on_new_values(name):
+    optimizer, traces = OPTIMIZERS[name](), []
+
+    @jax.jit
+    def traced_step(params, state):
+        traces.append(1)
+        return step(optimizer, params, state)
+
+    params, state = parameters(), optimizer.init(parameters())
+    for _ in range(3):
+        params, state, _ = traced_step(params, state)
+    assert len(traces) == 1
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_hyperparameters_may_be_traced(name):
+    values = {"learning_rate": 0.05, "momentum": 0.8, "xi": 0.02, "beta": 0.5, "weight_decay": 0.01}
+    if "rms" in name:
+        values |= {"beta_rms": 0.95, "eps": 1e-7}
+    factory = getattr(induced_metric, name)
+
+    def run(hyperparameters):
+        params, state = parameters(), factory(**hyperparameters).init(parameters())
+        for _ in range(3):
+            params, state, _ = step(factory(**hyperparameters), params, state)
+        return params
+
+    assert_trees_close(jax.jit(run)(values), run(values), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_vmap_over_trials_is_a_loop_over_trials(name):
+    def run(learning_rate, offset):
+        factory = OPTIMIZERS[name].func
+        optimizer = factory(learning_rate, **OPTIMIZERS[name].keywords)
+        params = jax.tree.map(lambda leaf: leaf + offset, parameters())
+        params, _, _ = step(optimizer, params, optimizer.init(params))
+        return params
+
+    rates, offsets = jnp.array([0.01, 0.1]), jnp.array([0.0, 0.3])
+    mapped = jax.vmap(run)(rates, offsets)
+    for i in range(2):
+        own = jax.tree.map(partial(jnp.take, indices=i, axis=0), mapped)
+        assert_trees_close(own, run(rates[i], offsets[i]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_learning_rate_may_be_a_schedule(name):
+    factory, options = OPTIMIZERS[name].func, OPTIMIZERS[name].keywords
+    constant, _, _ = train(factory(optax.constant_schedule(0.02), **options), parameters(), 5)
+    plain, _, _ = train(factory(0.02, **options), parameters(), 5)
+    assert_trees_close(constant, plain, rtol=1e-6)
+    _, _, values = train(
+        factory(optax.piecewise_constant_schedule(0.02, {2: 0.0}), **options), parameters(), 5
+    )
+    assert values[1] != values[2]
+    assert values[3] == values[4]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_hyperparameters_can_be_injected_and_changed(name):
+    options = dict(OPTIMIZERS[name].keywords)
+    injected = optax.inject_hyperparams(OPTIMIZERS[name].func, static_args=("mask", "subsets"))(
+        0.1, **options
+    )
+    params = parameters()
+    plain = OPTIMIZERS[name].func(0.1, **options)
+    expected, _, _ = step(plain, params, plain.init(params))
+    state = injected.init(params)
+    actual, _, _ = step(injected, params, state)
+    assert_trees_close(actual, expected, rtol=1e-5, atol=1e-6)
+    state.hyperparams["learning_rate"] = jnp.asarray(0.0)
+    unmoved, _, _ = step(injected, params, state)
+    assert_trees_close(unmoved, params)
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_masked_leaves_the_other_parameters_and_their_gradients_out(name):
+    params = parameters()
+    optimizer = optax.masked(OPTIMIZERS[name](), {"kernel": True, "bias": False})
+    alone = OPTIMIZERS[name]()
+    value, grads = jax.value_and_grad(loss)(params)
+    updates, _ = optimizer.update(grads, optimizer.init(params), params, value=value)
+    kernel = {"kernel": params["kernel"]}
+    expected, _ = alone.update({"kernel": grads["kernel"]}, alone.init(kernel), kernel, value=value)
+    assert_trees_close(updates["kernel"], expected["kernel"], rtol=1e-6)
+    assert_trees_close(updates["bias"], grads["bias"])
+
+
+def test_partition_gives_every_label_its_own_optimizer():
+    optimizer = optax.partition(
+        {"a": induced_metric.sgd_log_metric(0.1, xi=0.01), "b": induced_metric.sgd_rms(0.01, xi=0.01)},
+        {"kernel": "a", "bias": "b"},
+    )
+    _, _, values = train(optimizer, parameters(), 50)
+    assert values[-1] < 0.7 * values[0]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_multi_steps_accumulates_gradients(name):
+    params = parameters()
+    optimizer = optax.MultiSteps(OPTIMIZERS[name](), every_k_schedule=2)
+    once, state, _ = step(optimizer, params, optimizer.init(params))
+    assert_trees_close(once, params)
+    twice, _, _ = step(optimizer, once, state)
+    single = OPTIMIZERS[name]()
+    expected, _, _ = step(single, params, single.init(params))
+    assert_trees_close(twice, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in FAST if name != "lion_metric"])  # sign(inf) is finite
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf])
+def test_apply_if_finite_sees_a_bad_gradient_and_keeps_the_state(name, bad):
+    params = parameters()
+    optimizer = optax.apply_if_finite(OPTIMIZERS[name](), max_consecutive_errors=3)
+    params, state, _ = step(optimizer, params, optimizer.init(params))
+    grads = jax.tree.map(lambda leaf: jnp.full_like(leaf, bad), params)
+    updates, after = optimizer.update(grads, state, params, value=1.0)
+    assert_trees_close(updates, jax.tree.map(jnp.zeros_like, params))
+    assert_trees_close(after.inner_state, state.inner_state)
+    assert int(after.total_notfinite) == 1
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_donated_state_and_parameters_give_the_same_trajectory(name):
+    optimizer = OPTIMIZERS[name]()
+    donated = jax.jit(partial(step, optimizer), donate_argnums=(0, 1))
+    params, state = parameters(), optimizer.init(parameters())
+    for _ in range(4):
+        params, state, _ = donated(params, state)
+    expected, _, _ = train(optimizer, parameters(), 4)
+    assert_trees_close(params, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_parameters_are_needed_for_weight_decay_only(name):
+    params = parameters()
+    grads = jax.grad(loss)(params)
+    without = OPTIMIZERS[name]()
+    without.update(grads, without.init(params), value=1.0)
+    decaying = OPTIMIZERS[name](weight_decay=0.1)
+    with pytest.raises(ValueError, match="params"):
+        decaying.update(grads, decaying.init(params), value=1.0)
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_mask_chooses_the_parameters_that_decay(name):
+    optimizer = OPTIMIZERS[name](weight_decay=0.5, mask={"kernel": True, "bias": False})
+    params, zeros = parameters(), jax.tree.map(jnp.zeros_like, parameters())
+    updates, _ = optimizer.update(zeros, optimizer.init(params), params, value=1.0)
+    assert_trees_close(updates["bias"], jnp.zeros(2))
+    rate = OPTIMIZERS[name].args[0]
+    assert_trees_close(updates["kernel"], -rate * 0.5 * params["kernel"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sgd_log_metric", "sgd_log_rms", "adamw_metric_power"])
+def test_a_missing_loss_is_a_clear_error(name):
+    optimizer, params = OPTIMIZERS[name](), parameters()
+    with pytest.raises(ValueError, match="value=loss"):
+        optimizer.update(params, optimizer.init(params), params)
+
+
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("learning_rate", -1.0),
+        ("momentum", 1.0),
+        ("xi", -1e-3),
+        ("xi", float("nan")),
+        ("beta", 1.0),
+        ("weight_decay", -1),
+    ],
+)
+def test_a_number_outside_its_range_is_refused(name, argument, value):
+    with pytest.raises(ValueError, match=f"{argument} must be .*, got {value}"):
+        getattr(induced_metric, name)(**{argument: value})
+
+
+@pytest.mark.parametrize("name", ["sgd_metric", "sgd_rms"])
+def test_complex_parameters_are_refused_and_split_ones_work(name):
+    params = jnp.array([1 + 2j, -1j])
+    with pytest.raises(TypeError, match="split_real_and_imaginary"):
+        OPTIMIZERS[name]().init(params)
+    split = optax.contrib.split_real_and_imaginary(OPTIMIZERS[name]())
+    updates, _ = split.update(params, split.init(params), params)
+    assert updates.dtype == params.dtype
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_state_can_be_mapped_as_parameters(name):
+    optimizer, params = OPTIMIZERS[name](), parameters()
+    state = optimizer.init(params)
+    doubled = optax.tree.map_params(optimizer, lambda leaf: leaf + 1, state)
+    assert jax.tree.structure(doubled) == jax.tree.structure(state)

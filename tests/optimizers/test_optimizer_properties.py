@@ -1,0 +1,148 @@
+"""Properties over shapes, dtypes and magnitudes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from families import FAST, OPTIMIZERS, OURS, parameters
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+import induced_metric
+from induced_metric.optimizers import euclidean, rms, scale_by_induced_metric
+
+QUICK = settings(max_examples=25, deadline=None, derandomize=True)
+SHAPES = st.sampled_from([(), (1,), (3,), (2, 3), (0,), (1, 2, 2)])
+
+
+def gradients(limit):
+    values = st.floats(-limit, limit, width=32)
+    return SHAPES.flatmap(lambda shape: arrays.arrays(np.float32, shape, elements=values))
+
+
+def finite(tree):
+    return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize("name", OURS)
+@QUICK
+@given(grads=gradients(2.0**60), loss=st.floats(2.0**-60, 2.0**60, width=32))
+def test_finite_gradients_and_losses_give_finite_updates(name, grads, loss):
+    optimizer = OPTIMIZERS[name]()
+    state = optimizer.init(jnp.asarray(grads))
+    for _ in range(2):
+        updates, state = optimizer.update(jnp.asarray(grads), state, value=loss)
+        assert finite((updates, state))
+        assert updates.shape == grads.shape
+
+
+@QUICK
+@given(grads=gradients(100.0), factor=st.floats(1.5, 10.0), xi=st.floats(1e-4, 10.0))
+def test_r_decreases_with_the_norm_of_the_gradient(grads, factor, xi):
+    transformation = scale_by_induced_metric(euclidean(), xi, beta=0.0)
+
+    def r(grads):
+        _, state = transformation.update(grads, transformation.init(grads))
+        return float(state.scale)
+
+    small, large = r(jnp.asarray(grads)), r(jnp.asarray(factor * grads))
+    assert 0 < large <= small <= 1
+    if xi * np.sum(np.square(grads, dtype=np.float64)) > 1e-4:
+        assert large < small
+
+
+@pytest.mark.parametrize("geometry", [euclidean(0.5), rms(0.5, 0.9)], ids=["euclidean", "rms"])
+@QUICK
+@given(grads=arrays.arrays(np.float32, (4,), elements=st.floats(-10, 10, width=32)), xi=st.floats(1e-9, 1e-3))
+def test_update_tends_to_that_without_the_metric_as_xi_tends_to_zero(geometry, grads, xi):
+    def update(xi):
+        transformation = scale_by_induced_metric(geometry, xi, 0.8)
+        return transformation.update(jnp.asarray(grads), transformation.init(jnp.asarray(grads)))
+
+    (with_metric, state), (without, _) = update(xi), update(0.0)
+    # |r - 1| <= ξ g·γ⁻¹g: first order in ξ.
+    assert np.all(np.abs(with_metric - without) <= (float(state.metric) / 0.2 + 1e-6) * np.abs(without))
+
+
+@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32])
+def test_update_is_jittable_and_preserves_dtype(name, dtype):
+    optimizer, params = OPTIMIZERS[name](), parameters(dtype)
+    state = optimizer.init(params)
+    updates, after = jax.jit(optimizer.update)(params, state, params, value=jnp.asarray(1.0, dtype))
+    assert {leaf.dtype for leaf in jax.tree.leaves(updates)} == {jnp.dtype(dtype)}
+    assert jax.tree.map(lambda leaf: leaf.dtype, after) == jax.tree.map(lambda leaf: leaf.dtype, state)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_bfloat16_parameters_keep_float32_moments_that_do_not_stall(name):
+    optimizer = OPTIMIZERS[name](momentum=0.999)
+    grads = jnp.ones(3, jnp.bfloat16)
+    state = optimizer.init(grads)
+    assert {leaf.dtype for leaf in jax.tree.leaves(state) if leaf.ndim} == {jnp.dtype(jnp.float32)}
+    for _ in range(20):
+        updates, state = optimizer.update(grads, state, value=1.0)
+    exact, state = OPTIMIZERS[name](momentum=0.999), None
+    state = exact.init(jnp.ones(3))
+    for _ in range(20):
+        expected, state = exact.update(jnp.ones(3), state, value=1.0)
+    np.testing.assert_allclose(updates.astype(jnp.float32), expected, rtol=2**-7)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_accumulator_dtype_can_be_chosen(name):
+    optimizer = OPTIMIZERS[name](accumulator_dtype=jnp.bfloat16)
+    state = optimizer.init(parameters())
+    updates, state = optimizer.update(parameters(), state, value=1.0)
+    assert {leaf.dtype for leaf in jax.tree.leaves(state) if leaf.ndim} == {jnp.dtype(jnp.bfloat16)}
+    assert {leaf.dtype for leaf in jax.tree.leaves(updates)} == {jnp.dtype(jnp.float32)}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_float64_is_used_where_the_parameters_have_it(name):
+    with jax.enable_x64(True):
+        optimizer, grads = OPTIMIZERS[name](), jnp.array([1e-3, 2.0])
+        state = optimizer.init(grads)
+        updates, state = optimizer.update(grads, state, value=jnp.asarray(1.0))
+        assert {leaf.dtype for leaf in jax.tree.leaves((updates, state))} <= {
+            jnp.dtype(jnp.float64),
+            jnp.dtype(jnp.int32),
+        }
+        # float32 parameters stay float32 under x64.
+        narrow = jnp.ones(2, jnp.float32)
+        updates, state = optimizer.update(narrow, optimizer.init(narrow), value=jnp.asarray(1.0))
+        assert {leaf.dtype for leaf in jax.tree.leaves((updates, state))} <= {
+            jnp.dtype(jnp.float32),
+            jnp.dtype(jnp.int32),
+        }
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_zero_gradients_leave_the_parameters_alone(name):
+    optimizer = OPTIMIZERS[name]()
+    zeros = jax.tree.map(jnp.zeros_like, parameters())
+    state = optimizer.init(zeros)
+    for value in (1.0, 0.0):
+        updates, state = optimizer.update(zeros, state, zeros, value=value)
+        assert all(bool((leaf == 0).all()) for leaf in jax.tree.leaves(updates))
+
+
+@pytest.mark.parametrize("name", ["sgd_metric", "sgd_log_metric"])
+def test_one_huge_gradient_is_clipped_and_forgotten(name):
+    # The square of 1e25 is infinite in float32; an average that kept it would stop training for ever.
+    optimizer = getattr(induced_metric, name)(0.1, momentum=0.0, xi=0.01, beta=0.5)
+    state = optimizer.init(jnp.zeros(2))
+    updates, state = optimizer.update(jnp.array([1e25, -1e25]), state, value=1.0)
+    assert np.all(np.abs(updates) < 1e-6)
+    for _ in range(150):
+        updates, state = optimizer.update(jnp.array([1.0, -1.0]), state, value=1.0)
+    np.testing.assert_allclose(updates, [-0.1 / 1.02, 0.1 / 1.02], rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_tiny_gradients_are_not_rounded_to_zero(name):
+    optimizer = OPTIMIZERS[name]()
+    grads = jnp.array([1e-25, -3e-25])
+    updates, _ = optimizer.update(grads, optimizer.init(grads), value=1.0)
+    assert np.all(np.sign(updates) == [-1, 1])
