@@ -17,6 +17,7 @@ empty :=
 comma := ,
 space := $(empty) $(empty)
 chosen = optimizer=$(subst $(space),$(comma),$(strip $(OPTIMIZERS)))
+mirror = $(BIN)/python -m induced_metric.tracking --task $(TASK) --protocol $(PROTOCOL) --mode $(MODE) --results '$(RESULTS)'
 report = $(BIN)/python -m induced_metric.analysis
 
 .DEFAULT_GOAL := help
@@ -37,9 +38,10 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 
 setup: $(VENV)/.installed ## Create .venv from the pins (every other target does it by itself)
 
-sweep: setup ## Run or continue the studies of TASK, then print its table
+sweep: setup ## Run or continue the studies of TASK, mirror them to W&B (MODE=disabled: not), print the table
 	@$(BIN)/python sweeps/sweep.py task=$(TASK) $(chosen) $(if $(TRIALS),trials=$(TRIALS)) sampler=$(SAMPLER) \
 		pruner=$(PRUNER) protocol=$(PROTOCOL) seed=$(SEED) 'results=$(RESULTS)'
+	@$(mirror)
 	@$(report) tables --task $(TASK) --protocol $(PROTOCOL) --results '$(RESULTS)'
 
 tables: setup ## Write and print the table of TASK from its records
@@ -49,7 +51,7 @@ figures: setup ## Draw the figures of TASK from its records
 	@$(report) figures --task $(TASK) --protocol $(PROTOCOL) --results '$(RESULTS)'
 
 wandb: setup ## Mirror the recorded trials of TASK to Weights & Biases (MODE=offline or online)
-	@$(BIN)/python -m induced_metric.tracking --task $(TASK) --protocol $(PROTOCOL) --mode $(MODE) --results '$(RESULTS)'
+	@$(mirror)
 
 test: setup ## Run the tests
 	$(BIN)/python -m pytest

@@ -46,7 +46,7 @@ def train(cfg: DictConfig) -> None:
             entity=cfg.tracking.entity,
             results=cfg.results,
         )
-    except ValueError as error:
+    except (ConnectionError, ValueError) as error:
         raise UserError(f"tracking: {error}") from error
     with run, Progress(*columns) as bar, cli.engine(pair, cfg.lanes, single=True) as lanes:
         epochs = bar.add_task("", total=task.epochs)

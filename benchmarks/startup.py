@@ -27,8 +27,8 @@ def main():
                 )  # fmt: skip
                 seconds.append(time.perf_counter() - start)
         print(
-            f"train.py task=regression task.epochs=1 tracking={tracking}: {statistics.median(seconds[1:]):.2f} s "
-            f"for the whole command (median of {runs}, cache warm), first run {seconds[0]:.2f} s"
+            f"train.py task=regression task.epochs=1 tracking={tracking}: whole command, median of {runs}, "
+            f"{statistics.median(seconds[1:]):.2f} s with a warm cache; first run {seconds[0]:.2f} s"
         )
 
 
