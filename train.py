@@ -3,6 +3,7 @@
 python train.py optimizer=sgd_rms task=regression optimizer.xi=0.01 task.epochs=50 seed=3
 """
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -23,6 +24,7 @@ def train(cfg: DictConfig) -> None:
     from induced_metric.study import outcome
     from induced_metric.tracking import LiveRun, provenance
 
+    stop = cli.stop_on_sigterm()
     pair, seed = cli.pairing(cfg), cli.seed(cfg)
     task, objective = pair.task, pair.task.objective
     facts = {
@@ -34,8 +36,8 @@ def train(cfg: DictConfig) -> None:
         "provenance": provenance(**cli.device_facts(flags)),
         "config": OmegaConf.to_container(cfg, resolve=True),
     }
-    reports = []
-    waiting = iter([Assignment(None, pair.hyperparameters, seed, task.epochs)])
+    checkpoints, trial = cli.checkpoints(cfg, "train"), _identity(facts)
+    parts = []  # of the curve
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
         run = LiveRun(
@@ -49,37 +51,64 @@ def train(cfg: DictConfig) -> None:
     except (ConnectionError, ValueError) as error:
         raise UserError(f"tracking: {error}") from error
     with run, Progress(*columns) as bar, cli.engine(pair, cfg.lanes, single=True) as lanes:
-        epochs = bar.add_task("", total=task.epochs)
+        epochs = bar.add_task(cfg.optimizer.name, total=task.epochs)
+        halted = False
 
-        def tell(news):
-            (report,) = news
-            reports.append(report)
-            epoch = {name: float(values[0]) for name, values in report.metrics.items()}
-            run.log(report.steps - 1, {**epoch, "seconds": float(report.seconds[0])})
+        def show(part):
+            parts.append(part)
+            for index, epoch in enumerate(part["epoch"]):
+                metrics = {name: float(values[index]) for name, values in part.items() if name != "epoch"}
+                run.log(int(epoch), metrics)
             bar.update(
                 epochs,
-                completed=report.steps,
-                description=f"{cfg.optimizer.name}: {objective} {epoch[objective]:.5g}",
+                completed=int(epoch) + 1,
+                description=f"{cfg.optimizer.name}: {objective} {metrics[objective]:.5g}",
             )
+
+        def tell(reports):
+            nonlocal halted
+            (report,) = reports
+            halted = report.halted
+            show({"epoch": np.array([report.steps - 1]), "seconds": report.seconds} | report.metrics)
+            if not report.finished and (stop() or checkpoints.due(report.steps, 1)):
+                checkpoints.save(trial, report.state(), _joined(parts))
             return [True]
 
-        lanes.run(lambda: next(waiting, None), tell, stride=1)
-        curve = {name: np.concatenate([r.metrics[name] for r in reports]) for name in reports[0].metrics}
-        curve["seconds"] = np.concatenate([r.seconds for r in reports])
-        ended = outcome(curve, objective, task.direction, task.worst, diverged=reports[-1].halted)
+        assignment = Assignment(trial, pair.hyperparameters, seed, task.epochs)
+        if kept := checkpoints.load(trial, lanes.state_shapes):
+            show(kept.curve)
+            bar.console.print(f"going on after epoch {kept.done - 1}")
+            assignment = assignment._replace(done=kept.done, state=kept.state)
+        waiting = iter([assignment])
+        lanes.run(lambda: next(waiting, None), tell, stride=1, stop=stop)
+        curve = _joined(parts)
+        if len(curve["epoch"]) < task.epochs and not halted:
+            bar.console.print(f"stopped after epoch {curve['epoch'][-1]}; the same command continues")
+            raise SystemExit(0)
+        ended = outcome(curve, objective, task.direction, task.worst, diverged=halted)
         run.finish({"state": "complete", **ended})
+    checkpoints.remove(trial)
     directory = Path(HydraConfig.get().runtime.output_dir)
     _save(directory, curve, {**ended, **facts})
     print(_sentence(objective, ended, pair.published_best))
     print(f"saved in {directory}")
 
 
+def _identity(facts):
+    """Names the trial by all that its curve follows from."""
+    config = {key: facts["config"][key] for key in ("task", "optimizer", "protocol")}
+    digest = hashlib.sha256(json.dumps([config, facts["seed"]], sort_keys=True).encode()).hexdigest()
+    return f"{facts['task']}-{facts['optimizer']}-{digest[:12]}"
+
+
+def _joined(parts):
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
 def _save(directory, curve, facts):
     import pandas as pd
 
-    frame = pd.DataFrame(curve)
-    frame.insert(0, "epoch", range(len(frame)))
-    frame.to_parquet(directory / "curve.parquet")
+    pd.DataFrame(curve).to_parquet(directory / "curve.parquet")
     (directory / "trial.json").write_text(json.dumps(facts, indent=2))
 
 

@@ -13,7 +13,7 @@ from induced_metric import cli
 from induced_metric.progress import SweepProgress
 
 # What may change between two runs of one study: none of it touches its trials.
-NOT_OF_THE_STUDY = {"trials", "results", "lanes", "published", "budget"}
+NOT_OF_THE_STUDY = {"trials", "results", "lanes", "checkpoint_every", "published", "budget"}
 
 
 def main() -> None:
@@ -31,6 +31,7 @@ def run_pairing(progress: SweepProgress, cfg: DictConfig) -> None:
     from induced_metric.study import StudyPlan, run_study
     from induced_metric.tracking import provenance
 
+    stop = cli.stop_on_sigterm()
     pair = cli.pairing(cfg)
     sampler = "+".join(filter(None, [cfg.sampler.name, cfg.pruner.name]))
     names = (cfg.protocol.name, pair.task.name, sampler, cfg.optimizer.name)
@@ -64,8 +65,13 @@ def run_pairing(progress: SweepProgress, cfg: DictConfig) -> None:
             lanes,
             journal=results / "studies" / Path(*names[:-1]) / f"{names[-1]}.journal",
             records=RecordStore(study_directory(results, *names)),
+            checkpoints=cli.checkpoints(cfg, *names),
             on_progress=update,
+            stop=stop,
         )
+    if stop():
+        print("stopped after the epochs under way; the same command continues")
+        raise SystemExit(0)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """train.py and sweeps/sweep.py as a person runs them: in processes of their own."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -131,3 +133,49 @@ def test_a_mistake_ends_in_one_sentence_and_exit_code_2(script, arguments, sente
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith(f"{Path(script).name}: {sentence}")
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
+def test_train_goes_on_where_it_was_stopped(tmp_path, how):
+    # Long enough to be caught in the middle; a checkpoint every other epoch.
+    arguments = [*TINY, "task.epochs=4000", "checkpoint_every=2", "optimizer=sgd_rms", "tracking=disabled"]
+    command = [sys.executable, str(ROOT / "train.py"), *arguments, f"results={tmp_path / 'parts'}"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    while not any(path.name.isdigit() for path in tmp_path.glob("parts/checkpoints/train/*/*")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    process.send_signal(how)
+    out, _ = process.communicate()
+    if how is signal.SIGTERM:
+        assert process.returncode == 0
+        assert "the same command continues" in out
+    assert not list((tmp_path / "parts").rglob("curve.parquet"))
+
+    finish = ["checkpoint_every=0"]  # which does not belong to the trial
+    done = succeed("train.py", *arguments, *finish, f"results={tmp_path / 'parts'}")
+    assert "going on after epoch" in done.stdout
+    succeed("train.py", *arguments, *finish, f"results={tmp_path / 'whole'}")
+    (parts,), (whole,) = ((tmp_path / name).rglob("curve.parquet") for name in ("parts", "whole"))
+    metrics = ["epoch", "train/loss", "test/loss", "train/minibatch_loss"]
+    pd.testing.assert_frame_equal(pd.read_parquet(parts)[metrics], pd.read_parquet(whole)[metrics])
+    assert not list((tmp_path / "parts" / "checkpoints" / "train").iterdir())
+
+
+def test_sigterm_ends_a_sweep_in_order(tmp_path):
+    arguments = [*TINY, "task.epochs=400", f"results={tmp_path}", "optimizer=sgd,adam", "trials=200"]
+    command = [sys.executable, str(ROOT / "sweeps" / "sweep.py"), *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    while not list(tmp_path.glob("records/*/*/*/*/pending/*.parquet")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    process.terminate()
+    out, _ = process.communicate()
+    assert process.returncode == 0
+    assert "the same command continues" in out
+    # The study under way stopped, the next one was not begun.
+    assert records.studies("regression", results=tmp_path) == ["sgd"]
+    before = len(records.load("regression", results=tmp_path).trials)
+    assert before < 200
+    succeed("sweeps/sweep.py", *arguments[:-2], "optimizer=sgd", f"trials={before + 3}")
+    trials = records.load("regression", results=tmp_path).trials
+    assert list(trials["trial"]) == list(range(before + 3))

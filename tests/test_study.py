@@ -11,6 +11,7 @@ import numpy as np
 import optuna
 import pytest
 
+from induced_metric.checkpoints import Checkpoints
 from induced_metric.errors import UserError
 from induced_metric.lanes import Lanes
 from induced_metric.records import RecordStore
@@ -55,13 +56,18 @@ def plan(**changes):
     return StudyPlan(**{**settings, **changes})
 
 
+def where(directory, every=0):
+    return {
+        "journal": directory / "toy.journal",
+        "records": RecordStore(directory / "records"),
+        "checkpoints": Checkpoints(directory / "checkpoints", every=every),
+    }
+
+
 def run(directory, lanes, **changes):
-    store = RecordStore(directory / "records")
     events = []
-    run_study(
-        plan(**changes), lanes, journal=directory / "toy.journal", records=store, on_progress=events.append
-    )
-    return store, events
+    run_study(plan(**changes), lanes, **where(directory), on_progress=events.append)
+    return RecordStore(directory / "records"), events
 
 
 def told(directory):
@@ -167,17 +173,23 @@ def test_a_torn_journal_line_is_cut(tmp_path, lanes):
 def test_two_processes_cannot_run_one_study(tmp_path, lanes):
     def nested(progress):
         with pytest.raises(UserError, match="another process is running"):
-            run_study(
-                plan(), lanes, journal=tmp_path / "toy.journal", records=RecordStore(tmp_path / "records")
-            )
+            run_study(plan(), lanes, **where(tmp_path))
 
-    run_study(
-        plan(trials=1),
-        lanes,
-        journal=tmp_path / "toy.journal",
-        records=RecordStore(tmp_path / "records"),
-        on_progress=nested,
-    )
+    run_study(plan(trials=1), lanes, **where(tmp_path), on_progress=nested)
+
+
+@pytest.mark.parametrize("every", [0, 2])
+def test_a_stopped_trial_goes_on_where_it_was(tmp_path, lanes, every):
+    whole, _ = run(tmp_path / "whole", lanes, trials=10)
+    # Stop after every look at a trial: each run of the study moves every lane by one dispatch.
+    for _ in range(40):
+        run_study(plan(trials=10), lanes, **where(tmp_path / "parts", every), stop=lambda: True)
+    parts = RecordStore(tmp_path / "parts" / "records")
+    columns = ["trial", "x", "seed", "value", "epochs", "diverged"]
+    assert parts.trials()[columns].equals(whole.trials()[columns])
+    curves = ["trial", "epoch", "test/loss"]
+    assert parts.curves()[curves].equals(whole.curves()[curves])
+    assert not list((tmp_path / "parts" / "checkpoints").iterdir())
 
 
 def test_hyperband_prunes_at_the_rungs_only(tmp_path, lanes):
@@ -236,8 +248,7 @@ def _slow_study(directory):
         run_study(
             plan(trials=150, create_sampler=optuna.samplers.TPESampler),
             lanes,
-            journal=directory / "toy.journal",
-            records=RecordStore(directory / "records"),
+            **where(directory),
             on_progress=lambda progress: time.sleep(0.02),
         )
 

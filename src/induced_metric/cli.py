@@ -6,7 +6,9 @@ Only ``train.py`` and ``sweeps/`` import this module; everything below takes pla
 import difflib
 import functools
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -198,6 +200,25 @@ def engine(pair: Pairing, settings: DictConfig, *, single: bool = False) -> Any:
         return Lanes(init, advance, hyperparameters=list(numbers), shared=(pair.task.splits,), **options)
     except (TypeError, ValueError) as error:
         raise UserError(f"lanes: {error}") from error
+
+
+def stop_on_sigterm() -> Callable[[], bool]:
+    """From now on SIGTERM asks for an orderly stop; returns whether it has come."""
+    came = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: came.set())
+    return came.is_set
+
+
+def checkpoints(cfg: DictConfig, *parts: str) -> Any:
+    """The checkpoints of a study or of a single trial, below ``<results>/checkpoints``.
+
+    Raises:
+        UserError: if ``checkpoint_every`` is not an integer >= 0.
+    """
+    from induced_metric.checkpoints import Checkpoints
+
+    every = integer(cfg, "checkpoint_every", low=0, high=10**9)
+    return Checkpoints(Path(cfg.results, "checkpoints", *parts), every=every)
 
 
 def device_facts(flags: str) -> dict[str, Any]:

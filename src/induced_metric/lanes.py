@@ -10,20 +10,19 @@ place when it ends. Hyperparameters are traced scalars, so the program compiles 
 one core and maps its lanes one after the other; on an accelerator they are vmapped.
 """
 
+import functools
 import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, NamedTuple, Self
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-State: TypeAlias = Any  # pytree of arrays of numbers
-Metrics: TypeAlias = dict[str, Any]
-Layout: TypeAlias = Literal["auto", "map", "vmap"]
+from induced_metric.lane_program import Layout, Metrics, Slots, State, not_finite
+from induced_metric.lane_program import program as lane_program
 
 
 class Assignment(NamedTuple):
@@ -33,6 +32,8 @@ class Assignment(NamedTuple):
     hyperparameters: Mapping[str, float]
     seed: int  # 0 <= seed < 2**32
     steps: int  # steps of the whole trial
+    done: int = 0  # steps done already, in an earlier run ...
+    state: State = None  # ... which ended in this state
 
 
 class Progress(NamedTuple):
@@ -44,21 +45,7 @@ class Progress(NamedTuple):
     seconds: np.ndarray  # shape=(new steps,), device seconds of each, compilation excluded
     halted: bool  # ``halt`` held after the last of these steps
     finished: bool  # all steps done, or halted
-
-
-class Slots(NamedTuple):
-    """What one dispatch is to do; every array has an axis of lanes."""
-
-    hyperparameters: dict[str, Any]  # float32
-    seed: Any  # uint32
-    fresh: Any  # bool, initialise the lane first
-    steps: Any  # int32, steps to run; 0 leaves the lane alone
-
-
-def not_finite(metrics: Metrics) -> jax.Array:
-    """Whether any metric is not finite: the default reason to halt a lane."""
-    finite = [jnp.all(jnp.isfinite(value)) for value in jax.tree.leaves(metrics)]
-    return ~jnp.all(jnp.stack(finite))
+    state: Callable[[], State]  # copies the trial's state to the host; only while ``tell`` runs
 
 
 class Lanes:
@@ -108,15 +95,15 @@ class Lanes:
             layout = "map" if devices[0].platform == "cpu" else "vmap"
         self.steps_per_dispatch = steps_per_dispatch
         self._names = tuple(hyperparameters)
-        program = jax.jit(_program(init, advance, halt, steps_per_dispatch, layout), donate_argnums=0)
+        program = jax.jit(lane_program(init, advance, halt, steps_per_dispatch, layout), donate_argnums=0)
         idle = self._slots([None] * lanes, [0] * lanes)
         one = jax.tree.map(lambda array: array[0], idle)
-        state = jax.eval_shape(init, one.hyperparameters, one.seed, *shared)
+        self.state_shapes = jax.eval_shape(init, one.hyperparameters, one.seed, *shared)
         self._groups = []
         self._workers = [ThreadPoolExecutor(1, thread_name_prefix=f"lanes-{device}") for device in devices]
         on_device = [jax.device_put(shared, device) for device in devices]
         for _, index in itertools.product(range(queue), range(len(devices))):
-            zeros = jax.tree.map(lambda leaf: np.zeros((lanes, *leaf.shape), leaf.dtype), state)
+            zeros = jax.tree.map(lambda leaf: np.zeros((lanes, *leaf.shape), leaf.dtype), self.state_shapes)
             self._groups.append(
                 _Group(
                     program=program,
@@ -153,6 +140,7 @@ class Lanes:
         tell: Callable[[Sequence[Progress]], Sequence[bool]],
         *,
         stride: int | None = None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
         """Runs trials until ``ask`` has none left and all are finished.
 
@@ -164,16 +152,22 @@ class Lanes:
             tell: hears what a dispatch did, trial by trial; False ends a trial early.
             stride: steps between two calls of ``tell`` for a trial; ``steps_per_dispatch`` by default,
                 and at the most.
+            stop: once true, no new dispatch starts; those under way are still told.
         """
+        for group in self._groups:
+            group.lanes = [None] * len(group.lanes)
         stride = min(stride or self.steps_per_dispatch, self.steps_per_dispatch)
         # Lane by lane over all devices, so that a few trials spread over them.
         for lane in range(len(self._groups[0].lanes)):
             for group in self._groups:
-                group.lanes[lane] = _carried(ask())
+                group.fill(lane, ask())
         under_way: deque[tuple[_Group, Future[_Result]]] = deque()
 
         def submit(group: _Group) -> None:
-            steps = [min(stride, c.assignment.steps - c.steps) if c else 0 for c in group.lanes]
+            # To the next multiple: a trial that goes on from between two is looked at where others are.
+            steps = [
+                min(stride - c.steps % stride, c.assignment.steps - c.steps) if c else 0 for c in group.lanes
+            ]
             if any(steps):
                 under_way.append((group, group.submit(self._slots(group.lanes, steps))))
 
@@ -186,9 +180,11 @@ class Lanes:
             for lane, report in reports.items():
                 if not next(going_on) or report.finished:
                     group.lanes[lane] = None
+            if stop():
+                continue
             for lane, carried in enumerate(group.lanes):
                 if carried is None:
-                    group.lanes[lane] = _carried(ask())
+                    group.fill(lane, ask())
             submit(group)
 
     def _slots(self, lanes: Sequence["_Carried | None"], steps: Sequence[int]) -> Slots:
@@ -209,10 +205,6 @@ class _Carried(NamedTuple):
 
     assignment: Assignment
     steps: int  # done
-
-
-def _carried(assignment: Assignment | None) -> _Carried | None:
-    return None if assignment is None else _Carried(assignment, 0)
 
 
 class _Result(NamedTuple):
@@ -239,6 +231,18 @@ class _Group:
         self._state = state
         self._shared = shared
         self._worker = worker
+
+    def fill(self, lane: int, assignment: Assignment | None) -> None:
+        """Puts a trial in a lane; one that goes on brings its state, a new one starts on the device."""
+        self.lanes[lane] = None if assignment is None else _Carried(assignment, assignment.done)
+        if assignment is not None and assignment.done:
+            self._state = jax.tree.map(
+                lambda lanes, one: lanes.at[lane].set(one), self._state, assignment.state
+            )
+
+    def state_of(self, lane: int) -> State:
+        """The state of one lane, on the host."""
+        return jax.device_get(jax.tree.map(lambda lanes: lanes[lane], self._state))
 
     def submit(self, slots: Slots) -> "Future[_Result]":
         return self._worker.submit(self._run, slots)
@@ -267,46 +271,6 @@ def _reports(group: _Group, result: _Result) -> dict[int, Progress]:
             seconds=np.full(new, seconds),
             halted=halted,
             finished=halted or done >= carried.assignment.steps,
+            state=functools.partial(group.state_of, lane),
         )
     return reports
-
-
-def _program(
-    init: Callable[..., State],
-    advance: Callable[..., tuple[State, Metrics]],
-    halt: Callable[[Metrics], jax.Array],
-    most: int,
-    layout: Layout,
-) -> Callable[..., Any]:
-    """One dispatch: (state, slots, *shared) -> (state, (metrics, steps run, halted)), by lane."""
-
-    def dispatch(state: State, slots: Slots, *shared: Any) -> Any:
-        def lane(state: State, slot: Slots) -> Any:
-            state = jax.lax.cond(
-                slot.fresh,
-                lambda: init(slot.hyperparameters, slot.seed, *shared),
-                lambda: state,
-            )
-            _, shapes = jax.eval_shape(advance, state, slot.hyperparameters, *shared)
-            metrics = jax.tree.map(lambda leaf: jnp.zeros((most, *leaf.shape), leaf.dtype), shapes)
-
-            def goes_on(carry: Any) -> jax.Array:
-                step, halted, *_ = carry
-                return (step < slot.steps) & ~halted
-
-            def run(carry: Any) -> Any:
-                step, _, state, metrics = carry
-                state, new = advance(state, slot.hyperparameters, *shared)
-                metrics = jax.tree.map(lambda all_, one: all_.at[step].set(one), metrics, new)
-                return step + 1, halt(new), state, metrics
-
-            step, halted, state, metrics = jax.lax.while_loop(
-                goes_on, run, (jnp.int32(0), jnp.array(False), state, metrics)
-            )
-            return state, (metrics, step, halted)
-
-        if layout == "map":
-            return jax.lax.map(lambda lane_inputs: lane(*lane_inputs), (state, slots))
-        return jax.vmap(lane)(state, slots)
-
-    return dispatch

@@ -7,6 +7,7 @@ trials are exactly the numbers 0 ... ``trials`` - 1, none lost and none twice.
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import warnings
@@ -21,6 +22,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from induced_metric.checkpoints import Checkpoints
 from induced_metric.errors import UserError
 from induced_metric.lanes import Assignment, Lanes, Progress
 from induced_metric.records import RecordStore, check_hyperparameter_names, study_name
@@ -124,24 +126,28 @@ def run_study(
     *,
     journal: Path,
     records: RecordStore,
+    checkpoints: Checkpoints,
     on_progress: Callable[[StudyProgress], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Runs a study until it has ``plan.trials`` finished trials.
+    """Runs a study until it has ``plan.trials`` finished trials, or until it is stopped.
 
     Args:
         plan: what to do.
         lanes: an engine whose steps are epochs and whose metrics hold ``plan.objective``.
         journal: file of Optuna's journal storage; made if it does not exist.
         records: where finished trials go.
+        checkpoints: where trials under way are kept.
         on_progress: called after every dispatch that finished a trial.
+        stop: once true, the epochs under way are finished, their trials are kept, and the study returns.
 
     Raises:
         UserError: if the configuration differs from that of the study so far, if the journal knows trials
             that have no record, or if another process is running the study.
     """
     with _exclusive(journal):
-        study = _Study(plan, journal, records, on_progress)
-        lanes.run(study.ask, study.tell, stride=_stride(plan, lanes.steps_per_dispatch))
+        study = _Study(plan, lanes.state_shapes, journal, records, checkpoints, on_progress, stop)
+        lanes.run(study.ask, study.tell, stride=_stride(plan, lanes.steps_per_dispatch), stop=stop)
         records.compact()
 
 
@@ -170,14 +176,17 @@ class _Running:
     trial: optuna.trial.Trial
     hyperparameters: dict[str, float]
     seed: int
-    metrics: list[Mapping[str, np.ndarray]] = field(default_factory=list)
-    seconds: list[np.ndarray] = field(default_factory=list)
+    parts: list[Mapping[str, np.ndarray]] = field(default_factory=list)  # of its curve
 
     def curve(self) -> dict[str, np.ndarray]:
-        """The columns of its curve so far."""
-        seconds = np.concatenate(self.seconds)
-        columns = {name: np.concatenate([part[name] for part in self.metrics]) for name in self.metrics[0]}
-        return {"epoch": np.arange(len(seconds)), "seconds": seconds, **columns}
+        """The columns of its curve so far, with those of earlier runs."""
+        return {name: np.concatenate([part[name] for part in self.parts]) for name in self.parts[0]}
+
+    @property
+    def checkpoint(self) -> str:
+        """Name of its checkpoint; another trial of the same number has another one."""
+        facts = json.dumps([self.hyperparameters, self.seed], sort_keys=True)
+        return f"{self.trial.number}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
 
 
 class _Study:
@@ -186,13 +195,19 @@ class _Study:
     def __init__(
         self,
         plan: StudyPlan,
+        state_shapes: Any,
         journal: Path,
         records: RecordStore,
+        checkpoints: Checkpoints,
         on_progress: Callable[[StudyProgress], None],
+        stop: Callable[[], bool],
     ) -> None:
         self._plan = plan
+        self._state_shapes = state_shapes
         self._records = records
+        self._checkpoints = checkpoints
         self._on_progress = on_progress
+        self._stop = stop
         self._study = _open(plan, journal)
         self._orphans = self._synchronise()
         self._running: dict[int, _Running] = {}
@@ -207,8 +222,8 @@ class _Study:
         """The next trial: first those that an earlier process left under way."""
         if self._finished + len(self._running) >= self._plan.trials:
             return None
-        if self._orphans:
-            orphan = self._orphans.pop(0)
+        orphan = self._orphans.pop(0) if self._orphans else None
+        if orphan is not None:
             self._use_sampler_of(orphan.number)
             trial = optuna.trial.Trial(self._study, orphan._trial_id)
         else:
@@ -220,7 +235,12 @@ class _Study:
         }
         running = _Running(trial, {**self._plan.fixed, **searched}, trial_seed(self._plan.seed, trial.number))
         self._running[trial.number] = running
-        return Assignment(trial.number, running.hyperparameters, running.seed, self._plan.epochs)
+        assignment = Assignment(trial.number, running.hyperparameters, running.seed, self._plan.epochs)
+        kept = self._checkpoints.load(running.checkpoint, self._state_shapes) if orphan else None
+        if kept is None:
+            return assignment
+        running.parts.append(kept.curve)
+        return assignment._replace(done=kept.done, state=kept.state)
 
     def tell(self, reports: Sequence[Progress]) -> list[bool]:
         """Records what finished, then tells Optuna; prunes at the rungs."""
@@ -228,18 +248,26 @@ class _Study:
         going_on = []
         for report in reports:
             running = self._running[report.trial]
-            running.metrics.append(report.metrics)
-            running.seconds.append(report.seconds)
+            running.parts.append(
+                {
+                    "epoch": report.steps - np.arange(len(report.seconds), 0, -1),
+                    "seconds": report.seconds,
+                    **report.metrics,
+                }
+            )
             pruned = not report.finished and self._is_pruned(running, report.steps)
             if report.finished or pruned:
                 state = "pruned" if pruned else "complete"
                 curve = running.curve()
                 finished.append((running, self._row(running, curve, state, report.halted), curve))
+            elif self._stop() or self._checkpoints.due(report.steps, len(report.seconds)):
+                self._checkpoints.save(running.checkpoint, report.state(), running.curve())
             going_on.append(not pruned)
         if finished:
             self._records.append([row for _, row, _ in finished], [curve for _, _, curve in finished])
             for running, row, _ in finished:
                 self._tell(running.trial.number, row)
+                self._checkpoints.remove(running.checkpoint)
                 del self._running[running.trial.number]
                 self._finished += 1
                 self._pruned += row["state"] == "pruned"
@@ -258,7 +286,7 @@ class _Study:
     def _is_pruned(self, running: _Running, epochs: int) -> bool:
         if epochs not in self._plan.rungs:
             return False
-        values = np.concatenate([part[self._plan.objective] for part in running.metrics])
+        values = running.curve()[self._plan.objective]
         best = best_epoch(values, self._plan.direction)
         running.trial.report(float(values[best]), step=epochs)
         return bool(running.trial.should_prune())
