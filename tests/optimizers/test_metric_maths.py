@@ -181,8 +181,9 @@ def test_xi_of_zero_gives_the_optimizer_without_the_metric(name):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-7), params, limit_params)
 
 
-def test_scale_in_the_state_is_the_last_r():
-    transformation = scale_by_induced_metric(euclidean(0.0), xi=0.5, beta=0.0)
-    _, state = transformation.update(jnp.array([2.0]), transformation.init(jnp.zeros(1)))
-    assert float(state.scale) == pytest.approx(1 / 3)
-    assert float(state.metric) == pytest.approx(2.0)
+def test_metric_in_the_state_is_the_average_of_the_weighted_squared_norm():
+    transformation = scale_by_induced_metric(euclidean(), xi=0.5, beta=0.75)
+    state = transformation.init(jnp.zeros(2))
+    for gradient in ([2.0, 0.0], [0.0, 4.0]):
+        _, state = transformation.update(jnp.array(gradient), state)
+    assert float(state.metric) == pytest.approx(0.75 * 0.25 * 2.0 + 0.25 * 8.0)

@@ -35,7 +35,6 @@ class InducedMetricState(NamedTuple):
 
     count: jax.Array  # type: ignore[assignment]  # optax's name, also tuple.count; shape=(), int32
     metric: jax.Array  # shape=() or (subsets,), EMA of ξ g·γ⁻¹g
-    scale: jax.Array  # shape=() or (subsets,), the last r: for logging, never read
     geometry: Any
 
 
@@ -129,7 +128,6 @@ def scale_by_induced_metric(
         return InducedMetricState(
             count=jnp.zeros([], jnp.int32),
             metric=jnp.zeros(shape, dtype),
-            scale=jnp.ones(shape, dtype),
             geometry=geometry.init(params),
         )
 
@@ -155,7 +153,7 @@ def scale_by_induced_metric(
             _leaf_scales(labels, scale, direction),
             grads,
         )
-        return updates, InducedMetricState(count, metric, scale, geometry_state)
+        return updates, InducedMetricState(count, metric, geometry_state)
 
     return optax.GradientTransformationExtraArgs(init, update)
 

@@ -1,0 +1,31 @@
+"""The README's snippets run as they stand."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+SECTIONS = {
+    "Use it in your JAX code": 1,
+    "Use it in your PyTorch code": 1,
+    "Put the metric on your optimizer": 2,
+}
+
+
+def snippets(heading):
+    """The python snippets between a heading of the README and the next one."""
+    text = README.read_text(encoding="utf-8")
+    section = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert section, f"README.md has no section {heading!r}"
+    return re.findall(r"^```python\n(.*?)^```", section.group(1), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("heading", SECTIONS)
+def test_snippets_of_the_section_run(heading):
+    found = snippets(heading)
+    assert len(found) >= SECTIONS[heading]
+    for snippet in found:
+        if re.search(r"^import torch$", snippet, re.MULTILINE):
+            pytest.importorskip("torch", minversion="2.6")
+        exec(compile(snippet, f"README.md, {heading}", "exec"), {})
