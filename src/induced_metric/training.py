@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from induced_metric.models.layers import StepKeys
 from induced_metric.tasks.base import Batch, ModelState, Params, Task
 
 Optimizer: TypeAlias = Callable[..., optax.GradientTransformation]
@@ -18,7 +19,7 @@ Hyperparameters: TypeAlias = Mapping[str, Any]  # scalars, traced
 Data: TypeAlias = Mapping[str, Batch]  # the task's splits, on the device
 
 # Purposes of randomness.
-_PARAMETERS, _ORDER, _DROPOUT = range(3)
+_PARAMETERS, _ORDER, _DROPOUT, _EVALUATION = range(4)
 
 
 class TrialState(NamedTuple):
@@ -63,8 +64,8 @@ def train_epoch(
     """Trains for one epoch, then evaluates.
 
     Returns:
-        The new state and the metrics of the epoch: ``train/minibatch_loss``, the mean of the training
-        losses on the way, and ``<split>/<metric>`` after the epoch for each evaluated split.
+        The new state and the metrics of the epoch: ``train/minibatch_<metric>``, the mean over the batches on
+        the way, the loss among them, and ``<split>/<metric>`` after the epoch for each evaluated split.
     """
     transformation = optax.with_extra_args_support(optimizer(**hyperparameters))
     steps = task.examples("train") // task.batch_size
@@ -72,25 +73,28 @@ def train_epoch(
         order = state.order
     else:
         order = jax.random.permutation(_key(state.seed, _ORDER, state.epoch), task.examples("train"))
-    dropout = jax.random.split(_key(state.seed, _DROPOUT, state.epoch), steps)
+    dropout = _key(state.seed, _DROPOUT, state.epoch)
 
     def step(carry: tuple[Params, ModelState, Any], inputs: tuple[jax.Array, jax.Array]) -> Any:
         params, model_state, opt_state = carry
-        indices, key = inputs
-        batch = jax.tree.map(lambda array: jnp.asarray(array)[indices], data["train"])
-        (loss, model_state), grads = jax.value_and_grad(task.loss, has_aux=True)(
-            params, model_state, batch, key
-        )
+        indices, number = inputs
+        key = jax.random.fold_in(dropout, number)
+        keys = StepKeys(key, jax.random.split(key, task.batch_size))
+        loss, model_state, metrics, grads = gradients(task, params, model_state, indices, keys, data["train"])
         updates, opt_state = transformation.update(grads, opt_state, params, value=loss)
-        return (optax.apply_updates(params, updates), model_state, opt_state), loss
+        return (optax.apply_updates(params, updates), model_state, opt_state), {"loss": loss, **metrics}
 
     batches = order[: steps * task.batch_size].reshape(steps, task.batch_size)
-    (params, model_state, opt_state), losses = jax.lax.scan(
-        step, (state.params, state.model_state, state.opt_state), (batches, dropout)
+    (params, model_state, opt_state), minibatch = jax.lax.scan(
+        step, (state.params, state.model_state, state.opt_state), (batches, jnp.arange(steps))
     )
-    metrics = {"train/minibatch_loss": jnp.mean(losses)}
+    metrics = {f"train/minibatch_{name}": jnp.mean(values) for name, values in minibatch.items()}
     for split in task.evaluated:
-        for name, value in evaluate(task, params, model_state, data[split]).items():
+        examples = data[split]
+        if split in task.sampled:
+            drawn = jax.random.permutation(_key(state.seed, _EVALUATION), task.examples(split))
+            examples = _take(examples, drawn[: task.sampled[split]])
+        for name, value in evaluate(task, params, model_state, examples).items():
             metrics[f"{split}/{name}"] = value
     return (
         TrialState(params, model_state, opt_state, state.epoch + 1, state.seed, state.order),
@@ -98,10 +102,55 @@ def train_epoch(
     )
 
 
+def gradients(
+    task: Task,
+    params: Params,
+    model_state: ModelState,
+    indices: jax.Array,
+    keys: StepKeys,
+    train: Batch,
+) -> tuple[jax.Array, ModelState, dict[str, jax.Array], Params]:
+    """Loss, model state, metrics and gradients of one batch, ``task.micro_batch`` examples at a time.
+
+    The loss is a mean over equal parts, so the means of the parts' losses and gradients are the batch's.
+    """
+    gradient = jax.value_and_grad(task.loss, has_aux=True)
+    parts = 1 if task.micro_batch is None else task.batch_size // task.micro_batch
+
+    def part(params: Params, model_state: ModelState, indices: jax.Array, examples: jax.Array) -> Any:
+        batch = _take(train, indices)
+        (loss, (model_state, metrics)), grads = gradient(
+            params, model_state, batch, StepKeys(keys.shared, examples)
+        )
+        return (loss, metrics, grads), model_state
+
+    if parts == 1:
+        (loss, metrics, grads), model_state = part(params, model_state, indices, keys.examples)
+        return loss, model_state, metrics, grads
+
+    divided = jax.tree.map(lambda array: array.reshape(parts, -1), (indices, keys.examples))
+
+    def accumulate(carry: Any, inputs: Any) -> Any:
+        sums, model_state = carry
+        new, model_state = part(params, model_state, *inputs)
+        return (jax.tree.map(jnp.add, sums, new), model_state), None
+
+    first = jax.tree.map(lambda array: array[0], divided)
+    shapes, _ = jax.eval_shape(part, params, model_state, *first)
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    (sums, model_state), _ = jax.lax.scan(accumulate, (zeros, model_state), divided)
+    loss, metrics, grads = jax.tree.map(lambda total: total / parts, sums)
+    return loss, model_state, metrics, grads
+
+
+def _take(split: Batch, indices: jax.Array) -> Batch:
+    return jax.tree.map(lambda array: jnp.asarray(array)[indices], split)
+
+
 def evaluate(task: Task, params: Params, model_state: ModelState, split: Batch) -> dict[str, jax.Array]:
-    """The task's metrics over a whole split, batch by batch; a last smaller batch counts by its size."""
+    """The task's metrics over all given examples, batch by batch; a smaller last batch counts by its size."""
     examples = jax.tree.leaves(split)[0].shape[0]
-    size = min(task.batch_size, examples)
+    size = min(task.micro_batch or task.batch_size, examples)
     batches, remainder = divmod(examples, size)
 
     def total(batch: Batch, count: int) -> dict[str, jax.Array]:

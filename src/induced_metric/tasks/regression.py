@@ -62,6 +62,7 @@ def regression(
     objective: str = "test/loss",
     evaluated: Sequence[str] = ("train", "test"),
     shuffle: Literal["once", "every_epoch"] = "once",
+    micro_batch: int | None = None,
 ) -> Task:
     """Builds the task: mean squared error of an MLP 4-32-32-1 (N = 1,249 parameters).
 
@@ -91,7 +92,7 @@ def regression(
             "test": (x[train_examples:], y[train_examples:]),
         },
         init=init,
-        loss=lambda params, model_state, batch, _: (mean_squared_error(params, batch), model_state),
+        loss=lambda params, model_state, batch, _: (mean_squared_error(params, batch), (model_state, {})),
         metrics=lambda params, _, batch: {"loss": mean_squared_error(params, batch)},
         evaluated=tuple(evaluated),
         objective=objective,
@@ -99,4 +100,5 @@ def regression(
         epochs=epochs,
         batch_size=batch_size,
         shuffle=shuffle,
+        micro_batch=micro_batch,
     )

@@ -1,0 +1,106 @@
+"""Data sets: tensorflow-datasets as arrays, read without TensorFlow, decoded once and kept.
+
+``load`` reads a prepared TFDS directory (``$TFDS_DATA_DIR``, by default ``~/tensorflow_datasets``) as a
+random-access data source, in TFDS's order of the examples, and keeps the decoded arrays in its subdirectory
+``induced-metric``, so that later runs map them into memory. Where the data directory is read-only they are
+kept in ``$XDG_CACHE_HOME/induced-metric/data`` (``~/.cache/...`` by default).
+
+``python -m induced_metric.data --task mnist [--manual-dir DIRECTORY]`` prepares a data set.
+"""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from induced_metric.data import cache, reading
+from induced_metric.data.cache import Arrays, digest
+from induced_metric.data.releases import RELEASES, Release
+from induced_metric.errors import UserError
+
+__all__ = ["Arrays", "Dataset", "default_data_dir", "digest", "load"]
+
+_CLASSES = 10
+
+
+class Dataset(NamedTuple):
+    """A verified data set."""
+
+    release: Release
+    splits: dict[str, Arrays]
+    directory: Path  # of the prepared files
+
+    def part(self, split: str, start: int, count: int) -> Arrays:
+        """``count`` examples of a split from ``start`` on, in TFDS's order.
+
+        Raises:
+            UserError: if there are not as many: what is prepared here may be a subset of the release.
+        """
+        there, released = len(self.splits[split]["label"]), self.release.examples[split]
+        if start + count > there:
+            raise UserError(
+                f"{start + count:,} {split} examples of {self.release.name} are needed and {self.directory} "
+                f"holds {there:,} of the release's {released:,}; take fewer "
+                f"(task.{split}_examples={there}) or the task's small preset, or prepare the whole data set "
+                f"in another TFDS_DATA_DIR with {self.release.remedy}"
+            )
+        return {feature: array[start : start + count] for feature, array in self.splits[split].items()}
+
+
+def load(name: str, *, data_dir: str | Path | None = None) -> Dataset:
+    """A data set as arrays, verified.
+
+    Args:
+        name: ``mnist``, ``cifar10`` or ``tiny_shakespeare``.
+        data_dir: the TFDS data directory; ``default_data_dir()`` by default.
+
+    Returns:
+        The splits with their features: ``image`` uint8 [examples, height, width, channels] and ``label``
+        uint8 [examples], or ``text`` uint8 [characters]. The arrays are mapped read-only from their files.
+        Where the digest of the release is unknown, fewer examples than it has are accepted as a subset.
+
+    Raises:
+        UserError: if the data set is missing, of another version, truncated or corrupt; it names the file and
+            the remedy.
+    """
+    release = RELEASES[name]
+    root = Path(data_dir) if data_dir else default_data_dir()
+    source = reading.source(release, root)
+    kept = cache.directory(root) / name / release.version
+    splits = cache.load(kept, source)
+    if splits is None:
+        splits = reading.decode(release, source)
+        for split, arrays in splits.items():
+            _verify(release, split, arrays, source)
+        cache.keep(splits, kept, source)
+        # Mapped from the files, the decoded copy does not stay in memory.
+        splits = cache.load(kept, source) or splits
+    else:
+        for split, arrays in splits.items():
+            _verify(release, split, arrays, source)
+    return Dataset(release, splits, source)
+
+
+def default_data_dir() -> Path:
+    """``$TFDS_DATA_DIR``, or TFDS's own default."""
+    return Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets").expanduser()
+
+
+def _verify(release: Release, split: str, arrays: Arrays, directory: Path) -> None:
+    """Checks counts and labels; of a release whose digest is known also the contents."""
+    count, released = len(next(iter(arrays.values()))), release.examples[split]
+    expected = release.digests.get(split)
+    problem = ""
+    if not 0 < count <= released or (expected and count < released):
+        problem = f"{count:,} examples instead of {released:,}"
+    elif "label" in arrays:
+        labels = np.bincount(arrays["label"], minlength=_CLASSES)
+        if len(labels) > _CLASSES:
+            problem = f"a label {len(labels) - 1} of {_CLASSES} classes"
+        elif count == released and tuple(labels) != tuple(release.labels[split]):
+            problem = f"label counts {labels.tolist()} instead of {list(release.labels[split])}"
+    if not problem and expected and digest(arrays) != expected:
+        problem = "contents other than the release's"
+    if problem:
+        raise reading.damaged(reading.file_of(release, split, directory), problem, release, directory)

@@ -1,0 +1,99 @@
+"""Decoded arrays kept on disk, one file a feature, valid for exactly the files they were decoded from."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from induced_metric.errors import UserError
+
+Arrays: TypeAlias = dict[str, np.ndarray]  # by feature, leading axis of examples (of characters)
+
+_MANIFEST = "manifest.json"
+
+
+def digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over the features of a split: names, types, shapes and contents."""
+    total = hashlib.sha256()
+    for feature, array in sorted(arrays.items()):
+        total.update(f"{feature} {array.dtype.str} {array.shape};".encode())
+        total.update(np.ascontiguousarray(array).data)
+    return total.hexdigest()
+
+
+def directory(root: Path) -> Path:
+    """Where the arrays of a data directory are kept: in it, or, if it is read-only, in the user's cache."""
+    # The superuser may write anywhere; a directory without a write bit is meant to be left alone even so.
+    if root.stat().st_mode & 0o222 and os.access(root, os.W_OK):
+        return root / "induced-metric"
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    place = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
+    return home / "induced-metric" / "data" / place
+
+
+def load(kept: Path, source: Path) -> dict[str, Arrays] | None:
+    """The kept arrays, mapped; None if there are none, they changed, or their source did."""
+    try:
+        manifest = json.loads((kept / _MANIFEST).read_text())
+        if manifest["source"] != _fingerprint(source):
+            return None
+        splits = {
+            split: {
+                feature: np.load(kept / f"{split}-{feature}.npy", mmap_mode="r").view(np.ndarray)
+                for feature in entry["features"]
+            }
+            for split, entry in manifest["splits"].items()
+        }
+        whole = all(digest(splits[split]) == entry["sha256"] for split, entry in manifest["splits"].items())
+    # A damaged copy is no loss: it is made again from the source.
+    except (OSError, ValueError, LookupError, TypeError, EOFError):
+        return None
+    return splits if whole else None
+
+
+def keep(splits: Mapping[str, Arrays], kept: Path, source: Path) -> None:
+    """Writes the arrays, each file at once, and last the manifest that makes them count.
+
+    Raises:
+        UserError: if they cannot be written.
+    """
+    manifest = {
+        "source": _fingerprint(source),
+        "splits": {
+            split: {"features": sorted(arrays), "sha256": digest(arrays)} for split, arrays in splits.items()
+        },
+    }
+    try:
+        kept.mkdir(parents=True, exist_ok=True)
+        for split, arrays in splits.items():
+            for feature, array in arrays.items():
+                _write(kept / f"{split}-{feature}.npy", array)
+        _write(kept / _MANIFEST, json.dumps(manifest, indent=1).encode())
+    except OSError as error:
+        raise UserError(f"cannot keep the decoded arrays in {kept}: {error.strerror}") from error
+
+
+def _fingerprint(source: Path) -> list[list[Any]]:
+    """Changes when a prepared file does."""
+    files = sorted(path for path in source.iterdir() if path.is_file())
+    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+
+
+def _write(path: Path, content: np.ndarray | bytes) -> None:
+    """Writes a file so that, whatever happens, either the whole of it is there or nothing new."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        try:
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                np.lib.format.write_array(file, content, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).replace(path)
+        finally:
+            Path(file.name).unlink(missing_ok=True)

@@ -1,0 +1,61 @@
+"""What the released data sets are known to hold."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Release(NamedTuple):
+    """A released data set, in TFDS's terms."""
+
+    name: str
+    version: str
+    task: str  # the task that needs it
+    shapes: Mapping[str, tuple[int, ...]]  # of one example, by feature; a text has none
+    examples: Mapping[str, int]  # by split; of a text its characters
+    labels: Mapping[str, tuple[int, ...]] = {}  # by split, examples of each class
+    # By split, ``digest`` of its arrays in TFDS's order; none where no whole copy was at hand.
+    digests: Mapping[str, str] = {}
+
+    @property
+    def remedy(self) -> str:
+        """The command that prepares it."""
+        return f"make data TASK={self.task}"
+
+
+RELEASES = {
+    "mnist": Release(
+        name="mnist",
+        version="3.0.1",
+        task="mnist",
+        shapes={"image": (28, 28, 1), "label": ()},
+        examples={"train": 60_000, "test": 10_000},
+        labels={
+            "train": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
+            "test": (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
+        },
+        digests={
+            "train": "7e71b372a169a90dc3ee3f82acc4a5baf751095cd1c34318b2d1dc815ba8becf",
+            "test": "6f7a1d02da79ec8d6615edc93fc9abc65d06bbcc0a17feca79bde20ce663ed6c",
+        },
+    ),
+    "cifar10": Release(
+        name="cifar10",
+        version="3.0.2",
+        task="cifar10",
+        shapes={"image": (32, 32, 3), "label": ()},
+        examples={"train": 50_000, "test": 10_000},
+        labels={"train": (5000,) * 10, "test": (1000,) * 10},
+    ),
+    "tiny_shakespeare": Release(
+        name="tiny_shakespeare",
+        version="1.0.0",
+        task="shakespeare",
+        shapes={"text": ()},
+        examples={"train": 1_003_854, "validation": 55_770, "test": 55_770},
+        digests={
+            "train": "9668da6a20f6c133d85121bebab7452df3debe1f5546d7f5cbd32a84ba549508",
+            "validation": "2618e40d75deee215839055be6bb9efa5f1ecbcb82baf75f7af322aa302a5c6a",
+            "test": "5c8894de02202a3257efc60ef368d14590c65ec2951f4803c65c67b63203d48b",
+        },
+    ),
+}

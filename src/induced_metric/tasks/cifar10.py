@@ -1,0 +1,92 @@
+"""Small colour images by ResNet-18 (paper, Section 3.3)."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from induced_metric.data import load
+from induced_metric.models.resnet import ResNet
+from induced_metric.tasks.base import Batch, ModelState, Params, Task
+from induced_metric.tasks.classification import classification_metrics, image_splits, pixels
+
+
+def cifar10(
+    *,
+    name: str = "cifar10",
+    epochs: int = 400,
+    batch_size: int = 1024,
+    micro_batch: int | None = None,
+    train_examples: int = 50_000,
+    validation_examples: int = 0,
+    test_examples: int = 9216,
+    widths: Sequence[int] = (64, 128, 256, 512),
+    blocks: int = 2,
+    objective: str = "test/accuracy",
+    evaluated: Sequence[str] = ("test",),
+    shuffle: Literal["once", "every_epoch"] = "every_epoch",
+) -> Task:
+    """Builds the task: cross-entropy of ResNet-18 (N = 11,178,762 parameters) on pixels in [0, 1].
+
+    BatchNorm trains on the statistics of each batch, keeps moving averages as the model state and evaluates
+    with them. A batch can therefore not be divided: a ``micro_batch`` is refused.
+
+    Args:
+        name: of the task.
+        epochs: of a trial.
+        batch_size: 48 batches an epoch of 1024, the rest of the training split dropped.
+        micro_batch: must be None, or the batch size.
+        train_examples: the first of the training split in TFDS's order.
+        validation_examples: the next of the training split, none as published.
+        test_examples: the first of the test split in TFDS's order; the published runs evaluate nine whole
+            batches of 1024.
+        widths: channels of the stages.
+        blocks: residual blocks of each stage.
+        objective: what is maximised.
+        evaluated: splits measured after every epoch.
+        shuffle: once a trial or every epoch.
+
+    Raises:
+        ValueError: for a setting out of range.
+        UserError: if the data set is missing, damaged, or too small a subset.
+    """
+    splits = image_splits(
+        load("cifar10"), train=train_examples, validation=validation_examples, test=test_examples
+    )
+    model = ResNet(tuple(widths), blocks)
+
+    def init(key: jax.Array) -> tuple[Params, ModelState]:
+        shape = splits["train"][0].shape[1:]
+        variables = model.init(key, jnp.zeros((1, *shape)), train=False)
+        return variables["params"], variables["batch_stats"]
+
+    def loss(params: Params, model_state: ModelState, batch: Batch, _: Any) -> Any:
+        logits, changed = model.apply(
+            {"params": params, "batch_stats": model_state},
+            pixels(batch[0]),
+            train=True,
+            mutable=["batch_stats"],
+        )
+        metrics = classification_metrics(logits, batch)
+        return metrics.pop("loss"), (changed["batch_stats"], metrics)
+
+    def metrics(params: Params, model_state: ModelState, batch: Batch) -> dict[str, jax.Array]:
+        variables = {"params": params, "batch_stats": model_state}
+        return classification_metrics(model.apply(variables, pixels(batch[0]), train=False), batch)
+
+    return Task(
+        name=name,
+        splits=splits,
+        init=init,
+        loss=loss,
+        metrics=metrics,
+        evaluated=tuple(evaluated),
+        objective=objective,
+        direction="maximize",
+        epochs=epochs,
+        batch_size=batch_size,
+        micro_batch=micro_batch,
+        couples_examples=True,
+        shuffle=shuffle,
+    )

@@ -1,0 +1,137 @@
+"""Characters of Shakespeare by a small GPT (paper, Section 3.4)."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from induced_metric.data import load
+from induced_metric.models.gpt import GPT
+from induced_metric.models.layers import StepKeys
+from induced_metric.tasks.base import Batch, ModelState, Params, Task
+from induced_metric.tasks.classification import cross_entropy
+
+
+def windows(tokens: np.ndarray, context: int) -> np.ndarray:
+    """Cuts a text into non-overlapping windows of ``context`` tokens, each with the token that follows it.
+
+    Returns:
+        An array of shape [windows, context + 1]; a remainder is dropped.
+    """
+    count = (len(tokens) - 1) // context
+    starts = context * np.arange(count)
+    return tokens[starts[:, None] + np.arange(context + 1)]
+
+
+def shakespeare(
+    *,
+    name: str = "shakespeare",
+    epochs: int = 250,
+    batch_size: int = 256,
+    micro_batch: int | None = None,
+    train_sequences: int | None = None,
+    evaluated_sequences: int | None = 256,
+    test_split: bool = False,
+    context: int = 256,
+    layers: int = 4,
+    heads: int = 4,
+    width: int = 128,
+    dropout: float = 0.1,
+    objective: str = "validation/perplexity",
+    evaluated: Sequence[str] = ("validation",),
+    shuffle: Literal["once", "every_epoch"] = "once",
+) -> Task:
+    """Builds the task: next-character cross-entropy of a GPT (N = 842,817 parameters).
+
+    A perplexity is exp of the mean cross-entropy in nats over all evaluated tokens.
+
+    Args:
+        name: of the task.
+        epochs: of a trial.
+        batch_size: sequences of a step; 15 batches an epoch of 256, the rest dropped.
+        micro_batch: see ``Task``.
+        train_sequences: the first of the training sequences; None takes all (3,921 of 256 characters).
+        evaluated_sequences: of every split but ``train``, how many sequences each trial draws from its seed
+            to evaluate on; None takes all.
+        test_split: False keeps the last tenth of the text for validation, as published; True makes the
+            last twentieth a test split, as TFDS does.
+        context: characters of a sequence.
+        layers: of the model.
+        heads: of each attention.
+        width: of the embedding.
+        dropout: rate.
+        objective: what is minimised.
+        evaluated: splits measured after every epoch.
+        shuffle: once a trial or every epoch.
+
+    Raises:
+        ValueError: for a setting out of range.
+        UserError: if the data set is missing or damaged.
+    """
+    _check(context=context, layers=layers, heads=heads, width=width, dropout=dropout)
+    texts = {split: arrays["text"] for split, arrays in load("tiny_shakespeare").splits.items()}
+    characters, tokens = np.unique(np.concatenate(list(texts.values())), return_inverse=True)
+    ends = np.cumsum([len(text) for text in texts.values()])
+    parts = dict(zip(texts, np.split(tokens.astype(np.uint8), ends[:-1]), strict=True))
+    if not test_split:
+        parts["validation"] = np.concatenate([parts["validation"], parts.pop("test")])
+    splits = {split: windows(part, context) for split, part in parts.items()}
+    if train_sequences is not None:
+        if not 1 <= train_sequences <= len(splits["train"]):
+            raise ValueError(
+                f"train_sequences must be between 1 and {len(splits['train'])}, got {train_sequences}"
+            )
+        splits["train"] = splits["train"][:train_sequences]
+    model = GPT(
+        vocabulary=len(characters),
+        context=context,
+        layers=layers,
+        heads=heads,
+        width=width,
+        dropout=dropout,
+    )
+
+    def mean_loss(params: Params, batch: Batch, keys: StepKeys | None) -> jax.Array:
+        sequences = jnp.asarray(batch).astype(jnp.int32)
+        return cross_entropy(model.apply({"params": params}, sequences[:, :-1], keys), sequences[:, 1:])
+
+    def loss(params: Params, model_state: ModelState, batch: Batch, keys: StepKeys) -> Any:
+        return mean_loss(params, batch, keys if dropout else None), (model_state, {})
+
+    return Task(
+        name=name,
+        splits=splits,
+        init=lambda key: (model.init(key, jnp.zeros((1, context), jnp.int32))["params"], {}),
+        loss=loss,
+        metrics=lambda params, _, batch: {"loss": mean_loss(params, batch, None)},
+        evaluated=tuple(evaluated),
+        objective=objective,
+        direction="minimize",
+        epochs=epochs,
+        batch_size=batch_size,
+        micro_batch=micro_batch,
+        shuffle=shuffle,
+        sampled={}
+        if evaluated_sequences is None
+        else {split: evaluated_sequences for split in evaluated if split in splits and split != "train"},
+        finish=_with_perplexity,
+    )
+
+
+def _with_perplexity(means: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    # Cut off at the largest number: a loss above 88 nats is bad, but it has not diverged.
+    perplexity = jnp.minimum(jnp.exp(means["loss"]), np.finfo(np.float32).max)
+    return {**means, "perplexity": perplexity}
+
+
+def _check(*, context: int, layers: int, heads: int, width: int, dropout: float) -> None:
+    if min(context, layers, heads, width) < 1:
+        raise ValueError(
+            f"context, layers, heads and width must be >= 1, got {context}, {layers}, {heads} and {width}"
+        )
+    if width % heads:
+        raise ValueError(f"width must be a multiple of the {heads} heads, got {width}")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be in [0, 1), got {dropout}")
