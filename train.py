@@ -21,7 +21,7 @@ def train(cfg: DictConfig) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from induced_metric.lanes import Assignment
-    from induced_metric.study import outcome
+    from induced_metric.plan import outcome
     from induced_metric.tracking import LiveRun, provenance
 
     stop = cli.stop_on_sigterm()

@@ -27,8 +27,9 @@ def run_pairing(progress: SweepProgress, cfg: DictConfig) -> None:
     flags = cli.start_jax(cfg)  # before anything imports JAX
     import optuna
 
+    from induced_metric.plan import StudyPlan
     from induced_metric.records import RecordStore, study_directory
-    from induced_metric.study import StudyPlan, run_study
+    from induced_metric.study import run_study
     from induced_metric.tracking import provenance
 
     stop = cli.stop_on_sigterm()

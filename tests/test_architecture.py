@@ -19,6 +19,8 @@ FORBIDDEN = {
     "lanes": {"hydra", "optuna", "wandb", "optax", "flax", f"{OURS}.tasks", f"{OURS}.optimizers"},
     "records": {"jax", "optuna", "wandb", "hydra"},
     "tracking": {"jax", "optuna", "hydra"},
+    "plan": {"jax", "hydra", "wandb", f"{OURS}.lanes"},
+    "journal": {"jax", "hydra", "wandb"},
     "study": {"hydra", "wandb", f"{OURS}.tasks", f"{OURS}.optimizers"},
     "analysis": {"jax", "optuna", "hydra", f"{OURS}.training", f"{OURS}.study", f"{OURS}.lanes"},
     "progress": {"jax", "optuna", "hydra", "wandb"},

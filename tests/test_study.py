@@ -14,8 +14,9 @@ import pytest
 from induced_metric.checkpoints import Checkpoints
 from induced_metric.errors import UserError
 from induced_metric.lanes import Lanes
+from induced_metric.plan import StudyPlan, trial_seed
 from induced_metric.records import RecordStore
-from induced_metric.study import StudyPlan, run_study, trial_seed
+from induced_metric.study import run_study
 
 EPOCHS = 9
 

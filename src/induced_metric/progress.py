@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from induced_metric.study import StudyProgress
+    from induced_metric.plan import StudyProgress
 
 _LINE_EVERY_SECONDS = 10.0
 

@@ -5,13 +5,10 @@ died is trained again under its own number, with its own hyperparameters and see
 trials are exactly the numbers 0 ... ``trials`` - 1, none lost and none twice.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import json
-import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import reduce
@@ -24,100 +21,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from induced_metric.checkpoints import Checkpoints
 from induced_metric.errors import UserError
+from induced_metric.journal import check_config, exclusive, open_study
 from induced_metric.lanes import Assignment, Lanes, Progress
-from induced_metric.records import RecordStore, check_hyperparameter_names, study_name
+from induced_metric.plan import StudyPlan, StudyProgress, best_epoch, outcome, trial_seed
+from induced_metric.records import RecordStore
 
-_CONFIG = "config"
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudyPlan:
-    """What a study is to do.
-
-    Attributes:
-        protocol, task, sampler, optimizer: names, the sampler's with its pruner: ``tpe+hyperband``.
-        search_space: range of each searched hyperparameter.
-        fixed: value of each other hyperparameter.
-        objective: metric to optimise; its best value over the epochs is a trial's value.
-        direction: ``minimize`` or ``maximize``.
-        worst: value of a diverged trial.
-        epochs: epochs of a trial.
-        trials: finished trials in total, those of earlier runs included.
-        seed: of the study; ``trial_seed`` derives that of a trial.
-        create_sampler: ``create_sampler(seed=...)``; one for each trial, so that a proposal follows from the
-            seed, the number of the trial and the history, also after an interruption.
-        pruner: judges trials at the rungs.
-        rungs: epochs after which a trial is reported to the pruner.
-        config: the full configuration, JSON-like; a study goes on only under the same one.
-        provenance: facts for every record: versions, device, commit.
-    """
-
-    protocol: str
-    task: str
-    sampler: str
-    optimizer: str
-    search_space: Mapping[str, optuna.distributions.FloatDistribution]
-    fixed: Mapping[str, float]
-    objective: str
-    direction: str
-    worst: float
-    epochs: int
-    trials: int
-    seed: int
-    create_sampler: Callable[..., optuna.samplers.BaseSampler]
-    pruner: optuna.pruners.BasePruner = field(default_factory=optuna.pruners.NopPruner)
-    rungs: Sequence[int] = ()
-    config: Mapping[str, Any] = field(default_factory=dict)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Raises UserError for a plan that cannot be carried out."""
-        check_hyperparameter_names([*self.search_space, *self.fixed])
-        if self.trials < 1:
-            raise UserError(f"trials must be >= 1, got {self.trials}")
-        if self.seed < 0:
-            raise UserError(f"seed must be >= 0, got {self.seed}")
-
-    @property
-    def name(self) -> str:
-        """Name of the study, of its journal and of its group in W&B."""
-        return study_name(self.protocol, self.task, self.sampler, self.optimizer)
-
-
-@dataclass(frozen=True)
-class StudyProgress:
-    """Where a study stands."""
-
-    finished: int
-    total: int
-    best: float | None  # None before the first trial that did not diverge
-    diverged: int
-    pruned: int
-
-
-def trial_seed(seed: int, number: int) -> int:
-    """Seed of trial ``number`` of any study with this ``seed``: independent across both, below 2**32."""
-    return int(np.random.SeedSequence(entropy=seed, spawn_key=(number,)).generate_state(1)[0])
-
-
-def best_epoch(values: np.ndarray, direction: str) -> int:
-    """The epoch of the best value, the first of equals."""
-    return int(np.argmin(values) if direction == "minimize" else np.argmax(values))
-
-
-def outcome(
-    curve: Mapping[str, np.ndarray], objective: str, direction: str, worst: float, *, diverged: bool
-) -> dict[str, Any]:
-    """What a trial came to, in the columns of the records: a diverged one to the worst value."""
-    best = -1 if diverged else best_epoch(curve[objective], direction)
-    return {
-        "diverged": diverged,
-        "value": worst if diverged else float(curve[objective][best]),
-        "best_epoch": best,
-        "epochs": len(curve["seconds"]),
-        "seconds": float(curve["seconds"].sum()),
-    }
 
 
 def run_study(
@@ -145,7 +54,7 @@ def run_study(
         UserError: if the configuration differs from that of the study so far, if the journal knows trials
             that have no record, or if another process is running the study.
     """
-    with _exclusive(journal):
+    with exclusive(journal):
         study = _Study(plan, lanes.state_shapes, journal, records, checkpoints, on_progress, stop)
         lanes.run(study.ask, study.tell, stride=_stride(plan, lanes.steps_per_dispatch), stop=stop)
         records.compact()
@@ -155,18 +64,6 @@ def _stride(plan: StudyPlan, most: int) -> int:
     """Epochs between two looks at a trial: every rung is looked at."""
     divisor = reduce(np.gcd, plan.rungs, 0)
     return int(np.gcd(divisor, most)) if divisor % most else most
-
-
-@contextlib.contextmanager
-def _exclusive(journal: Path) -> Iterator[None]:
-    """Holds the study for this process; the system lets go of it however the process ends."""
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    with journal.with_suffix(".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another process is running the study of {journal}") from None
-        yield
 
 
 @dataclass
@@ -208,7 +105,9 @@ class _Study:
         self._checkpoints = checkpoints
         self._on_progress = on_progress
         self._stop = stop
-        self._study = _open(plan, journal)
+        self._study = open_study(
+            journal, name=plan.name, direction=plan.direction, pruner=plan.pruner, config=plan.config
+        )
         self._orphans = self._synchronise()
         self._running: dict[int, _Running] = {}
         recorded = records.trials()
@@ -333,7 +232,7 @@ class _Study:
         rows: list[dict[str, Any]] = self._records.trials().to_dict("records")  # type: ignore[assignment]
         recorded = {int(row["trial"]): row for row in rows}
         for row in recorded.values():
-            _check_config(self._plan, json.loads(row["config"]))
+            check_config(self._plan.name, json.loads(row["config"]), self._plan.config)
         known = self._study.get_trials(deepcopy=False)
         lost = [trial.number for trial in known if trial.state.is_finished() and trial.number not in recorded]
         if lost:
@@ -362,58 +261,3 @@ class _Study:
         if row is None:
             return {"params": {}, "distributions": {}}
         return {"params": {name: row[name] for name in space}, "distributions": space}
-
-
-def _open(plan: StudyPlan, journal: Path) -> optuna.Study:
-    """Opens or creates the study in its journal, which only this process writes."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # A process that was killed may have left Optuna's lock and half a line.
-    Path(f"{journal}.lock").unlink(missing_ok=True)
-    _cut_torn_line(journal)
-    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
-    study = optuna.create_study(
-        storage=storage,
-        study_name=plan.name,
-        direction=plan.direction,
-        pruner=plan.pruner,
-        load_if_exists=True,
-    )
-    known = study.user_attrs.get(_CONFIG)
-    if known is None:
-        study.set_user_attr(_CONFIG, dict(plan.config))
-    else:
-        _check_config(plan, known)
-    return study
-
-
-def _cut_torn_line(path: Path) -> None:
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
-
-
-def _check_config(plan: StudyPlan, known: Mapping[str, Any]) -> None:
-    before, now = _flat(known), _flat(json.loads(json.dumps(dict(plan.config))))
-    changes = [
-        f"{key}: {before.get(key, 'absent')} -> {now.get(key, 'absent')}"
-        for key in sorted({*before, *now})
-        if before.get(key) != now.get(key)
-    ]
-    if changes:
-        raise UserError(
-            f"{plan.name} was begun with another configuration ({'; '.join(changes)}); "
-            "use the same one, or another results directory"
-        )
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

@@ -1,0 +1,100 @@
+"""What a study is to do, where it stands, and what a trial of it came to."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import optuna
+
+from induced_metric.errors import UserError
+from induced_metric.records import check_hyperparameter_names, study_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyPlan:
+    """What a study is to do.
+
+    Attributes:
+        protocol, task, sampler, optimizer: names, the sampler's with its pruner: ``tpe+hyperband``.
+        search_space: range of each searched hyperparameter.
+        fixed: value of each other hyperparameter.
+        objective: metric to optimise; its best value over the epochs is a trial's value.
+        direction: ``minimize`` or ``maximize``.
+        worst: value of a diverged trial.
+        epochs: epochs of a trial.
+        trials: finished trials in total, those of earlier runs included.
+        seed: of the study; ``trial_seed`` derives that of a trial.
+        create_sampler: ``create_sampler(seed=...)``; one for each trial, so that a proposal follows from the
+            seed, the number of the trial and the history, also after an interruption.
+        pruner: judges trials at the rungs.
+        rungs: epochs after which a trial is reported to the pruner.
+        config: the full configuration, JSON-like; a study goes on only under the same one.
+        provenance: facts for every record: versions, device, commit.
+    """
+
+    protocol: str
+    task: str
+    sampler: str
+    optimizer: str
+    search_space: Mapping[str, optuna.distributions.FloatDistribution]
+    fixed: Mapping[str, float]
+    objective: str
+    direction: str
+    worst: float
+    epochs: int
+    trials: int
+    seed: int
+    create_sampler: Callable[..., optuna.samplers.BaseSampler]
+    pruner: optuna.pruners.BasePruner = field(default_factory=optuna.pruners.NopPruner)
+    rungs: Sequence[int] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raises UserError for a plan that cannot be carried out."""
+        check_hyperparameter_names([*self.search_space, *self.fixed])
+        if self.trials < 1:
+            raise UserError(f"trials must be >= 1, got {self.trials}")
+        if self.seed < 0:
+            raise UserError(f"seed must be >= 0, got {self.seed}")
+
+    @property
+    def name(self) -> str:
+        """Name of the study, of its journal and of its group in W&B."""
+        return study_name(self.protocol, self.task, self.sampler, self.optimizer)
+
+
+@dataclass(frozen=True)
+class StudyProgress:
+    """Where a study stands."""
+
+    finished: int
+    total: int
+    best: float | None  # None before the first trial that did not diverge
+    diverged: int
+    pruned: int
+
+
+def trial_seed(seed: int, number: int) -> int:
+    """Seed of trial ``number`` of any study with this ``seed``: independent across both, below 2**32."""
+    return int(np.random.SeedSequence(entropy=seed, spawn_key=(number,)).generate_state(1)[0])
+
+
+def best_epoch(values: np.ndarray, direction: str) -> int:
+    """The epoch of the best value, the first of equals."""
+    return int(np.argmin(values) if direction == "minimize" else np.argmax(values))
+
+
+def outcome(
+    curve: Mapping[str, np.ndarray], objective: str, direction: str, worst: float, *, diverged: bool
+) -> dict[str, Any]:
+    """What a trial came to, in the columns of the records: a diverged one to the worst value."""
+    best = -1 if diverged else best_epoch(curve[objective], direction)
+    return {
+        "diverged": diverged,
+        "value": worst if diverged else float(curve[objective][best]),
+        "best_epoch": best,
+        "epochs": len(curve["seconds"]),
+        "seconds": float(curve["seconds"].sum()),
+    }
