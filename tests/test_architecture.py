@@ -17,6 +17,8 @@ FORBIDDEN = {
     "tasks": {"optax", "hydra", "optuna", "wandb", f"{OURS}.optimizers", f"{OURS}.training"},
     "training": {"hydra", "optuna", "wandb", f"{OURS}.lanes", f"{OURS}.study"},
     "lanes": {"hydra", "optuna", "wandb", "optax", "flax", f"{OURS}.tasks", f"{OURS}.optimizers"},
+    "lane_program": {"hydra", "optuna", "wandb", "optax", "flax", f"{OURS}.lanes"},
+    "lane_probe": {"hydra", "optuna", "wandb", "optax", "flax"},
     "records": {"jax", "optuna", "wandb", "hydra"},
     "tracking": {"jax", "optuna", "hydra"},
     "plan": {"jax", "hydra", "wandb", f"{OURS}.lanes"},

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import induced_metric
+from induced_metric import lane_probe
+from induced_metric.lane_probe import best_width
 from induced_metric.lanes import Assignment, Lanes
 from induced_metric.training import init_trial, train_epoch
 
@@ -172,3 +174,36 @@ def test_any_program_of_this_shape_runs():
 def test_settings_out_of_range_are_refused(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         Lanes(lambda h, s: 0.0, lambda x, h: (x, {}), hyperparameters=[], **options)
+
+
+def test_the_probe_finds_a_width_and_says_when_memory_ends(tiny_task, monkeypatch):
+    trial = assignments(1)[0]
+    widths = []
+
+    def make(width):
+        widths.append(width)
+        return training_lanes(tiny_task, layout="vmap", lanes=width)
+
+    assert best_width(make, trial, most=4) in (1, 2, 4)
+    assert widths == [2**k for k in range(len(widths))]
+
+    rates = {1: 10.0, 2: 19.0, 4: 35.0, 8: 37.0}
+    monkeypatch.setattr(lane_probe, "_steps_per_second", lambda make, width, trial: rates[width])
+    assert best_width(make, trial) == 4
+
+    def exhausted(make, width, trial):
+        if width > 2:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        return float(width)
+
+    monkeypatch.setattr(lane_probe, "_steps_per_second", exhausted)
+    assert best_width(make, trial) == 2
+
+
+def test_a_sharding_spreads_one_trial_over_devices(tiny_task, alone):
+    mesh = jax.sharding.Mesh(jax.devices(), "data")
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    with training_lanes(tiny_task, devices=[everywhere], layout="vmap") as lanes:
+        reports = run(lanes, assignments(3))
+    for k in range(3):
+        np.testing.assert_allclose(curve(reports[k]), alone[k], rtol=1e-4)

@@ -23,6 +23,8 @@ from pydantic import TypeAdapter, ValidationError, validate_call
 from induced_metric import xla
 from induced_metric.errors import UserError
 
+# Mapped lanes run one after the other: two keep their device busy while the host serves two others.
+_MAPPED_LANES = 2
 CONF = Path(__file__).parents[2] / "conf"
 
 
@@ -174,7 +176,8 @@ def engine(pair: Pairing, settings: DictConfig, *, single: bool = False) -> Any:
     """
     import jax
 
-    from induced_metric.lanes import Lanes
+    from induced_metric.lane_probe import best_width
+    from induced_metric.lanes import Assignment, Lanes, default_layout
     from induced_metric.training import init_trial, train_epoch
 
     options = _plain(settings)
@@ -196,8 +199,19 @@ def engine(pair: Pairing, settings: DictConfig, *, single: bool = False) -> Any:
         raise UserError(
             f"task.objective must be one of {', '.join(sorted(measured))}, got {pair.task.objective}"
         )
+    if options["lanes"] != "auto" and not isinstance(options["lanes"], int):
+        raise UserError(f"lanes.lanes must be auto or an integer >= 1, got {options['lanes']!r}")
+    data = (pair.task.splits,)
+
+    def make(lanes: int) -> Lanes:
+        return Lanes(init, advance, hyperparameters=list(numbers), shared=data, **{**options, "lanes": lanes})
+
     try:
-        return Lanes(init, advance, hyperparameters=list(numbers), shared=(pair.task.splits,), **options)
+        if options["lanes"] != "auto":
+            return make(options["lanes"])
+        layout = default_layout() if options["layout"] == "auto" else options["layout"]
+        trial = Assignment(None, pair.hyperparameters, 0, 2)
+        return make(best_width(make, trial) if layout == "vmap" else _MAPPED_LANES)
     except (TypeError, ValueError) as error:
         raise UserError(f"lanes: {error}") from error
 

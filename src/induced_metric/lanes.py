@@ -48,6 +48,11 @@ class Progress(NamedTuple):
     state: Callable[[], State]  # copies the trial's state to the host; only while ``tell`` runs
 
 
+def default_layout() -> Layout:
+    """``map`` on CPU, ``vmap`` elsewhere."""
+    return "map" if jax.default_backend() == "cpu" else "vmap"
+
+
 class Lanes:
     """A compiled set of lanes over the given devices.
 
@@ -56,7 +61,8 @@ class Lanes:
         advance: pure; one step (for training: one epoch).
         hyperparameters: their names.
         shared: pytrees that all trials read, such as the data; copied to every device once.
-        devices: those to use, all by default.
+        devices: those to use, all by default. A sharding in a device's place spreads its trials over several
+            devices: for data parallelism.
         lanes: lanes of one dispatch.
         queue: dispatches in flight per device; while one computes, the host serves the results of another.
         steps_per_dispatch: most steps a lane runs before the host hears of it.
@@ -76,7 +82,7 @@ class Lanes:
         *,
         hyperparameters: Sequence[str],
         shared: tuple[Any, ...] = (),
-        devices: Sequence[jax.Device] | None = None,
+        devices: Sequence[jax.Device | jax.sharding.Sharding] | None = None,
         lanes: int = 2,
         queue: int = 2,
         steps_per_dispatch: int = 20,
@@ -92,7 +98,7 @@ class Lanes:
             raise ValueError(f"layout must be auto, map or vmap, got {layout}")
         devices = jax.devices() if devices is None else list(devices)
         if layout == "auto":
-            layout = "map" if devices[0].platform == "cpu" else "vmap"
+            layout = default_layout()
         self.steps_per_dispatch = steps_per_dispatch
         self._names = tuple(hyperparameters)
         program = jax.jit(lane_program(init, advance, halt, steps_per_dispatch, layout), donate_argnums=0)
