@@ -4,8 +4,23 @@
     python benchmarks/optimizers.py torch    # to torch.optim.AdamW(foreach=True)
 
 Every round takes one sample of every optimizer, so that noise of the machine meets all alike; a ratio is
-that of the medians. The last row is the paper's claim that the metric costs "one extra dot product over
-SGD": the time of ``sgd_metric`` beyond SGD with the same momentum, in dot products of that size.
+that of the medians. A sample of a small size is many steps, each depending on the last, and one wait. The
+last rows are the paper's claim that the metric costs "one extra dot product over SGD": the time of
+``sgd_metric`` beyond SGD with the same momentum, in dot products of that size.
+
+What was tried for the JAX ``sgd_rms`` at 10M parameters (ratio to adam, two cores, JAX 0.10 and 0.12):
+the norm and the update both need γ⁻¹, and XLA on CPU writes what two consumers share to a fresh buffer,
+whose page faults cost more than the arithmetic.
+
+    4.5   written plainly; 3.9 with the bias corrections folded into scalars
+    4.7   a blocked sum, (n / 1024, 1024) first over rows: the products are materialised too
+    5.1   a barrier that forces the second moment into memory: not what is shared
+    3.8   the norm from the old second moment: the in-place update of it then needs a copy
+    3.1   √(r k²) in one place and √r k in the other: the root is no longer shared, ε still is
+    1.4   a barrier on (r, k, ε) of every leaf before the norm: nothing is shared, nothing is written;
+          the barrier on the scalars alone is merged across leaves (1.7 for 10 matrices)
+
+Passes over memory would allow 12/10 of adam, as XLA runs it; the second root and division are the rest.
 """
 
 import argparse
@@ -27,21 +42,20 @@ STEPS_OF_A_SMALL_SAMPLE = 50
 DOT, SGD, METRIC = "dot product", "sgd with an EMA", "sgd_metric"
 
 
-def medians(steps: dict[str, Callable[[], None]], rounds: int, repeats: int) -> dict[str, float]:
-    """Median seconds of a call of each, interleaved; each call must wait for its own result."""
-    samples: dict[str, list[float]] = {name: [] for name in steps}
-    for step in steps.values():
-        step()
+def medians(runs: dict[str, Callable[[int], None]], rounds: int, repeats: int) -> dict[str, float]:
+    """Median seconds of a step of each, interleaved; ``run(n)`` takes n steps and waits for them."""
+    samples: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run(2)
     for _ in range(rounds):
-        for name, step in steps.items():
+        for name, run in runs.items():
             start = time.perf_counter()
-            for _ in range(repeats):
-                step()
+            run(repeats)
             samples[name].append((time.perf_counter() - start) / repeats)
     return {name: statistics.median(times) for name, times in samples.items()}
 
 
-def jax_steps(shapes: list[tuple[int, ...]]) -> dict[str, Callable[[], None]]:
+def jax_runs(shapes: list[tuple[int, ...]]) -> dict[str, Callable[[int], None]]:
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -53,7 +67,7 @@ def jax_steps(shapes: list[tuple[int, ...]]) -> dict[str, Callable[[], None]]:
     grads = [jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes]
     loss = jnp.asarray(2.0)
 
-    def stepper(optimizer: Any) -> Callable[[], None]:
+    def runner(optimizer: Any) -> Callable[[int], None]:
         optimizer = optax.with_extra_args_support(optimizer)
 
         @partial(jax.jit, donate_argnums=0)
@@ -65,29 +79,35 @@ def jax_steps(shapes: list[tuple[int, ...]]) -> dict[str, Callable[[], None]]:
         params = [jnp.ones(shape) for shape in shapes]
         carry = (params, optimizer.init(params))
 
-        def run() -> None:
+        def run(steps: int) -> None:
             nonlocal carry
-            carry = jax.block_until_ready(step(carry, grads, loss))
+            for _ in range(steps):
+                carry = step(carry, grads, loss)
+            jax.block_until_ready(carry)
 
         return run
 
     dot = jax.jit(lambda grads: sum(jnp.vdot(g, g) for g in grads))
+
+    def run_dot(steps: int) -> None:
+        jax.block_until_ready([dot(grads) for _ in range(steps)])
+
     ema = optax.chain(optax.ema(0.9, debias=True), optax.scale_by_learning_rate(1e-3))
     return {
-        "adam": stepper(optax.adam(1e-3)),
-        "adamw": stepper(optax.adamw(1e-3)),
-        "sgd": stepper(optax.sgd(1e-3, momentum=0.9)),
-        SGD: stepper(ema),
-        METRIC: stepper(induced_metric.sgd_metric(1e-3)),
-        "sgd_log_metric": stepper(induced_metric.sgd_log_metric(1e-3)),
-        "sgd_rms": stepper(induced_metric.sgd_rms(1e-3)),
-        "sgd_log_rms": stepper(induced_metric.sgd_log_rms(1e-3)),
-        "adamw_metric": stepper(induced_metric.adamw_metric(1e-3)),
-        DOT: lambda: jax.block_until_ready(dot(grads)) and None,
+        "adam": runner(optax.adam(1e-3)),
+        "adamw": runner(optax.adamw(1e-3)),
+        "sgd": runner(optax.sgd(1e-3, momentum=0.9)),
+        SGD: runner(ema),
+        METRIC: runner(induced_metric.sgd_metric(1e-3)),
+        "sgd_log_metric": runner(induced_metric.sgd_log_metric(1e-3)),
+        "sgd_rms": runner(induced_metric.sgd_rms(1e-3)),
+        "sgd_log_rms": runner(induced_metric.sgd_log_rms(1e-3)),
+        "adamw_metric": runner(induced_metric.adamw_metric(1e-3)),
+        DOT: run_dot,
     }
 
 
-def torch_steps(shapes: list[tuple[int, ...]]) -> dict[str, Callable[[], None]]:
+def torch_runs(shapes: list[tuple[int, ...]]) -> dict[str, Callable[[int], None]]:
     import torch
 
     from induced_metric.torch import SGDRMS, SGDLogMetric, SGDMetric
@@ -96,24 +116,30 @@ def torch_steps(shapes: list[tuple[int, ...]]) -> dict[str, Callable[[], None]]:
     grads = [torch.randn(shape) for shape in shapes]
     loss = torch.tensor(2.0)
 
-    def stepper(factory: Callable[..., Any], **step_arguments: Any) -> Callable[[], None]:
+    def runner(factory: Callable[..., Any], **step_arguments: Any) -> Callable[[int], None]:
         params = [torch.nn.Parameter(torch.ones(shape)) for shape in shapes]
         for param, grad in zip(params, grads, strict=True):
             param.grad = grad
         optimizer = factory(params, lr=1e-3)
-        return lambda: optimizer.step(**step_arguments)
 
-    def dot() -> None:
-        sum(torch.dot(g.view(-1), g.view(-1)) for g in grads)
+        def run(steps: int) -> None:
+            for _ in range(steps):
+                optimizer.step(**step_arguments)
+
+        return run
+
+    def run_dot(steps: int) -> None:
+        for _ in range(steps):
+            sum(torch.dot(g.view(-1), g.view(-1)) for g in grads)
 
     return {
-        "AdamW": stepper(partial(torch.optim.AdamW, foreach=True)),
-        SGD: stepper(partial(torch.optim.SGD, momentum=0.9, dampening=0.9, foreach=True)),
-        METRIC: stepper(SGDMetric),
-        "sgd_log_metric": stepper(SGDLogMetric, loss=loss),
-        "sgd_rms": stepper(SGDRMS),
-        "sgd_rms, foreach=False": stepper(partial(SGDRMS, foreach=False)),
-        DOT: dot,
+        "AdamW": runner(partial(torch.optim.AdamW, foreach=True)),
+        SGD: runner(partial(torch.optim.SGD, momentum=0.9, dampening=0.9, foreach=True)),
+        METRIC: runner(SGDMetric),
+        "sgd_log_metric": runner(SGDLogMetric, loss=loss),
+        "sgd_rms": runner(SGDRMS),
+        "sgd_rms, foreach=False": runner(partial(SGDRMS, foreach=False)),
+        DOT: run_dot,
     }
 
 
@@ -122,7 +148,7 @@ def main() -> None:
     parser.add_argument("framework", choices=["jax", "torch"])
     parser.add_argument("--rounds", type=int, default=21)
     arguments = parser.parse_args()
-    build = {"jax": jax_steps, "torch": torch_steps}[arguments.framework]
+    build = {"jax": jax_runs, "torch": torch_runs}[arguments.framework]
 
     columns = {}
     for size, shapes in SIZES.items():

@@ -2,7 +2,10 @@
 
 from functools import partial
 
+import jax
 import jax.numpy as jnp
+import numpy as np
+import optax
 
 import induced_metric
 from induced_metric.optimizers import power
@@ -31,3 +34,26 @@ def parameters(dtype=jnp.float32):
 def loss(params):
     """Positive everywhere, least at kernel = 2, bias = -1."""
     return jnp.sum((params["kernel"] - 2) ** 2) + jnp.sum((params["bias"] + 1) ** 2) + 0.1
+
+
+def step(optimizer, params, state):
+    value, grads = jax.value_and_grad(loss)(params)
+    updates, state = optimizer.update(grads, state, params, value=value)
+    return optax.apply_updates(params, updates), state, value
+
+
+def train(optimizer, params, steps):
+    """Trains under jit + scan; returns the parameters, the state and the losses."""
+
+    def body(carry, _):
+        params, state, value = step(optimizer, *carry)
+        return (params, state), value
+
+    carry = (params, optimizer.init(params))
+    (params, state), values = jax.jit(lambda carry: jax.lax.scan(body, carry, length=steps))(carry)
+    return params, state, values
+
+
+def assert_trees_close(left, right, **tolerance):
+    assert jax.tree.structure(left) == jax.tree.structure(right)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), left, right)

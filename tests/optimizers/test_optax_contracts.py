@@ -1,38 +1,12 @@
 """What optax's users expect of any optimizer, over all of ours."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 import pytest
-from families import FAST, OPTIMIZERS, OURS, loss, parameters
+from families import FAST, OPTIMIZERS, OURS, assert_trees_close, loss, parameters, step, train
 
 import induced_metric
-
-
-def step(optimizer, params, state):
-    value, grads = jax.value_and_grad(loss)(params)
-    updates, state = optimizer.update(grads, state, params, value=value)
-    return optax.apply_updates(params, updates), state, value
-
-
-def train(optimizer, params, steps):
-    """Trains under jit + scan; returns the parameters, the state and the losses."""
-
-    def body(carry, _):
-        params, state, value = step(optimizer, *carry)
-        return (params, state), value
-
-    carry = (params, optimizer.init(params))
-    (params, state), values = jax.jit(lambda carry: jax.lax.scan(body, carry, length=steps))(carry)
-    return params, state, values
-
-
-def assert_trees_close(left, right, **tolerance):
-    assert jax.tree.structure(left) == jax.tree.structure(right)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), left, right)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -41,53 +15,6 @@ def test_loss_falls_under_jit_and_scan_in_a_chain(name):
     _, _, values = train(optimizer, parameters(), 100)
     assert values[-1] < 0.7 * values[0]
     assert jnp.isfinite(values).all()
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_update_does_not_retrace_on_new_values(name):
-    optimizer, traces = OPTIMIZERS[name](), []
-
-    @jax.jit
-    def traced_step(params, state):
-        traces.append(1)
-        return step(optimizer, params, state)
-
-    params, state = parameters(), optimizer.init(parameters())
-    for _ in range(3):
-        params, state, _ = traced_step(params, state)
-    assert len(traces) == 1
-
-
-@pytest.mark.parametrize("name", OURS)
-def test_hyperparameters_may_be_traced(name):
-    values = {"learning_rate": 0.05, "momentum": 0.8, "xi": 0.02, "beta": 0.5, "weight_decay": 0.01}
-    if "rms" in name:
-        values |= {"beta_rms": 0.95, "eps": 1e-7}
-    factory = getattr(induced_metric, name)
-
-    def run(hyperparameters):
-        params, state = parameters(), factory(**hyperparameters).init(parameters())
-        for _ in range(3):
-            params, state, _ = step(factory(**hyperparameters), params, state)
-        return params
-
-    assert_trees_close(jax.jit(run)(values), run(values), rtol=1e-5)
-
-
-@pytest.mark.parametrize("name", FAST)
-def test_vmap_over_trials_is_a_loop_over_trials(name):
-    def run(learning_rate, offset):
-        factory = OPTIMIZERS[name].func
-        optimizer = factory(learning_rate, **OPTIMIZERS[name].keywords)
-        params = jax.tree.map(lambda leaf: leaf + offset, parameters())
-        params, _, _ = step(optimizer, params, optimizer.init(params))
-        return params
-
-    rates, offsets = jnp.array([0.01, 0.1]), jnp.array([0.0, 0.3])
-    mapped = jax.vmap(run)(rates, offsets)
-    for i in range(2):
-        own = jax.tree.map(partial(jnp.take, indices=i, axis=0), mapped)
-        assert_trees_close(own, run(rates[i], offsets[i]), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -165,17 +92,6 @@ def test_apply_if_finite_sees_a_bad_gradient_and_keeps_the_state(name, bad):
     assert_trees_close(updates, jax.tree.map(jnp.zeros_like, params))
     assert_trees_close(after.inner_state, state.inner_state)
     assert int(after.total_notfinite) == 1
-
-
-@pytest.mark.parametrize("name", FAST)
-def test_donated_state_and_parameters_give_the_same_trajectory(name):
-    optimizer = OPTIMIZERS[name]()
-    donated = jax.jit(partial(step, optimizer), donate_argnums=(0, 1))
-    params, state = parameters(), optimizer.init(parameters())
-    for _ in range(4):
-        params, state, _ = donated(params, state)
-    expected, _, _ = train(optimizer, parameters(), 4)
-    assert_trees_close(params, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -94,6 +94,13 @@ def test_bfloat16_parameters_keep_float32_moments_that_do_not_stall(name):
     np.testing.assert_allclose(updates.astype(jnp.float32), expected, rtol=2**-7)
 
 
+def test_float16_gradients_are_squared_in_float32():
+    transformation = scale_by_induced_metric(euclidean(), xi=1.0, beta=0.0)
+    grads = jnp.full(3, 300.0, jnp.float16)  # its square is infinite in float16
+    _, state = transformation.update(grads, transformation.init(grads))
+    np.testing.assert_allclose(state.metric, 270_000.0, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_accumulator_dtype_can_be_chosen(name):
     optimizer = OPTIMIZERS[name](accumulator_dtype=jnp.bfloat16)

@@ -30,7 +30,8 @@ def adamw_metric(
             \frac{\hat m_t}{\sqrt{\hat r_t} + \epsilon} + \lambda \theta_{t-1}\Big)
 
     γ⁻¹ is that of ``sgd_rms``, but the trace pairs the gradient with Adam's averaged direction instead of
-    γ⁻¹g: an approximation unless ``beta1`` is 0, for one dot product over AdamW. ξ = 0 is ``optax.adamw``.
+    γ⁻¹g: an approximation unless ``beta1`` is 0. ``sgd_rms`` has the exact trace and, on a CPU, costs less.
+    ξ = 0 is ``optax.adamw``.
 
     Args:
         learning_rate: η, a number or a schedule.

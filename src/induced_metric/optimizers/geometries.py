@@ -122,7 +122,7 @@ def rms(
             # The norm must be known before the update, so both evaluate the inverse metric. Sharing it
             # costs XLA more than repeating it: shared, it is written to a fresh buffer and read twice.
             # g · (g / d), not g² / d: the square of a large gradient would be infinite.
-            hidden = jax.lax.optimization_barrier((r, unbiased, jnp.asarray(eps)))  # type: ignore[no-untyped-call]  # JAX's own
+            hidden = jax.lax.optimization_barrier((r, unbiased, jnp.asarray(eps)))
             return jnp.sum(wide(g) * inverse_metric(wide(g), *hidden))
 
         squared_norms = jax.tree.map(squared_norm, grads, second_moment)

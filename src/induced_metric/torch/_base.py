@@ -25,7 +25,7 @@ def _check_hyperparameters(group: dict[str, Any]) -> None:
             raise ValueError(f"{name} must be in [0, 1), got {value}")
 
 
-class MetricOptimizer(Optimizer):  # type: ignore[misc]  # torch is not analysed where it may be absent
+class MetricOptimizer(Optimizer):
     """Computes s from all gradients, averages it, and scales every parameter's step by r."""
 
     moments: tuple[str, ...] = ("momentum_buffer",)
@@ -46,7 +46,7 @@ class MetricOptimizer(Optimizer):  # type: ignore[misc]  # torch is not analysed
                 "per_group=True gives every group its own"
             )
 
-    @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not analysed
+    @torch.no_grad()
     def step(
         self, closure: Callable[[], Any] | None = None, *, loss: torch.Tensor | float | None = None
     ) -> Any:
