@@ -43,6 +43,7 @@ def run(cfg: DictConfig) -> None:
     from induced_metric.analysis.landscapes import report
     from induced_metric.descents import tables
     from induced_metric.descents.grid import run_grid
+    from induced_metric.descents.timing import measure
     from induced_metric.landscapes import LANDSCAPES
 
     records = Path(cfg.results) / "landscapes"
@@ -71,6 +72,18 @@ def run(cfg: DictConfig) -> None:
             f" compilation {grid.compile_seconds:.1f} s",
             flush=True,
         )
+    if "timing" in steps:
+        timing = measure(
+            published,
+            contenders,
+            compiled=cli.integer(cfg, "timing.compiled", low=1, high=10**6),
+            stepped=cli.integer(cfg, "timing.stepped", low=1, high=10**6),
+            eager=cli.integer(cfg, "timing.eager", low=1, high=10**6),
+            rounds=cli.integer(cfg, "timing.rounds", low=2, high=10**6),
+            device=jax.devices()[0],
+        )
+        tables.write(timing, records / "timing.parquet", facts)
+        print(f"timing: {time.perf_counter() - begun:.1f} s since the start", flush=True)
     for path in report.write(Path(cfg.results), Path(cfg.paper)):
         print(f"wrote {path}")
     print(f"{time.perf_counter() - begun:.1f} s in all")
@@ -119,7 +132,10 @@ def provenance(cfg: DictConfig) -> Mapping[str, Any]:
         "dirty": bool(git("status", "--porcelain", "--", "src", "sweeps", "conf")),
         "versions": {
             "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in ("induced-metric", "jax", "jaxlib", "optax", "numpy")},
+            **{
+                name: importlib.metadata.version(name)
+                for name in ("induced-metric", "jax", "jaxlib", "optax", "numpy")
+            },
         },
         "config": {key: value for key, value in _plain(cfg).items() if key not in ("results", "paper")},
     }

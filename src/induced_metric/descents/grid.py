@@ -10,7 +10,7 @@ import pandas as pd
 
 from induced_metric.descents.contenders import Contender, duplicates
 from induced_metric.descents.program import Outcome, Program, over_devices
-from induced_metric.descents.replay import replay
+from induced_metric.descents.replay import Replay
 from induced_metric.landscapes import Landscape
 
 NOTEBOOK = "notebook"  # the tolerance that belongs to the function; the others hold for all
@@ -26,7 +26,7 @@ class Grid(NamedTuple):
             and ``diverged`` (stopped because the value was no longer finite).
         nudged: the same runs from starts moved by a few rounding errors: ``function``, ``optimizer``,
             ``configuration``, ``tolerance``, ``nudge``, ``iterations`` (0: did not converge), ``final_value``.
-        paths: the paths of the runs that ``select`` chose, point by point; see ``replay``.
+        paths: the paths of the runs that ``select`` chose, point by point; see ``Replay``.
         compile_seconds: summed over programs.
         run_seconds: device seconds of ``runs`` and ``nudged``, summed over devices.
     """
@@ -138,17 +138,16 @@ def _run_pair(
                 "tolerance": tolerance,
                 "nudge": np.int8(nudge),
                 "iterations": moved.iterations[:, index],
-                "final_value": moved.values[:, index].astype(np.float32),
+                "final_value": moved.values[:, index],
             }
         )
         for nudge in nudges
         for moved in [program(columns, np.tile(_nudge(start, nudge), (configurations, 1)))]
         for index, tolerance in enumerate(names)
     ]
+    replay = Replay(landscape, contender, list(columns), iterations=iterations, device=device)
     paths = [
         replay(
-            landscape,
-            contender,
             {column: float(row[column]) for column in columns},
             np.concatenate([start[None], outcome.path[row["configuration"], : row["iterations"]]]),
         ).assign(

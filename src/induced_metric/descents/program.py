@@ -197,7 +197,7 @@ class Program:
             self.run_seconds += time.perf_counter() - begun
             wanted = min(capacity, runs - low)
             outcomes.append(
-                jax.tree.map(lambda leaf, n=wanted: leaf.reshape(-1, *leaf.shape[2:])[:n], outcome)
+                jax.tree.map(lambda leaf, n=wanted: leaf.reshape(capacity, *leaf.shape[2:])[:n], outcome)
             )
         return Outcome(*(np.concatenate(leaves) for leaves in zip(*outcomes, strict=True)))
 
