@@ -42,6 +42,8 @@ def run(cfg: DictConfig) -> None:
     from induced_metric.analysis.landscapes import grid as analysis
     from induced_metric.analysis.landscapes import report
     from induced_metric.descents import tables
+    from induced_metric.descents.fair import Plan, run_fair
+    from induced_metric.descents.gallery import run_gallery
     from induced_metric.descents.grid import run_grid
     from induced_metric.descents.timing import measure
     from induced_metric.landscapes import LANDSCAPES
@@ -84,6 +86,44 @@ def run(cfg: DictConfig) -> None:
         )
         tables.write(timing, records / "timing.parquet", facts)
         print(f"timing: {time.perf_counter() - begun:.1f} s since the start", flush=True)
+    if "fair" in steps:
+        controlled = set(cfg.fair.offset_optimizers)
+        study = run_fair(
+            LANDSCAPES,
+            contenders,
+            tolerances=dict(cfg.tolerances),
+            plan=Plan(
+                settings=cli.integer(cfg, "fair.settings", low=1, high=10**4),
+                selection_starts=cli.integer(cfg, "fair.selection_starts", low=1, high=10**5),
+                curve_starts=cli.integer(cfg, "fair.curve_starts", low=1, high=10**5),
+                report_starts=cli.integer(cfg, "fair.report_starts", low=1, high=10**6),
+                iterations=iterations,
+                seed=cli.seed(cfg),
+                tile=cli.integer(cfg, "fair.tile", low=1, high=10**4),
+                tiles=cli.integer(cfg, "fair.tiles", low=1, high=10**4),
+            ),
+            offsets={c.name: (0.0, cfg.fair.offset) if c.name in controlled else (0.0,) for c in contenders},
+            devices=jax.devices(),
+        )
+        tables.write(study.settings, records / "fair_settings.parquet", facts)
+        tables.write(study.runs, records / "fair_runs.parquet", facts)
+        tables.write(study.chosen, records / "fair_chosen.parquet", facts)
+        print(f"fair study: {time.perf_counter() - begun:.1f} s since the start", flush=True)
+    if "page" in steps:
+        gallery = run_gallery(
+            LANDSCAPES,
+            contenders,
+            choices={key: list(values) for key, values in cfg.page.choices.items()},
+            starts=cli.integer(cfg, "page.starts", low=1, high=100),
+            points=cli.integer(cfg, "page.points", low=2, high=10**5),
+            resolution=cli.integer(cfg, "page.resolution", low=2, high=1000),
+            iterations=cli.integer(cfg, "page.iterations", low=1, high=10**6),
+            seed=cli.seed(cfg),
+            devices=jax.devices(),
+        )
+        for name, table in gallery._asdict().items():
+            tables.write(table, records / f"page_{name}.parquet", facts)
+        print(f"runs of the page: {time.perf_counter() - begun:.1f} s since the start", flush=True)
     for path in report.write(Path(cfg.results), Path(cfg.paper)):
         print(f"wrote {path}")
     print(f"{time.perf_counter() - begun:.1f} s in all")
