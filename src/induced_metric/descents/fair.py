@@ -186,9 +186,7 @@ def _shared(tuned: Sequence[_Tuned], tolerances: int, plan: Plan) -> dict[tuple[
     return chosen
 
 
-def _settings(
-    one: _Tuned, landscape: Landscape, tolerances: Mapping[str, float], plan: Plan
-) -> pd.DataFrame:
+def _settings(one: _Tuned, landscape: Landscape, tolerances: Mapping[str, float], plan: Plan) -> pd.DataFrame:
     contender = one.subject.contender
     parts = {
         "selection": slice(plan.selection_starts),

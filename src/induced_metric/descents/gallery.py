@@ -1,4 +1,4 @@
-"""Runs to look at: every function and optimizer, a few settings and starts, with the metric along the path."""
+"""Runs to look at: every function and optimizer, a few settings and starts, the metric along the path."""
 
 import itertools
 from collections.abc import Mapping, Sequence

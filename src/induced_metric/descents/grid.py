@@ -25,7 +25,7 @@ class Grid(NamedTuple):
             ``iterations`` (updates until it converged, or until it was stopped), ``final_value`` (there)
             and ``diverged`` (stopped because the value was no longer finite).
         nudged: the same runs from starts moved by a few rounding errors: ``function``, ``optimizer``,
-            ``configuration``, ``tolerance``, ``nudge``, ``iterations`` (0: did not converge), ``final_value``.
+            ``configuration``, ``tolerance``, ``nudge``, ``iterations`` (0: never converged), ``final_value``.
         paths: the paths of the runs that ``select`` chose, point by point; see ``Replay``.
         compile_seconds: summed over programs.
         run_seconds: device seconds of ``runs`` and ``nudged``, summed over devices.
@@ -78,8 +78,13 @@ def run_grid(
         tile=tile,
     )
     parts = list(over_devices(work, pairs, devices))
-    frames = [pd.concat([part[i] for part in parts], ignore_index=True) for i in range(3)]
-    return Grid(*frames, sum(part.compile_seconds for part in parts), sum(p.run_seconds for p in parts))
+    return Grid(
+        runs=pd.concat([part.runs for part in parts], ignore_index=True),
+        nudged=pd.concat([part.nudged for part in parts], ignore_index=True),
+        paths=pd.concat([part.paths for part in parts], ignore_index=True),
+        compile_seconds=sum(part.compile_seconds for part in parts),
+        run_seconds=sum(part.run_seconds for part in parts),
+    )
 
 
 def _run_pair(

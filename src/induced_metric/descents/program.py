@@ -33,7 +33,7 @@ class Outcome(NamedTuple):
 
 
 class _Carry(NamedTuple):
-    count: jax.Array  # shape=(), int32, updates made
+    made: jax.Array  # shape=(), int32, updates
     theta: jax.Array  # shape=(runs, 2)
     state: Any  # of the optimizer, by run
     value: jax.Array  # shape=(runs,), fn(theta)
@@ -78,25 +78,25 @@ def descend(
         return jnp.isfinite(carry.value) & jnp.any(carry.iterations == 0, axis=1)
 
     def goes_on(carry: _Carry) -> jax.Array:
-        return (carry.count < iterations) & jnp.any(wanted(carry))
+        return (carry.made < iterations) & jnp.any(wanted(carry))
 
     def advance(carry: _Carry) -> _Carry:
         theta, state = jax.vmap(step)(
             dict(hyperparameters), carry.theta, carry.state, carry.gradient, carry.value
         )
         value, gradient = value_and_gradient(theta)
-        count = carry.count + 1
+        made = carry.made + 1
         reached = (carry.iterations == 0) & ((value - landscape.minimum)[:, None] < excess_allowed)
-        path = carry.path.at[carry.count].set(theta) if keep_path else carry.path
+        path = carry.path.at[carry.made].set(theta) if keep_path else carry.path
         return _Carry(
-            count=count,
+            made=made,
             theta=theta,
             state=state,
             value=value,
             gradient=gradient,
-            iterations=jnp.where(reached, count, carry.iterations),
+            iterations=jnp.where(reached, made, carry.iterations),
             values=jnp.where(reached | (carry.iterations == 0), value[:, None], carry.values),
-            steps=jnp.where(wanted(carry), count, carry.steps),
+            steps=jnp.where(wanted(carry), made, carry.steps),
             path=path,
         )
 
@@ -106,7 +106,7 @@ def descend(
         goes_on,
         advance,
         _Carry(
-            count=jnp.int32(0),
+            made=jnp.int32(0),
             theta=starts,
             state=jax.vmap(lambda values, theta: optimizer(**values).init(theta))(
                 dict(hyperparameters), starts

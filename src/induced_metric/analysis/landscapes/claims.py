@@ -165,7 +165,7 @@ CLAIMS = (
 
 
 def verdicts(sources: dict[str, Evidence]) -> pd.DataFrame:
-    """One row a claim and source: ``claim``, ``text``, ``source``, ``verdict`` and the ``numbers`` behind it."""
+    """One row a claim and source: ``claim``, ``text``, ``source``, ``verdict``, ``numbers``."""
     words = {True: "supported", False: "contradicted", None: "unresolved"}
     return pd.DataFrame(
         {
@@ -199,7 +199,7 @@ def _range(low: float, high: float) -> str:
 def grid_evidence(
     runs: pd.DataFrame, nudged: pd.DataFrame, timing: pd.DataFrame, tolerance: str = "notebook"
 ) -> Evidence:
-    """The best runs of the published grid; intervals span the repeats from starts moved by rounding errors."""
+    """The best runs of the published grid; intervals span the repeats from nudged starts."""
     ours = best(runs[runs["tolerance"] == tolerance])
     both = pd.concat([ours, best_nudged(nudged[nudged["tolerance"] == tolerance])])
     both["iterations"] = both["iterations"].where(both["converged"], float("inf")).astype(float)
@@ -231,5 +231,3 @@ def _with_seconds(table: pd.DataFrame, timing: pd.DataFrame) -> pd.DataFrame:
     table["seconds_low"] = table["iterations_low"] * table.pop("low")
     table["seconds_high"] = table["iterations_high"] * table.pop("high")
     return table
-
-

@@ -4,7 +4,9 @@ The formulas here are the paper's own (Eqs. 10, 13 and 14), drawn; no optimizer 
 """
 
 from collections.abc import Sequence
+from typing import Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -34,7 +36,16 @@ def surface_and_path(surface: pd.DataFrame, path: pd.DataFrame, function: str, o
         axes.contour(x, y, height, 14, offset=floor, colors="0.55", linewidths=0.6, zorder=1)
         axes.plot(path["x"], path["y"], floor, color="#0072B2", lw=1.8, zorder=2)
         axes.plot_surface(
-            x, y, height, color="#D55E00", alpha=0.55, rcount=60, ccount=60, lw=0.15, edgecolor="#8a3d00", zorder=3
+            x,
+            y,
+            height,
+            color="#D55E00",
+            alpha=0.55,
+            rcount=60,
+            ccount=60,
+            lw=0.15,
+            edgecolor="#8a3d00",
+            zorder=3,
         )
         axes.plot(path["x"], path["y"], along + 0.01 * np.ptp(height), color="#0072B2", lw=2.4, zorder=4)
         axes.scatter(
@@ -49,6 +60,7 @@ def surface_and_path(surface: pd.DataFrame, path: pd.DataFrame, function: str, o
         axes.set(xlabel=r"$\theta^1$", ylabel=r"$\theta^2$")
         axes.set_zlabel(rf"$\log_{{10}}(f+1)$, {function}", labelpad=6)
         axes.set_zlim(floor, height.max())
+        axes.set_zticks(range(int(height.max()) + 1))
         axes.view_init(elev=24, azim=-128)
         axes.set_box_aspect((1, 1, 0.85), zoom=0.95)
         axes.set_title(f"Figure 1. A descent of {optimizer} on the surface, and its projection")
@@ -106,7 +118,5 @@ def log_schedule(
     return figure
 
 
-def _viridis(share: float) -> tuple[float, float, float, float]:
-    import matplotlib as mpl
-
-    return mpl.colormaps["viridis"](share)  # type: ignore[no-any-return]
+def _viridis(share: float) -> Any:
+    return matplotlib.colormaps["viridis"](share)

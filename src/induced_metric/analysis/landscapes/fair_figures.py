@@ -1,8 +1,11 @@
 """The fair study in one figure: success against tuning budget, and what was reported on fresh starts."""
 
+from functools import partial
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from induced_metric.analysis.landscapes.style import colour, ordered, style, title
 
@@ -27,10 +30,13 @@ def success(summary: pd.DataFrame, budgets: pd.DataFrame, *, tolerance: str = "n
     with style():
         figure = Figure(figsize=(11.5, 2.6 * rows + 0.8), layout="constrained")
         grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+        most = int(budgets["budget"].max())
         for axes, function in zip(grid.flat, functions, strict=False):
+            axes.axvspan(most * 1.25, most * 1.3 * 1.25 ** (len(names) + 1), color="0.95", lw=0)
             for place, name in enumerate(names):
                 _curve(axes, budgets, function, name)
-                _reported(axes, summary, function, name, place)
+                _reported(axes, summary, function, name, most * 1.5 * 1.25**place)
+            axes.set_xticks([4**power for power in range(8) if 4**power <= most])
             axes.set_title(title(function))
         for axes in grid.flat[len(functions) :]:
             axes.set_axis_off()
@@ -40,6 +46,9 @@ def success(summary: pd.DataFrame, budgets: pd.DataFrame, *, tolerance: str = "n
             if place + columns >= len(functions):
                 axes.set_xlabel("tuning budget (settings tried)")
         handles, labels = grid[0, 0].get_legend_handles_labels()
+        marker = partial(Line2D, [], [], ls="", marker="o", color="0.3", ms=5)
+        handles += [marker(), marker(mfc="white")]
+        labels += ["fresh starts: tuned setting", "fresh starts: shared setting"]
         spare = grid.flat[len(functions)] if len(functions) < grid.size else None
         if spare is None:
             figure.legend(handles, labels, loc="outside lower center", ncols=4)
@@ -64,16 +73,14 @@ def _curve(axes: Axes, budgets: pd.DataFrame, function: str, name: str) -> None:
     axes.set_ylim(-0.03, 1.03)
 
 
-def _reported(axes: Axes, summary: pd.DataFrame, function: str, name: str, place: int) -> None:
+def _reported(axes: Axes, summary: pd.DataFrame, function: str, name: str, x: float) -> None:
     rows = summary[(summary["function"] == function) & (summary["optimizer"] == name)].set_index("arm")
-    curve_ends = axes.get_lines()[0].get_xdata()
-    right = float(max(curve_ends)) * 1.5 * 1.25**place  # type: ignore[arg-type]
     for arm, filled in (("tuned", True), ("shared", False)):
         if arm not in rows.index:
             continue
         row = rows.loc[arm]
         axes.errorbar(
-            right,
+            x,
             row["success"],
             [[max(row["success"] - row["success_low"], 0)], [max(row["success_high"] - row["success"], 0)]],
             fmt="o" if name == _plain(name) else "s",

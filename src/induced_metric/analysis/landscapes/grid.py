@@ -99,6 +99,51 @@ def compare(runs: pd.DataFrame, nudged: pd.DataFrame, paper: str | Path) -> pd.D
     return table
 
 
+def compare_counts(runs: pd.DataFrame, nudged: pd.DataFrame, paper: str | Path) -> pd.DataFrame:
+    """The published counts of converged runs beside ours, by optimizer, by function and in all.
+
+    ``least`` and ``most`` are over the repeats from nudged starts, ours included; ``distinct`` leaves out
+    the configurations that the grid holds twice.
+    """
+    published = pd.read_csv(Path(paper) / "landscape_counts.csv")
+    total = published[published["by"] == "function"][["converged", "configurations"]].sum()
+    published.loc[len(published)] = ["all", "all", total["converged"], total["configurations"]]
+    runs = runs[runs["tolerance"] == "notebook"].assign(all="all")
+    repeats = nudged[nudged["tolerance"] == "notebook"].assign(all="all")
+    repeats = repeats.assign(converged=repeats["iterations"] > 0)
+    rows = []
+    for row in published.to_dict("records"):
+        own = runs[runs[row["by"]] == row["name"]]
+        if len(own) != row["configurations"]:
+            raise ValueError(
+                f"{row['name']}: {row['configurations']} configurations published, {len(own)} recorded"
+            )
+        moved = repeats[repeats[row["by"]] == row["name"]].groupby("nudge")["converged"].sum()
+        numbers = [int(own["converged"].sum()), *moved.astype(int)]
+        rows.append(
+            {
+                **row,
+                "ours": numbers[0],
+                "least": min(numbers),
+                "most": max(numbers),
+                "distinct": int((own["converged"] & ~own["duplicate"]).sum()),
+                "explanation": _explain_count(row["converged"], numbers),
+            }
+        )
+    return pd.DataFrame(rows).rename(columns={"converged": "published"})
+
+
+def _explain_count(published: int, numbers: list[int]) -> str:
+    if numbers[0] == published:
+        return "reproduced"
+    if min(numbers) <= published <= max(numbers):
+        return "chaotic: rounding alone moves the count over a range that holds the published one"
+    if min(numbers) < max(numbers):
+        away = min(abs(published - number) for number in numbers)
+        return f"chaotic, {away} beyond the range of our {len(numbers)} repeats"
+    return "not rounding: another version of the code or of its libraries"
+
+
 def _explain(row: dict[str, object]) -> str:
     same_end = row["converged"] == row["converged_published"]
     same_iterations = row["iterations"] == row["iterations_published"] or not row["converged"]

@@ -133,8 +133,10 @@ def _bars(
 
 def _heatmap(axes: Axes, table: pd.DataFrame, functions: list[str], optimizers: list[str]) -> None:
     shares = table.assign(share=table["converged"] / table["configurations"])
-    shares = shares.pivot(index="optimizer", columns="function", values="share").loc[optimizers, functions]
-    converged = table.pivot(index="optimizer", columns="function", values="converged")
+    shares = shares.pivot_table(index="optimizer", columns="function", values="share").loc[
+        optimizers, functions
+    ]
+    converged = table.pivot_table(index="optimizer", columns="function", values="converged")
     axes.imshow(shares, aspect="auto", vmin=0, vmax=0.4, cmap="Greens")
     for row, optimizer in enumerate(optimizers):
         for column, function in enumerate(functions):

@@ -48,12 +48,9 @@ def colour(optimizer: str) -> str:
     return _COLOURS[_ORDER.index(optimizer)] if optimizer in _ORDER else _COLOURS[-1]
 
 
-def title(name: str) -> str:
-    """``three_hump_camel`` as ``Three-hump camel``, ``sgd_log_metric`` as ``SGD_LOG_METRIC``."""
-    if name in _ORDER or name.startswith("sgd"):
-        return name.upper()
-    head, *rest = name.split("_")
-    return "-".join([head.capitalize(), *rest[:1]]) + "".join(f" {word}" for word in rest[1:])
+def title(function: str) -> str:
+    """``three_hump_camel`` as ``Three Hump Camel``."""
+    return function.replace("_", " ").title()
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
