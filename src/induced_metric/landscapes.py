@@ -44,19 +44,19 @@ class Landscape(NamedTuple):
 
 def beale(theta: jax.Array) -> jax.Array:
     r""":math:`(1.5 - x + xy)^2 + (2.25 - x + xy^2)^2 + (2.625 - x + xy^3)^2`."""
-    x, y = theta
+    x, y = theta[0], theta[1]
     return (1.5 - x + x * y) ** 2 + (2.25 - x + x * y**2) ** 2 + (2.625 - x + x * y**3) ** 2
 
 
 def rosenbrock(theta: jax.Array) -> jax.Array:
     r""":math:`(1 - x)^2 + 100\,(y - x^2)^2`: a curved valley with an almost flat floor."""
-    x, y = theta
+    x, y = theta[0], theta[1]
     return (1 - x) ** 2 + 100 * (y - x**2) ** 2
 
 
 def himmelblau(theta: jax.Array) -> jax.Array:
     r""":math:`(x^2 + y - 11)^2 + (x + y^2 - 7)^2`: four minima, all global."""
-    x, y = theta
+    x, y = theta[0], theta[1]
     return (x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2
 
 
@@ -77,19 +77,19 @@ def rastrigin(theta: jax.Array) -> jax.Array:
 
 def booth(theta: jax.Array) -> jax.Array:
     r""":math:`(x + 2y - 7)^2 + (2x + y - 5)^2`: quadratic, condition number 9."""
-    x, y = theta
+    x, y = theta[0], theta[1]
     return (x + 2 * y - 7) ** 2 + (2 * x + y - 5) ** 2
 
 
 def matyas(theta: jax.Array) -> jax.Array:
     r""":math:`0.26\,(x^2 + y^2) - 0.48\,xy`: quadratic, condition number 25, very flat."""
-    x, y = theta
+    x, y = theta[0], theta[1]
     return 0.26 * (x**2 + y**2) - 0.48 * x * y
 
 
 def three_hump_camel(theta: jax.Array) -> jax.Array:
     r""":math:`2x^2 - 1.05x^4 + x^6/6 + xy + y^2`: two local minima beside the global one."""
-    x, y = theta
+    x, y = theta[0], theta[1]
     return 2 * x**2 - 1.05 * x**4 + x**6 / 6 + x * y + y**2
 
 
@@ -99,7 +99,7 @@ def goldstein_price(theta: jax.Array) -> jax.Array:
     .. math:: [1 + (x + y + 1)^2 (19 - 14x + 3x^2 - 14y + 6xy + 3y^2)]\,
         [30 + (2x - 3y)^2 (18 - 32x + 12x^2 + 48y - 36xy + 27y^2)]
     """
-    x, y = theta
+    x, y = theta[0], theta[1]
     first = 19 - 14 * x + 3 * x**2 - 14 * y + 6 * x * y + 3 * y**2
     second = 18 - 32 * x + 12 * x**2 + 48 * y - 36 * x * y + 27 * y**2
     return (1 + (x + y + 1) ** 2 * first) * (30 + (2 * x - 3 * y) ** 2 * second)
@@ -107,13 +107,13 @@ def goldstein_price(theta: jax.Array) -> jax.Array:
 
 def griewank(theta: jax.Array) -> jax.Array:
     r""":math:`1 + (x^2 + y^2)/4000 - \cos x \cos(y/\sqrt 2)`: ripples on a wide bowl."""
-    x, y = theta
+    x, y = theta[0], theta[1]
     return 1 + (x**2 + y**2) / 4000 - jnp.cos(x) * jnp.cos(y / math.sqrt(2))
 
 
 def freudenstein_roth(theta: jax.Array) -> jax.Array:
     r""":math:`(x - 13 + ((5-y)y - 2)y)^2 + (x - 29 + ((y+1)y - 14)y)^2`: a local minimum of 48.98."""
-    x, y = theta
+    x, y = theta[0], theta[1]
     return (x - 13 + ((5 - y) * y - 2) * y) ** 2 + (x - 29 + ((y + 1) * y - 14) * y) ** 2
 
 

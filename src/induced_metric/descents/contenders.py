@@ -30,10 +30,10 @@ class Interval(NamedTuple):
     def quantile(self, uniform: np.ndarray) -> np.ndarray:
         """The values below which lie these shares of the interval."""
         if self.scale == "log":
-            return np.exp(np.log(self.low) + uniform * np.log(self.high / self.low))
+            return np.asarray(self.low * (self.high / self.low) ** uniform)
         if self.scale == "log_complement":
-            return 1 - (1 - self.low) * ((1 - self.high) / (1 - self.low)) ** uniform
-        return self.low + uniform * (self.high - self.low)
+            return np.asarray(1 - (1 - self.low) * ((1 - self.high) / (1 - self.low)) ** uniform)
+        return np.asarray(self.low + uniform * (self.high - self.low))
 
 
 class Contender(NamedTuple):

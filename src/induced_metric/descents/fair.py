@@ -163,7 +163,7 @@ def _fixed(contender: Contender, number: int) -> dict[str, np.ndarray]:
 
 def _spent(outcome: Outcome) -> np.ndarray:
     """Updates until a run converged or was stopped, by tolerance."""
-    return np.where(outcome.iterations > 0, outcome.iterations, outcome.steps[..., None])
+    return np.asarray(np.where(outcome.iterations > 0, outcome.iterations, outcome.steps[..., None]))
 
 
 def _totals(outcome: Outcome, which: slice) -> tuple[np.ndarray, np.ndarray]:

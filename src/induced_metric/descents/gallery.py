@@ -160,7 +160,7 @@ def _run_pair(
         path = replay(setting, np.concatenate([place[None], outcome.path[number, :length]]))
         kept.append(path.iloc[shown(len(path), points)].assign(run=number))
     frame = pd.concat(kept, ignore_index=True)
-    floats = [column for column in frame if frame[column].dtype == np.float64]
+    floats = [str(column) for column in frame if frame[column].dtype == np.float64]
     # What left float32 has left the picture too.
     with np.errstate(over="ignore"):
         frame[floats] = frame[floats].astype(np.float32)

@@ -185,4 +185,4 @@ def _ended(outcome: Outcome, index: int) -> dict[str, np.ndarray]:
 
 def _nudge(start: np.ndarray, units: int) -> np.ndarray:
     """``start`` moved by so many units in the last place of numbers of its size, but at least of 1."""
-    return start + units * np.spacing(max(1.0, float(np.abs(start).max())))
+    return np.asarray(start + units * np.spacing(max(1.0, float(np.abs(start).max()))))

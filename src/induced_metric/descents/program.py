@@ -154,7 +154,7 @@ class Program:
         self._shape = (tiles, tile)
         sharding = jax.sharding.SingleDeviceSharding(device or jax.devices()[0])
 
-        def tiled(hyperparameters: Any, starts: Any) -> Outcome:
+        def tiled(hyperparameters: Any, starts: Any) -> Any:
             return jax.lax.map(
                 lambda one: descend(
                     landscape,
@@ -168,10 +168,8 @@ class Program:
             )
 
         floats = jnp.result_type(float)
-        hyperparameters = {
-            name: jax.ShapeDtypeStruct(self._shape, floats, sharding=sharding) for name in self._names
-        }
-        starts = jax.ShapeDtypeStruct((*self._shape, 2), floats, sharding=sharding)
+        hyperparameters = {name: _abstract(self._shape, floats, sharding) for name in self._names}
+        starts = _abstract((*self._shape, 2), floats, sharding)
         begun = time.perf_counter()
         self._program = jax.jit(tiled).lower(hyperparameters, starts).compile()
         self.compile_seconds = time.perf_counter() - begun
@@ -193,13 +191,17 @@ class Program:
                 },
                 np.asarray(starts, float)[rows].reshape(*self._shape, 2),
             )
-            outcome = jax.device_get(jax.block_until_ready(outcome))
+            outcome = jax.device_get(outcome)
             self.run_seconds += time.perf_counter() - begun
             wanted = min(capacity, runs - low)
             outcomes.append(
                 jax.tree.map(lambda leaf, n=wanted: leaf.reshape(capacity, *leaf.shape[2:])[:n], outcome)
             )
         return Outcome(*(np.concatenate(leaves) for leaves in zip(*outcomes, strict=True)))
+
+
+def _abstract(shape: tuple[int, ...], dtype: Any, sharding: Any) -> Any:
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)  # type: ignore[no-untyped-call]
 
 
 def over_devices(

@@ -108,4 +108,6 @@ def surface(landscape: Landscape, domain: Any, points: int) -> pd.DataFrame:
     """``fn`` on a grid of ``points`` × ``points``, for contour plots: ``x``, ``y``, ``value``."""
     xs, ys = (np.linspace(low, high, points) for low, high in domain)
     grid = np.stack(np.meshgrid(xs, ys, indexing="xy"), axis=-1).reshape(-1, 2)
-    return pd.DataFrame({"x": grid[:, 0], "y": grid[:, 1], "value": np.asarray(jax.vmap(landscape.fn)(grid))})
+    return pd.DataFrame(
+        {"x": grid[:, 0], "y": grid[:, 1], "value": np.asarray(jax.vmap(landscape.fn)(jnp.asarray(grid)))}
+    )

@@ -133,7 +133,7 @@ def _subjects(
             float(value)
 
     begun = time.perf_counter()
-    jax.block_until_ready(step(start, transformation.init(start)))
+    jax.device_get(step(start, transformation.init(start)))
     step_seconds = time.perf_counter() - begun
     runs = np.asarray(start)[None]
     return [

@@ -7,7 +7,7 @@ about intervals is true, false, or, where they overlap, neither; so is what is c
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import pandas as pd
 
@@ -43,11 +43,13 @@ class Evidence:
     """
 
     def __init__(self, table: pd.DataFrame) -> None:
-        self._table = table.set_index(PAIR)
+        self._rows: dict[tuple[str, str], dict[Any, Any]] = {
+            (row["function"], row["optimizer"]): row for row in table.to_dict("records")
+        }
 
     def interval(self, function: str, optimizer: str, measure: str) -> tuple[float, float]:
         """The interval of one measure."""
-        row = self._table.loc[(function, optimizer)]
+        row = self._rows[function, optimizer]
         return float(row[f"{measure}_low"]), float(row[f"{measure}_high"])
 
     def finds(self, optimizer: str, function: str) -> Truth:
@@ -204,8 +206,12 @@ def grid_evidence(
     both = pd.concat([ours, best_nudged(nudged[nudged["tolerance"] == tolerance])])
     both["iterations"] = both["iterations"].where(both["converged"], float("inf")).astype(float)
     both["success"] = both["converged"].astype(float)
-    spread = both.groupby(PAIR)[["success", "iterations"]].agg(["min", "max"])
-    spread.columns = [f"{measure}_{ {'min': 'low', 'max': 'high'}[end] }" for measure, end in spread.columns]
+    spread = both.groupby(PAIR).agg(
+        success_low=("success", "min"),
+        success_high=("success", "max"),
+        iterations_low=("iterations", "min"),
+        iterations_high=("iterations", "max"),
+    )
     return Evidence(_with_seconds(spread.reset_index(), timing))
 
 

@@ -83,8 +83,13 @@ def _expected(converged: np.ndarray, iterations: np.ndarray, weights: np.ndarray
     with np.errstate(divide="ignore"):
         ratios = np.sort((weights @ iterations) / resampled)
     tail = (1 - CONFIDENCE) / 2
-    low, high = (ratios[round(share * (len(ratios) - 1))] for share in (tail, 1 - tail))
-    return {"expected": spent / successes, "expected_low": float(low), "expected_high": float(high)}
+    last = len(ratios) - 1
+    return {
+        "expected": spent / successes,
+        # Without interpolation: between a number and infinity there is none.
+        "expected_low": float(ratios[round(tail * last)]),
+        "expected_high": float(ratios[round((1 - tail) * last)]),
+    }
 
 
 def against_budget(settings: pd.DataFrame) -> pd.DataFrame:
@@ -106,9 +111,8 @@ def against_budget(settings: pd.DataFrame) -> pd.DataFrame:
         for budget in _budgets(len(rates)):
             probability = best_of(len(rates), budget)
             distribution = np.cumsum(probability[ascending])
-            low, high = (
-                rates[ascending][min(np.searchsorted(distribution, q), len(rates) - 1)] for q in (0.05, 0.95)
-            )
+            at = np.searchsorted(distribution, (0.05, 0.95)).clip(max=len(rates) - 1)
+            low, high = rates[ascending][at]
             rows.append(
                 {
                     **dict(zip(("function", "optimizer", "tolerance"), key, strict=True)),
@@ -133,7 +137,7 @@ def best_of(number: int, budget: int) -> np.ndarray:
     possible = left >= budget - 1
     log_probability = np.full(number, -np.inf)
     log_probability[possible] = _log_choose(left[possible], budget - 1) - _log_choose(number, budget)
-    return np.exp(log_probability)
+    return np.asarray(np.exp(log_probability))
 
 
 def _log_choose(n: np.ndarray | int, k: int) -> np.ndarray:

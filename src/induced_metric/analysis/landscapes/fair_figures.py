@@ -78,11 +78,11 @@ def _reported(axes: Axes, summary: pd.DataFrame, function: str, name: str, x: fl
     for arm, filled in (("tuned", True), ("shared", False)):
         if arm not in rows.index:
             continue
-        row = rows.loc[arm]
+        measured, low, high = (float(rows[f"success{end}"][arm]) for end in ("", "_low", "_high"))
         axes.errorbar(
             x,
-            row["success"],
-            [[max(row["success"] - row["success_low"], 0)], [max(row["success_high"] - row["success"], 0)]],
+            measured,
+            [[max(measured - low, 0)], [max(high - measured, 0)]],
             fmt="o" if name == _plain(name) else "s",
             ms=4,
             lw=1,

@@ -1,6 +1,8 @@
 """The best runs of the published grid, the counts of converged runs, and both beside the published ones."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -22,7 +24,7 @@ _NOT_HYPERPARAMETERS = {
 
 def hyperparameters(runs: pd.DataFrame) -> list[str]:
     """The columns of ``runs`` that are hyperparameters; NaN where an optimizer does not have one."""
-    return [column for column in runs if column not in _NOT_HYPERPARAMETERS]
+    return [str(column) for column in runs if column not in _NOT_HYPERPARAMETERS]
 
 
 def best(runs: pd.DataFrame) -> pd.DataFrame:
@@ -144,21 +146,21 @@ def _explain_count(published: int, numbers: list[int]) -> str:
     return "not rounding: another version of the code or of its libraries"
 
 
-def _explain(row: dict[str, object]) -> str:
+def _explain(row: Mapping[Any, Any]) -> str:
     same_end = row["converged"] == row["converged_published"]
     same_iterations = row["iterations"] == row["iterations_published"] or not row["converged"]
     if same_end and same_iterations and _digits(row["final_value"]) == _digits(row["final_value_published"]):
         return "reproduced"
-    share, least, most = (float(str(row[name])) for name in ("converged_share", "least", "most"))
+    share, least, most = row["converged_share"], row["least"], row["most"]
     if 0 < share < 1:
         return "chaotic: whether any run converges depends on rounding"
     if most > least:
         measured = "iterations_published" if share == 1 else "final_value_published"
-        inside = least <= float(str(row[measured])) <= most
+        inside = least <= row[measured] <= most
         where = "the published run lies within" if inside else "the published run lies outside"
         return f"chaotic: rounding alone moves our best run, {where} what it reached"
     return "not rounding: another version of the code or of its libraries"
 
 
-def _digits(value: object) -> str:
-    return f"{float(str(value)):.{PUBLISHED_DIGITS - 1}e}"
+def _digits(value: float) -> str:
+    return f"{value:.{PUBLISHED_DIGITS - 1}e}"

@@ -90,9 +90,8 @@ def summary(runs: pd.DataFrame, timing: pd.DataFrame, *, tolerance: str = "noteb
     runs = runs[runs["tolerance"] == tolerance]
     chosen = best(runs)
     cost = costs(timing)
-    chosen["seconds"] = [
-        row.iterations * cost[row.function, row.optimizer] for row in chosen.itertuples(index=False)
-    ]
+    chosen = chosen.join(cost.rename("cost"), on=["function", "optimizer"])
+    chosen["seconds"] = chosen["iterations"] * chosen["cost"]
     optimizers = ordered(chosen["optimizer"])
     functions = list(dict.fromkeys(chosen["function"]))
     with style():
@@ -140,8 +139,8 @@ def _heatmap(axes: Axes, table: pd.DataFrame, functions: list[str], optimizers: 
     axes.imshow(shares, aspect="auto", vmin=0, vmax=0.4, cmap="Greens")
     for row, optimizer in enumerate(optimizers):
         for column, function in enumerate(functions):
-            number = int(converged.loc[optimizer, function])
-            text = f"{number}\n{shares.iloc[row, column]:.1%}" if number else "none"
+            number = int(converged[function][optimizer])
+            text = f"{number}\n{float(shares[function][optimizer]):.1%}" if number else "none"
             axes.text(column, row, text, ha="center", va="center", fontsize=8)
     axes.set_xticks(range(len(functions)), [title(name) for name in functions])
     axes.set_yticks(range(len(optimizers)), optimizers)

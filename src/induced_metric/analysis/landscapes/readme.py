@@ -1,16 +1,17 @@
 """``README.md`` of the landscapes' results: every table with how to read it, written from the records."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
 from induced_metric.analysis.landscapes.style import ordered, title
 
-_SOURCES = """Sources: `published start` is the grid of the paper from the paper's start points, its intervals what
-rounding alone changes; `tuned` and `shared` are the fair study. An optimiser *finds* a minimum where it
-does from more than half of the starts. *Fastest* is about expected iterations (failures included) and
-that number times the
-measured cost of an iteration. Intervals that overlap leave a statement unresolved."""
+_SOURCES = """Sources: `published start` is the grid of the paper from the paper's start points, its
+intervals what rounding alone changes; `tuned` and `shared` are the fair study. An optimiser *finds* a
+minimum where it does from more than half of the starts. *Fastest* is about expected iterations (failures
+included) and that number times the measured cost of an iteration. Intervals that overlap leave a
+statement unresolved."""
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -47,12 +48,11 @@ def grid_section(comparison: pd.DataFrame, counts: pd.DataFrame) -> str:
     return f"""## The published grid, run again
 
 Of {len(comparison)} best runs, {reproduced} agree with the published ones in iterations and final value
-and
-{rounding} are chaotic. A run is called chaotic where repeating the whole grid from starts moved by a few units in the
-last place (x and y alike, so that a start on the diagonal stays there) changes the outcome: no two
-versions of JAX need agree on it, and neither number is the right one. The grid has duplicates, as
-published (a learning rate and Muon's β stand twice): `distinct` counts each configuration once.
-`best.csv` and `counts.csv` have both tolerances.
+and {rounding} are chaotic. A run is called chaotic where repeating the whole grid from starts moved by a
+few units in the last place (x and y alike, so that a start on the diagonal stays there) changes the
+outcome: no two versions of JAX need agree on it, and neither number is the right one. The grid has
+duplicates, as published (a learning rate and Muon's β stand twice): `distinct` counts each configuration
+once. `best.csv` and `counts.csv` have both tolerances.
 
 ### Best runs, tolerance of the notebook (iterations, or the final value where none converged)
 
@@ -64,20 +64,22 @@ published (a learning rate and Muon's β stand twice): `distinct` counts each co
 """
 
 
-def _end(row: Mapping[str, object], suffix: str) -> str:
+def _end(row: Mapping[Any, Any], suffix: str) -> str:
     if row[f"converged{suffix}"]:
         return f"{row[f'iterations{suffix}']}"
-    return f"f = {float(str(row[f'final_value{suffix}'])):.3g}"
+    return f"f = {row[f'final_value{suffix}']:.3g}"
 
 
 def timing_section(timing: pd.DataFrame) -> str:
     """What an iteration costs, and where the published gap comes from."""
-    medians = timing.groupby(["mode", "optimizer"])["seconds_per_iteration"].median().unstack() * 1e6
+    medians = 1e6 * timing.pivot_table(
+        index="mode", columns="optimizer", values="seconds_per_iteration", aggfunc="median"
+    )
     medians = medians[ordered(medians.columns)].loc[["compiled", "stepped", "eager"]]
     ratios = medians.div(medians["adam"], axis=0)
     cells = medians.map("{:.3g} µs".format) + ratios.map(" ({:.2f})".format)
-    mixed = medians.loc["eager", "muon"] / medians.loc["stepped", "sgd_log_metric"]
-    alike = medians.loc["stepped", "muon"] / medians.loc["stepped", "sgd_log_metric"]
+    ours = float(medians["sgd_log_metric"]["stepped"])
+    mixed, alike = (float(medians["muon"][mode]) / ours for mode in ("eager", "stepped"))
     compiled = timing[timing["mode"] == "compiled"]["compile_seconds"].median()
     return f"""## Time
 
@@ -102,11 +104,11 @@ def fair_section(summary: pd.DataFrame, tolerance: str = "notebook") -> str:
     parts = [
         f"""## The fair study
 
-{starts} random starts a function, uniform over its domain, the same for every optimizer; equal numbers of settings
-tried; settings chosen on other starts than these. Success probability with its 95% interval (Wilson),
-tolerance of the notebook. `f + 1` is the control: the same function raised by 1, which changes no other
-optimizer. The log form divides by the loss, so it knows that the minimum is 0; the control takes that
-knowledge away. All measures, both tolerances and the documented defaults are in `fair.csv`.
+{starts} random starts a function, uniform over its domain, the same for every optimizer; equal numbers
+of settings tried; settings chosen on other starts than these. Success probability with its 95% interval
+(Wilson), tolerance of the notebook. `f + 1` is the control: the same function raised by 1, which changes
+no other optimizer. The log form divides by the loss, so it knows that the minimum is 0; the control
+takes that knowledge away. All measures, both tolerances and the documented defaults are in `fair.csv`.
 """
     ]
     for arm, heading in (
