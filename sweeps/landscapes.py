@@ -50,7 +50,14 @@ def run(cfg: DictConfig) -> None:
 
     records = Path(cfg.results) / "landscapes"
     contenders = contenders_of(cfg)
-    published = {name: landscape for name, landscape in LANDSCAPES.items() if landscape.published}
+    wanted = list(LANDSCAPES) if cfg.functions is None else list(cfg.functions)
+    unknown = [name for name in wanted if name not in LANDSCAPES]
+    if unknown or not wanted:
+        raise UserError(f"functions must be among {', '.join(LANDSCAPES)}, got {cfg.functions}")
+    landscapes = {name: LANDSCAPES[name] for name in wanted}
+    published = {name: landscape for name, landscape in landscapes.items() if landscape.published}
+    if not published and {"grid", "timing"} & set(steps):
+        raise UserError("functions must have one of the paper's five where steps has grid or timing")
     facts = {**provenance(cfg), **cli.device_facts(flags)}
 
     if "grid" in steps:
@@ -89,7 +96,7 @@ def run(cfg: DictConfig) -> None:
     if "fair" in steps:
         controlled = set(cfg.fair.offset_optimizers)
         study = run_fair(
-            LANDSCAPES,
+            landscapes,
             contenders,
             tolerances=dict(cfg.tolerances),
             plan=Plan(
@@ -111,7 +118,7 @@ def run(cfg: DictConfig) -> None:
         print(f"fair study: {time.perf_counter() - begun:.1f} s since the start", flush=True)
     if "page" in steps:
         gallery = run_gallery(
-            LANDSCAPES,
+            landscapes,
             contenders,
             choices={key: list(values) for key, values in cfg.page.choices.items()},
             starts=cli.integer(cfg, "page.starts", low=1, high=100),
