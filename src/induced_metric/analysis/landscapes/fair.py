@@ -92,6 +92,29 @@ def _expected(converged: np.ndarray, iterations: np.ndarray, weights: np.ndarray
     }
 
 
+def standing(summary: pd.DataFrame) -> pd.DataFrame:
+    """For each function and optimizer of one arm and tolerance, how its success compares with the others'.
+
+    ``alone``: its interval lies above all others'; ``beaten``: below at least one. A control such as
+    ``sgd_log_metric, f + 1`` and the optimizer that it controls are not compared with each other, and no
+    other optimizer is compared with the control.
+    """
+    rows = []
+    for row in summary.to_dict("records"):
+        base = str(row["optimizer"]).split(",")[0]
+        rivals = summary[(summary["function"] == row["function"]) & ~summary["optimizer"].str.contains(",")]
+        rivals = rivals[rivals["optimizer"] != base]
+        rows.append(
+            {
+                "function": row["function"],
+                "optimizer": row["optimizer"],
+                "alone": bool((rivals["success_high"] < row["success_low"]).all()),
+                "beaten": bool((rivals["success_low"] > row["success_high"]).any()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 def against_budget(settings: pd.DataFrame) -> pd.DataFrame:
     """Success against tuning budget: one row a function, optimizer, tolerance and budget.
 
