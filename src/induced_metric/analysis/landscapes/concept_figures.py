@@ -1,0 +1,122 @@
+"""Figures 1-3: what the induced metric is, that it clips smoothly, and the schedule in its log form.
+
+The formulas here are the paper's own (Eqs. 10, 13 and 14), drawn; no optimizer runs.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from induced_metric.analysis.landscapes.style import style
+
+
+def surface_and_path(surface: pd.DataFrame, path: pd.DataFrame, function: str, optimizer: str) -> Figure:
+    """Figure 1: the landscape as a surface, a descent on it, and the projection of both on the parameters.
+
+    Args:
+        surface: ``x``, ``y``, ``value`` on a grid.
+        path: ``x``, ``y``, ``value`` along a recorded descent.
+        function: name, for the axis.
+        optimizer: whose descent it is.
+    """
+    table = surface.pivot_table(index="y", columns="x", values="value")
+    x, y = np.meshgrid(table.columns, table.index)
+    # The height of the log embedding is log f; it also makes a valley of any depth visible.
+    height = np.log10(table.to_numpy() + 1)
+    along = np.log10(path["value"].to_numpy() + 1)
+    floor = height.min() - 0.75 * np.ptp(height)
+    with style():
+        figure = Figure(figsize=(7.2, 5.6))
+        axes = figure.add_subplot(projection="3d", computed_zorder=False)
+        axes.plot_surface(x, y, np.full_like(height, floor), color="0.85", alpha=0.6, zorder=0)
+        axes.contour(x, y, height, 14, offset=floor, colors="0.55", linewidths=0.6, zorder=1)
+        axes.plot(path["x"], path["y"], floor, color="#0072B2", lw=1.8, zorder=2)
+        axes.plot_surface(
+            x,
+            y,
+            height,
+            color="#D55E00",
+            alpha=0.55,
+            rcount=60,
+            ccount=60,
+            lw=0.15,
+            edgecolor="#8a3d00",
+            zorder=3,
+        )
+        axes.plot(path["x"], path["y"], along + 0.01 * np.ptp(height), color="#0072B2", lw=2.4, zorder=4)
+        axes.scatter(
+            [path["x"].iloc[-1]] * 2,
+            [path["y"].iloc[-1]] * 2,
+            [along[-1], floor],
+            color="#0072B2",
+            s=45,
+            marker="*",
+            zorder=5,
+        )
+        axes.set(xlabel=r"$\theta^1$", ylabel=r"$\theta^2$")
+        axes.set_zlabel(rf"$\log_{{10}}(f+1)$, {function}", labelpad=6)
+        axes.set_zlim(floor, height.max())
+        axes.set_zticks(range(int(height.max()) + 1))
+        axes.view_init(elev=24, azim=-128)
+        axes.set_box_aspect((1, 1, 0.85), zoom=0.95)
+        axes.set_title(f"Figure 1. A descent of {optimizer} on the surface, and its projection")
+    return figure
+
+
+def smooth_clipping(others: Sequence[float] = (0.0, 1.0, 4.0, 12.0)) -> Figure:
+    r"""Figure 2: :math:`\delta\theta_i = l_i/(a_i + l_i^2)`, :math:`a_i = 1 + \sum_{k \ne i} l_k^2`.
+
+    Args:
+        others: values of :math:`\sum_{k \ne i} l_k^2`.
+    """
+    gradient = np.linspace(-12, 12, 801)
+    with style():
+        figure = Figure(figsize=(6, 4), layout="constrained")
+        axes = figure.subplots()
+        for rest, shade in zip(others, np.linspace(0, 0.85, len(others)), strict=True):
+            a = 1 + rest
+            axes.plot(
+                gradient, gradient / (a + gradient**2), color=_viridis(shade), label=rf"$a_i = {a:g}$", lw=1.8
+            )
+        axes.axhline(0, color="0.4", lw=0.8)
+        axes.set(
+            xlabel=r"gradient $l_i$",
+            ylabel=r"update $-\delta\theta^i/\eta = l_i/(a_i + l_i^2)$",
+            title="Figure 2. The induced metric clips gradients smoothly",
+        )
+        axes.legend(title=r"$a_i = 1 + \sum_{k \neq i} l_k^2$")
+    return figure
+
+
+def log_schedule(
+    powers: Sequence[float] = (0.5, 1.0, 2.0), offsets: Sequence[float] = (0.0, 0.1, 1.0), xi: float = 0.1
+) -> Figure:
+    r"""Figure 3: :math:`L/(L^2 + \xi g^2)` over training for :math:`L = t^{-p} + C` and :math:`|g| = 1`.
+
+    Args:
+        powers: values of p, one colour each.
+        offsets: values of C, one panel each.
+        xi: weight of the loss direction.
+    """
+    time = np.geomspace(0.1, 1000, 600)
+    with style():
+        figure = Figure(figsize=(10, 3.4), layout="constrained")
+        for axes, offset in zip(figure.subplots(1, len(offsets), sharey=True), offsets, strict=True):
+            for power, shade in zip(powers, np.linspace(0, 0.8, len(powers)), strict=True):
+                loss = time**-power + offset
+                axes.plot(
+                    time, loss / (loss**2 + xi), color=_viridis(shade), label=rf"$p = {power:g}$", lw=1.8
+                )
+            axes.set(xscale="log", yscale="log", xlabel="training time t", title=rf"$C = {offset:g}$")
+        axes.legend()
+        figure.axes[0].set_ylabel(rf"$L/(L^2 + \xi |g|^2)$, $\xi |g|^2 = {xi:g}$")
+        figure.suptitle(r"Figure 3. The log form as a schedule, $L = t^{-p} + C$")
+    return figure
+
+
+def _viridis(share: float) -> Any:
+    return matplotlib.colormaps["viridis"](share)

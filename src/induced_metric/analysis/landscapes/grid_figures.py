@@ -1,0 +1,148 @@
+"""Figures 4-8 and the summary of the published grid, with run times that compile all optimizers alike."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from induced_metric.analysis.landscapes.grid import best, counts
+from induced_metric.analysis.landscapes.style import colour, ordered, style, title
+
+NUMBERS = {4: "rosenbrock", 5: "rastrigin", 6: "himmelblau", 7: "beale", 8: "ackley"}
+"""The paper's numbers of the figures."""
+
+FLOOR = 1e-16
+"""What is closer to the minimum is drawn here: a logarithmic axis has no 0."""
+
+
+def costs(timing: pd.DataFrame, mode: str = "compiled") -> pd.Series:
+    """Seconds an iteration by (function, optimizer)."""
+    of_mode = timing[timing["mode"] == mode]
+    return of_mode.set_index(["function", "optimizer"])["seconds_per_iteration"]
+
+
+def convergence(
+    function: str,
+    runs: pd.DataFrame,
+    paths: pd.DataFrame,
+    timing: pd.DataFrame,
+    *,
+    tolerance: str = "notebook",
+    number: int | None = None,
+) -> Figure:
+    """Figures 4-8: f along the best run of each optimizer against iterations and against run time.
+
+    Run time is iterations times the measured cost of one. A star marks where a run converged.
+    """
+    chosen = best(runs[(runs["function"] == function) & (runs["tolerance"] == tolerance)])
+    along = paths[(paths["function"] == function) & (paths["tolerance"] == tolerance)]
+    cost = costs(timing)
+    with style():
+        figure = Figure(figsize=(10, 4), layout="constrained")
+        panels = figure.subplots(1, 2, sharey=True)
+        for optimizer in ordered(chosen["optimizer"]):
+            run = chosen[chosen["optimizer"] == optimizer].iloc[0]
+            path = along[along["optimizer"] == optimizer].sort_values("iteration")
+            values = path["value"].to_numpy().clip(FLOOR)
+            seconds = cost[function, optimizer]
+            label = f"{optimizer} ({run['iterations']} iter{'' if run['converged'] else ', not converged'})"
+            for axes, unit in zip(panels, (1.0, seconds), strict=True):
+                x = path["iteration"].to_numpy() * unit
+                axes.plot(
+                    x,
+                    values,
+                    color=colour(optimizer),
+                    lw=1.3 if run["converged"] else 0.8,
+                    alpha=0.85,
+                    label=label,
+                )
+                if run["converged"]:
+                    axes.plot(
+                        x[-1],
+                        values[-1],
+                        marker="*",
+                        ms=13,
+                        mec="white",
+                        mew=0.6,
+                        color=colour(optimizer),
+                        clip_on=False,
+                        zorder=5,
+                    )
+        panels[0].set_xscale("symlog", linthresh=1, linscale=0.4)
+        panels[0].set_xlim(0, None)
+        panels[1].set_xscale("log")
+        for axes, label in zip(panels, ("iterations", "run time (s), compiled alike"), strict=True):
+            axes.set_xlabel(label)
+            axes.set_yscale("log")
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        panels[0].set_ylabel(f"f{'' if values.min() > FLOOR else f' (at least {FLOOR:g})'}")
+        figure.legend(
+            *panels[0].get_legend_handles_labels(), loc="outside right center", title="best of the grid"
+        )
+        prefix = f"Figure {number}. " if number else ""
+        figure.suptitle(f"{prefix}{title(function)}: the best run of each optimiser")
+    return figure
+
+
+def summary(runs: pd.DataFrame, timing: pd.DataFrame, *, tolerance: str = "notebook") -> Figure:
+    """Iterations, run time and final value of the best runs, and the share of the grid that converged."""
+    runs = runs[runs["tolerance"] == tolerance]
+    chosen = best(runs)
+    cost = costs(timing)
+    chosen = chosen.join(cost.rename("cost"), on=["function", "optimizer"])
+    chosen["seconds"] = chosen["iterations"] * chosen["cost"]
+    optimizers = ordered(chosen["optimizer"])
+    functions = list(dict.fromkeys(chosen["function"]))
+    with style():
+        figure = Figure(figsize=(11, 7.2), layout="constrained")
+        (iterations, seconds), (final, success) = figure.subplots(2, 2)
+        _bars(iterations, chosen, "iterations", functions, optimizers)
+        iterations.set_title("iterations of the best run (hatched: did not converge)")
+        _bars(seconds, chosen, "seconds", functions, optimizers)
+        seconds.set_title("run time of the best run (s), compiled alike")
+        _bars(final, chosen, "final_value", functions, optimizers)
+        final.set_title(f"final value of the best run (at least {FLOOR:g})")
+        _heatmap(success, counts(runs), functions, optimizers)
+        figure.legend(
+            *iterations.get_legend_handles_labels(), loc="outside lower center", ncols=len(optimizers)
+        )
+    return figure
+
+
+def _bars(
+    axes: Axes, chosen: pd.DataFrame, measure: str, functions: list[str], optimizers: list[str]
+) -> None:
+    width = 0.8 / len(optimizers)
+    for place, optimizer in enumerate(optimizers):
+        rows = chosen[chosen["optimizer"] == optimizer].set_index("function").loc[functions]
+        x = np.arange(len(functions)) + (place - (len(optimizers) - 1) / 2) * width
+        bars = axes.bar(
+            x, rows[measure].clip(lower=FLOOR), width * 0.92, color=colour(optimizer), label=optimizer
+        )
+        for bar, converged in zip(bars, rows["converged"], strict=True):
+            if not converged:
+                bar.set(alpha=0.35, hatch="////", edgecolor="white")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(numticks=8))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_xticks(range(len(functions)), [title(name) for name in functions])
+    axes.grid(axis="x", visible=False)
+
+
+def _heatmap(axes: Axes, table: pd.DataFrame, functions: list[str], optimizers: list[str]) -> None:
+    shares = table.assign(share=table["converged"] / table["configurations"])
+    shares = shares.pivot_table(index="optimizer", columns="function", values="share").loc[
+        optimizers, functions
+    ]
+    converged = table.pivot_table(index="optimizer", columns="function", values="converged")
+    axes.imshow(shares, aspect="auto", vmin=0, vmax=0.4, cmap="Greens")
+    for row, optimizer in enumerate(optimizers):
+        for column, function in enumerate(functions):
+            number = int(converged[function][optimizer])
+            text = f"{number}\n{float(shares[function][optimizer]):.1%}" if number else "none"
+            axes.text(column, row, text, ha="center", va="center", fontsize=8)
+    axes.set_xticks(range(len(functions)), [title(name) for name in functions])
+    axes.set_yticks(range(len(optimizers)), optimizers)
+    axes.grid(visible=False)
+    axes.set_title("configurations of the grid that converged")

@@ -1,0 +1,155 @@
+"""The page to look at: one HTML file without network, made from the recorded runs of the gallery."""
+
+import base64
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from induced_metric.analysis.landscapes.style import colour, ordered, title
+
+_NOT_HYPERPARAMETERS = {
+    "run",
+    "function",
+    "optimizer",
+    "start_x",
+    "start_y",
+    "converged",
+    "iterations",
+}
+_MOMENTA = ("momentum", "beta1", "adam_b1")
+RANGES = {
+    "value": (-20.0, 20.0),
+    "scale": (-16.0, 8.0),
+    "major": (-16.0, 16.0),
+    "minor": (-16.0, 16.0),
+    "angle": (-np.pi, np.pi),
+}
+"""What 16 bits span: decades of f above its minimum, of r and of the ellipse's half-axes; radians."""
+_MARGIN = 1.0  # views that a path may leave the picture by, on each side, before it is clipped
+
+
+def write(records: Path, path: Path) -> Path:
+    """Writes the page from the tables ``page_*.parquet`` of ``records``."""
+    runs, points, surfaces, minima = (
+        pd.read_parquet(records / f"page_{name}.parquet") for name in ("runs", "points", "surfaces", "minima")
+    )
+    template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    data = json.dumps(page_data(runs, points, surfaces, minima), separators=(",", ":"))
+    path.write_text(template.replace("/*DATA*/null", data), encoding="utf-8")
+    return path
+
+
+def page_data(
+    runs: pd.DataFrame, points: pd.DataFrame, surfaces: pd.DataFrame, minima: pd.DataFrame
+) -> dict[str, Any]:
+    """What the page reads: functions with their surfaces, runs, and the points of all runs in columns."""
+    functions = []
+    for name, surface in surfaces.groupby("function", sort=False):
+        own = minima[minima["function"] == name]
+        functions.append(
+            {
+                "name": name,
+                "title": title(str(name)),
+                "x": [float(surface["x"].min()), float(surface["x"].max())],
+                "y": [float(surface["y"].min()), float(surface["y"].max())],
+                "size": int(surface["x"].nunique()),
+                "minimum": float(own["minimum"].iloc[0]),
+                "minima": own[["x", "y"]].to_numpy().tolist(),
+                "values": _base64(surface.sort_values(["y", "x"])["value"].to_numpy(np.float32)),
+            }
+        )
+    points = points.merge(runs[["run", "function", *({"xi"} & set(runs))]], on="run")
+    points = points.sort_values(["run", "iteration"])
+    optimizers = ordered(runs["optimizer"])
+    return {
+        "functions": functions,
+        "optimizers": [{"name": name, "colour": colour(name)} for name in optimizers],
+        "runs": _runs(runs, points["run"].value_counts().sort_index().cumsum()),
+        "margin": _MARGIN,
+        "ranges": {key: list(span) for key, span in RANGES.items()},
+        "points": {
+            "iteration": _base64(points["iteration"].to_numpy(np.uint16)),
+            **{key: _base64(column) for key, column in _columns(points, functions).items()},
+        },
+    }
+
+
+def _runs(runs: pd.DataFrame, ends: pd.Series) -> list[dict[str, Any]]:
+    momenta = [name for name in _MOMENTA if name in runs]
+    rows, begin = [], 0
+    for row in runs.sort_values("run").to_dict("records"):
+        end = int(ends[row["run"]])
+        rows.append(
+            {
+                "f": row["function"],
+                "o": row["optimizer"],
+                "s": [round(row["start_x"], 3), round(row["start_y"], 3)],
+                "lr": row["learning_rate"],
+                "m": next(row[name] for name in momenta if not pd.isna(row[name])),
+                "xi": None if pd.isna(row.get("xi", np.nan)) else row["xi"],
+                "c": bool(row["converged"]),
+                "n": int(row["iterations"]),
+                "at": [begin, end],
+            }
+        )
+        begin = end
+    return rows
+
+
+def _columns(points: pd.DataFrame, functions: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    place = {function["name"]: function for function in functions}
+    columns = {}
+    for axis in ("x", "y"):
+        low, high = (points["function"].map({k: v[axis][end] for k, v in place.items()}) for end in (0, 1))
+        share = (points[axis] - low) / (high - low)
+        columns[axis] = _sixteen_bits(share.to_numpy(float), -_MARGIN, 1 + _MARGIN)
+    excess = points["value"] - points["function"].map({k: v["minimum"] for k, v in place.items()})
+    ellipse = ellipses(points)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logarithms = {
+            "value": np.log10(excess.to_numpy(float).clip(0)),
+            "scale": np.log10(points["scale"].to_numpy(float)),
+            "major": np.log10(ellipse["major"]),
+            "minor": np.log10(ellipse["minor"]),
+            "angle": ellipse["angle"],
+        }
+    return columns | {key: _sixteen_bits(values, *RANGES[key]) for key, values in logarithms.items()}
+
+
+def ellipses(points: pd.DataFrame) -> dict[str, np.ndarray]:
+    r"""Half-axes and direction of :math:`\{d : d^T g\, d = 1\}` for the pulled-back metric g at each point.
+
+    .. math:: g_{ij} = \gamma_{ij} + \xi f'^2\, l_i l_j
+
+    An optimizer without ξ has the metric γ alone. NaN where γ is unknown.
+    """
+    xi = points["xi"].fillna(0.0).to_numpy(float) if "xi" in points else np.zeros(len(points))
+    with np.errstate(over="ignore", invalid="ignore"):
+        gradient = points[["gradient_x", "gradient_y"]].to_numpy(float)
+        slope = points["slope"].to_numpy(float)
+        metric = (xi * slope**2)[:, None, None] * gradient[:, :, None] * gradient[:, None, :]
+        metric[:, [0, 1], [0, 1]] += points[["gamma_x", "gamma_y"]].to_numpy(float)
+    known = np.isfinite(metric).all(axis=(1, 2))
+    eigenvalues, vectors = np.linalg.eigh(np.where(known[:, None, None], metric, np.eye(2)))
+    eigenvalues = np.where(known[:, None] & (eigenvalues > 0), eigenvalues, np.nan)
+    return {
+        "major": eigenvalues[:, 0] ** -0.5,
+        "minor": eigenvalues[:, 1] ** -0.5,
+        "angle": np.arctan2(vectors[:, 1, 0], vectors[:, 0, 0]),
+    }
+
+
+def _sixteen_bits(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 to 65534 over the span, clipped; 65535 for NaN."""
+    share = np.clip((values - low) / (high - low), 0, 1)
+    return np.where(np.isnan(share), 65535, np.round(np.nan_to_num(share) * 65534)).astype(np.uint16)
+
+
+def _base64(array: np.ndarray) -> str:
+    return base64.b64encode(
+        np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")).tobytes()
+    ).decode()

@@ -1,0 +1,149 @@
+"""The entry point end to end on a tiny grid: records, tables, figures, page, notebook; and its errors."""
+
+import json
+import re
+import subprocess
+import sys
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from nbclient import NotebookClient
+
+from induced_metric.analysis.landscapes import page
+from induced_metric.descents import tables
+
+from .conftest import ROOT
+
+TINY = [
+    "functions=[beale]",
+    "~optimizers.muon",
+    "~optimizers.sgd_rms",
+    "~optimizers.sgd_metric",
+    "iterations=40",
+    "grid.values.learning_rate=[0.01,0.1,0.1]",
+    "grid.values.momentum=[0.5]",
+    "grid.values.decay=[0.9]",
+    "grid.values.xi=[0.1]",
+    "grid.nudges=[1]",
+    "grid.tile=4",
+    "timing.rounds=2",
+    "timing.compiled=50",
+    "timing.stepped=3",
+    "timing.eager=2",
+    "fair.settings=2",
+    "fair.selection_starts=4",
+    "fair.curve_starts=4",
+    "fair.report_starts=8",
+    "fair.tile=4",
+    "fair.tiles=2",
+    "page.choices.learning_rate=[0.1]",
+    "page.starts=2",
+    "page.points=8",
+    "page.resolution=21",
+    "page.iterations=30",
+]
+
+
+def run(*arguments):
+    command = [sys.executable, "-W", "error", str(ROOT / "sweeps" / "landscapes.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("results")
+    done = run(*TINY, f"results={directory}")
+    assert done.returncode == 0, done.stderr
+    return directory
+
+
+def test_records_tables_and_figures_are_written(results):
+    written = {path.name for path in (results / "landscapes").iterdir()}
+    assert {"grid.parquet", "timing.parquet", "fair_runs.parquet", "page_points.parquet"} <= written
+    assert {"best.csv", "counts.csv", "fair.csv", "landscapes.html", "README.md"} <= written
+    for name in ("figure_1", "figure_2", "figure_3", "figure_7", "landscapes_summary", "landscapes_fair"):
+        for suffix in (".pdf", ".png"):
+            assert (results / "figures" / f"{name}{suffix}").stat().st_size > 1000
+
+
+def test_counts_and_best_have_one_row_a_pair_and_tolerance(results):
+    best, counts = (pd.read_csv(results / "landscapes" / f"{name}.csv") for name in ("best", "counts"))
+    assert len(best) == len(counts) == 3 * 2
+    assert list(best)[:6] == ["function", "optimizer", "tolerance", "converged", "iterations", "final_value"]
+    assert list(counts)[:5] == ["function", "optimizer", "tolerance", "converged", "configurations"]
+    assert counts.set_index("optimizer")["configurations"].to_dict() == {
+        "adam": 3, "sgd": 3, "sgd_log_metric": 3
+    }  # fmt: skip
+
+
+def test_records_carry_their_provenance(results):
+    facts = tables.provenance(results / "landscapes" / "grid.parquet")
+    assert facts["config"]["iterations"] == 40
+    assert {"python", "jax", "optax"} <= set(facts["versions"])
+    assert str(results) not in json.dumps(facts)
+
+
+def test_doubles_are_double(results):
+    runs = pd.read_parquet(results / "landscapes" / "grid.parquet")
+    values = runs["final_value"].to_numpy()
+    assert np.any(values != values.astype(np.float32).astype(float))
+    assert set(runs["learning_rate"]) == {0.01, 0.1}
+
+
+def test_the_page_stands_alone(results):
+    text = (results / "landscapes" / "landscapes.html").read_text()
+    assert not re.search(r"""(src|href)\s*=|https?://|@import""", text)
+    assert "/*DATA*/" not in text
+    data = json.loads(re.search(r"const D = (\{.*\});", text)[1])
+    runs = pd.read_parquet(results / "landscapes" / "page_runs.parquet")
+    points = pd.read_parquet(results / "landscapes" / "page_points.parquet")
+    assert len(data["runs"]) == len(runs)
+    assert data["runs"][-1]["at"][1] == len(points)
+
+
+def test_ellipses_are_unit_balls_of_the_metric():
+    points = pd.DataFrame(
+        {
+            "xi": [0.5, np.nan],
+            "gradient_x": [3.0, 1.0],
+            "gradient_y": [4.0, 1.0],
+            "slope": [2.0, 1.0],
+            "gamma_x": [1.0, 4.0],
+            "gamma_y": [1.0, 9.0],
+        }
+    )
+    found = page.ellipses(points)
+    np.testing.assert_allclose(found["major"], [1, 1 / 2])
+    np.testing.assert_allclose(found["minor"], [(1 + 0.5 * 4 * 25) ** -0.5, 1 / 3])
+    # The long axis lies across the gradient.
+    assert np.cos(found["angle"][0]) * 3 + np.sin(found["angle"][0]) * 4 == pytest.approx(0, abs=1e-9)
+
+
+def test_notebook_runs_and_is_stripped(results, monkeypatch):
+    monkeypatch.setenv("RESULTS", str(results))
+    notebook = nbformat.read(ROOT / "notebooks" / "landscapes.ipynb", as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(not cell.outputs and cell.execution_count is None for cell in code)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": ROOT / "notebooks"}}).execute()
+    images = [o for cell in code for o in cell.outputs if "image/png" in o.get("data", {})]
+    assert len(images) == 6
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("steps=[grids]", "steps must be among grid, timing, fair, page, got 'grids'"),
+        ("functions=[bale]", "functions must be among beale"),
+        ("iterations=0", "iterations must be an integer from 1 to 1000000, got 0"),
+        ("+optimizers.adm={momentum: m, fixed: {}, grid: {}, search: {}}", "optimizers must be among adam"),
+        ("optimizers.sgd.grid.xi=[1]", "sgd"),
+    ],
+)
+def test_errors_are_one_sentence(argument, sentence, tmp_path):
+    done = run(argument, f"results={tmp_path}", "steps=[]" if not argument.startswith("steps") else "seed=0")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
