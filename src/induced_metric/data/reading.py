@@ -34,15 +34,14 @@ def source(release: Release, root: Path) -> Path:
     for file in (directory / "dataset_info.json", directory / "features.json"):
         try:
             content = json.loads(file.read_text())
-        except (OSError, ValueError) as error:
-            raise damaged(file, error, release, directory) from error
-        if file.name == "dataset_info.json":
             found = [content.get(key) for key in ("name", "version", "fileFormat")]
-            if found != [name, release.version, "array_record"]:
-                raise UserError(
-                    f"{file} describes {' '.join(map(str, found))} and not {name} {release.version} "
-                    f"array_record; remove {directory} and run {release.remedy}"
-                )
+        except (OSError, ValueError, AttributeError) as error:
+            raise damaged(file, error, release, directory) from error
+        if file.name == "dataset_info.json" and found != [name, release.version, "array_record"]:
+            raise UserError(
+                f"{file} describes {' '.join(map(str, found))} and not {name} {release.version} "
+                f"array_record; remove {directory} and run {release.remedy}"
+            )
     return directory
 
 
@@ -54,6 +53,7 @@ def decode(release: Release, directory: Path) -> dict[str, Arrays]:
     """
     try:
         import tensorflow_datasets as tfds
+        from google.protobuf import json_format
     except ImportError as error:
         raise UserError(
             f"reading {directory} needs tensorflow-datasets ({error}); "
@@ -62,8 +62,16 @@ def decode(release: Release, directory: Path) -> dict[str, Arrays]:
     try:
         sources = tfds.builder_from_directory(directory).as_data_source()
     # What TFDS raises for descriptions that are JSON, but not its own.
-    except (OSError, ImportError, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise damaged(directory / "features.json", error, release, directory) from error
+    except (
+        json_format.Error,
+        OSError,
+        ImportError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+    ) as error:
+        raise damaged(directory / "*.json", error, release, directory) from error
     decoded = {}
     for split in release.examples:
         file = file_of(release, split, directory)

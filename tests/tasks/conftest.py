@@ -1,0 +1,93 @@
+"""Synthetic data sets of the three tasks, prepared as TFDS would, small enough to train on in a second."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tfds_files
+
+import induced_metric
+from induced_metric.data.releases import RELEASES
+from induced_metric.tasks.cifar10 import cifar10
+from induced_metric.tasks.mnist import mnist
+from induced_metric.tasks.shakespeare import shakespeare
+from induced_metric.training import init_trial, train_epoch
+
+WORDS = ["to ", "be ", "or ", "not ", "that ", "is ", "the ", "question\n"]
+
+
+def text(words, seed):
+    return "".join(np.random.default_rng(seed).choice(WORDS, words))
+
+
+@pytest.fixture(scope="session")
+def synthetic(tmp_path_factory):
+    """``TFDS_DATA_DIR`` with small data sets in the place of the released ones."""
+    root = tmp_path_factory.mktemp("tfds")
+    for name, shape in (("mnist", (28, 28, 1)), ("cifar10", (32, 32, 3))):
+        splits = {"train": tfds_files.images(100, shape), "test": tfds_files.images(50, shape, seed=1)}
+        tfds_files.write(root, name, RELEASES[name].version, splits)
+    texts = {"train": text(400, 0), "validation": text(60, 1), "test": text(60, 2)}
+    tfds_files.write(root, "tiny_shakespeare", RELEASES["tiny_shakespeare"].version, texts)
+    sizes = {
+        "mnist": {"train": 100, "test": 50},
+        "cifar10": {"train": 100, "test": 50},
+        "tiny_shakespeare": {split: len(content) for split, content in texts.items()},
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFDS_DATA_DIR", str(root))
+        for name, examples in sizes.items():
+            labels = {split: (count // 10,) * 10 for split, count in examples.items()}
+            patch.setitem(
+                RELEASES, name, RELEASES[name]._replace(examples=examples, labels=labels, digests={})
+            )
+        yield {"root": root, "texts": texts}
+
+
+TINY = {
+    "mnist": lambda **settings: mnist(
+        **{"epochs": 4, "batch_size": 32, "train_examples": 100, "test_examples": 50, "widths": (16, 10)}
+        | settings
+    ),
+    "cifar10": lambda **settings: cifar10(
+        **{"epochs": 6, "batch_size": 16, "train_examples": 50, "test_examples": 30}
+        | {"widths": (4,), "blocks": 1}
+        | settings
+    ),
+    "shakespeare": lambda **settings: shakespeare(
+        **{"epochs": 4, "batch_size": 16, "context": 16, "layers": 1, "heads": 2, "width": 8}
+        | {"evaluated_sequences": 10, "micro_batch": 4}
+        | settings
+    ),
+}
+
+
+@pytest.fixture
+def build(synthetic):
+    """Builds a small version of a task: ``build("mnist", batch_size=8)``."""
+    return lambda name, **settings: TINY[name](**settings)
+
+
+class Trial:
+    """One trial under SGD, its epoch compiled once."""
+
+    def __init__(self, task, *, seed=0, learning_rate=0.0):
+        self.task = task
+        self.hyperparameters = {"learning_rate": learning_rate, "momentum": 0.0}
+        self.state = init_trial(task, induced_metric.sgd, self.hyperparameters, jnp.uint32(seed))
+        self._epoch = jax.jit(
+            lambda state, data: train_epoch(task, induced_metric.sgd, state, self.hyperparameters, data)
+        )
+
+    def epoch(self, state=None):
+        """Metrics of an epoch from the trial's state, which moves on, or from another one."""
+        after, metrics = self._epoch(self.state if state is None else state, self.task.splits)
+        if state is None:
+            self.state = after
+        return {name: float(value) for name, value in metrics.items()}
+
+
+@pytest.fixture
+def start():
+    """Starts a trial: ``start(task, seed=1)``; by default its parameters stay as they are."""
+    return Trial

@@ -1,0 +1,138 @@
+"""What holds of every data task: it learns, its randomness is its own, its bits do not depend on the lane."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import induced_metric
+from induced_metric.lanes import Assignment, Lanes
+from induced_metric.models.layers import StepKeys
+from induced_metric.training import evaluate, gradients, init_trial, train_epoch
+
+NAMES = ["mnist", "cifar10", "shakespeare"]
+ADAM = {"learning_rate": 0.01, "beta1": 0.9, "beta2": 0.999}
+
+
+def lanes_of(task, **options):
+    return Lanes(
+        lambda hyperparameters, seed, data: init_trial(task, induced_metric.adam, hyperparameters, seed),
+        lambda state, hyperparameters, data: train_epoch(
+            task, induced_metric.adam, state, hyperparameters, data
+        ),
+        hyperparameters=list(ADAM),
+        shared=(task.splits,),
+        **{"steps_per_dispatch": 2, **options},
+    )
+
+
+def curves(lanes, task, trials):
+    waiting, parts = iter(trials), {}
+
+    def tell(reports):
+        for report in reports:
+            parts.setdefault(report.trial, []).append(report.metrics)
+        return [True] * len(reports)
+
+    lanes.run(lambda: next(waiting, None), tell)
+    return {
+        trial: {name: np.concatenate([part[name] for part in metrics]) for name in metrics[0]}
+        for trial, metrics in parts.items()
+    }
+
+
+@pytest.fixture(params=NAMES)
+def task(request, build):
+    return build(request.param)
+
+
+def test_a_trial_learns_and_is_the_same_bits_in_any_lane(task):
+    trials = [Assignment(k, {**ADAM, "learning_rate": 0.03 * (1 + k % 2)}, k, task.epochs) for k in range(5)]
+    with lanes_of(task) as lanes:
+        together = curves(lanes, task, trials)
+        for trial in reversed(trials):
+            (alone,) = curves(lanes, task, [trial]).values()
+            for name, values in alone.items():
+                np.testing.assert_array_equal(values, together[trial.trial][name], err_msg=name)
+    for curve in together.values():
+        loss = curve["train/minibatch_loss"]
+        assert loss[-1] < 0.95 * loss[0]
+    assert len({float(curve["train/minibatch_loss"][-1]) for curve in together.values()}) == 5
+
+
+def test_the_objective_is_measured_and_splits_stay_small_integers(task):
+    state = jax.eval_shape(lambda: init_trial(task, induced_metric.adam, ADAM, jnp.uint32(0)))
+    _, metrics = jax.eval_shape(
+        lambda state, data: train_epoch(task, induced_metric.adam, state, ADAM, data), state, task.splits
+    )
+    assert task.objective in metrics
+    assert {leaf.dtype for leaf in jax.tree.leaves(task.splits)} == {np.dtype(np.uint8)}
+
+
+@pytest.mark.parametrize("micro_batch", [1, 8])
+@pytest.mark.parametrize("name", ["mnist", "shakespeare"])
+def test_micro_batches_have_the_gradients_of_the_batch(build, name, micro_batch):
+    """In float64 the two differ by rounding alone; dropout masks included."""
+    whole = build(name, micro_batch=None, batch_size=16)
+    divided = build(name, micro_batch=micro_batch, batch_size=16)
+    with jax.enable_x64(True):
+        params, model_state = whole.init(jax.random.key(0))
+        params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), params)
+        key = jax.random.key(1)
+        keys = StepKeys(key, jax.random.split(key, 16))
+        expected, actual = (
+            jax.jit(gradients, static_argnums=0)(
+                _Hashable(task), params, model_state, jnp.arange(16), keys, task.splits["train"]
+            )
+            for task in (whole, divided)
+        )
+    assert actual[0].dtype == jnp.float64
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), actual, expected)
+
+
+class _Hashable:
+    """A task as a static argument."""
+
+    def __init__(self, task):
+        self._task = task
+
+    def __getattr__(self, name):
+        return getattr(self._task, name)
+
+
+def test_micro_batches_train_like_the_batch(build, start):
+    whole, divided = (start(build("mnist", micro_batch=size), learning_rate=0.1) for size in (None, 8))
+    for _ in range(3):
+        expected, actual = whole.epoch(), divided.epoch()
+    assert actual == pytest.approx(expected, rel=1e-4)
+
+
+def test_batch_norm_refuses_micro_batches(build):
+    with pytest.raises(
+        ValueError, match="micro_batch must be null: BatchNorm .* whole batch of 16, and over 8"
+    ):
+        build("cifar10", micro_batch=8)
+    assert build("cifar10", micro_batch=16).micro_batch == 16
+    with pytest.raises(ValueError, match="micro_batch must divide the batch of 16, got 5"):
+        build("shakespeare", micro_batch=5)
+
+
+def test_batch_norm_statistics_go_from_step_to_step_and_into_evaluation(build, start):
+    trial = start(build("cifar10"))
+    before = trial.state
+    first = trial.epoch()
+    jax.tree.map(np.testing.assert_array_equal, before.params, trial.state.params)
+    means = [state.model_state["BatchNorm_0"]["mean"] for state in (before, trial.state)]
+    assert not np.allclose(*means)
+    expected = evaluate(trial.task, trial.state.params, trial.state.model_state, trial.task.splits["test"])
+    assert first["test/loss"] == pytest.approx(float(expected["loss"]), rel=1e-5)
+    assert trial.epoch()["test/loss"] != first["test/loss"]
+
+
+def test_dropout_differs_from_epoch_to_epoch(build, start):
+    trial = start(build("shakespeare", dropout=0.5))
+    before = trial.state
+    first, again, second = trial.epoch(), trial.epoch(before), trial.epoch()
+    assert first == again
+    assert first["train/minibatch_loss"] != second["train/minibatch_loss"]
+    assert first["validation/loss"] == second["validation/loss"]
