@@ -12,6 +12,8 @@ PROTOCOL   ?= paper
 SEED       ?= 0
 RESULTS    ?= results
 MODE       ?= offline
+STEPS      ?= grid,timing,fair,page
+MANUAL_DIR ?=
 
 empty :=
 comma := ,
@@ -21,7 +23,7 @@ mirror = $(BIN)/python -m induced_metric.tracking --task $(TASK) --protocol $(PR
 report = $(BIN)/python -m induced_metric.analysis
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep tables figures wandb test lint types bench lock clean
+.PHONY: help setup sweep landscapes data tables figures wandb test lint types bench lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +45,13 @@ sweep: setup ## Run or continue the studies of TASK, mirror them to W&B (MODE=di
 		pruner=$(PRUNER) protocol=$(PROTOCOL) seed=$(SEED) 'results=$(RESULTS)'
 	@$(mirror)
 	@$(report) tables --task $(TASK) --protocol $(PROTOCOL) --results '$(RESULTS)'
+
+landscapes: setup ## Run the functions of two variables (STEPS=grid,timing,fair,page), their tables, figures and page
+	@$(BIN)/python sweeps/landscapes.py 'steps=[$(STEPS)]' 'results=$(RESULTS)'
+
+data: setup ## Prepare the data set of TASK (MANUAL_DIR=... takes its files from there, without network)
+	$(BIN)/python -m pip install --quiet 'tensorflow-cpu>=2.18'
+	@$(BIN)/python -m induced_metric.data --task $(TASK) $(if $(MANUAL_DIR),--manual-dir '$(MANUAL_DIR)')
 
 tables: setup ## Write and print the table of TASK from its records
 	@$(report) tables --task $(TASK) --protocol $(PROTOCOL) --results '$(RESULTS)'

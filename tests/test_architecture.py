@@ -27,6 +27,8 @@ FORBIDDEN = {
     "analysis": {"jax", "optuna", "hydra", f"{OURS}.training", f"{OURS}.study", f"{OURS}.lanes"},
     "progress": {"jax", "optuna", "hydra", "wandb"},
     "xla": {"jax"},
+    "landscapes": {"optax", "hydra", "optuna", "wandb", "ours"},
+    "descents": {"hydra", "optuna", "wandb", f"{OURS}.lanes", f"{OURS}.tasks", f"{OURS}.training"},
     "data": {"jax", "optax", "flax", "hydra", f"{OURS}.tasks", f"{OURS}.training"},
     "checkpoints": {"hydra", "optuna", "wandb", f"{OURS}.tasks", f"{OURS}.training"},
 }

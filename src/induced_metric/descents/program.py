@@ -49,7 +49,7 @@ def update(
 ) -> tuple[Any, Any]:
     """``transformation.update``, with the loss for those that want it."""
     extended = optax.with_extra_args_support(transformation)
-    return extended.update(gradient, state, theta, value=value)  # type: ignore[no-any-return]
+    return extended.update(gradient, state, theta, value=value)
 
 
 def descend(
@@ -201,7 +201,7 @@ class Program:
 
 
 def _abstract(shape: tuple[int, ...], dtype: Any, sharding: Any) -> Any:
-    return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)  # type: ignore[no-untyped-call]
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
 
 def over_devices(
