@@ -110,7 +110,7 @@ def test_a_read_only_directory_stays_as_it_is(root, tmp_path):
 
 def test_a_place_that_cannot_be_written_is_named(root, tmp_path):
     (root / "induced-metric").write_text("in the way")
-    with pytest.raises(UserError, match="cannot keep the decoded arrays in .*induced-metric"):
+    with pytest.raises(UserError, match=r"cannot keep the decoded arrays in .*induced-metric"):
         load("mnist", data_dir=root)
 
 
@@ -119,7 +119,7 @@ def test_nothing_half_written_is_left(root, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(UserError, match="cannot keep .*No space left on device"):
+    with pytest.raises(UserError, match=r"cannot keep .*No space left on device"):
         load("mnist", data_dir=root)
     assert not [path for path in (root / "induced-metric").rglob("*") if path.is_file()]
 
@@ -179,7 +179,10 @@ def test_missing_and_other_versions_say_what_to_run(root):
     [
         ({"examples": {"train": 40, "test": 21}}, "20 examples instead of 21"),
         ({"examples": {"train": 40, "test": 19}}, "20 examples instead of 19"),
-        ({"labels": {"train": (4,) * 10, "test": (1, 3, *(2,) * 8)}}, r"label counts \[2, 2, .* instead of \[1, 3"),
+        (
+            {"labels": {"train": (4,) * 10, "test": (1, 3, *(2,) * 8)}},
+            r"label counts \[2, 2, .* instead of \[1, 3",
+        ),
         ({"digests": {"test": "0" * 64}}, "contents other than the release's"),
         ({"shapes": {"image": (28, 28, 3), "label": ()}}, "image of shape"),
         ({"shapes": {"image": (28, 28, 1), "id": ()}}, "truncated or corrupt"),

@@ -21,27 +21,30 @@ def text(words, seed):
 
 
 @pytest.fixture(scope="session")
-def synthetic(tmp_path_factory):
-    """``TFDS_DATA_DIR`` with small data sets in the place of the released ones."""
+def prepared(tmp_path_factory):
+    """The data directory, the sizes of its data sets, and its texts."""
     root = tmp_path_factory.mktemp("tfds")
+    sizes = {}
     for name, shape in (("mnist", (28, 28, 1)), ("cifar10", (32, 32, 3))):
         splits = {"train": tfds_files.images(100, shape), "test": tfds_files.images(50, shape, seed=1)}
         tfds_files.write(root, name, RELEASES[name].version, splits)
+        sizes[name] = {"train": 100, "test": 50}
     texts = {"train": text(400, 0), "validation": text(60, 1), "test": text(60, 2)}
     tfds_files.write(root, "tiny_shakespeare", RELEASES["tiny_shakespeare"].version, texts)
-    sizes = {
-        "mnist": {"train": 100, "test": 50},
-        "cifar10": {"train": 100, "test": 50},
-        "tiny_shakespeare": {split: len(content) for split, content in texts.items()},
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TFDS_DATA_DIR", str(root))
-        for name, examples in sizes.items():
-            labels = {split: (count // 10,) * 10 for split, count in examples.items()}
-            patch.setitem(
-                RELEASES, name, RELEASES[name]._replace(examples=examples, labels=labels, digests={})
-            )
-        yield {"root": root, "texts": texts}
+    sizes["tiny_shakespeare"] = {split: len(content) for split, content in texts.items()}
+    return root, sizes, texts
+
+
+@pytest.fixture
+def synthetic(prepared, monkeypatch):
+    """``TFDS_DATA_DIR`` with small data sets in the place of the released ones."""
+    root, sizes, texts = prepared
+    monkeypatch.setenv("TFDS_DATA_DIR", str(root))
+    for name, examples in sizes.items():
+        labels = {split: (count // 10,) * 10 for split, count in examples.items()}
+        release = RELEASES[name]._replace(examples=examples, labels=labels, digests={})
+        monkeypatch.setitem(RELEASES, name, release)
+    return {"root": root, "texts": texts}
 
 
 TINY = {

@@ -109,7 +109,7 @@ def test_micro_batches_train_like_the_batch(build, start):
 
 def test_batch_norm_refuses_micro_batches(build):
     with pytest.raises(
-        ValueError, match="micro_batch must be null: BatchNorm .* whole batch of 16, and over 8"
+        ValueError, match=r"micro_batch must be null: BatchNorm .* whole batch of 16, and over 8"
     ):
         build("cifar10", micro_batch=8)
     assert build("cifar10", micro_batch=16).micro_batch == 16
