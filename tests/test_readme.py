@@ -10,6 +10,7 @@ SECTIONS = {
     "Use it in your JAX code": 1,
     "Use it in your PyTorch code": 1,
     "Put the metric on your optimizer": 2,
+    "Put any JAX program under a search": 1,
 }
 
 
