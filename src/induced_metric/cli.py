@@ -169,7 +169,7 @@ def engine(pair: Pairing, settings: DictConfig, *, single: bool = False) -> Any:
     Args:
         pair: the pairing.
         settings: the configuration group ``lanes``.
-        single: one trial on one device, in the very program that a study would use: the same bits.
+        single: one trial, in the very program that a study would use: the same bits.
 
     Raises:
         UserError: for lane settings out of range or an objective that the task does not measure.
@@ -181,9 +181,9 @@ def engine(pair: Pairing, settings: DictConfig, *, single: bool = False) -> Any:
     from induced_metric.training import init_trial, train_epoch
 
     options = _plain(settings)
-    options.pop("devices")
+    options["devices"] = _places(pair.task, options.pop("data_parallel"))
     if single:
-        options |= {"devices": jax.devices()[:1], "queue": 1}
+        options |= {"devices": options["devices"][:1], "queue": 1}
 
     def init(hyperparameters: Any, trial_seed: Any, data: Any) -> Any:
         del data
@@ -214,6 +214,30 @@ def engine(pair: Pairing, settings: DictConfig, *, single: bool = False) -> Any:
         return make(best_width(make, trial) if layout == "vmap" else _MAPPED_LANES)
     except (TypeError, ValueError) as error:
         raise UserError(f"lanes: {error}") from error
+
+
+def _places(task: Any, data_parallel: Any) -> Sequence[Any]:
+    """The devices, or meshes of ``data_parallel`` devices each that share out the batches of their trials."""
+    import jax
+
+    devices = jax.devices()
+    size = task.micro_batch or task.batch_size
+    if not isinstance(data_parallel, int) or data_parallel < 1 or len(devices) % data_parallel:
+        raise UserError(
+            f"lanes.data_parallel must be an integer that divides the {len(devices)} devices, "
+            f"got {data_parallel!r}"
+        )
+    if data_parallel == 1:
+        return devices
+    if size % data_parallel:
+        raise UserError(
+            f"lanes.data_parallel must divide the {size} examples computed at once "
+            f"(task.batch_size, or task.micro_batch if set), got {data_parallel}"
+        )
+    return [
+        jax.NamedSharding(jax.sharding.Mesh(devices[first : first + data_parallel], "data"), jax.P())
+        for first in range(0, len(devices), data_parallel)
+    ]
 
 
 def stop_on_sigterm() -> Callable[[], bool]:

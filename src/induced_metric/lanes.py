@@ -10,6 +10,7 @@ place when it ends. Hyperparameters are traced scalars, so the program compiles 
 one core and maps its lanes one after the other; on an accelerator they are vmapped.
 """
 
+import contextlib
 import functools
 import itertools
 import time
@@ -61,8 +62,9 @@ class Lanes:
         advance: pure; one step (for training: one epoch).
         hyperparameters: their names.
         shared: pytrees that all trials read, such as the data; copied to every device once.
-        devices: those to use, all by default. A sharding in a device's place spreads its trials over several
-            devices: for data parallelism.
+        devices: those to use, all by default. A sharding in a device's place keeps its trials on
+            all devices of its mesh, and the program runs in the context of that mesh, so that it can share
+            its work out: for data parallelism.
         lanes: lanes of one dispatch.
         queue: dispatches in flight per device; while one computes, the host serves the results of another.
         steps_per_dispatch: most steps a lane runs before the host hears of it.
@@ -82,7 +84,7 @@ class Lanes:
         *,
         hyperparameters: Sequence[str],
         shared: tuple[Any, ...] = (),
-        devices: Sequence[jax.Device | jax.sharding.Sharding] | None = None,
+        devices: Sequence[jax.Device | jax.sharding.NamedSharding] | None = None,
         lanes: int = 2,
         queue: int = 2,
         steps_per_dispatch: int = 20,
@@ -116,6 +118,7 @@ class Lanes:
                     state=jax.device_put(zeros, devices[index]),
                     shared=on_device[index],
                     worker=self._workers[index],
+                    mesh=getattr(devices[index], "mesh", None),
                     lanes=[None] * lanes,
                 )
             )
@@ -230,6 +233,7 @@ class _Group:
         state: State,
         shared: tuple[Any, ...],
         worker: ThreadPoolExecutor,
+        mesh: jax.sharding.Mesh | None,
         lanes: list[_Carried | None],
     ) -> None:
         self.lanes = lanes
@@ -237,6 +241,7 @@ class _Group:
         self._state = state
         self._shared = shared
         self._worker = worker
+        self._mesh = mesh
 
     def fill(self, lane: int, assignment: Assignment | None) -> None:
         """Puts a trial in a lane; one that goes on brings its state, a new one starts on the device."""
@@ -255,7 +260,8 @@ class _Group:
 
     def _run(self, slots: Slots) -> _Result:
         start = time.perf_counter()
-        self._state, outputs = self._program(self._state, slots, *self._shared)
+        with jax.set_mesh(self._mesh) if self._mesh else contextlib.nullcontext():
+            self._state, outputs = self._program(self._state, slots, *self._shared)
         metrics, steps, halted = jax.device_get(jax.block_until_ready(outputs))
         return _Result(metrics, steps, halted, time.perf_counter() - start)
 

@@ -118,7 +118,7 @@ def gradients(
     parts = 1 if task.micro_batch is None else task.batch_size // task.micro_batch
 
     def part(params: Params, model_state: ModelState, indices: jax.Array, examples: jax.Array) -> Any:
-        batch = _take(train, indices)
+        batch = _share_out(_take(train, indices))
         (loss, (model_state, metrics)), grads = gradient(
             params, model_state, batch, StepKeys(keys.shared, examples)
         )
@@ -147,6 +147,18 @@ def _take(split: Batch, indices: jax.Array) -> Batch:
     return jax.tree.map(lambda array: jnp.asarray(array)[indices], split)
 
 
+def _share_out(batch: Batch) -> Batch:
+    """Lays the examples of a batch out over the devices of the mesh in context, if any: data parallelism.
+
+    The numbers are those of one device but for the rounding; BatchNorm's statistics stay the whole batch's. A
+    rest that does not divide stays on all devices.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or jax.tree.leaves(batch)[0].shape[0] % mesh.size:
+        return batch
+    return jax.lax.with_sharding_constraint(batch, jax.sharding.PartitionSpec(mesh.axis_names))
+
+
 def evaluate(task: Task, params: Params, model_state: ModelState, split: Batch) -> dict[str, jax.Array]:
     """The task's metrics over all given examples, batch by batch; a smaller last batch counts by its size."""
     examples = jax.tree.leaves(split)[0].shape[0]
@@ -154,7 +166,7 @@ def evaluate(task: Task, params: Params, model_state: ModelState, split: Batch) 
     batches, remainder = divmod(examples, size)
 
     def total(batch: Batch, count: int) -> dict[str, jax.Array]:
-        return jax.tree.map(lambda mean: mean * count, task.metrics(params, model_state, batch))
+        return jax.tree.map(lambda mean: mean * count, task.metrics(params, model_state, _share_out(batch)))
 
     whole = jax.tree.map(
         lambda array: array[: batches * size].reshape(batches, size, *array.shape[1:]), split

@@ -1,11 +1,13 @@
 """The character-level transformer of the Shakespeare task: a small pre-LN GPT."""
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from flax.typing import Dtype
 
 from induced_metric.models.layers import StepKeys, dropout
 
@@ -24,6 +26,7 @@ class GPT(nn.Module):
         heads: attention heads of a block.
         width: of the embedding; the MLP's is four times that.
         dropout: share of the units that are dropped.
+        dtype: of the computation, None for that of the parameters; parameters and softmax stay float32.
     """
 
     vocabulary: int
@@ -32,6 +35,7 @@ class GPT(nn.Module):
     heads: int = 4
     width: int = 128
     dropout: float = 0.1
+    dtype: Dtype | None = None
 
     @nn.compact
     def __call__(self, tokens: jax.Array, keys: StepKeys | None = None) -> jax.Array:
@@ -40,20 +44,24 @@ class GPT(nn.Module):
         def drop(x: jax.Array, place: int) -> jax.Array:
             return x if keys is None else dropout(x, keys.at(place).examples, self.dropout)
 
-        x = nn.Embed(self.vocabulary, self.width)(tokens)
-        x = x + nn.Embed(self.context, self.width)(jnp.arange(tokens.shape[1]))
+        dense = functools.partial(nn.Dense, dtype=self.dtype)
+        norm = functools.partial(nn.LayerNorm, dtype=self.dtype)
+        x = nn.Embed(self.vocabulary, self.width, dtype=self.dtype)(tokens)
+        x = x + nn.Embed(self.context, self.width, dtype=self.dtype)(jnp.arange(tokens.shape[1]))
         x = drop(x, 0)
         for layer in range(self.layers):
             place = 3 * layer + 1
             key = None if keys is None else keys.at(place).shared
             y = nn.MultiHeadAttention(
-                num_heads=self.heads, attention_fn=_causal_attention(key, self.dropout)
-            )(nn.LayerNorm()(x))
+                num_heads=self.heads,
+                attention_fn=_causal_attention(key, self.dropout),
+                dtype=self.dtype,
+            )(norm()(x))
             x = x + drop(y, place + 1)
-            y = nn.Dense(4 * self.width)(nn.LayerNorm()(x))
-            y = nn.Dense(self.width)(nn.gelu(y))
+            y = dense(4 * self.width)(norm()(x))
+            y = dense(self.width)(nn.gelu(y))
             x = x + drop(y, place + 2)
-        return nn.Dense(self.vocabulary)(nn.LayerNorm()(x))
+        return dense(self.vocabulary)(norm()(x))
 
 
 def _causal_attention(key: jax.Array | None, rate: float) -> Any:
@@ -61,9 +69,14 @@ def _causal_attention(key: jax.Array | None, rate: float) -> Any:
 
     def attend(query: jax.Array, key_: jax.Array, value: jax.Array, **_: Any) -> jax.Array:
         length, features = query.shape[-3], query.shape[-1]
-        scores = jnp.einsum("...qhd,...khd->...hqk", query / jnp.sqrt(features), key_)
+        scores = jnp.einsum(
+            "...qhd,...khd->...hqk",
+            query / np.sqrt(features).astype(query.dtype),
+            key_,
+            preferred_element_type=jnp.promote_types(query.dtype, jnp.float32),
+        )
         past = jnp.tril(jnp.ones((length, length), bool))
-        weights = jax.nn.softmax(jnp.where(past, scores, np.finfo(np.float32).min))
+        weights = jax.nn.softmax(jnp.where(past, scores, np.finfo(np.float32).min)).astype(value.dtype)
         if key is not None:
             mask = dropout(jnp.ones((1, length, length), weights.dtype), key[None], rate)
             weights = weights * mask[0]

@@ -40,5 +40,5 @@ def dropout(x: jax.Array, keys: jax.Array, rate: float) -> jax.Array:
         words = jax.random.bits(key, (-(-size // 2),), jnp.uint32)
         return jax.lax.bitcast_convert_type(words, jnp.uint16).reshape(-1)[:size].reshape(x.shape[1:])
 
-    scale = np.float32(1 / (1 - dropped / 2**16))
+    scale = 1 / (1 - dropped / 2**16)
     return jnp.where(jax.vmap(bits)(keys) >= dropped, x * scale, 0)

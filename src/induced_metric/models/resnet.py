@@ -1,10 +1,14 @@
 """The residual network of the CIFAR-10 task (He et al., 2016, arXiv:1512.03385)."""
 
+import functools
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.typing import Dtype
+
+from induced_metric.models.convolution import convolve
 
 
 class BasicBlock(nn.Module):
@@ -13,22 +17,26 @@ class BasicBlock(nn.Module):
     Attributes:
         width: channels of the output.
         stride: of the first convolution.
+        dtype: as of ``ResNet``.
     """
 
     width: int
     stride: int = 1
+    dtype: Dtype | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Maps [examples, height, width, channels] to the block's width and, divided by it, stride."""
+        conv = functools.partial(nn.Conv, dtype=self.dtype, conv_general_dilated=convolve)
+        norm = functools.partial(nn.BatchNorm, use_running_average=not train, dtype=self.dtype)
         strides = (self.stride, self.stride)
-        y = nn.Conv(self.width, (3, 3), strides)(x)
-        y = nn.relu(nn.BatchNorm(use_running_average=not train)(y))
-        y = nn.Conv(self.width, (3, 3))(y)
-        y = nn.BatchNorm(use_running_average=not train)(y)
+        y = conv(self.width, (3, 3), strides)(x)
+        y = nn.relu(norm()(y))
+        y = conv(self.width, (3, 3))(y)
+        y = norm()(y)
         if x.shape != y.shape:
-            x = nn.Conv(self.width, (1, 1), strides)(x)
-            x = nn.BatchNorm(use_running_average=not train)(x)
+            x = conv(self.width, (1, 1), strides)(x)
+            x = norm()(x)
         return nn.relu(x + y)
 
 
@@ -42,18 +50,21 @@ class ResNet(nn.Module):
         widths: channels of each stage.
         blocks: blocks of each stage.
         classes: number of classes.
+        dtype: of the computation, None for that of the parameters; parameters and statistics stay float32.
     """
 
     widths: Sequence[int] = (64, 128, 256, 512)
     blocks: int = 2
     classes: int = 10
+    dtype: Dtype | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Maps images [examples, height, width, channels] to logits [examples, classes]."""
-        x = nn.Conv(self.widths[0], (3, 3))(x)
-        x = nn.relu(nn.BatchNorm(use_running_average=not train)(x))
+        x = nn.Conv(self.widths[0], (3, 3), dtype=self.dtype, conv_general_dilated=convolve)(x)
+        x = nn.relu(nn.BatchNorm(use_running_average=not train, dtype=self.dtype)(x))
         for stage, width in enumerate(self.widths):
             for block in range(self.blocks):
-                x = BasicBlock(width, stride=2 if stage and not block else 1)(x, train=train)
-        return nn.Dense(self.classes)(jnp.mean(x, axis=(1, 2)))
+                stride = 2 if stage and not block else 1
+                x = BasicBlock(width, stride, self.dtype)(x, train=train)
+        return nn.Dense(self.classes, dtype=self.dtype)(jnp.mean(x, axis=(1, 2)))

@@ -23,6 +23,7 @@ def cifar10(
     test_examples: int = 9216,
     widths: Sequence[int] = (64, 128, 256, 512),
     blocks: int = 2,
+    compute_dtype: Literal["bfloat16"] | None = None,
     objective: str = "test/accuracy",
     evaluated: Sequence[str] = ("test",),
     shuffle: Literal["once", "every_epoch"] = "every_epoch",
@@ -43,6 +44,8 @@ def cifar10(
             batches of 1024.
         widths: channels of the stages.
         blocks: residual blocks of each stage.
+        compute_dtype: bfloat16 for mixed precision: the model computes in it; parameters, their averages and
+            the loss stay float32.
         objective: what is maximised.
         evaluated: splits measured after every epoch.
         shuffle: once a trial or every epoch.
@@ -54,7 +57,7 @@ def cifar10(
     splits = image_splits(
         load("cifar10"), train=train_examples, validation=validation_examples, test=test_examples
     )
-    model = ResNet(tuple(widths), blocks)
+    model = ResNet(tuple(widths), blocks, dtype=compute_dtype)
 
     def init(key: jax.Array) -> tuple[Params, ModelState]:
         shape = splits["train"][0].shape[1:]

@@ -22,6 +22,7 @@ def mnist(
     validation_examples: int = 0,
     test_examples: int = 9216,
     widths: Sequence[int] = (64, 64, 10),
+    compute_dtype: Literal["bfloat16"] | None = None,
     objective: str = "test/accuracy",
     evaluated: Sequence[str] = ("train", "test"),
     shuffle: Literal["once", "every_epoch"] = "once",
@@ -38,6 +39,8 @@ def mnist(
         test_examples: the first of the test split in TFDS's order; the published runs evaluate nine whole
             batches of 1024.
         widths: of the layers.
+        compute_dtype: bfloat16 for mixed precision: the model computes in it; parameters, their averages and
+            the loss stay float32.
         objective: what is maximised.
         evaluated: splits measured after every epoch.
         shuffle: once a trial or every epoch.
@@ -49,7 +52,7 @@ def mnist(
     splits = image_splits(
         load("mnist"), train=train_examples, validation=validation_examples, test=test_examples
     )
-    model = MLP(tuple(widths))
+    model = MLP(tuple(widths), compute_dtype)
 
     def logits(params: Params, batch: Batch) -> jax.Array:
         images, _ = batch

@@ -39,6 +39,7 @@ def shakespeare(
     heads: int = 4,
     width: int = 128,
     dropout: float = 0.1,
+    compute_dtype: Literal["bfloat16"] | None = None,
     objective: str = "validation/perplexity",
     evaluated: Sequence[str] = ("validation",),
     shuffle: Literal["once", "every_epoch"] = "once",
@@ -62,6 +63,8 @@ def shakespeare(
         heads: of each attention.
         width: of the embedding.
         dropout: rate.
+        compute_dtype: bfloat16 for mixed precision: the model computes in it; parameters, their averages and
+            the loss stay float32.
         objective: what is minimised.
         evaluated: splits measured after every epoch.
         shuffle: once a trial or every epoch.
@@ -91,6 +94,7 @@ def shakespeare(
         heads=heads,
         width=width,
         dropout=dropout,
+        dtype=compute_dtype,
     )
 
     def mean_loss(params: Params, batch: Batch, keys: StepKeys | None) -> jax.Array:

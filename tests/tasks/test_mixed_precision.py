@@ -1,0 +1,54 @@
+"""bfloat16 in the models, and what stays float32."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from induced_metric.models.gpt import GPT
+from induced_metric.models.layers import StepKeys
+from induced_metric.models.mlp import MLP
+from induced_metric.models.resnet import ResNet
+
+MODELS = {
+    "mlp": (lambda dtype: MLP((8, 3), dtype), jnp.ones((4, 6)), {}),
+    "resnet": (lambda dtype: ResNet((4, 8), 1, 3, dtype), jnp.ones((4, 8, 8, 3)), {"train": False}),
+    "gpt": (
+        lambda dtype: GPT(vocabulary=11, context=12, layers=1, heads=2, width=8, dropout=0.1, dtype=dtype),
+        jnp.arange(24).reshape(2, 12) % 11,
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_bfloat16_computes_in_16_bits_with_parameters_in_32(name):
+    make, inputs, options = MODELS[name]
+    plain, mixed = make(None), make("bfloat16")
+    variables = plain.init(jax.random.key(0), inputs, **options)
+    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(
+        jnp.shape, mixed.init(jax.random.key(0), inputs, **options)
+    )
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    expected, logits = (model.apply(variables, inputs, **options) for model in (plain, mixed))
+    assert logits.dtype == jnp.bfloat16
+    np.testing.assert_allclose(logits.astype(jnp.float32), expected, rtol=0.1, atol=0.1)
+    gradients = jax.grad(lambda v: mixed.apply(v, inputs, **options).astype(jnp.float32).sum())(variables)
+    assert {leaf.dtype for leaf in jax.tree.leaves(gradients)} == {jnp.dtype("float32")}
+
+
+def test_dropout_keeps_16_bits():
+    make, inputs, _ = MODELS["gpt"]
+    model = make("bfloat16")
+    key = jax.random.key(1)
+    params = model.init(key, inputs)
+    assert model.apply(params, inputs, StepKeys(key, jax.random.split(key, 2))).dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "shakespeare"])
+def test_a_task_learns_in_bfloat16(build, start, name):
+    task = build(name, compute_dtype="bfloat16")
+    trial = start(task, learning_rate=0.05)
+    losses = [trial.epoch()["train/minibatch_loss"] for _ in range(4)]
+    assert losses[-1] < losses[0]
+    assert {leaf.dtype for leaf in jax.tree.leaves(trial.state.params)} == {jnp.dtype("float32")}
