@@ -7,7 +7,7 @@ from induced_metric.analysis import __main__ as command
 
 
 def test_tables_are_written_and_shown(results, capsys) -> None:
-    command.main(["tables", "--task", "regression", "--results", str(results), "--samplers", "tpe"])
+    command.main(["tables", "--task", "regression", "--results", str(results), "--best", "50"])
     shown = capsys.readouterr().out
     assert "0.035900" in shown
     assert f"wrote {results / 'tables/paper-regression.md'}" in shown
@@ -15,7 +15,14 @@ def test_tables_are_written_and_shown(results, capsys) -> None:
         f"paper-regression.{kind}" for kind in ("md", "csv", "tex")
     }
     assert "| ADAM | tpe | 6 |" in (results / "tables/paper-regression.md").read_text()
-    assert "random" not in (results / "tables/paper-regression.csv").read_text()
+    assert "| ADAM | random | 3 |" in (results / "tables/paper-regression.md").read_text()
+
+
+def test_by_default_the_best_are_a_quarter_of_the_trials_of_the_samplers_asked_for(results, capsys) -> None:
+    command.main(["tables", "--task", "regression", "--results", str(results), "--samplers", "tpe"])
+    table = (results / "tables/paper-regression.csv").read_text()
+    assert "adam,tpe,2," in table
+    assert "random" not in table
 
 
 def test_figures_are_written_for_every_sampler(results) -> None:

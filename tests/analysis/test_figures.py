@@ -87,7 +87,7 @@ def test_accuracy_has_a_linear_axis(results) -> None:
     records = runs.load("mnist", results=results)
     axes = panels(figures.best_curves(records))
     assert {a.get_yscale() for a in axes} == {"linear"}
-    (first, *_) = panels(figures.best_histograms(runs.top(records.trials)))
+    (first, *_) = panels(figures.best_histograms(runs.top(records.trials, 4)))
     assert first.get_yscale() == "linear"
     assert first.get_ylabel() == "max test accuracy"
 
@@ -108,7 +108,7 @@ def test_more_than_nine_optimizers_find_room(ours) -> None:
 def test_nothing_to_show_is_said(ours) -> None:
     trials = ours["tpe"].trials.assign(diverged=True)
     with pytest.raises(ValueError, match="no complete trial"):
-        figures.best_histograms(runs.top(trials))
+        figures.best_histograms(runs.top(trials, 4))
 
 
 def test_files_are_the_same_every_time_and_nothing_global_changes(ours, tmp_path) -> None:

@@ -25,7 +25,7 @@ def test_the_regression_notebook_shows_the_table_and_both_figures(results, monke
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     shown = [output.get("data", {}) for output in outputs]
     table = next(data["text/markdown"] for data in shown if "| ADAM |" in data.get("text/markdown", ""))
-    assert "| SGD_RMS | tpe | 6 |" in table
+    assert "| SGD_RMS | tpe | 2 |" in table
     assert "| SGD_RMS | published | 50 | **0.035900** |" in table
     assert sum("image/png" in data for data in shown) == 4  # two figures, two samplers
     assert sum("median_gain" in data.get("text/html", "") for data in shown) == 2

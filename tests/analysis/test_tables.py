@@ -63,7 +63,7 @@ def test_markdown_has_the_published_columns_and_marks_the_best(table) -> None:
 
 def test_accuracy_is_maximised(results) -> None:
     ours = runs.load_samplers("mnist", results=results)
-    table = tables.compare("mnist", ours)
+    table = tables.compare("mnist", ours, n=50)
     lines = tables.markdown(table).splitlines()
     assert "Max test accuracy mean" in lines[0]
     assert any(line.startswith("| MUON | published | 50 | **0.979844**") for line in lines)
@@ -80,7 +80,7 @@ def test_a_task_or_an_optimizer_that_is_not_in_the_paper_has_ours_alone(ours) ->
         trials=trials.assign(task="small", optimizer=trials["optimizer"].map(renamed)),
         curves=curves.assign(optimizer=curves["optimizer"].map(renamed)),
     )
-    table = tables.compare("small", {"random": other})
+    table = tables.compare("small", {"random": other}, n=2)
     assert table["optimizer"].tolist() == ["a_new_one", "induced_muon"]
     assert table["source"].tolist() == ["random", "random"]
     assert "Table" not in tables.caption("small", table)
@@ -89,7 +89,7 @@ def test_a_task_or_an_optimizer_that_is_not_in_the_paper_has_ours_alone(ours) ->
 def test_studies_of_different_objectives_do_not_share_a_table(ours, results) -> None:
     other = runs.load("mnist", results=results)
     with pytest.raises(ValueError, match="got test/accuracy, test/loss"):
-        tables.compare("regression", {"tpe": ours["tpe"], "random": other})
+        tables.compare("regression", {"tpe": ours["tpe"], "random": other}, n=2)
 
 
 def test_remarks_tell_what_is_left_out_and_what_is_short(table, ours) -> None:
@@ -102,7 +102,7 @@ def test_remarks_tell_what_is_left_out_and_what_is_short(table, ours) -> None:
 def test_an_optimizer_without_a_complete_trial_shows_dashes(ours) -> None:
     records = ours["random"]
     lost = records._replace(trials=records.trials.assign(diverged=records.trials["optimizer"] == "sgd"))
-    table = tables.compare("regression", {"random": lost})
+    table = tables.compare("regression", {"random": lost}, n=2)
     assert "| SGD | random | 0 | – | – | – | – | – | – |" in tables.markdown(table)
 
 

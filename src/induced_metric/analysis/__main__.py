@@ -26,11 +26,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--samplers", nargs="+", metavar="SAMPLER", help="in this order (default: all that have records)"
     )
-    parser.add_argument("--best", type=int, default=50, help="runs summarised (default: 50, as published)")
+    parser.add_argument(
+        "--best", type=int, help="runs summarised (default: 50, at most a quarter of the trials)"
+    )
     parser.add_argument("--results", type=Path, default=Path("results"), help="default: results")
     parser.add_argument("--paper", type=Path, default=Path("results/paper"), help="default: results/paper")
     arguments = parser.parse_args(argv)
-    if arguments.best < 1:
+    if arguments.best is not None and arguments.best < 1:
         parser.error(f"--best must be at least 1, got {arguments.best}")
     return arguments
 
@@ -69,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         ours = runs.load_samplers(
             arguments.task, arguments.samplers, protocol=arguments.protocol, results=arguments.results
         )
+        arguments.best = arguments.best or runs.best_count(ours)
         make = {"tables": _tables, "figures": _figures}[arguments.what]
         paths = make(arguments, ours)
     except (FileNotFoundError, ValueError) as error:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-TRIALS_SUMMARISED = 50
+RUNS_SUMMARISED = 50
 """Every published mean is over the best 50 trials."""
 
 
@@ -24,7 +24,7 @@ def summary(task: str, paper: str | Path = "results/paper") -> pd.DataFrame:
     """The published table of a task in the columns of ``statistics.summary``; empty if it has none."""
     tables = _read(paper)
     table = tables[tables["task"] == task].set_index("optimizer")
-    return table.drop(columns=["task", "table", "metric"]).assign(n=TRIALS_SUMMARISED)
+    return table.drop(columns=["task", "table", "metric"]).assign(n=RUNS_SUMMARISED)
 
 
 def number(task: str, paper: str | Path = "results/paper") -> int | None:

@@ -18,7 +18,7 @@ PUBLISHED = "published"
 
 
 def compare(
-    task: str, ours: Mapping[str, Records], *, n: int = 50, paper: str | Path = "results/paper"
+    task: str, ours: Mapping[str, Records], *, n: int, paper: str | Path = "results/paper"
 ) -> pd.DataFrame:
     """The numbers of a task's table, one row for each optimizer and source.
 
@@ -79,10 +79,11 @@ def remarks(table: pd.DataFrame, ours: Mapping[str, Records]) -> list[str]:
             f"{sampler}: {trials} trials an optimiser, on {_devices(records.trials)};"
             f" left out: {left_out or 'none'}."
         )
-    short = table[table["n"] < table["n"].max()]
+    rows = table[table["source"] != PUBLISHED]
+    short = rows[rows["n"] < rows["n"].max()]
     if not short.empty:
         lines.append(
-            "Rows over fewer runs than the others: "
+            "Rows of ours over fewer runs than the others: "
             + ", ".join(f"{row.optimizer} ({row.source}) {row.n}" for row in short.itertuples())
             + "."
         )
