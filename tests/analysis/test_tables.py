@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import re
 
@@ -6,11 +7,17 @@ import pytest
 import rich.console
 
 from induced_metric.analysis import published, runs, statistics, tables
+from induced_metric.analysis.rendering import Table
 
 
 @pytest.fixture(scope="module")
 def table(ours) -> pd.DataFrame:
     return tables.compare("regression", ours, n=5)
+
+
+@pytest.fixture(scope="module")
+def shown(ours) -> Table:
+    return tables.best_runs("regression", ours, n=5)
 
 
 def test_rows_follow_the_paper_and_name_their_source(table) -> None:
@@ -37,8 +44,8 @@ def test_numbers_are_those_of_the_statistics(table, ours) -> None:
     assert row["pruned"] == row["diverged"] == 1
 
 
-def test_markdown_has_the_published_columns_and_marks_the_best(table) -> None:
-    lines = tables.markdown(table).splitlines()
+def test_markdown_has_the_published_columns_and_marks_the_best(shown) -> None:
+    lines = shown.markdown().splitlines()
     assert [cell.strip() for cell in lines[0].strip("|").split("|")] == [
         "Optimiser",
         "Source",
@@ -63,14 +70,15 @@ def test_markdown_has_the_published_columns_and_marks_the_best(table) -> None:
 
 def test_accuracy_is_maximised(results) -> None:
     ours = runs.load_samplers("mnist", results=results)
-    table = tables.compare("mnist", ours, n=50)
-    lines = tables.markdown(table).splitlines()
+    shown = tables.best_runs("mnist", ours, n=50)
+    table, lines = shown.data, shown.markdown().splitlines()
     assert "Max test accuracy mean" in lines[0]
     assert any(line.startswith("| MUON | published | 50 | **0.979844**") for line in lines)
     tpe = table[table["source"] == "tpe"].set_index("optimizer")
     best = tpe["metric_mean"].idxmax()
     assert any(line.startswith(f"| {best.upper()} | tpe | 4 | **") for line in lines)
-    assert "Table 2" in tables.caption("mnist", table)
+    assert "Table 2" in shown.title
+    assert "the best test accuracy of a run" in shown.title
 
 
 def test_a_task_or_an_optimizer_that_is_not_in_the_paper_has_ours_alone(ours) -> None:
@@ -102,35 +110,34 @@ def test_remarks_tell_what_is_left_out_and_what_is_short(table, ours) -> None:
 def test_an_optimizer_without_a_complete_trial_shows_dashes(ours) -> None:
     records = ours["random"]
     lost = records._replace(trials=records.trials.assign(diverged=records.trials["optimizer"] == "sgd"))
-    table = tables.compare("regression", {"random": lost}, n=2)
-    assert "| SGD | random | 0 | – | – | – | – | – | – |" in tables.markdown(table)
+    shown = tables.best_runs("regression", {"random": lost}, n=2)
+    assert "| SGD | random | 0 | – | – | – | – | – | – |" in shown.markdown()
 
 
-def test_the_terminal_fits_eighty_columns(table) -> None:
+def test_the_terminal_fits_eighty_columns(shown) -> None:
     console = rich.console.Console(file=io.StringIO(), width=80)
-    console.print(tables.terminal(table))
-    shown = console.file.getvalue()
-    assert "…" not in shown
+    console.print(shown.terminal())
+    printed = console.file.getvalue()
+    assert "…" not in printed
     row = "SGD_LOG_METRIC published 50 0.057149 0.008967 167.0 33.0 0.031528 (198: 0.23)"
-    assert row in re.sub(" +", " ", shown)
-    assert shown.count("SGD_RMS") == 1
+    assert row in re.sub(" +", " ", printed)
+    assert printed.count("SGD_RMS") == 1
 
 
-def test_written_files_are_complete_and_deterministic(table, ours, tmp_path) -> None:
-    title, notes = tables.caption("regression", table), tables.remarks(table, ours)
-    paths = tables.write(table, tmp_path / "one" / "paper-regression", title, notes)
-    again = tables.write(table, tmp_path / "two" / "paper-regression", title, notes)
+def test_written_files_are_complete_and_deterministic(shown, table, tmp_path) -> None:
+    paths = shown.write(tmp_path / "one" / "paper-regression")
+    again = shown.write(tmp_path / "two" / "paper-regression")
     assert [path.name for path in paths] == [f"paper-regression.{kind}" for kind in ("md", "csv", "tex")]
     assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in again]
     read = pd.read_csv(paths[1])
     assert read["metric_mean"].tolist() == table["metric_mean"].tolist()
     assert read.loc[0, "pruned"] != read.loc[0, "pruned"]  # the paper does not say
-    assert title in paths[0].read_text()
-    assert notes[0] in paths[0].read_text()
+    assert shown.title in paths[0].read_text()
+    assert shown.notes[0] in paths[0].read_text()
 
 
-def test_latex_names_each_optimizer_once_and_escapes(table) -> None:
-    text = tables.latex(table, "100% of a_b", ["c_d"])
+def test_latex_names_each_optimizer_once_and_escapes(shown) -> None:
+    text = dataclasses.replace(shown, title="100% of a_b", notes=["c_d"]).latex()
     assert text.count(r"SGD\_LOG\_METRIC") == 1
     assert r"\caption{100\% of a\_b}" in text
     assert not re.search(r"(?<!\\)[_%]", text)

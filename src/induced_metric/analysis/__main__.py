@@ -29,6 +29,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--best", type=int, help="runs summarised (default: 50, at most a quarter of the trials)"
     )
+    parser.add_argument(
+        "--targets",
+        nargs="+",
+        type=float,
+        metavar="VALUE",
+        help="of the objective, for the time to them (default: the task's, near the published level)",
+    )
     parser.add_argument("--results", type=Path, default=Path("results"), help="default: results")
     parser.add_argument("--paper", type=Path, default=Path("results/paper"), help="default: results/paper")
     arguments = parser.parse_args(argv)
@@ -40,15 +47,19 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def _tables(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Path]:
     from rich.console import Console
 
-    from induced_metric.analysis import tables
+    from induced_metric.analysis import tables, targets
 
-    table = tables.compare(arguments.task, ours, n=arguments.best, paper=arguments.paper)
-    title = tables.caption(arguments.task, table, paper=arguments.paper)
-    notes = tables.remarks(table, ours)
     console = Console(highlight=False)
-    console.print(title, tables.terminal(table), *notes, sep="\n")
     stem = arguments.results / "tables" / f"{arguments.protocol}-{arguments.task}"
-    return tables.write(table, stem, title, notes)
+    where = {"n": arguments.best, "paper": arguments.paper}
+    written = []
+    for name, table in (
+        ("", tables.best_runs(arguments.task, ours, **where)),
+        ("-time_to_target", targets.best_runs(arguments.task, ours, targets=arguments.targets, **where)),
+    ):
+        console.print(table.title, table.terminal(), *table.notes, "", sep="\n")
+        written += table.write(stem.with_name(stem.name + name))
+    return written
 
 
 def _figures(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Path]:

@@ -117,6 +117,27 @@ def load_samplers(
     return {name: load(task, sampler=name, **where) for name in names}
 
 
+def objective(ours: Mapping[str, Records]) -> tuple[str, str]:
+    """The metric that studies optimised and its direction, ``minimize`` or ``maximize``.
+
+    Raises:
+        ValueError: if they optimised different ones.
+    """
+    found = pd.concat([study.trials[["objective", "direction"]] for study in ours.values()])
+    found = found.drop_duplicates()
+    if len(found) != 1:
+        names = ", ".join(sorted(found["objective"]))
+        raise ValueError(f"the studies of one table share an objective, got {names}")
+    return found["objective"].iloc[0], found["direction"].iloc[0]
+
+
+def ranks(optimizers: pd.Series, order: Iterable[str]) -> pd.Series:
+    """The place of each optimizer in this order; those that it lacks follow by name."""
+    names = list(order)
+    names += sorted(set(optimizers) - set(names))
+    return optimizers.map({name: place for place, name in enumerate(names)})
+
+
 def best_count(ours: Mapping[str, Records]) -> int:
     """How many runs of an optimizer are its best, where nobody says: 50, at most a quarter of the trials.
 
