@@ -78,5 +78,5 @@ def test_the_module_runs_as_a_command(results) -> None:
         text=True,
         check=True,
     )
-    assert "Max test" in done.stdout
+    assert "Max mean" in done.stdout
     assert done.stderr == ""

@@ -5,6 +5,7 @@ import re
 import pandas as pd
 import pytest
 import rich.console
+import synthetic
 
 from induced_metric.analysis import published, runs, statistics, tables
 from induced_metric.analysis.rendering import Table
@@ -112,6 +113,48 @@ def test_an_optimizer_without_a_complete_trial_shows_dashes(ours) -> None:
     lost = records._replace(trials=records.trials.assign(diverged=records.trials["optimizer"] == "sgd"))
     shown = tables.best_runs("regression", {"random": lost}, n=2)
     assert "| SGD | random | 0 | – | – | – | – | – | – |" in shown.markdown()
+
+
+@pytest.mark.parametrize(
+    ("task", "objective", "number", "columns", "row"),
+    [
+        (
+            "mnist",
+            "test/accuracy",
+            2,
+            "Max test accuracy mean",
+            "| SGD | published | 50 | 0.978186 | 0.000744 | 102.9 | 48.9 | 0.980252 | (28: 2.81) |",
+        ),
+        (
+            "cifar10",
+            "test/accuracy",
+            3,
+            "Best max test accuracy",
+            "| SGD_RMS | published | 50 | 0.826309 | 0.021731 | 171.0 | 127.4 | **0.870226** | (323: 3094) |",
+        ),
+        (
+            "shakespeare",
+            "validation/perplexity",
+            4,
+            "Best min validation perplexity",
+            "| MUON | published | 50 | 4.446662 | 0.032109 | 196.3 | 31.2 | 4.355860 | (155: 41.01) |",
+        ),
+    ],
+)
+def test_tables_of_the_networks(tmp_path, task, objective, number, columns, row) -> None:
+    for optimizer in published.optimizers():
+        synthetic.write_study(tmp_path, optimizer, trials=8, epochs=12, task=task, objective=objective)
+    shown = tables.best_runs(task, runs.load_samplers(task, results=tmp_path), n=2)
+    lines = shown.markdown().splitlines()
+    assert f"(Table {number} of the paper): the best {objective.replace('/', ' ')} of a run" in shown.title
+    assert columns in lines[0]
+    assert row in lines
+    assert [line.split(" | ")[1] for line in lines[2:]] == ["published", "tpe"] * 7
+    console = rich.console.Console(file=io.StringIO(), width=80)
+    console.print(shown.terminal())
+    assert "…" not in console.file.getvalue()
+    # A title row of two lines and a line for each row and between the optimizers: nothing is wrapped.
+    assert len(console.file.getvalue().rstrip().splitlines()) == 3 + 14 + 6
 
 
 def test_the_terminal_fits_eighty_columns(shown) -> None:

@@ -57,7 +57,7 @@ def _tables(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Pat
         ("", tables.best_runs(arguments.task, ours, **where)),
         ("-time_to_target", targets.best_runs(arguments.task, ours, targets=arguments.targets, **where)),
     ):
-        console.print(table.title, table.terminal(), *table.notes, "", sep="\n")
+        console.print(table.title, "", table.terminal(), "", *table.notes, "", sep="\n")
         written += table.write(stem.with_name(stem.name + name))
     return written
 

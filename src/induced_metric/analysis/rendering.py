@@ -23,6 +23,7 @@ class Table:
         bold: which cells stand out; columns without any are left out.
         title: what the table is.
         notes: what a reader must know besides.
+        metric: what the title names already, so that the headers in the terminal need not.
     """
 
     data: pd.DataFrame
@@ -30,6 +31,7 @@ class Table:
     bold: pd.DataFrame
     title: str
     notes: list[str]
+    metric: str = ""
 
     def _emphasised(self, form: str) -> pd.DataFrame:
         text = self.cells.copy()
@@ -75,11 +77,12 @@ class Table:
         from rich.table import Table as View
 
         text = self._emphasised("[bold]{}[/bold]")
-        view = View(box=box.SIMPLE, padding=0, pad_edge=False)
+        view = View(box=box.SIMPLE, padding=0, pad_edge=False, show_edge=False)
         for place, name in enumerate(text.columns):
+            header = name.replace(f" {self.metric}", "") if self.metric else name
             # Headers wrap between words, cells never.
-            width = max(len(word) for word in [*name.split(), *self.cells[name]])
-            view.add_column(name, justify="left" if place < 2 else "right", width=width)
+            width = max(len(word) for word in [*header.split(), *self.cells[name]])
+            view.add_column(header, justify="left" if place < 2 else "right", width=width)
         first = text.iloc[:, 0]
         last = (first != first.shift(-1)).tolist()
         above = None

@@ -113,6 +113,7 @@ def best_runs(
         pd.DataFrame(bold),
         caption(task, table, paper=paper),
         remarks(table, ours),
+        metric=_name(table),
     )
 
 
