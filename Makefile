@@ -12,6 +12,8 @@ PROTOCOL   ?= paper
 SEED       ?= 0
 RESULTS    ?= results
 MODE       ?= offline
+BEST       ?=
+TARGETS    ?=
 STEPS      ?= grid,timing,fair,page
 MANUAL_DIR ?=
 
@@ -20,7 +22,8 @@ comma := ,
 space := $(empty) $(empty)
 chosen = optimizer=$(subst $(space),$(comma),$(strip $(OPTIMIZERS)))
 mirror = $(BIN)/python -m induced_metric.tracking --task $(TASK) --protocol $(PROTOCOL) --mode $(MODE) --results '$(RESULTS)'
-report = $(BIN)/python -m induced_metric.analysis
+report = $(BIN)/python -m induced_metric.analysis $(1) --task $(TASK) --protocol $(PROTOCOL) --results '$(RESULTS)' \
+	$(if $(BEST),--best $(BEST)) $(if $(TARGETS),--targets $(TARGETS))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup sweep landscapes data tables figures wandb test lint types bench lock clean
@@ -30,6 +33,7 @@ help: ## Show this help
 	@echo
 	@echo "  Variables: TASK=$(TASK) OPTIMIZERS=\"$(OPTIMIZERS)\""
 	@echo "             TRIALS=<the task's budget> SAMPLER=$(SAMPLER) PRUNER=$(PRUNER) PROTOCOL=$(PROTOCOL) SEED=$(SEED) RESULTS=$(RESULTS) MODE=$(MODE)"
+	@echo "             BEST=<50, at most a quarter of the trials> TARGETS=\"<the task's>\""
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
@@ -40,11 +44,11 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 
 setup: $(VENV)/.installed ## Create .venv from the pins (every other target does it by itself)
 
-sweep: setup ## Run or continue the studies of TASK, mirror them to W&B (MODE=disabled: not), print the table
+sweep: setup ## Run or continue the studies of TASK, mirror them to W&B (MODE=disabled: not), print the tables
 	@$(BIN)/python sweeps/sweep.py task=$(TASK) $(chosen) $(if $(TRIALS),trials=$(TRIALS)) sampler=$(SAMPLER) \
 		pruner=$(PRUNER) protocol=$(PROTOCOL) seed=$(SEED) 'results=$(RESULTS)'
 	@$(mirror)
-	@$(report) tables --task $(TASK) --protocol $(PROTOCOL) --results '$(RESULTS)'
+	@$(call report,tables)
 
 landscapes: setup ## Run the functions of two variables (STEPS=grid,timing,fair,page), their tables, figures and page
 	@$(BIN)/python sweeps/landscapes.py 'steps=[$(STEPS)]' 'results=$(RESULTS)'
@@ -53,11 +57,11 @@ data: setup ## Prepare the data set of TASK (MANUAL_DIR=... takes its files from
 	$(BIN)/python -m pip install --quiet 'tensorflow-cpu>=2.18'
 	@$(BIN)/python -m induced_metric.data --task $(TASK) $(if $(MANUAL_DIR),--manual-dir '$(MANUAL_DIR)')
 
-tables: setup ## Write and print the table of TASK from its records
-	@$(report) tables --task $(TASK) --protocol $(PROTOCOL) --results '$(RESULTS)'
+tables: setup ## Write and print the tables of TASK from its records
+	@$(call report,tables)
 
 figures: setup ## Draw the figures of TASK from its records
-	@$(report) figures --task $(TASK) --protocol $(PROTOCOL) --results '$(RESULTS)'
+	@$(call report,figures)
 
 wandb: setup ## Mirror the recorded trials of TASK to Weights & Biases (MODE=offline or online)
 	@$(mirror)

@@ -16,9 +16,20 @@ def results(tmp_path_factory) -> Path:
     for optimizer in ("adam", "sgd"):
         synthetic.write_study(directory, optimizer, trials=5, epochs=20, sampler="random")
     for optimizer in ("adam", "sgd_rms"):
-        synthetic.write_study(
-            directory, optimizer, trials=6, epochs=10, task="mnist", objective="test/accuracy"
-        )
+        for task, objective in (
+            ("mnist", "test/accuracy"),
+            ("cifar10", "test/accuracy"),
+            ("shakespeare_small", "validation/perplexity"),
+        ):
+            synthetic.write_study(
+                directory,
+                optimizer,
+                trials=6,
+                epochs=10,
+                task=task,
+                objective=objective,
+                evaluated=task == "mnist",
+            )
     return directory
 
 

@@ -4,6 +4,7 @@ import sys
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
@@ -87,9 +88,81 @@ def test_accuracy_has_a_linear_axis(results) -> None:
     records = runs.load("mnist", results=results)
     axes = panels(figures.best_curves(records))
     assert {a.get_yscale() for a in axes} == {"linear"}
-    (first, *_) = panels(figures.best_histograms(runs.top(records.trials)))
+    (first, *_) = panels(figures.best_histograms(runs.top(records.trials, 4)))
     assert first.get_yscale() == "linear"
     assert first.get_ylabel() == "max test accuracy"
+
+
+@pytest.mark.parametrize(
+    ("task", "train", "kind"),
+    [
+        ("mnist", "train accuracy", "accuracy"),
+        ("cifar10", "train minibatch accuracy", "minibatch accuracy"),
+        ("shakespeare_small", "train minibatch loss", "minibatch loss"),
+    ],
+)
+def test_what_there_is_of_training_is_shown_under_its_name(results, task, train, kind) -> None:
+    records = runs.load(task, results=results)
+    first, second, *_ = panels(figures.best_curves(records))
+    assert first.get_title() == train
+    assert first.get_ylabel() == kind
+    objective = records.trials["objective"].iloc[0]
+    assert second.get_title() == objective.replace("/", " ")
+    scale = "linear" if objective.endswith("accuracy") else "log"
+    assert {first.get_yscale(), second.get_yscale()} == {scale}
+
+
+def test_a_training_metric_of_other_studies_leaves_no_empty_panel(results) -> None:
+    records = runs.load("cifar10", results=results)
+    records.curves["train/accuracy"] = np.nan
+    assert panels(figures.best_curves(records))[0].get_title() == "train minibatch accuracy"
+
+
+def test_axes_of_less_than_two_decades_have_numbers_to_read(results) -> None:
+    records = runs.load("shakespeare_small", results=results)
+    figure = figures.best_curves(records)
+    figure.draw_without_rendering()
+    for axes in panels(figure):
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = axis.get_view_interval()
+            assert sum(low <= tick <= high for tick in axis.get_majorticklocs()) >= 3
+
+
+def best_of_the_paper(task):
+    """Fifty runs of each optimizer with the mean and spread of the published table."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for optimizer, row in published.summary(task).iterrows():
+        values = rng.normal(row["metric_mean"], row["metric_std"], 50)
+        rows.append(pd.DataFrame({"optimizer": optimizer, "value": values}))
+    metric = {"regression": "test/loss", "shakespeare": "validation/perplexity"}.get(task, "test/accuracy")
+    direction = "maximize" if metric.endswith("accuracy") else "minimize"
+    best = pd.concat(rows, ignore_index=True)
+    return best.assign(objective=metric, direction=direction, best_epoch=rng.integers(0, 200), epochs=200)
+
+
+@pytest.mark.parametrize("task", ["regression", "mnist", "cifar10"])
+def test_the_optimizers_share_their_limits(task) -> None:
+    figure = figures.best_histograms(best_of_the_paper(task), published.optimizers())
+    assert len({axes.get_ylim() for axes in panels(figure)}) == 1
+    assert figure.get_supxlabel() == ""
+
+
+def test_two_classes_as_on_shakespeare_have_limits_of_their_own() -> None:
+    figure = figures.best_histograms(best_of_the_paper("shakespeare"), published.optimizers())
+    limits = {axes.get_title().split()[0].lower(): axes.get_ylim() for axes in panels(figure)}
+    assert {limits[name] for name in ("adam", "adamw", "muon", "sgd_rms")} == {limits["adam"]}
+    assert {limits[name] for name in ("sgd", "sgd_metric", "sgd_log_metric")} == {limits["sgd"]}
+    assert limits["adam"] != limits["sgd"]
+    assert figure.get_supxlabel().endswith("ADAM, ADAMW, MUON, SGD_RMS | SGD, SGD_METRIC, SGD_LOG_METRIC")
+    assert sum(int(axes.collections[0].get_array().sum()) for axes in panels(figure)) == 7 * 50
+
+
+def test_optimizers_spread_evenly_are_no_classes_however_tight_each_is(ours) -> None:
+    best = runs.top(ours["tpe"].trials, 1).assign(
+        value=np.linspace(0.02, 0.03, 7), objective="test/perplexity"
+    )
+    assert len({axes.get_ylim() for axes in panels(figures.best_histograms(best))}) == 1
 
 
 @pytest.mark.parametrize("value", [0.25, 0.0, -1.0])
@@ -108,7 +181,7 @@ def test_more_than_nine_optimizers_find_room(ours) -> None:
 def test_nothing_to_show_is_said(ours) -> None:
     trials = ours["tpe"].trials.assign(diverged=True)
     with pytest.raises(ValueError, match="no complete trial"):
-        figures.best_histograms(runs.top(trials))
+        figures.best_histograms(runs.top(trials, 4))
 
 
 def test_files_are_the_same_every_time_and_nothing_global_changes(ours, tmp_path) -> None:
@@ -128,7 +201,7 @@ def test_files_are_the_same_every_time_and_nothing_global_changes(ours, tmp_path
 def test_tables_start_without_matplotlib_and_analysis_without_jax() -> None:
     script = """
 import sys
-from induced_metric.analysis import __main__, published, runs, statistics, tables
+from induced_metric.analysis import __main__, published, runs, statistics, tables, targets
 print([name for name in ("matplotlib", "scipy", "wandb", "jax", "optuna") if name in sys.modules])
 from induced_metric.analysis import figures
 print([name for name in ("matplotlib.pyplot", "scipy", "wandb", "jax", "optuna") if name in sys.modules])

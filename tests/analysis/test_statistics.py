@@ -52,6 +52,18 @@ def test_top_follows_the_direction_and_takes_the_earlier_of_equals() -> None:
     assert runs.top(both.assign(direction="maximize"), 2)["trial"].tolist() == [0, 1, 1, 2]
 
 
+@pytest.mark.parametrize(("sizes", "count"), [((500, 480), 50), ((200,), 50), ((60, 50), 15), ((3,), 1)])
+def test_the_best_are_fifty_as_published_but_a_quarter_of_the_trials_at_most(sizes, count) -> None:
+    # The trials of each optimizer count, not those of all.
+    ours = {
+        f"sampler{place}": records.Records(
+            pd.concat([trials(value=[0.0] * size, optimizer=[name] * size) for name in "ab"]), pd.DataFrame()
+        )
+        for place, size in enumerate(sizes)
+    }
+    assert runs.best_count(ours) == count
+
+
 def test_summary_has_population_spread_and_seconds_up_to_the_best_epoch() -> None:
     frame = trials(value=[3.0, 1.0, 8.0], best_epoch=[0, 2, 1], epochs=[4, 4, 4])
     study = records.Records(frame, curves(frame, [1.0, 10.0, 100.0, 1000.0]))
@@ -62,7 +74,7 @@ def test_summary_has_population_spread_and_seconds_up_to_the_best_epoch() -> Non
 
 def test_summary_of_a_study_with_nothing_but_diverged_trials_has_no_numbers() -> None:
     frame = pd.concat([trials(value=[1.0, 2.0]), trials(value=[9.0], diverged=[True], optimizer=["b"])])
-    table = statistics.summary(records.Records(frame, curves(frame, [1.0])))
+    table = statistics.summary(records.Records(frame, curves(frame, [1.0])), 50)
     assert table["n"].to_dict() == {"a": 2, "b": 0}
     assert table.loc["b", ["metric_mean", "best_seconds"]].isna().all()
     assert table.loc["b", "diverged"] == 1

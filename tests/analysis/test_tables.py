@@ -1,16 +1,24 @@
+import dataclasses
 import io
 import re
 
 import pandas as pd
 import pytest
 import rich.console
+import synthetic
 
 from induced_metric.analysis import published, runs, statistics, tables
+from induced_metric.analysis.rendering import Table
 
 
 @pytest.fixture(scope="module")
 def table(ours) -> pd.DataFrame:
     return tables.compare("regression", ours, n=5)
+
+
+@pytest.fixture(scope="module")
+def shown(ours) -> Table:
+    return tables.best_runs("regression", ours, n=5)
 
 
 def test_rows_follow_the_paper_and_name_their_source(table) -> None:
@@ -37,8 +45,8 @@ def test_numbers_are_those_of_the_statistics(table, ours) -> None:
     assert row["pruned"] == row["diverged"] == 1
 
 
-def test_markdown_has_the_published_columns_and_marks_the_best(table) -> None:
-    lines = tables.markdown(table).splitlines()
+def test_markdown_has_the_published_columns_and_marks_the_best(shown) -> None:
+    lines = shown.markdown().splitlines()
     assert [cell.strip() for cell in lines[0].strip("|").split("|")] == [
         "Optimiser",
         "Source",
@@ -63,14 +71,15 @@ def test_markdown_has_the_published_columns_and_marks_the_best(table) -> None:
 
 def test_accuracy_is_maximised(results) -> None:
     ours = runs.load_samplers("mnist", results=results)
-    table = tables.compare("mnist", ours)
-    lines = tables.markdown(table).splitlines()
+    shown = tables.best_runs("mnist", ours, n=50)
+    table, lines = shown.data, shown.markdown().splitlines()
     assert "Max test accuracy mean" in lines[0]
     assert any(line.startswith("| MUON | published | 50 | **0.979844**") for line in lines)
     tpe = table[table["source"] == "tpe"].set_index("optimizer")
     best = tpe["metric_mean"].idxmax()
     assert any(line.startswith(f"| {best.upper()} | tpe | 4 | **") for line in lines)
-    assert "Table 2" in tables.caption("mnist", table)
+    assert "Table 2" in shown.title
+    assert "the best test accuracy of a run" in shown.title
 
 
 def test_a_task_or_an_optimizer_that_is_not_in_the_paper_has_ours_alone(ours) -> None:
@@ -80,7 +89,7 @@ def test_a_task_or_an_optimizer_that_is_not_in_the_paper_has_ours_alone(ours) ->
         trials=trials.assign(task="small", optimizer=trials["optimizer"].map(renamed)),
         curves=curves.assign(optimizer=curves["optimizer"].map(renamed)),
     )
-    table = tables.compare("small", {"random": other})
+    table = tables.compare("small", {"random": other}, n=2)
     assert table["optimizer"].tolist() == ["a_new_one", "induced_muon"]
     assert table["source"].tolist() == ["random", "random"]
     assert "Table" not in tables.caption("small", table)
@@ -89,7 +98,7 @@ def test_a_task_or_an_optimizer_that_is_not_in_the_paper_has_ours_alone(ours) ->
 def test_studies_of_different_objectives_do_not_share_a_table(ours, results) -> None:
     other = runs.load("mnist", results=results)
     with pytest.raises(ValueError, match="got test/accuracy, test/loss"):
-        tables.compare("regression", {"tpe": ours["tpe"], "random": other})
+        tables.compare("regression", {"tpe": ours["tpe"], "random": other}, n=2)
 
 
 def test_remarks_tell_what_is_left_out_and_what_is_short(table, ours) -> None:
@@ -102,35 +111,76 @@ def test_remarks_tell_what_is_left_out_and_what_is_short(table, ours) -> None:
 def test_an_optimizer_without_a_complete_trial_shows_dashes(ours) -> None:
     records = ours["random"]
     lost = records._replace(trials=records.trials.assign(diverged=records.trials["optimizer"] == "sgd"))
-    table = tables.compare("regression", {"random": lost})
-    assert "| SGD | random | 0 | – | – | – | – | – | – |" in tables.markdown(table)
+    shown = tables.best_runs("regression", {"random": lost}, n=2)
+    assert "| SGD | random | 0 | – | – | – | – | – | – |" in shown.markdown()
 
 
-def test_the_terminal_fits_eighty_columns(table) -> None:
+@pytest.mark.parametrize(
+    ("task", "objective", "number", "columns", "row"),
+    [
+        (
+            "mnist",
+            "test/accuracy",
+            2,
+            "Max test accuracy mean",
+            "| SGD | published | 50 | 0.978186 | 0.000744 | 102.9 | 48.9 | 0.980252 | (28: 2.81) |",
+        ),
+        (
+            "cifar10",
+            "test/accuracy",
+            3,
+            "Best max test accuracy",
+            "| SGD_RMS | published | 50 | 0.826309 | 0.021731 | 171.0 | 127.4 | **0.870226** | (323: 3094) |",
+        ),
+        (
+            "shakespeare",
+            "validation/perplexity",
+            4,
+            "Best min validation perplexity",
+            "| MUON | published | 50 | 4.446662 | 0.032109 | 196.3 | 31.2 | 4.355860 | (155: 41.01) |",
+        ),
+    ],
+)
+def test_tables_of_the_networks(tmp_path, task, objective, number, columns, row) -> None:
+    for optimizer in published.optimizers():
+        synthetic.write_study(tmp_path, optimizer, trials=8, epochs=12, task=task, objective=objective)
+    shown = tables.best_runs(task, runs.load_samplers(task, results=tmp_path), n=2)
+    lines = shown.markdown().splitlines()
+    assert f"(Table {number} of the paper): the best {objective.replace('/', ' ')} of a run" in shown.title
+    assert columns in lines[0]
+    assert row in lines
+    assert [line.split(" | ")[1] for line in lines[2:]] == ["published", "tpe"] * 7
     console = rich.console.Console(file=io.StringIO(), width=80)
-    console.print(tables.terminal(table))
-    shown = console.file.getvalue()
-    assert "…" not in shown
+    console.print(shown.terminal())
+    assert "…" not in console.file.getvalue()
+    # A title row of two lines and a line for each row and between the optimizers: nothing is wrapped.
+    assert len(console.file.getvalue().rstrip().splitlines()) == 3 + 14 + 6
+
+
+def test_the_terminal_fits_eighty_columns(shown) -> None:
+    console = rich.console.Console(file=io.StringIO(), width=80)
+    console.print(shown.terminal())
+    printed = console.file.getvalue()
+    assert "…" not in printed
     row = "SGD_LOG_METRIC published 50 0.057149 0.008967 167.0 33.0 0.031528 (198: 0.23)"
-    assert row in re.sub(" +", " ", shown)
-    assert shown.count("SGD_RMS") == 1
+    assert row in re.sub(" +", " ", printed)
+    assert printed.count("SGD_RMS") == 1
 
 
-def test_written_files_are_complete_and_deterministic(table, ours, tmp_path) -> None:
-    title, notes = tables.caption("regression", table), tables.remarks(table, ours)
-    paths = tables.write(table, tmp_path / "one" / "paper-regression", title, notes)
-    again = tables.write(table, tmp_path / "two" / "paper-regression", title, notes)
+def test_written_files_are_complete_and_deterministic(shown, table, tmp_path) -> None:
+    paths = shown.write(tmp_path / "one" / "paper-regression")
+    again = shown.write(tmp_path / "two" / "paper-regression")
     assert [path.name for path in paths] == [f"paper-regression.{kind}" for kind in ("md", "csv", "tex")]
     assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in again]
     read = pd.read_csv(paths[1])
     assert read["metric_mean"].tolist() == table["metric_mean"].tolist()
     assert read.loc[0, "pruned"] != read.loc[0, "pruned"]  # the paper does not say
-    assert title in paths[0].read_text()
-    assert notes[0] in paths[0].read_text()
+    assert shown.title in paths[0].read_text()
+    assert shown.notes[0] in paths[0].read_text()
 
 
-def test_latex_names_each_optimizer_once_and_escapes(table) -> None:
-    text = tables.latex(table, "100% of a_b", ["c_d"])
+def test_latex_names_each_optimizer_once_and_escapes(shown) -> None:
+    text = dataclasses.replace(shown, title="100% of a_b", notes=["c_d"]).latex()
     assert text.count(r"SGD\_LOG\_METRIC") == 1
     assert r"\caption{100\% of a\_b}" in text
     assert not re.search(r"(?<!\\)[_%]", text)

@@ -26,11 +26,20 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--samplers", nargs="+", metavar="SAMPLER", help="in this order (default: all that have records)"
     )
-    parser.add_argument("--best", type=int, default=50, help="runs summarised (default: 50, as published)")
+    parser.add_argument(
+        "--best", type=int, help="runs summarised (default: 50, at most a quarter of the trials)"
+    )
+    parser.add_argument(
+        "--targets",
+        nargs="+",
+        type=float,
+        metavar="VALUE",
+        help="of the objective, for the time to them (default: the task's, near the published level)",
+    )
     parser.add_argument("--results", type=Path, default=Path("results"), help="default: results")
     parser.add_argument("--paper", type=Path, default=Path("results/paper"), help="default: results/paper")
     arguments = parser.parse_args(argv)
-    if arguments.best < 1:
+    if arguments.best is not None and arguments.best < 1:
         parser.error(f"--best must be at least 1, got {arguments.best}")
     return arguments
 
@@ -38,15 +47,19 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def _tables(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Path]:
     from rich.console import Console
 
-    from induced_metric.analysis import tables
+    from induced_metric.analysis import tables, targets
 
-    table = tables.compare(arguments.task, ours, n=arguments.best, paper=arguments.paper)
-    title = tables.caption(arguments.task, table, paper=arguments.paper)
-    notes = tables.remarks(table, ours)
     console = Console(highlight=False)
-    console.print(title, tables.terminal(table), *notes, sep="\n")
     stem = arguments.results / "tables" / f"{arguments.protocol}-{arguments.task}"
-    return tables.write(table, stem, title, notes)
+    where = {"n": arguments.best, "paper": arguments.paper}
+    written = []
+    for name, table in (
+        ("", tables.best_runs(arguments.task, ours, **where)),
+        ("-time_to_target", targets.best_runs(arguments.task, ours, targets=arguments.targets, **where)),
+    ):
+        console.print(table.title, "", table.terminal(), "", *table.notes, "", sep="\n")
+        written += table.write(stem.with_name(stem.name + name))
+    return written
 
 
 def _figures(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Path]:
@@ -69,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         ours = runs.load_samplers(
             arguments.task, arguments.samplers, protocol=arguments.protocol, results=arguments.results
         )
+        arguments.best = arguments.best or runs.best_count(ours)
         make = {"tables": _tables, "figures": _figures}[arguments.what]
         paths = make(arguments, ours)
     except (FileNotFoundError, ValueError) as error:

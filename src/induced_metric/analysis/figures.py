@@ -1,4 +1,4 @@
-"""Figures 9-12: curves of the best runs, and where the best of many runs lie.
+"""Figures 9-13: curves of the best runs, and where the best of many runs lie.
 
 Every function returns a ``matplotlib.figure.Figure`` that belongs to no window and changes no global state.
 """
@@ -12,8 +12,9 @@ import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from induced_metric.analysis.runs import top
 from induced_metric.records import Records
@@ -54,13 +55,13 @@ def best_curves(records: Records, order: Iterable[str] = ()) -> Figure:
         order: optimizers in the order of their colours and of the legend; those missing follow.
 
     Returns:
-        Two rows and a column for each split that has the objective's metric. The axes of a loss are
-        logarithmic; the dot is the best value.
+        Two rows, and a column for training beside that of the objective: the objective's metric on the
+        training split or, where that was not evaluated, its mean over the minibatches of an epoch or theirs
+        of the loss. All but accuracy is on logarithmic axes; the dot is the best value.
     """
     best = _ordered(top(records.trials, 1), order)
     objective = str(best["objective"].iloc[0])
-    kind = objective.split("/")[-1]
-    metrics = [name for name in (f"train/{kind}", objective) if name in records.curves]
+    metrics = _shown(records.curves, objective)
     with _style():
         figure = Figure(figsize=(4.6 * len(metrics), 6.6), layout="constrained")
         grid = figure.subplots(2, len(metrics), squeeze=False, sharey="col", sharex="row")
@@ -79,46 +80,56 @@ def best_curves(records: Records, order: Iterable[str] = ()) -> Figure:
                     x[at], curve.loc[at, objective], "o", color=colour, markersize=5, markeredgecolor="white"
                 )
         for axes, metric in zip(grid[0], metrics, strict=True):
-            axes.set_title(metric.replace("/", " "))
+            axes.set_title(_words(metric))
         for row, label in enumerate(("wall time, device seconds", "epochs")):
-            for axes in grid[row]:
+            for axes, metric in zip(grid[row], metrics, strict=True):
                 axes.set_xscale("log")
-                axes.set_yscale(_scale(kind, records.curves[metrics]))
                 axes.set_xlabel(label)
-            grid[row, 0].set_ylabel(kind.replace("_", " "))
+                axes.set_ylabel(_words(metric.split("/")[1]))
+                # Perplexity too: it falls by an order of magnitude, of which the histograms show the end.
+                axes.set_yscale(_scale(records.curves[metric], log=not metric.endswith("accuracy")))
+                _readable(axes.xaxis)
+                _readable(axes.yaxis)
         handles, labels = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2 * len(metrics) - 1)
     return figure
 
 
 def best_histograms(best: pd.DataFrame, order: Iterable[str] = ()) -> Figure:
-    """Figures 10-12: for each optimizer, where its best runs lie in epoch and metric.
+    """Figures 10-13: for each optimizer, where its best runs lie in epoch and metric.
 
     Args:
         best: the trials to show, such as ``top(trials, 50)``.
         order: optimizers in the order of the panels; those missing follow.
 
     Returns:
-        Panels in rows of three, over the same 20 by 20 bins; the metric's are logarithmic for a loss.
+        Panels in rows of three, over the same 20 by 20 bins; the metric's are logarithmic for a loss. Where
+        the optimizers fall into two classes, as on TinyShakespeare (``_groups`` says when), each class has
+        limits of its own.
     """
     best = _ordered(best, order)
     names = best["optimizer"].unique()
     objective = str(best["objective"].iloc[0])
     kind = objective.split("/")[-1]
     better = "min" if (best["direction"] == "minimize").all() else "max"
-    scale = _scale(kind, best[["value"]])
-    bins = _edges(best, scale)
+    scale = _scale(best["value"], log=kind.endswith("loss"))
+    groups = _groups(best, scale)
     rows = max(3, -(-len(names) // 3))
     with _style():
         figure = Figure(figsize=(11, 3.1 * rows), layout="constrained")
         grid = figure.subplots(rows, 3, squeeze=False)
         for axes, name in zip(grid.flat, names, strict=False):
+            (group,) = (group for group in groups if name in group)
+            bins = _edges(best["epochs"].max(), best[best["optimizer"].isin(group)]["value"], scale)
             _histogram(axes, best[best["optimizer"] == name], bins, scale)
             axes.set_title(f"{name.upper()} (n={(best['optimizer'] == name).sum()} runs)")
             axes.set_xlabel(f"epoch of {better} {objective.replace('/', ' ')}")
             axes.set_ylabel(f"{better} {objective.replace('/', ' ')}")
         for axes in list(grid.flat)[len(names) :]:
             axes.set_axis_off()
+        if len(groups) > 1:
+            named = " | ".join(", ".join(name.upper() for name in group) for group in groups)
+            figure.supxlabel(f"The y limits are each group's own: {named}", fontsize=9)
     return figure
 
 
@@ -139,28 +150,66 @@ def _histogram(axes: Axes, best: pd.DataFrame, bins: tuple[np.ndarray, np.ndarra
     *_, image = axes.hist2d(best["best_epoch"], best["value"], bins=bins, cmap="viridis")
     axes.grid(visible=False)
     axes.set_yscale(scale)
-    low, high = bins[1][[0, -1]]
-    if scale == "log" and high < 100 * low:
-        # Within two decades, powers of ten alone would leave an axis without a number to read.
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 4, 6)))
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+    _readable(axes.yaxis)
     axes.figure.colorbar(image, ax=axes, ticks=MaxNLocator(integer=True, nbins=5), label="runs")
 
 
-def _edges(best: pd.DataFrame, scale: str) -> tuple[np.ndarray, np.ndarray]:
-    """Edges of the bins in epoch, over the whole budget, and in the metric, over the runs shown."""
-    low, high = best["value"].min(), best["value"].max()
+def _groups(best: pd.DataFrame, scale: str) -> list[list[str]]:
+    """The optimizers that share limits: all of them, or two groups where one would be too small to read.
+
+    The groups are those on either side of the largest gap between the medians of the optimizers. They part
+    if that gap is three times as wide as the medians of either side are apart, so that there are two classes,
+    and if on shared limits the values of one of them would fill no more than two of the twenty bins.
+    """
+    values = np.log(best["value"]) if scale == "log" else best["value"]
+    medians = values.groupby(best["optimizer"], sort=False).median().sort_values()
+    gaps = np.diff(medians)
+    if not len(gaps):
+        return [medians.index.tolist()]
+    cut = int(gaps.argmax()) + 1
+    sides = [medians.iloc[:cut], medians.iloc[cut:]]
+    extents = [np.ptp(values[best["optimizer"].isin(side.index)]) for side in sides]
+    classes = gaps.max() >= 3 * max(np.ptp(side) for side in sides)
+    unreadable = min(extents) <= 2 / BINS * np.ptp(values)
+    groups = sides if classes and unreadable else [medians]
+    return [[name for name in best["optimizer"].unique() if name in group.index] for group in groups]
+
+
+def _edges(epochs: int, values: pd.Series, scale: str) -> tuple[np.ndarray, np.ndarray]:
+    """Edges of the bins in epoch, over the whole budget, and in the metric, over the values."""
+    low, high = values.min(), values.max()
     if low == high:
         # A bin needs a width.
         low, high = low - 0.05 * abs(low) - 1e-12, high + 0.05 * abs(high) + 1e-12
     spaced = np.geomspace if scale == "log" else np.linspace
-    return np.linspace(0, best["epochs"].max(), BINS + 1), spaced(low, high, BINS + 1)
+    return np.linspace(0, epochs, BINS + 1), spaced(low, high, BINS + 1)
 
 
-def _scale(kind: str, values: pd.DataFrame) -> str:
-    """A loss spans orders of magnitude; accuracy and perplexity do not."""
-    return "log" if kind.endswith("loss") and np.nanmin(values.to_numpy()) > 0 else "linear"
+def _readable(axis: Axis) -> None:
+    """Numbers between the powers of ten, where these alone would leave an axis with hardly one to read."""
+    low, high = axis.get_view_interval()
+    if axis.get_scale() == "log" and high < 100 * low:
+        axis.set_major_locator(MaxNLocator(6) if high < 3 * low else LogLocator(subs=(1, 2, 3, 4, 6)))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+
+
+def _shown(curves: pd.DataFrame, objective: str) -> list[str]:
+    """The best there is of training, if any, and the objective."""
+    kind = objective.split("/")[1]
+    train = [f"train/{kind}", f"train/minibatch_{kind}", "train/minibatch_loss"]
+    # A column of missing values is of studies of which others measured it.
+    measured = [name for name in train if name in curves and curves[name].notna().any()]
+    return [*measured[:1], objective]
+
+
+def _words(metric: str) -> str:
+    return metric.replace("/", " ").replace("_", " ")
+
+
+def _scale(values: pd.Series, *, log: bool) -> str:
+    """Logarithmic if wanted and possible."""
+    return "log" if log and values.min() > 0 else "linear"
 
 
 def _ordered(best: pd.DataFrame, order: Iterable[str]) -> pd.DataFrame:
@@ -174,4 +223,4 @@ def _ordered(best: pd.DataFrame, order: Iterable[str]) -> pd.DataFrame:
 
 
 def _label(run: object) -> str:
-    return f"{run.optimizer.upper()} ({run.value:.4g}, epoch {run.best_epoch})"  # type: ignore[attr-defined]
+    return f"{run.optimizer.upper()} ({run.value:#.4g}, epoch {run.best_epoch})"  # type: ignore[attr-defined]

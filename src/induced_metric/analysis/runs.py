@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from induced_metric import records
+from induced_metric.analysis import published
 from induced_metric.records import EPOCH_SECONDS, NESTED, OUTCOME, RESERVED, Records
 
 Source: TypeAlias = Literal["records", "wandb"]
@@ -116,7 +117,38 @@ def load_samplers(
     return {name: load(task, sampler=name, **where) for name in names}
 
 
-def top(trials: pd.DataFrame, n: int = 50) -> pd.DataFrame:
+def objective(ours: Mapping[str, Records]) -> tuple[str, str]:
+    """The metric that studies optimised and its direction, ``minimize`` or ``maximize``.
+
+    Raises:
+        ValueError: if they optimised different ones.
+    """
+    found = pd.concat([study.trials[["objective", "direction"]] for study in ours.values()])
+    found = found.drop_duplicates()
+    if len(found) != 1:
+        names = ", ".join(sorted(found["objective"]))
+        raise ValueError(f"the studies of one table share an objective, got {names}")
+    return found["objective"].iloc[0], found["direction"].iloc[0]
+
+
+def ranks(optimizers: pd.Series, order: Iterable[str]) -> pd.Series:
+    """The place of each optimizer in this order; those that it lacks follow by name."""
+    names = list(order)
+    names += sorted(set(optimizers) - set(names))
+    return optimizers.map({name: place for place, name in enumerate(names)})
+
+
+def best_count(ours: Mapping[str, Records]) -> int:
+    """How many runs of an optimizer are its best, where nobody says: 50, at most a quarter of the trials.
+
+    Published is the best 50 of 500 trials, of 200 for CIFAR-10. Of a smaller study 50 would be most of what
+    was tried, not the best of it. The largest study decides, so that all rows are over as many runs.
+    """
+    trials = max(study.trials.groupby("optimizer").size().max() for study in ours.values())
+    return max(1, min(published.RUNS_SUMMARISED, trials // 4))
+
+
+def top(trials: pd.DataFrame, n: int) -> pd.DataFrame:
     """The best ``n`` complete trials of each optimizer, best first, by the direction of its study.
 
     Pruned, failed and diverged trials are left out; ``statistics.counts`` counts them. Of equal trials

@@ -16,7 +16,7 @@ def counts(trials: pd.DataFrame) -> pd.DataFrame:
     return table.reindex(columns=OUTCOMES, fill_value=0).rename_axis(columns=None)
 
 
-def summary(records: Records, n: int = 50) -> pd.DataFrame:
+def summary(records: Records, n: int) -> pd.DataFrame:
     """The published columns, one row an optimizer, over its best ``n`` complete trials.
 
     Returns:

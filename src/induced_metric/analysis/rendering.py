@@ -1,0 +1,125 @@
+"""A table in every format: for the terminal, Markdown, LaTeX, CSV and, of itself, in a notebook."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    import rich.table
+
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table says and how; its first two columns are names, the others numbers.
+
+    Attributes:
+        data: the numbers, in full precision.
+        cells: the text of each cell, a row for each of ``data``, under the headers.
+        bold: which cells stand out; columns without any are left out.
+        title: what the table is.
+        notes: what a reader must know besides.
+        metric: what the title names already, so that the headers in the terminal need not.
+    """
+
+    data: pd.DataFrame
+    cells: pd.DataFrame
+    bold: pd.DataFrame
+    title: str
+    notes: list[str]
+    metric: str = ""
+
+    def _emphasised(self, form: str) -> pd.DataFrame:
+        text = self.cells.copy()
+        for name in self.bold:
+            text[name] = text[name].mask(self.bold[name], text[name].map(form.format))
+        return text
+
+    def markdown(self) -> str:
+        """The cells in GitHub's Markdown."""
+        text = self._emphasised("**{}**")
+        rule = ["---", "---", *["---:"] * (len(text.columns) - 2)]
+        rows = [list(text.columns), rule, *text.to_numpy().tolist()]
+        return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+    def _repr_markdown_(self) -> str:
+        return f"{self.title}\n\n{self.markdown()}\n" + "".join(f"- {note}\n" for note in self.notes)
+
+    def latex(self) -> str:
+        r"""The table in LaTeX; needs ``\usepackage{booktabs}``."""
+        text = self._emphasised(r"\textbf{{{}}}")
+        lines = [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_escaped(self.title)}}}",
+            rf"\begin{{tabular}}{{ll{'r' * (len(text.columns) - 2)}}}",
+            r"\toprule",
+            " & ".join(text.columns) + r" \\",
+        ]
+        above = None
+        for first, *cells in text.to_numpy().tolist():
+            if first != above:
+                lines.append(r"\midrule")
+            # The name once, on the first of its rows.
+            lines.append(" & ".join(["" if first == above else _escaped(first), *cells]) + r" \\")
+            above = first
+        lines += [r"\bottomrule", r"\end{tabular}"]
+        lines += [rf"\par\footnotesize {_escaped(note)}" for note in self.notes]
+        return "\n".join([*lines, r"\end{table}", ""])
+
+    def terminal(self) -> "rich.table.Table":
+        """The cells for ``rich.print``, within 80 columns for the paper's optimizers."""
+        from rich import box
+        from rich.table import Table as View
+
+        text = self._emphasised("[bold]{}[/bold]")
+        view = View(box=box.SIMPLE, padding=0, pad_edge=False, show_edge=False)
+        for place, name in enumerate(text.columns):
+            header = name.replace(f" {self.metric}", "") if self.metric else name
+            # Headers wrap between words, cells never.
+            width = max(len(word) for word in [*header.split(), *self.cells[name]])
+            view.add_column(header, justify="left" if place < 2 else "right", width=width)
+        first = text.iloc[:, 0]
+        last = (first != first.shift(-1)).tolist()
+        above = None
+        for (name, *cells), ends in zip(text.to_numpy().tolist(), last, strict=True):
+            view.add_row("" if name == above else name, *cells, end_section=ends)
+            above = name
+        return view
+
+    def write(self, stem: Path) -> list[Path]:
+        """Writes ``<stem>.md``, ``.csv`` (full precision) and ``.tex``; returns their paths."""
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        contents = {
+            ".md": self._repr_markdown_(),
+            ".csv": self.data.to_csv(index=False),
+            ".tex": self.latex(),
+        }
+        # Not with_suffix: the name of a sampler or a task may hold a dot.
+        paths = {suffix: stem.with_name(stem.name + suffix) for suffix in contents}
+        for suffix, content in contents.items():
+            paths[suffix].write_text(content, encoding="utf-8")
+        return list(paths.values())
+
+
+def leads(cost: pd.Series, source: pd.Series) -> pd.Series:
+    """Which rows have the lowest cost of their source."""
+    return cost == cost.groupby(source).transform("min")
+
+
+def fixed(values: pd.Series, digits: int) -> pd.Series:
+    """Numbers as text with so many decimal places, a dash where there is none."""
+    return values.map(lambda value: MISSING if pd.isna(value) else f"{value:.{digits}f}")
+
+
+def seconds(values: pd.Series) -> pd.Series:
+    """Seconds as text, as published: to the hundredth below 100, whole above."""
+    return fixed(values, 2).where(~(values >= 100), fixed(values, 0))
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([_%&#$])", r"\\\1", text)

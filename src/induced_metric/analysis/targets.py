@@ -1,0 +1,158 @@
+"""Time to target: how many trials reached a value of the objective, and how soon."""
+
+from collections.abc import Mapping, Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
+from pathlib import Path
+
+import pandas as pd
+
+from induced_metric.analysis import published, runs
+from induced_metric.analysis.rendering import MISSING, Table, fixed, leads, seconds
+from induced_metric.analysis.runs import top
+from induced_metric.analysis.tables import HARDWARE, PUBLISHED
+from induced_metric.records import Records
+
+TIMES = ["fewest_epochs", "fewest_seconds", "best_epochs", "best_seconds", "median_epochs", "median_seconds"]
+
+
+def median_of_best(ours: Mapping[str, Records]) -> float:
+    """The target of a task that has none: the median over the optimizers of the best value of each.
+
+    Returns:
+        That to three digits, rounded to the easier side, so that half of the optimizers reach it.
+
+    Raises:
+        ValueError: if there is no complete trial.
+    """
+    trials = pd.concat([study.trials for study in ours.values()])
+    best = top(trials, 1)["value"]
+    if best.empty:
+        raise ValueError("there is no complete trial to take a target from")
+    _, direction = runs.objective(ours)
+    easier = ROUND_CEILING if direction == "minimize" else ROUND_FLOOR
+    # Of an even number of optimizers the worse of the two in the middle: it was reached.
+    middle = best.quantile(0.5, interpolation="higher" if direction == "minimize" else "lower")
+    return float(Context(prec=3, rounding=easier).create_decimal_from_float(float(middle)))
+
+
+def time_to_target(records: Records, target: float, n: int) -> pd.DataFrame:
+    """How soon the trials of each optimizer reached the target.
+
+    Every finished trial counts, pruned and diverged ones too: what they reached before, they reached.
+
+    Returns:
+        One row an optimizer: ``finished`` trials and how many of them ``reached`` the target; the
+        ``fewest_epochs`` and the ``fewest_seconds`` that any needed; those of the best run, ``best_epochs``
+        and ``best_seconds``; their medians over the best ``n`` runs, where one that never reached it counts
+        as slower than all that did. NaN where it was not reached. Seconds are device seconds from the start.
+    """
+    trials, curves = records
+    objective, direction = runs.objective({"": records})
+    key = ["optimizer", "trial"]
+    curves = curves.assign(epochs=curves["epoch"] + 1, seconds=curves.groupby(key)["seconds"].cumsum())
+    there = curves[objective] <= target if direction == "minimize" else curves[objective] >= target
+    first = curves.loc[there, [*key, "epochs", "seconds"]].drop_duplicates(key)
+
+    def of_best(count: int) -> pd.DataFrame:
+        best = top(trials, count)[key].merge(first, on=key, how="left").fillna(float("inf"))
+        median = best.groupby("optimizer")[["epochs", "seconds"]].median()
+        return median.replace(float("inf"), float("nan"))
+
+    table = pd.DataFrame({"finished": trials.groupby("optimizer", sort=False).size()})
+    table["reached"] = first.groupby("optimizer").size()
+    for name, times in (
+        ("fewest", first.groupby("optimizer")[["epochs", "seconds"]].min()),
+        ("best", of_best(1)),
+        ("median", of_best(n)),
+    ):
+        table[[f"{name}_epochs", f"{name}_seconds"]] = times
+    return table.fillna({"reached": 0}).astype({"reached": int})
+
+
+def compare(
+    task: str,
+    ours: Mapping[str, Records],
+    targets: Sequence[float],
+    *,
+    n: int,
+    paper: str | Path = "results/paper",
+) -> pd.DataFrame:
+    """``time_to_target`` of every sampler, beside the published seconds where the paper has them.
+
+    Returns:
+        ``optimizer``, ``source`` (``published``, then the samplers), ``target``, the columns of
+        ``time_to_target``, ``objective`` and ``direction``; by target, then as in ``tables.compare``.
+    """
+    objective, direction = runs.objective(ours)
+    quoted = published.time_to_target(task, paper).assign(source=PUBLISHED)
+    sources = [quoted[quoted["target"].isin(targets)]]
+    for target in targets:
+        for sampler, records in ours.items():
+            times = time_to_target(records, target, n).reset_index()
+            sources.append(times.assign(source=sampler, target=target))
+    table = pd.concat([source for source in sources if not source.empty], ignore_index=True)
+    place = runs.ranks(table["optimizer"], published.optimizers(paper))
+    number = table["target"].map({target: number for number, target in enumerate(targets)})
+    # Stable: within an optimizer the sources stay in their order.
+    table = table.assign(_number=number, _place=place).sort_values(["_number", "_place"], kind="stable")
+    table = table[["optimizer", "source", "target", "finished", "reached", *TIMES]]
+    # Nullable: the paper does not say how many of its trials reached it.
+    table = table.astype({"finished": "Int64", "reached": "Int64"})
+    return table.assign(objective=objective, direction=direction).reset_index(drop=True)
+
+
+def best_runs(
+    task: str,
+    ours: Mapping[str, Records],
+    *,
+    n: int,
+    targets: Sequence[float] | None = None,
+    paper: str | Path = "results/paper",
+) -> Table:
+    """The time to target of a task, ready to be shown or written.
+
+    Args:
+        task: name of the task.
+        ours: our records, by sampler.
+        n: over how many of the best trials the medians are.
+        targets: values of the objective; by default those of ``targets.csv``, else ``median_of_best``.
+        paper: the directory of the published numbers.
+    """
+    notes = []
+    if not targets:
+        known = published.targets(task, paper)
+        notes = [f"Target {target:g}: {origin}." for target, origin in known.items()]
+        targets = known.index.tolist()
+    if not targets:
+        targets = [median_of_best(ours)]
+        notes = [f"Target {targets[0]:g}: the median over the optimisers of their best values, rounded."]
+    table = compare(task, ours, targets, n=n, paper=paper)
+    reached = table["reached"].astype(str) + "/" + table["finished"].astype(str)
+    cells = {
+        "Optimiser": table["optimizer"].str.upper(),
+        "Source": table["source"],
+        "Target": table["target"].map("{:g}".format),
+        "Reached": reached.mask(table["reached"].isna(), MISSING),
+    }
+    times = {
+        "Fewest epochs": fixed(table["fewest_epochs"], 0),
+        "Fewest s": seconds(table["fewest_seconds"]),
+        "Best run s": seconds(table["best_seconds"]),
+        "Median epochs": fixed(table["median_epochs"], 1),
+        "Median s": seconds(table["median_seconds"]),
+    }
+    source = table["source"] + table["target"].astype(str)
+    columns = [name for name in TIMES if name != "best_epochs"]
+    bold = {header: leads(table[name], source) for header, name in zip(times, columns, strict=True)}
+    metric = table["objective"].iloc[0].replace("/", " ").replace("_", " ")
+    side = "at most" if table["direction"].iloc[0] == "minimize" else "at least"
+    title = (
+        f"Time to a {metric} of {side} the target with the {task} task: how many of all finished trials "
+        "reached it, pruned and diverged ones included; the fewest epochs and seconds that any of them "
+        f"needed; the seconds of the run with the best {metric}; and the median of the {n} best runs, where "
+        f"one that never reached it counts as slower than all that did. {MISSING}: not reached. Bold: "
+        "soonest of its source."
+    )
+    if (table["source"] == PUBLISHED).any():
+        notes += ["The paper does not say of which run its seconds are; probably of the best.", HARDWARE]
+    return Table(table, pd.DataFrame(cells | times), pd.DataFrame(bold), title, notes)
