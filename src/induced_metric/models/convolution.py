@@ -12,7 +12,7 @@ _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 def convolve(
-    images: jax.Array, kernel: jax.Array, strides: Pair, padding: tuple[Pair, Pair] | str, **_: Any
+    images: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Sequence[Pair] | str, **_: Any
 ) -> jax.Array:
     """``jax.lax.conv_general_dilated`` for ``flax.linen.Conv``, without dilation or groups.
 
@@ -30,8 +30,7 @@ def convolve(
         Of shape [examples, height', width', features].
     """
     if isinstance(padding, str):
-        vertical, horizontal = jax.lax.padtype_to_pads(images.shape[1:3], kernel.shape[:2], strides, padding)
-        padding = (vertical, horizontal)
+        padding = jax.lax.padtype_to_pads(images.shape[1:3], kernel.shape[:2], strides, padding)
     return jax.lax.platform_dependent(
         images,
         kernel,
@@ -41,14 +40,16 @@ def convolve(
 
 
 def _convolution(
-    images: jax.Array, kernel: jax.Array, strides: Pair, padding: Sequence[Pair], **dilation: Any
+    images: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Sequence[Pair], **dilation: Any
 ) -> jax.Array:
     return jax.lax.conv_general_dilated(
         images, kernel, strides, padding, dimension_numbers=_LAYOUT, **dilation
     )
 
 
-def _on_cpu(images: jax.Array, kernel: jax.Array, strides: Pair, padding: tuple[Pair, Pair]) -> jax.Array:
+def _on_cpu(
+    images: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Sequence[Pair]
+) -> jax.Array:
     if kernel.shape[:2] == (1, 1) and padding == ((0, 0), (0, 0)):
         return images[:, :: strides[0], :: strides[1]] @ kernel[0, 0]
     return _with_gradients(images, kernel, strides, padding)
@@ -56,17 +57,17 @@ def _on_cpu(images: jax.Array, kernel: jax.Array, strides: Pair, padding: tuple[
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _with_gradients(
-    images: jax.Array, kernel: jax.Array, strides: Pair, padding: tuple[Pair, Pair]
+    images: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Sequence[Pair]
 ) -> jax.Array:
     return _convolution(images, kernel, strides, padding)
 
 
-def _forward(images: jax.Array, kernel: jax.Array, strides: Pair, padding: tuple[Pair, Pair]) -> Any:
+def _forward(images: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Sequence[Pair]) -> Any:
     return _convolution(images, kernel, strides, padding), (images, kernel)
 
 
 def _backward(
-    strides: Pair, padding: tuple[Pair, Pair], inputs: tuple[jax.Array, jax.Array], cotangent: jax.Array
+    strides: Sequence[int], padding: Sequence[Pair], inputs: tuple[jax.Array, jax.Array], cotangent: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """The two gradients as convolutions; their padding gives each the shape of its input."""
     images, kernel = inputs
