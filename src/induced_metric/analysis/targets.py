@@ -15,24 +15,26 @@ from induced_metric.records import Records
 TIMES = ["fewest_epochs", "fewest_seconds", "best_epochs", "best_seconds", "median_epochs", "median_seconds"]
 
 
-def median_of_best(ours: Mapping[str, Records]) -> float:
-    """The target of a task that has none: the median over the optimizers of the best value of each.
+def typical_best(ours: Mapping[str, Records], n: int) -> float:
+    """The target of a task that has none: what a typical one of the best runs of a typical optimizer reaches.
 
     Returns:
-        That to three digits, rounded to the easier side, so that half of the optimizers reach it.
+        The median over the optimizers of the median of their best ``n`` runs, to three digits, rounded to the
+        easier side.
 
     Raises:
         ValueError: if there is no complete trial.
     """
     trials = pd.concat([study.trials for study in ours.values()])
-    best = top(trials, 1)["value"]
+    best = top(trials, n)
     if best.empty:
         raise ValueError("there is no complete trial to take a target from")
     _, direction = runs.objective(ours)
     easier = ROUND_CEILING if direction == "minimize" else ROUND_FLOOR
+    middle = best.groupby("optimizer")["value"].median()
     # Of an even number of optimizers the worse of the two in the middle: it was reached.
-    middle = best.quantile(0.5, interpolation="higher" if direction == "minimize" else "lower")
-    return float(Context(prec=3, rounding=easier).create_decimal_from_float(float(middle)))
+    typical = middle.quantile(0.5, interpolation="higher" if direction == "minimize" else "lower")
+    return float(Context(prec=3, rounding=easier).create_decimal_from_float(float(typical)))
 
 
 def time_to_target(records: Records, target: float, n: int) -> pd.DataFrame:
@@ -115,7 +117,7 @@ def best_runs(
         task: name of the task.
         ours: our records, by sampler.
         n: over how many of the best trials the medians are.
-        targets: values of the objective; by default those of ``targets.csv``, else ``median_of_best``.
+        targets: values of the objective; by default those of ``targets.csv``, else ``typical_best``.
         paper: the directory of the published numbers.
     """
     notes = []
@@ -124,8 +126,11 @@ def best_runs(
         notes = [f"Target {target:g}: {origin}." for target, origin in known.items()]
         targets = known.index.tolist()
     if not targets:
-        targets = [median_of_best(ours)]
-        notes = [f"Target {targets[0]:g}: the median over the optimisers of their best values, rounded."]
+        targets = [typical_best(ours, n)]
+        notes = [
+            f"Target {targets[0]:g}: the median over the optimisers of the median of their {n} best runs, "
+            "rounded."
+        ]
     table = compare(task, ours, targets, n=n, paper=paper)
     reached = table["reached"].astype(str) + "/" + table["finished"].astype(str)
     cells = {
