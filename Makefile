@@ -54,7 +54,7 @@ landscapes: setup ## Run the functions of two variables (STEPS=grid,timing,fair,
 	@$(BIN)/python sweeps/landscapes.py 'steps=[$(STEPS)]' 'results=$(RESULTS)'
 
 data: setup ## Prepare the data set of TASK (MANUAL_DIR=... takes its files from there, without network)
-	$(BIN)/python -m pip install --quiet 'tensorflow-cpu>=2.18'
+	@$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[data]'
 	@$(BIN)/python -m induced_metric.data --task $(TASK) $(if $(MANUAL_DIR),--manual-dir '$(MANUAL_DIR)')
 
 tables: setup ## Write and print the tables of TASK from its records
