@@ -76,6 +76,8 @@ lint: setup ## Check style and types
 
 bench: setup ## Measure speed against plain optax, as ratios
 	$(BIN)/python benchmarks/regression.py
+	$(BIN)/python benchmarks/models.py
+	$(BIN)/python benchmarks/mnist.py
 
 lock: setup ## Renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

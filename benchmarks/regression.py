@@ -1,13 +1,12 @@
 """Seconds of one regression trial (200 epochs, train and test loss every epoch): ours against a plain loop.
 
-Run: python benchmarks/regression.py [rounds]. Both sides keep a process of their own, with the XLA settings
-that suit them, and take turns; the figures are medians over the rounds.
+Run: python benchmarks/regression.py [rounds]. Figures are medians over the rounds, in which both take turns.
 """
 
-import multiprocessing
-import statistics
 import sys
-import time
+from functools import partial
+
+from interleave import interleave, serve
 
 HYPERPARAMETERS = {
     "adam": {"learning_rate": 3e-3, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8},
@@ -72,8 +71,7 @@ def plain(requests, optimizer_name):
             curve.append((float(evaluate(params, x_train, y_train)), float(evaluate(params, x_test, y_test))))
         return curve
 
-    trial(0, 2)
-    serve(requests, lambda: trial(0, task.epochs), trials=1)
+    serve(requests, lambda: trial(0, task.epochs))
 
 
 def ours(requests, optimizer_name):
@@ -99,40 +97,17 @@ def ours(requests, optimizer_name):
             waiting = (Assignment(k, hyperparameters, k, task.epochs) for k in range(TRIALS))
             lanes.run(lambda: next(waiting, None), lambda reports: [True] * len(reports))
 
-        trials()
-        serve(requests, trials, trials=TRIALS)
-
-
-def serve(requests, work, *, trials):
-    requests.send("ready")
-    while requests.recv():
-        start = time.perf_counter()
-        work()
-        requests.send((time.perf_counter() - start) / trials)
+        serve(requests, trials, units=TRIALS)
 
 
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
-    context = multiprocessing.get_context("spawn")
     print(f"{'seconds a trial, median of ' + str(rounds):32} {'plain':>8} {'ours':>8} {'ratio':>8}")
     for name in HYPERPARAMETERS:
-        sides = []
-        for side in (plain, ours):
-            here, there = context.Pipe()
-            process = context.Process(target=side, args=(there, name))
-            process.start()
-            here.recv()
-            sides.append((process, here, []))
-        for _ in range(rounds):
-            for _, pipe, seconds in sides:
-                pipe.send(True)
-                seconds.append(pipe.recv())
-        for process, pipe, _ in sides:
-            pipe.send(False)
-            process.join()
-        medians = [statistics.median(seconds) for *_, seconds in sides]
-        ratio = statistics.median(a / b for a, b in zip(sides[0][2], sides[1][2], strict=True))
-        print(f"{name:32} {medians[0]:8.3f} {medians[1]:8.3f} {ratio:7.1f}x")
+        sides = {side.__name__: partial(side, optimizer_name=name) for side in (plain, ours)}
+        medians = {side: measured.median for side, measured in interleave(sides, rounds=rounds).items()}
+        ratio = medians["plain"] / medians["ours"]
+        print(f"{name:32} {medians['plain']:8.3f} {medians['ours']:8.3f} {ratio:7.1f}x")
 
 
 if __name__ == "__main__":

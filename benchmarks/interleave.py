@@ -1,0 +1,61 @@
+"""Ways to do the same work, measured in turn, so that noise of the machine meets all alike.
+
+Each side has a process of its own, with the XLA settings that suit it. A side is a function of a pipe: it
+prepares itself and ends in ``serve``.
+"""
+
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from typing import NamedTuple
+
+_UNITS_PER_GIB = 2**30 if sys.platform == "darwin" else 2**20  # of ru_maxrss: bytes there, KiB elsewhere
+
+
+class Measured(NamedTuple):
+    seconds: list[float]  # of one unit of work, by round
+    peak: float  # GiB, the most memory that the process held
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+
+def serve(requests: Connection, work: Callable[[], object], *, units: float = 1) -> None:
+    """Does the work, which waits for its result, once a round, and reports the seconds of one of its units.
+
+    The first time, which compiles, does not count.
+    """
+    work()
+    requests.send(None)
+    while requests.recv():
+        start = time.perf_counter()
+        work()
+        requests.send((time.perf_counter() - start) / units)
+    requests.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _UNITS_PER_GIB)
+
+
+def interleave(sides: Mapping[str, Callable[[Connection], None]], *, rounds: int) -> dict[str, Measured]:
+    """Measures every side once a round, all prepared before the first."""
+    context = multiprocessing.get_context("spawn")
+    pipes: dict[str, Connection] = {}
+    try:
+        for name, side in sides.items():
+            pipes[name], there = context.Pipe()
+            context.Process(target=side, args=(there,), daemon=True).start()
+            there.close()  # so that its end is noticed here
+            pipes[name].recv()
+        seconds: dict[str, list[float]] = {name: [] for name in sides}
+        for _ in range(rounds):
+            for name, pipe in pipes.items():
+                pipe.send(True)
+                seconds[name].append(pipe.recv())
+        for pipe in pipes.values():
+            pipe.send(False)
+        return {name: Measured(seconds[name], pipe.recv()) for name, pipe in pipes.items()}
+    except (EOFError, ConnectionError):
+        sys.exit(f"{name} failed: its error is above")

@@ -1,0 +1,143 @@
+"""Seconds of one full-size MNIST epoch: ours, the published loop's shape, and a plain jitted loop.
+
+Run: python benchmarks/mnist.py [rounds]. An epoch is 58 steps of 1,024 images and the accuracy on 9,216 test
+images; the published loop also takes that on the training images. It needs the prepared data set (make data
+TASK=mnist). Figures are medians over the rounds, in which all take turns.
+"""
+
+import sys
+import time
+
+from interleave import interleave, serve
+
+HYPERPARAMETERS = {"learning_rate": 3e-3, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8}
+WEIGHTS = [784 * 64, 64 * 64, 64 * 10]
+# A product takes 2 operations a weight and example; the first layer needs no gradient of its input.
+TRAINING = 2 * (3 * sum(WEIGHTS) - WEIGHTS[0]) * 58 * 1024
+EVALUATION = 2 * sum(WEIGHTS) * 9216
+EPOCHS = 20  # of ours in a round, each trial
+
+
+def _loop(*, jitted):
+    """One epoch of a Python loop over batches; the published one evaluates eagerly and copies every batch."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    import optax
+    from flax import linen as nn
+
+    import induced_metric
+    from induced_metric.tasks.mnist import mnist
+
+    class MLP(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            for width in (64, 64):
+                x = nn.gelu(nn.Dense(width)(x))
+            return nn.Dense(10)(x)
+
+    task, model = mnist(), MLP()
+    (x, y), (x_test, y_test) = (
+        (images.astype(np.float32) / 255, labels.astype(np.int32))
+        for images, labels in (task.splits["train"], task.splits["test"])
+    )
+    if jitted:
+        x, y, x_test, y_test = map(jnp.asarray, (x, y, x_test, y_test))
+    optimizer = induced_metric.adam(**HYPERPARAMETERS)
+    params = model.init(jax.random.key(0), x[:1])
+    opt_state = optimizer.init(params)
+    order = np.random.default_rng(0).permutation(len(x))
+
+    @jax.jit
+    def step(params, opt_state, images, labels):
+        def loss(params):
+            logits = model.apply(params, images)
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+        updates, opt_state = optimizer.update(jax.grad(loss)(params), opt_state, params)
+        return optax.apply_updates(params, updates), opt_state
+
+    def accuracy(params, images, labels):
+        return (jnp.argmax(model.apply(params, images), -1) == labels).mean()
+
+    measure = jax.jit(accuracy) if jitted else accuracy
+
+    def epoch():
+        nonlocal params, opt_state
+        for k in range(58):
+            batch = order[k * 1024 : (k + 1) * 1024]
+            params, opt_state = step(params, opt_state, x[batch], y[batch])
+        evaluated = [(x_test, y_test, 9)] if jitted else [(x, y, 58), (x_test, y_test, 9)]
+        for images, labels, batches in evaluated:
+            for k in range(batches):
+                part = slice(k * 1024, (k + 1) * 1024)
+                float(measure(params, images[part], labels[part]))
+
+    return epoch
+
+
+def published(requests):
+    serve(requests, _loop(jitted=False))
+
+
+def plain(requests):
+    serve(requests, _loop(jitted=True))
+
+
+def ours(requests, evaluated=("test",)):
+    """The lane engine as a sweep uses it, without Optuna and records: seconds over epochs of all lanes."""
+    from induced_metric import xla
+
+    xla.configure()
+    import jax
+
+    import induced_metric
+    from induced_metric.lanes import Assignment, Lanes
+    from induced_metric.tasks.mnist import mnist
+    from induced_metric.training import init_trial, train_epoch
+
+    task, optimizer = mnist(evaluated=evaluated), induced_metric.adam
+    with Lanes(
+        lambda h, seed, _: init_trial(task, optimizer, h, seed),
+        lambda state, h, data: train_epoch(task, optimizer, state, h, data),
+        hyperparameters=list(HYPERPARAMETERS),
+        shared=(task.splits,),
+    ) as lanes:
+        trials = 4 * len(jax.devices())
+
+        def run():
+            waiting = (Assignment(k, HYPERPARAMETERS, k, EPOCHS) for k in range(trials))
+            lanes.run(lambda: next(waiting, None), lambda reports: [True] * len(reports))
+
+        serve(requests, run, units=trials * EPOCHS)
+
+
+def ours_with_train(requests):
+    ours(requests, evaluated=("train", "test"))
+
+
+def matmul(requests):
+    """The machine's limit: gigaoperations a second of a product on all cores, reported as seconds of 1e9."""
+    import jax
+    import jax.numpy as jnp
+
+    a = jnp.ones((2048, 2048))
+    product = jax.jit(lambda a: a @ a)
+    serve(requests, lambda: product(a).block_until_ready(), units=2 * 2048**3 / 1e9)
+
+
+def main():
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
+    start = time.perf_counter()
+    sides = {side.__name__: side for side in (published, plain, ours, ours_with_train, matmul)}
+    seconds = {name: measured.median for name, measured in interleave(sides, rounds=rounds).items()}
+    print(f"{'seconds an epoch, median of ' + str(rounds):36} {'seconds':>8} {'to ours':>8}")
+    for name in ("published", "plain", "ours", "ours_with_train"):
+        print(f"{name:36} {seconds[name]:8.4f} {seconds[name] / seconds['ours']:7.2f}x")
+    rate, peak = (TRAINING + EVALUATION) / seconds["ours"] / 1e9, 1 / seconds["matmul"]
+    print(f"ours: {rate:.0f} GFLOP/s in products, {rate / peak:.0%} of a large product's {peak:.0f}")
+    print(f"({time.perf_counter() - start:.0f} s in all)")
+
+
+if __name__ == "__main__":
+    main()
