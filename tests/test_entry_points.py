@@ -123,6 +123,16 @@ def test_a_changed_sweep_is_refused(swept):
         ("train.py", ["tracking.mode=loud"], "tracking: mode must be one of"),
         ("train.py", ["task.objective=test/accuracy"], "task.objective must be one of test/loss, "),
         ("train.py", ["lanes.layout=heap"], "lanes: layout must be auto, map or vmap, got heap"),
+        (
+            "train.py",
+            ["lanes.data_parallel=3", "lanes.devices=2"],
+            "lanes.data_parallel must be an integer that divides the 2 devices, got 3",
+        ),
+        (
+            "train.py",
+            ["lanes.data_parallel=2", "lanes.devices=2", *TINY, "task.batch_size=15"],
+            "lanes.data_parallel must divide the 15 examples computed at once",
+        ),
         ("sweeps/sweep.py", ["sampler=grid"], "unknown sampler 'grid': allowed are random, tpe"),
         ("sweeps/sweep.py", ["trials=0"], "trials must be an integer from 1 to "),
         ("sweeps/sweep.py", ["search_space.xi.low=-1"], "search_space.xi must have low < high"),
@@ -179,3 +189,13 @@ def test_sigterm_ends_a_sweep_in_order(tmp_path):
     succeed("sweeps/sweep.py", *arguments[:-2], "optimizer=sgd", f"trials={before + 3}")
     trials = records.load("regression", results=tmp_path).trials
     assert list(trials["trial"]) == list(range(before + 3))
+
+
+def test_devices_share_out_the_batches_of_a_sweep_on_request(tmp_path):
+    for name, lanes in (("one", []), ("four", ["lanes.devices=4", "lanes.data_parallel=2"])):
+        sweep(tmp_path / name, "optimizer=sgd_rms", "trials=5", "sampler=random", *lanes)
+    (one, curves), (four, shared) = (
+        records.load("regression", sampler="random", results=tmp_path / name) for name in ("one", "four")
+    )
+    pd.testing.assert_series_equal(one["value"], four["value"], rtol=1e-3)
+    pd.testing.assert_series_equal(curves["test/loss"], shared["test/loss"], rtol=1e-2)
