@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _UNITS_PER_GIB = 2**30 if sys.platform == "darwin" else 2**20  # of ru_maxrss: bytes there, KiB elsewhere
 
@@ -37,6 +37,39 @@ def serve(requests: Connection, work: Callable[[], object], *, units: float = 1)
         work()
         requests.send((time.perf_counter() - start) / units)
     requests.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _UNITS_PER_GIB)
+
+
+def serve_lanes(
+    requests: Connection,
+    make_task: Callable[[], Any],
+    optimizer_name: str,
+    hyperparameters: Mapping[str, float],
+    *,
+    trials: int,
+    epochs: int,
+    units: float,
+) -> None:
+    """Serves so many trials on the lane engine as a sweep uses it, without Optuna and records."""
+    from induced_metric import xla
+
+    xla.configure()
+    import induced_metric
+    from induced_metric.lanes import Assignment, Lanes
+    from induced_metric.training import init_trial, train_epoch
+
+    task, optimizer = make_task(), getattr(induced_metric, optimizer_name)
+    with Lanes(
+        lambda h, seed, _: init_trial(task, optimizer, h, seed),
+        lambda state, h, data: train_epoch(task, optimizer, state, h, data),
+        hyperparameters=list(hyperparameters),
+        shared=(task.splits,),
+    ) as lanes:
+
+        def work() -> None:
+            waiting = (Assignment(k, hyperparameters, k, epochs) for k in range(trials))
+            lanes.run(lambda: next(waiting, None), lambda reports: [True] * len(reports))
+
+        serve(requests, work, units=units)
 
 
 def interleave(sides: Mapping[str, Callable[[Connection], None]], *, rounds: int) -> dict[str, Measured]:

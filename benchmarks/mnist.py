@@ -5,10 +5,11 @@ images, then, in a second table, on the training images too; all sides evaluate 
 set (make data TASK=mnist). Figures are medians over the rounds, in which all take turns.
 """
 
+import os
 import sys
 from functools import partial
 
-from interleave import interleave, serve
+from interleave import interleave, serve, serve_lanes
 
 from induced_metric.data import load
 from induced_metric.errors import UserError
@@ -18,7 +19,7 @@ WEIGHTS = [784 * 64, 64 * 64, 64 * 10]
 # A product takes 2 operations a weight and example; the first layer needs no gradient of its input.
 TRAINING = 2 * (3 * sum(WEIGHTS) - WEIGHTS[0]) * 58 * 1024
 EVALUATION = {"train": 2 * sum(WEIGHTS) * 60_000, "test": 2 * sum(WEIGHTS) * 9216}
-EPOCHS = 20  # of ours in a round, each trial
+TRIALS, EPOCHS = 4 * os.cpu_count(), 20  # of ours in a round: a trial for every lane
 
 
 def _loop(evaluated, *, jitted):
@@ -88,31 +89,14 @@ def plain(requests, evaluated):
 
 
 def ours(requests, evaluated):
-    """The lane engine as a sweep uses it, without Optuna and records: seconds over epochs of all lanes."""
-    from induced_metric import xla
+    """Seconds over epochs of all lanes."""
 
-    xla.configure()
-    import jax
+    def task():
+        from induced_metric.tasks.mnist import mnist
 
-    import induced_metric
-    from induced_metric.lanes import Assignment, Lanes
-    from induced_metric.tasks.mnist import mnist
-    from induced_metric.training import init_trial, train_epoch
+        return mnist(evaluated=evaluated)
 
-    task, optimizer = mnist(evaluated=evaluated), induced_metric.adam
-    with Lanes(
-        lambda h, seed, _: init_trial(task, optimizer, h, seed),
-        lambda state, h, data: train_epoch(task, optimizer, state, h, data),
-        hyperparameters=list(HYPERPARAMETERS),
-        shared=(task.splits,),
-    ) as lanes:
-        trials = 4 * len(jax.devices())
-
-        def run():
-            waiting = (Assignment(k, HYPERPARAMETERS, k, EPOCHS) for k in range(trials))
-            lanes.run(lambda: next(waiting, None), lambda reports: [True] * len(reports))
-
-        serve(requests, run, units=trials * EPOCHS)
+    serve_lanes(requests, task, "adam", HYPERPARAMETERS, trials=TRIALS, epochs=EPOCHS, units=TRIALS * EPOCHS)
 
 
 def matmul(requests):

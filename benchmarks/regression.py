@@ -6,7 +6,7 @@ Run: python benchmarks/regression.py [rounds]. Figures are medians over the roun
 import sys
 from functools import partial
 
-from interleave import interleave, serve
+from interleave import interleave, serve, serve_lanes
 
 HYPERPARAMETERS = {
     "adam": {"learning_rate": 3e-3, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8},
@@ -75,29 +75,20 @@ def plain(requests, optimizer_name):
 
 
 def ours(requests, optimizer_name):
-    """The lane engine as a sweep uses it, without Optuna and records."""
-    from induced_metric import xla
+    def task():
+        from induced_metric.tasks.regression import regression
 
-    xla.configure()
-    import induced_metric
-    from induced_metric.lanes import Assignment, Lanes
-    from induced_metric.tasks.regression import regression
-    from induced_metric.training import init_trial, train_epoch
+        return regression()
 
-    task, optimizer = regression(), getattr(induced_metric, optimizer_name)
-    hyperparameters = HYPERPARAMETERS[optimizer_name]
-    with Lanes(
-        lambda h, seed, _: init_trial(task, optimizer, h, seed),
-        lambda state, h, data: train_epoch(task, optimizer, state, h, data),
-        hyperparameters=list(hyperparameters),
-        shared=(task.splits,),
-    ) as lanes:
-
-        def trials():
-            waiting = (Assignment(k, hyperparameters, k, task.epochs) for k in range(TRIALS))
-            lanes.run(lambda: next(waiting, None), lambda reports: [True] * len(reports))
-
-        serve(requests, trials, units=TRIALS)
+    serve_lanes(
+        requests,
+        task,
+        optimizer_name,
+        HYPERPARAMETERS[optimizer_name],
+        trials=TRIALS,
+        epochs=200,
+        units=TRIALS,
+    )
 
 
 def main():

@@ -6,6 +6,7 @@ Every function returns a ``matplotlib.figure.Figure`` that belongs to no window 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import matplotlib.style
@@ -16,7 +17,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
-from induced_metric.analysis.runs import top
+from induced_metric.analysis.runs import top, words
 from induced_metric.records import Records
 
 # Okabe and Ito's colours, told apart with any colour vision; without yellow, which vanishes on paper.
@@ -80,12 +81,12 @@ def best_curves(records: Records, order: Iterable[str] = ()) -> Figure:
                     x[at], curve.loc[at, objective], "o", color=colour, markersize=5, markeredgecolor="white"
                 )
         for axes, metric in zip(grid[0], metrics, strict=True):
-            axes.set_title(_words(metric))
+            axes.set_title(words(metric))
         for row, label in enumerate(("wall time, device seconds", "epochs")):
             for axes, metric in zip(grid[row], metrics, strict=True):
                 axes.set_xscale("log")
                 axes.set_xlabel(label)
-                axes.set_ylabel(_words(metric.split("/")[1]))
+                axes.set_ylabel(words(metric.split("/")[1]))
                 # Perplexity too: it falls by an order of magnitude, of which the histograms show the end.
                 axes.set_yscale(_scale(records.curves[metric], log=not metric.endswith("accuracy")))
                 _readable(axes.xaxis)
@@ -123,8 +124,8 @@ def best_histograms(best: pd.DataFrame, order: Iterable[str] = ()) -> Figure:
             bins = _edges(best["epochs"].max(), best[best["optimizer"].isin(group)]["value"], scale)
             _histogram(axes, best[best["optimizer"] == name], bins, scale)
             axes.set_title(f"{name.upper()} (n={(best['optimizer'] == name).sum()} runs)")
-            axes.set_xlabel(f"epoch of {better} {objective.replace('/', ' ')}")
-            axes.set_ylabel(f"{better} {objective.replace('/', ' ')}")
+            axes.set_xlabel(f"epoch of {better} {words(objective)}")
+            axes.set_ylabel(f"{better} {words(objective)}")
         for axes in list(grid.flat)[len(names) :]:
             axes.set_axis_off()
         if len(groups) > 1:
@@ -203,10 +204,6 @@ def _shown(curves: pd.DataFrame, objective: str) -> list[str]:
     return [*measured[:1], objective]
 
 
-def _words(metric: str) -> str:
-    return metric.replace("/", " ").replace("_", " ")
-
-
 def _scale(values: pd.Series, *, log: bool) -> str:
     """Logarithmic if wanted and possible."""
     return "log" if log and values.min() > 0 else "linear"
@@ -222,5 +219,5 @@ def _ordered(best: pd.DataFrame, order: Iterable[str]) -> pd.DataFrame:
     return best.sort_values("optimizer", key=lambda column: column.map(rank), kind="stable")
 
 
-def _label(run: object) -> str:
-    return f"{run.optimizer.upper()} ({run.value:#.4g}, epoch {run.best_epoch})"  # type: ignore[attr-defined]
+def _label(run: Any) -> str:
+    return f"{run.optimizer.upper()} ({run.value:#.4g}, epoch {run.best_epoch})"

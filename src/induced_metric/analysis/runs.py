@@ -131,6 +131,11 @@ def objective(ours: Mapping[str, Records]) -> tuple[str, str]:
     return found["objective"].iloc[0], found["direction"].iloc[0]
 
 
+def words(metric: str) -> str:
+    """A metric's name as a reader sees it: ``test accuracy``."""
+    return metric.replace("/", " ").replace("_", " ")
+
+
 def ranks(optimizers: pd.Series, order: Iterable[str]) -> pd.Series:
     """The place of each optimizer in this order; those that it lacks follow by name."""
     names = list(order)

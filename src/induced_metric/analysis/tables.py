@@ -118,7 +118,7 @@ def best_runs(
 
 
 def _name(table: pd.DataFrame) -> str:
-    return str(table["objective"].iloc[0]).replace("/", " ").replace("_", " ")
+    return runs.words(str(table["objective"].iloc[0]))
 
 
 def _at(table: pd.DataFrame) -> pd.Series:

@@ -149,7 +149,7 @@ def best_runs(
     source = table["source"] + table["target"].astype(str)
     columns = [name for name in TIMES if name != "best_epochs"]
     bold = {header: leads(table[name], source) for header, name in zip(times, columns, strict=True)}
-    metric = table["objective"].iloc[0].replace("/", " ").replace("_", " ")
+    metric = runs.words(table["objective"].iloc[0])
     side = "at most" if table["direction"].iloc[0] == "minimize" else "at least"
     title = (
         f"Time to a {metric} of {side} the target with the {task} task: how many of all finished trials "

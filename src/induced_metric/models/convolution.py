@@ -74,9 +74,8 @@ def _backward(
     of_images, of_kernel = [], []
     for axis in range(2):
         size, window, (low, _) = images.shape[axis + 1], kernel.shape[axis], padding[axis]
-        spread = (cotangent.shape[axis + 1] - 1) * strides[
-            axis
-        ] + 1  # of the cotangent, dilated by the stride
+        # Of the cotangent, dilated by the stride.
+        spread = (cotangent.shape[axis + 1] - 1) * strides[axis] + 1
         of_images.append((window - 1 - low, size - spread + low))
         of_kernel.append((low, window - 1 + spread - size - low))
     images_gradient = _convolution(

@@ -71,7 +71,7 @@ def _causal_attention(key: jax.Array | None, rate: float) -> Any:
         length, features = query.shape[-3], query.shape[-1]
         scores = jnp.einsum(
             "...qhd,...khd->...hqk",
-            query / np.sqrt(features).astype(query.dtype),
+            query / features**0.5,
             key_,
             preferred_element_type=jnp.promote_types(query.dtype, jnp.float32),
         )
