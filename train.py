@@ -18,10 +18,10 @@ def train(cfg: DictConfig) -> None:
     """Trains the trial that the configuration names, with a bar, and logs it live."""
     flags = cli.start_jax(cfg)  # before anything imports JAX
     from hydra.core.hydra_config import HydraConfig
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from induced_metric.lanes import Assignment
     from induced_metric.plan import outcome
+    from induced_metric.progress import TrialProgress
     from induced_metric.tracking import LiveRun, provenance
 
     stop = cli.stop_on_sigterm()
@@ -38,7 +38,6 @@ def train(cfg: DictConfig) -> None:
     }
     checkpoints, trial = cli.checkpoints(cfg, "train"), _identity(facts)
     parts = []  # of the curve
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
         run = LiveRun(
             cfg.tracking.mode,
@@ -50,8 +49,8 @@ def train(cfg: DictConfig) -> None:
         )
     except (ConnectionError, ValueError) as error:
         raise UserError(f"tracking: {error}") from error
-    with run, Progress(*columns) as bar, cli.engine(pair, cfg.lanes, single=True) as lanes:
-        epochs = bar.add_task(cfg.optimizer.name, total=task.epochs)
+    bar = TrialProgress(cfg.optimizer.name, task.epochs)
+    with run, bar, cli.engine(pair, cfg.lanes, single=True) as lanes:
         halted = False
 
         def show(part):
@@ -59,11 +58,7 @@ def train(cfg: DictConfig) -> None:
             for index, epoch in enumerate(part["epoch"]):
                 metrics = {name: float(values[index]) for name, values in part.items() if name != "epoch"}
                 run.log(int(epoch), metrics)
-            bar.update(
-                epochs,
-                completed=int(epoch) + 1,
-                description=f"{cfg.optimizer.name}: {objective} {metrics[objective]:.5g}",
-            )
+            bar.update(int(epoch) + 1, f"{cfg.optimizer.name}: {objective} {metrics[objective]:.5g}")
 
         def tell(reports):
             nonlocal halted
@@ -76,14 +71,14 @@ def train(cfg: DictConfig) -> None:
 
         assignment = Assignment(trial, pair.hyperparameters, seed, task.epochs)
         if kept := checkpoints.load(trial, lanes.state_shapes):
+            bar.resume(kept.done)
             show(kept.curve)
-            bar.console.print(f"going on after epoch {kept.done - 1}")
             assignment = assignment._replace(done=kept.done, state=kept.state)
         waiting = iter([assignment])
         lanes.run(lambda: next(waiting, None), tell, stride=1, stop=stop)
         curve = _joined(parts)
         if len(curve["epoch"]) < task.epochs and not halted:
-            bar.console.print(f"stopped after epoch {curve['epoch'][-1]}; the same command continues")
+            bar.print(f"stopped after epoch {curve['epoch'][-1]}; the same command continues")
             raise SystemExit(0)
         ended = outcome(curve, objective, task.direction, task.worst, diverged=halted)
         run.finish({"state": "complete", **ended})

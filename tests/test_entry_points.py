@@ -126,7 +126,7 @@ def test_a_changed_sweep_is_refused(swept):
         (
             "train.py",
             ["lanes.data_parallel=3", "lanes.devices=2"],
-            "lanes.data_parallel must be an integer that divides the 2 devices, got 3",
+            "lanes.data_parallel must be auto or an integer that divides the 2 devices, got 3",
         ),
         (
             "train.py",

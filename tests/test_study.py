@@ -171,6 +171,18 @@ def test_a_torn_journal_line_is_cut(tmp_path, lanes):
     assert len(told(tmp_path)) == 8
 
 
+def test_progress_counts_the_epochs_under_way_and_not_those_of_an_earlier_process(tmp_path, lanes):
+    _, events = run(tmp_path / "whole", lanes, trials=6)
+    assert events[0].trained == 0
+    assert any(event.running and 0 < event.trained < 1 for event in events)
+    assert events[-1].trained == events[-1].finished == 6
+    stops = iter([False] * 2)
+    run_study(plan(trials=6), lanes, **where(tmp_path / "parts"), stop=lambda: next(stops, True))
+    _, events = run(tmp_path / "parts", lanes, trials=6)
+    assert events[-1].finished == 6
+    assert events[-1].trained < 6
+
+
 def test_two_processes_cannot_run_one_study(tmp_path, lanes):
     def nested(progress):
         with pytest.raises(UserError, match="another process is running"):

@@ -5,6 +5,7 @@ Only ``train.py`` and ``sweeps/`` import this module; everything below takes pla
 
 import difflib
 import functools
+import math
 import os
 import signal
 import sys
@@ -222,9 +223,14 @@ def _places(task: Any, data_parallel: Any) -> Sequence[Any]:
 
     devices = jax.devices()
     size = task.micro_batch or task.batch_size
+    if data_parallel == "auto":
+        data_parallel = 1
+        if jax.default_backend() == "cpu":  # whose memory, other than accelerators', is shared
+            data_parallel = math.gcd(len(devices), size)
+            devices = devices[:data_parallel]
     if not isinstance(data_parallel, int) or data_parallel < 1 or len(devices) % data_parallel:
         raise UserError(
-            f"lanes.data_parallel must be an integer that divides the {len(devices)} devices, "
+            f"lanes.data_parallel must be auto or an integer that divides the {len(devices)} devices, "
             f"got {data_parallel!r}"
         )
     if data_parallel == 1:

@@ -71,9 +71,17 @@ class StudyProgress:
 
     finished: int
     total: int
+    running: Sequence[int]  # epochs done of each trial under way
+    epochs: int  # of a trial
+    trained: float  # by this process, in trials: one under way counts in part, and so does one resumed
     best: float | None  # None before the first trial that did not diverge
     diverged: int
     pruned: int
+
+    @property
+    def left(self) -> float:
+        """What is still to be trained, in trials."""
+        return self.total - self.finished - sum(self.running) / self.epochs
 
 
 def trial_seed(seed: int, number: int) -> int:

@@ -1,4 +1,4 @@
-"""The live view of a running sweep; plain lines where the output is not a terminal."""
+"""The live views of a trial and of a sweep; plain lines where the output is not a terminal."""
 
 import time
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -15,31 +16,78 @@ if TYPE_CHECKING:
 _LINE_EVERY_SECONDS = 10.0
 
 
+class TrialProgress:
+    """One bar, of a trial's epochs. Use it as a context manager.
+
+    Args:
+        name: what the bar is of.
+        epochs: of the whole trial.
+        console: where to show it.
+    """
+
+    def __init__(self, name: str, epochs: int, console: Console | None = None) -> None:
+        # The time left is ours: rich looks back 30 s, which a long epoch exceeds.
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+        )
+        self._bar = Progress(*columns, console=console)
+        self._task = self._bar.add_task(name, total=epochs, left="")
+        self._epochs = epochs
+        self._begun, self._already = time.monotonic(), 0
+        self._last_line = self._begun
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def resume(self, done: int) -> None:
+        """Says that an earlier run did so many epochs."""
+        self._begun, self._already = time.monotonic(), done
+        self.print(f"going on after epoch {done - 1}")
+
+    def update(self, done: int, description: str) -> None:
+        """Shows that so many epochs are done."""
+        now = time.monotonic()
+        left = ""
+        if done > self._already:
+            seconds = (now - self._begun) / (done - self._already) * (self._epochs - done)
+            left = f"{_duration(seconds)} left" if done < self._epochs else ""
+        self._bar.update(self._task, completed=done, description=description, left=left)
+        if not self._bar.console.is_terminal and left and now - self._last_line >= _LINE_EVERY_SECONDS:
+            self._last_line = now
+            print(f"{description}, epoch {done} of {self._epochs}, {left}", flush=True)
+
+    def print(self, sentence: str) -> None:
+        """Shows a sentence above the bar."""
+        self._bar.console.print(sentence)
+
+
 @dataclass
 class _Row:
     published: float | None
     begun: float = field(default_factory=time.monotonic)
-    already: int = 0  # finished by earlier runs
     progress: "StudyProgress | None" = None
     ended: float | None = None
 
-    def rate(self) -> float:
-        """Trials a second of this run."""
-        done = (self.progress.finished if self.progress else 0) - self.already
-        return done / max((self.ended or time.monotonic()) - self.begun, 1e-9)
-
     def cells(self) -> list[str]:
-        """Finished/total, best, published best, trials/s, time left, diverged, pruned."""
-        progress, rate = self.progress, self.rate()
-        if progress is None:
-            return ["compiling", "", _number(self.published), "", "", "", ""]
-        left = progress.total - progress.finished
+        """Of the columns ``_HEADINGS``."""
+        if self.progress is None:
+            return ["compiling", "", "", _number(self.published), "", "", "", ""]
+        progress = self.progress
+        rate = progress.trained / max((self.ended or time.monotonic()) - self.begun, 1e-9)
         return [
             f"{progress.finished}/{progress.total}",
+            _under_way(progress),
             _number(progress.best),
             _number(self.published),
-            f"{rate:.2f}" if rate else "",
-            _duration(left / rate) if rate and left > 0 else "",
+            _rate(rate),
+            _duration(progress.left / rate) if rate and progress.left > 0 else "",
             str(progress.diverged),
             str(progress.pruned),
         ]
@@ -69,7 +117,7 @@ class SweepProgress:
 
         def update(progress: "StudyProgress") -> None:
             if row.progress is None:
-                row.begun, row.already = time.monotonic(), progress.finished
+                row.begun = time.monotonic()
             row.progress = progress
             if progress.finished >= progress.total:
                 row.ended = time.monotonic()
@@ -94,7 +142,24 @@ class SweepProgress:
         print(f"{name}: {', '.join(facts)}", flush=True)
 
 
-_HEADINGS = ("finished", "best", "published best", "trials/s", "time left", "diverged", "pruned")
+_HEADINGS = ("finished", "under way", "best", "published best", "speed", "time left", "diverged", "pruned")
+
+
+def _under_way(progress: "StudyProgress") -> str:
+    if not progress.running:
+        return ""
+    least, most = min(progress.running), max(progress.running)
+    epochs = f"epoch {most}" if least == most else f"epochs {least} to {most}"
+    return f"{len(progress.running)} at {epochs} of {progress.epochs}"
+
+
+def _rate(trials_per_second: float) -> str:
+    if not trials_per_second:
+        return ""
+    seconds, unit = next(
+        (pair for pair in ((1, "s"), (60, "min")) if trials_per_second * pair[0] >= 1), (3600, "h")
+    )
+    return f"{trials_per_second * seconds:.2g} trials/{unit}"
 
 
 def _number(value: float | None) -> str:

@@ -47,7 +47,7 @@ def run_study(
         journal: file of Optuna's journal storage; made if it does not exist.
         records: where finished trials go.
         checkpoints: where trials under way are kept.
-        on_progress: called after every dispatch that finished a trial.
+        on_progress: called at the start and after every dispatch.
         stop: once true, the epochs under way are finished, their trials are kept, and the study returns.
 
     Raises:
@@ -73,6 +73,8 @@ class _Running:
     trial: optuna.trial.Trial
     hyperparameters: dict[str, float]
     seed: int
+    restored: int = 0  # epochs done by an earlier process
+    done: int = 0  # epochs in all
     parts: list[Mapping[str, np.ndarray]] = field(default_factory=list)  # of its curve
 
     def curve(self) -> dict[str, np.ndarray]:
@@ -114,6 +116,7 @@ class _Study:
         self._finished = len(recorded)
         self._pruned = int((recorded["state"] == "pruned").sum()) if self._finished else 0
         self._diverged = int(recorded["diverged"].sum()) if self._finished else 0
+        self._trained = 0.0
         self._values = list(recorded.loc[~recorded["diverged"], "value"]) if self._finished else []
         self._report()
 
@@ -139,6 +142,7 @@ class _Study:
         if kept is None:
             return assignment
         running.parts.append(kept.curve)
+        running.restored = running.done = kept.done
         return assignment._replace(done=kept.done, state=kept.state)
 
     def tell(self, reports: Sequence[Progress]) -> list[bool]:
@@ -147,6 +151,7 @@ class _Study:
         going_on = []
         for report in reports:
             running = self._running[report.trial]
+            running.done = report.steps
             running.parts.append(
                 {
                     "epoch": report.steps - np.arange(len(report.seconds), 0, -1),
@@ -169,11 +174,12 @@ class _Study:
                 self._checkpoints.remove(running.checkpoint)
                 del self._running[running.trial.number]
                 self._finished += 1
+                self._trained += 1 - running.restored / self._plan.epochs
                 self._pruned += row["state"] == "pruned"
                 self._diverged += row["diverged"]
                 if not row["diverged"]:
                     self._values.append(row["value"])
-            self._report()
+        self._report()
         return going_on
 
     def _use_sampler_of(self, number: int) -> None:
@@ -217,10 +223,14 @@ class _Study:
 
     def _report(self) -> None:
         best = min if self._plan.direction == "minimize" else max
+        epochs, running = self._plan.epochs, self._running.values()
         self._on_progress(
             StudyProgress(
                 finished=self._finished,
                 total=self._plan.trials,
+                running=[trial.done for trial in running],
+                epochs=epochs,
+                trained=self._trained + sum(trial.done - trial.restored for trial in running) / epochs,
                 best=best(self._values, default=None),
                 diverged=self._diverged,
                 pruned=self._pruned,

@@ -12,10 +12,12 @@ from induced_metric.training import init_trial, train_epoch
 HYPERPARAMETERS = {"learning_rate": 0.01, "momentum": 0.9, "xi": 1e-3, "beta": 0.8, "weight_decay": 1e-3}
 
 
+@pytest.mark.parametrize("shared_out", [False, True])
 @pytest.mark.parametrize("name", ["mnist", "cifar10", "shakespeare"])
-def test_a_resumed_trial_is_the_uninterrupted_one_bit_for_bit(build, tmp_path, name):
+def test_a_resumed_trial_is_the_uninterrupted_one_bit_for_bit(build, tmp_path, name, shared_out):
     task = build(name, epochs=5)
     optimizer = induced_metric.sgd_rms
+    everywhere = jax.NamedSharding(jax.sharding.Mesh(jax.devices(), "data"), jax.P())
 
     def run(checkpoints, *, stop_after=None):
         """The curve up to the end, or up to an epoch after which the process dies."""
@@ -25,7 +27,7 @@ def test_a_resumed_trial_is_the_uninterrupted_one_bit_for_bit(build, tmp_path, n
             lambda state, h, data: train_epoch(task, optimizer, state, h, data),
             hyperparameters=list(HYPERPARAMETERS),
             shared=(task.splits,),
-            devices=jax.devices()[:1],
+            devices=[everywhere] if shared_out else jax.devices()[:1],
             lanes=1,
             queue=1,
             steps_per_dispatch=1,

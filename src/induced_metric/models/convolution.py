@@ -1,7 +1,7 @@
-"""A convolution whose gradients are as fast inside a loop on CPU as outside."""
+"""A convolution that on CPU runs at the speed of matrix products, in loops and with large batches too."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import jax
@@ -9,6 +9,10 @@ import jax.numpy as jnp
 
 Pair: TypeAlias = tuple[int, int]
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
+# Examples computed at once on CPU, to stay in its caches (benchmarks/convolution.py).
+_PART = 64
+_PART_OF_KERNEL_GRADIENT = 8
+_LARGE_IMAGE = 512  # pixels; from here on a batch in one piece is faster, for it saves copies
 
 
 def convolve(
@@ -16,9 +20,16 @@ def convolve(
 ) -> jax.Array:
     """``jax.lax.conv_general_dilated`` for ``flax.linen.Conv``, without dilation or groups.
 
-    On CPU, XLA hands a convolution to its fast kernels only in one order of dimensions. It puts others into
-    that order, the gradients among them, but not inside of a loop, and an epoch is a loop: there they took
-    eight times as long. So on CPU the gradients are written in that order here; elsewhere they are JAX's own.
+    On CPU, three things make XLA's own convolution slow, and are done otherwise here; elsewhere it is used as
+    it is.
+
+    - XLA has fast kernels for one order of dimensions only. It puts others into that order, but not inside of
+      a loop, and an epoch is a loop: there the gradients took eight times as long.
+    - Its gradient to the kernel, a convolution with windows as large as the images, reaches a fifth of the
+      speed of a matrix product. Here it is one, of the cotangent and the patches of a few images at a time.
+    - With many small images its kernels leave the caches. Here they get a part of the batch at a time.
+
+    Under a mesh whose size divides the batch, every device computes its share of the examples.
 
     Args:
         images: of shape [examples, height, width, channels].
@@ -59,40 +70,126 @@ def _on_cpu(
 def _with_gradients(
     images: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Sequence[Pair]
 ) -> jax.Array:
-    return _convolution(images, kernel, strides, padding)
+    def convolution(images: jax.Array, kernel: jax.Array) -> jax.Array:
+        return _in_parts(lambda part: _convolution(part, kernel, strides, padding), images)
+
+    devices, spec = _mesh(images)
+    if devices == 1:
+        return convolution(images, kernel)
+    return jax.shard_map(convolution, in_specs=(spec, jax.P()), out_specs=spec, check_vma=False)(
+        images, kernel
+    )
 
 
 def _forward(images: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Sequence[Pair]) -> Any:
-    return _convolution(images, kernel, strides, padding), (images, kernel)
+    return _with_gradients(images, kernel, strides, padding), (images, kernel)
 
 
 def _backward(
     strides: Sequence[int], padding: Sequence[Pair], inputs: tuple[jax.Array, jax.Array], cotangent: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """The two gradients as convolutions; their padding gives each the shape of its input."""
-    images, kernel = inputs
-    of_images, of_kernel = [], []
-    for axis in range(2):
-        size, window, (low, _) = images.shape[axis + 1], kernel.shape[axis], padding[axis]
-        # Of the cotangent, dilated by the stride.
-        spread = (cotangent.shape[axis + 1] - 1) * strides[axis] + 1
-        of_images.append((window - 1 - low, size - spread + low))
-        of_kernel.append((low, window - 1 + spread - size - low))
-    images_gradient = _convolution(
-        cotangent,
-        jnp.swapaxes(jnp.flip(kernel, (0, 1)), 2, 3),
-        (1, 1),
-        of_images,
-        lhs_dilation=strides,
+    def gradients(images: jax.Array, kernel: jax.Array, cotangent: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return (
+            _images_gradient(images.shape[1:3], kernel, cotangent, strides, padding),
+            _kernel_gradient(images, kernel.shape, cotangent, strides, padding),
+        )
+
+    devices, spec = _mesh(cotangent)
+    if devices == 1:
+        return gradients(*inputs, cotangent)
+
+    def share(*arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
+        of_images, of_kernel = gradients(*arrays)
+        return of_images, jax.lax.psum(of_kernel, *spec)
+
+    return jax.shard_map(share, in_specs=(spec, jax.P(), spec), out_specs=(spec, jax.P()), check_vma=False)(
+        *inputs, cotangent
     )
-    kernel_gradient = _convolution(
-        jnp.transpose(images, (3, 1, 2, 0)),
-        jnp.transpose(cotangent, (1, 2, 0, 3)),
-        (1, 1),
-        of_kernel,
-        rhs_dilation=strides,
-    )
-    return images_gradient, jnp.transpose(kernel_gradient, (1, 2, 0, 3))
 
 
 _with_gradients.defvjp(_forward, _backward)
+
+
+def _mesh(examples: jax.Array) -> tuple[int, jax.P]:
+    """How many devices of the mesh in context share these examples out, and along which axes."""
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or examples.shape[0] % mesh.size:
+        return 1, jax.P()
+    return mesh.size, jax.P(mesh.axis_names)
+
+
+def _images_gradient(
+    size: Sequence[int],
+    kernel: jax.Array,
+    cotangent: jax.Array,
+    strides: Sequence[int],
+    padding: Sequence[Pair],
+) -> jax.Array:
+    """A convolution of the dilated cotangent, whose padding gives it the size of the images."""
+    turned = jnp.swapaxes(jnp.flip(kernel, (0, 1)), 2, 3)
+    around = []
+    for axis in range(2):
+        spread = (cotangent.shape[axis + 1] - 1) * strides[axis] + 1
+        before = kernel.shape[axis] - 1 - padding[axis][0]
+        around.append((before, size[axis] - spread + padding[axis][0]))
+    return _in_parts(lambda part: _convolution(part, turned, (1, 1), around, lhs_dilation=strides), cotangent)
+
+
+def _kernel_gradient(
+    images: jax.Array,
+    shape: Sequence[int],
+    cotangent: jax.Array,
+    strides: Sequence[int],
+    padding: Sequence[Pair],
+) -> jax.Array:
+    """The sum over examples and places of cotangent × patch, a few examples at a time."""
+    rows, columns = shape[:2]
+    height, width = cotangent.shape[1:3]
+
+    def of_part(images: jax.Array, cotangent: jax.Array) -> jax.Array:
+        padded = jax.lax.pad(
+            images, jnp.zeros([], images.dtype), [(0, 0, 0), *((*pair, 0) for pair in padding), (0, 0, 0)]
+        )
+        patches = [
+            padded[
+                :,
+                row : row + (height - 1) * strides[0] + 1 : strides[0],
+                column : column + (width - 1) * strides[1] + 1 : strides[1],
+            ]
+            for row in range(rows)
+            for column in range(columns)
+        ]
+        return jax.lax.dot_general(
+            cotangent,
+            jnp.concatenate(patches, axis=-1),
+            (((0, 1, 2), (0, 1, 2)), ((), ())),
+            preferred_element_type=jnp.promote_types(images.dtype, jnp.float32),
+        )
+
+    whole, rest = _split(_PART_OF_KERNEL_GRADIENT, images, cotangent)
+    total = of_part(*rest)
+    if whole is not None:
+        total, _ = jax.lax.scan(lambda total, part: (total + of_part(*part), None), total, whole)
+    return total.T.reshape(shape).astype(images.dtype)
+
+
+def _in_parts(function: Callable[[jax.Array], jax.Array], images: jax.Array) -> jax.Array:
+    """What a function of each example gives for all, a part of them at a time if the images are small."""
+    if images.shape[1] * images.shape[2] >= _LARGE_IMAGE:
+        return function(images)
+    whole, (rest,) = _split(_PART, images)
+    last = function(rest)
+    if whole is None:
+        return last
+    first = jax.lax.map(function, whole[0])
+    return jnp.concatenate([first.reshape(-1, *last.shape[1:]), last])
+
+
+def _split(size: int, *arrays: jax.Array) -> tuple[tuple[jax.Array, ...] | None, tuple[jax.Array, ...]]:
+    """Parts of ``size`` examples, stacked, None if there are none, and the last examples, 1 to ``size``."""
+    parts = (arrays[0].shape[0] - 1) // size
+    end = parts * size
+    rest = tuple(array[end:] for array in arrays)
+    if not parts:
+        return None, rest
+    return tuple(array[:end].reshape(parts, size, *array.shape[1:]) for array in arrays), rest
