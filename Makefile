@@ -53,8 +53,12 @@ sweep: setup ## Run or continue the studies of TASK, mirror them to W&B (MODE=di
 landscapes: setup ## Run the functions of two variables (STEPS=grid,timing,fair,page), their tables, figures and page
 	@$(BIN)/python sweeps/landscapes.py 'steps=[$(STEPS)]' 'results=$(RESULTS)'
 
-data: setup ## Prepare the data set of TASK (MANUAL_DIR=... takes its files from there, without network)
-	@$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[data]'
+$(VENV)/.data: $(VENV)/.installed
+	@sed -n '/==/s/ *\\$$//p' requirements.lock > $(VENV)/pins.txt
+	$(BIN)/python -m pip install --quiet --no-build-isolation --constraint $(VENV)/pins.txt --editable '.[data]'
+	@touch $@
+
+data: setup $(VENV)/.data ## Prepare the data set of TASK (MANUAL_DIR=... takes its files from there, without network)
 	@$(BIN)/python -m induced_metric.data --task $(TASK) $(if $(MANUAL_DIR),--manual-dir '$(MANUAL_DIR)')
 
 tables: setup ## Write and print the tables of TASK from its records

@@ -54,6 +54,15 @@ def test_data_dir_is_the_one_of_tfds(root, monkeypatch):
     assert data.default_data_dir() == root / "tensorflow_datasets"
 
 
+def test_a_file_in_place_of_the_data_dir_is_named(tmp_path, monkeypatch):
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv("TFDS_DATA_DIR", str(file))
+    for function in (load, lambda _: prepare("mnist")):
+        with pytest.raises(UserError, match=f"TFDS_DATA_DIR must be a directory, and {file} is a file"):
+            function("mnist")
+
+
 def test_a_second_load_decodes_nothing_and_maps_the_kept_files(root, monkeypatch):
     first = load("mnist", data_dir=root).splits
     monkeypatch.setattr(reading, "decode", None)
@@ -110,7 +119,9 @@ def test_a_read_only_directory_stays_as_it_is(root, tmp_path):
 
 def test_a_place_that_cannot_be_written_is_named(root, tmp_path):
     (root / "induced-metric").write_text("in the way")
-    with pytest.raises(UserError, match=r"cannot keep the decoded arrays in .*induced-metric"):
+    with pytest.raises(
+        UserError, match=r"cannot keep the decoded arrays in .*induced-metric.* or name another place"
+    ):
         load("mnist", data_dir=root)
 
 

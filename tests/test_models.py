@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from induced_metric.models import gpt
 from induced_metric.models.gpt import GPT
 from induced_metric.models.layers import StepKeys, dropout
 from induced_metric.models.mlp import MLP
@@ -47,9 +48,9 @@ def test_muon_sees_the_published_shares_of_matrices():
 
     images, tokens = jnp.zeros((1, 32, 32, 3)), jnp.zeros((1, 256), jnp.int32)
     resnet = jax.eval_shape(lambda: ResNet().init(jax.random.key(0), images, train=False))["params"]
-    gpt = jax.eval_shape(lambda: GPT(vocabulary=65).init(jax.random.key(0), tokens))["params"]
+    transformer = jax.eval_shape(lambda: GPT(vocabulary=65).init(jax.random.key(0), tokens))["params"]
     assert matrices(resnet) == 5120
-    assert matrices(gpt) / size(gpt) == pytest.approx(0.68, abs=0.005)
+    assert matrices(transformer) / size(transformer) == pytest.approx(0.68, abs=0.005)
 
 
 class PlainBlock(nn.Module):
@@ -87,7 +88,10 @@ def regrouped(params):
     return {**outer, **block, "Dense_0": params["Dense_4"], "LayerNorm_0": params["LayerNorm_4"]}
 
 
-def test_gpt_is_plain_flax_with_its_gradients():
+@pytest.mark.parametrize("queries", [64, 5])
+def test_gpt_is_plain_flax_with_its_gradients(monkeypatch, queries):
+    """Attention in one piece, and in pieces of which the last is smaller."""
+    monkeypatch.setattr(gpt, "_QUERIES", queries)
     params = SMALL.init(jax.random.key(1), TOKENS)["params"]
 
     def loss(apply, params):
@@ -115,6 +119,13 @@ def test_gpt_starts_from_flax_defaults():
     ):
         assert float(jnp.std(kernel)) == pytest.approx(fan_in**-0.5, rel=0.05)
     assert not jnp.any(params["Dense_0"]["bias"])
+
+
+def test_pieces_of_the_attention_share_one_mask_of_dropout(monkeypatch):
+    params = SMALL.init(jax.random.key(1), TOKENS)
+    whole = SMALL.apply(params, TOKENS, keys(1))
+    monkeypatch.setattr(gpt, "_QUERIES", 5)
+    np.testing.assert_allclose(SMALL.apply(params, TOKENS, keys(1)), whole, rtol=1e-4, atol=1e-5)
 
 
 def test_gpt_does_not_see_the_future():

@@ -83,8 +83,15 @@ def load(name: str, *, data_dir: str | Path | None = None) -> Dataset:
 
 
 def default_data_dir() -> Path:
-    """``$TFDS_DATA_DIR``, or TFDS's own default."""
-    return Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets").expanduser()
+    """``$TFDS_DATA_DIR``, or TFDS's own default.
+
+    Raises:
+        UserError: if it is there and no directory.
+    """
+    root = Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets").expanduser()
+    if root.exists() and not root.is_dir():
+        raise UserError(f"TFDS_DATA_DIR must be a directory, and {root} is a file")
+    return root
 
 
 def _verify(release: Release, split: str, arrays: Arrays, directory: Path) -> None:
