@@ -33,7 +33,9 @@ def train(cfg: DictConfig) -> None:
         "protocol": cfg.protocol.name,
         "seed": seed,
         **pair.hyperparameters,
-        "provenance": provenance(**cli.device_facts(flags)),
+        "provenance": provenance(
+            **cli.device_facts(flags), data_parallel=cli.data_parallel(pair.task, cfg.lanes)
+        ),
         "config": OmegaConf.to_container(cfg, resolve=True),
     }
     checkpoints, trial = cli.checkpoints(cfg, "train"), _identity(facts)
@@ -71,9 +73,11 @@ def train(cfg: DictConfig) -> None:
 
         assignment = Assignment(trial, pair.hyperparameters, seed, task.epochs)
         if kept := checkpoints.load(trial, lanes.state_shapes):
-            bar.resume(kept.done)
+            bar.begin(kept.done)
             show(kept.curve)
             assignment = assignment._replace(done=kept.done, state=kept.state)
+        else:
+            bar.begin()
         waiting = iter([assignment])
         lanes.run(lambda: next(waiting, None), tell, stride=1, stop=stop)
         curve = _joined(parts)

@@ -48,7 +48,7 @@ def convolutions(requests, native, batch, size):
 
 def main():
     numbers = [int(argument) for argument in sys.argv[1:]]
-    rounds, batch = (*numbers, *(3, 256)[len(numbers) :])
+    rounds, batch = numbers + [3, 256][len(numbers) :]
     print(f"{f'batch {batch}, median of {rounds}':24} {'GFLOP/s: XLA':>14} {'ours':>8} {'ratio':>8}")
     for size, channels in STAGES.items():
         sides = {

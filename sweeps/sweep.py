@@ -56,7 +56,9 @@ def run_pairing(progress: SweepProgress, cfg: DictConfig) -> None:
         pruner=hydra.utils.instantiate(cfg.pruner.create)(),
         rungs=list(cfg.pruner.rungs),
         config={key: value for key, value in config.items() if key not in NOT_OF_THE_STUDY},
-        provenance=provenance(**cli.device_facts(flags)),
+        provenance=provenance(
+            **cli.device_facts(flags), data_parallel=cli.data_parallel(pair.task, cfg.lanes)
+        ),
     )
     update = progress.study(plan.name, pair.published_best)
     results = Path(cfg.results)

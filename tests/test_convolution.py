@@ -1,24 +1,34 @@
 """Our convolution is XLA's, with its gradients."""
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from induced_metric.models.convolution import convolve
 
 
+def sharing(devices):
+    """The mesh of so many devices in context, if more than one."""
+    mesh = jax.sharding.Mesh(jax.devices()[:devices], "data")
+    return jax.set_mesh(mesh) if devices > 1 else contextlib.nullcontext()
+
+
 @settings(max_examples=40, deadline=None)
 @given(
-    examples=st.sampled_from([1, 2, 8, 9, 64, 65, 130]),  # around the parts that a batch is computed in
+    examples=st.sampled_from([1, 2, 8, 9, 18, 64, 65, 130]),  # around the parts that a batch is computed in
     size=st.tuples(st.integers(3, 8), st.integers(3, 8)),
     window=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     strides=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     padding=st.sampled_from(["SAME", "VALID", ((1, 0), (0, 2))]),
+    devices=st.sampled_from([1, 2]),
 )
-def test_convolution_and_gradients_are_those_of_jax(examples, size, window, strides, padding):
+@example(examples=18, size=(24, 24), window=(3, 3), strides=(1, 1), padding="SAME", devices=2)
+def test_convolution_and_gradients_are_those_of_jax(examples, size, window, strides, padding, devices):
     keys = jax.random.split(jax.random.key(0), 2)
     images = jax.random.normal(keys[0], (examples, *size, 3))
     kernel = jax.random.normal(keys[1], (*window, 3, 4))
@@ -29,12 +39,28 @@ def test_convolution_and_gradients_are_those_of_jax(examples, size, window, stri
         )
 
     def value(convolution):
-        return jax.value_and_grad(lambda *inputs: jnp.sum(jnp.sin(convolution(*inputs))), (0, 1))(
+        return jax.jit(jax.value_and_grad(lambda *inputs: jnp.sum(jnp.sin(convolution(*inputs))), (0, 1)))(
             images, kernel
         )
 
-    ours, theirs = value(lambda *inputs: convolve(*inputs, strides, padding)), value(native)
+    theirs = value(native)
+    with sharing(devices):
+        ours = value(lambda *inputs: convolve(*inputs, strides, padding))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), ours, theirs)
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_sums_of_the_gradient_to_a_kernel_are_kept_in_float32(devices):
+    images, kernel = jnp.ones((130, 16, 16, 1), jnp.bfloat16), jnp.ones((1, 2, 1, 1), jnp.bfloat16)
+
+    def loss(kernel):
+        return jnp.sum(convolve(images, kernel, (1, 1), "VALID").astype(jnp.float32))
+
+    with sharing(devices):
+        gradient = jax.jit(jax.grad(loss))(kernel)
+    assert gradient.dtype == jnp.bfloat16
+    # In bfloat16 a sum of ones stops at 256.
+    np.testing.assert_allclose(gradient.astype(jnp.float32), 130 * 16 * 15, rtol=2**-8)
 
 
 @pytest.mark.parametrize("stride", [1, 2])

@@ -59,7 +59,7 @@ def test_a_file_in_place_of_the_data_dir_is_named(tmp_path, monkeypatch):
     file.touch()
     monkeypatch.setenv("TFDS_DATA_DIR", str(file))
     for function in (load, lambda _: prepare("mnist")):
-        with pytest.raises(UserError, match=f"TFDS_DATA_DIR must be a directory, and {file} is a file"):
+        with pytest.raises(UserError, match=rf"\(TFDS_DATA_DIR\) must be a directory, and {file} is a file"):
             function("mnist")
 
 

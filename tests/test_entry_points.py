@@ -192,10 +192,18 @@ def test_sigterm_ends_a_sweep_in_order(tmp_path):
 
 
 def test_devices_share_out_the_batches_of_a_sweep_on_request(tmp_path):
-    for name, lanes in (("one", []), ("four", ["lanes.devices=4", "lanes.data_parallel=2"])):
+    loaded, together = [], []
+    for name, lanes in (
+        ("one", []),
+        ("four", ["lanes.devices=4", "lanes.data_parallel=2"]),
+        ("wide", ["lanes=wide", "lanes.devices=4"]),
+    ):
         sweep(tmp_path / name, "optimizer=sgd_rms", "trials=5", "sampler=random", *lanes)
-    (one, curves), (four, shared) = (
-        records.load("regression", sampler="random", results=tmp_path / name) for name in ("one", "four")
-    )
-    pd.testing.assert_series_equal(one["value"], four["value"], rtol=1e-3)
-    pd.testing.assert_series_equal(curves["test/loss"], shared["test/loss"], rtol=1e-2)
+        loaded.append(records.load("regression", sampler="random", results=tmp_path / name))
+        provenance = json.loads(loaded[-1].trials["provenance"].iloc[0])
+        together.append(provenance["data_parallel"])
+    assert together == [1, 2, 4]
+    one, *others = loaded
+    for other in others:
+        pd.testing.assert_series_equal(one.trials["value"], other.trials["value"], rtol=1e-3)
+        pd.testing.assert_series_equal(one.curves["test/loss"], other.curves["test/loss"], rtol=1e-2)

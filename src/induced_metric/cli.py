@@ -5,7 +5,6 @@ Only ``train.py`` and ``sweeps/`` import this module; everything below takes pla
 
 import difflib
 import functools
-import math
 import os
 import signal
 import sys
@@ -181,8 +180,8 @@ def engine(pair: Pairing, settings: DictConfig, *, single: bool = False) -> Any:
     from induced_metric.lanes import Assignment, Lanes, default_layout
     from induced_metric.training import init_trial, train_epoch
 
-    options = _plain(settings)
-    options["devices"] = _places(pair.task, options.pop("data_parallel"))
+    options = {**_plain(settings), "devices": _places(pair.task, settings)}
+    del options["data_parallel"]
     if single:
         options |= {"devices": options["devices"][:1], "queue": 1}
 
@@ -217,32 +216,48 @@ def engine(pair: Pairing, settings: DictConfig, *, single: bool = False) -> Any:
         raise UserError(f"lanes: {error}") from error
 
 
-def _places(task: Any, data_parallel: Any) -> Sequence[Any]:
-    """The devices, or meshes of ``data_parallel`` devices each that share out the batches of their trials."""
+def data_parallel(task: Any, settings: DictConfig) -> int:
+    """How many devices share out every batch of a trial, by the configuration group ``lanes``.
+
+    Raises:
+        UserError: if they do not divide the devices, or the batch.
+    """
     import jax
 
-    devices = jax.devices()
-    size = task.micro_batch or task.batch_size
-    if data_parallel == "auto":
-        data_parallel = 1
-        if jax.default_backend() == "cpu":  # whose memory, other than accelerators', is shared
-            data_parallel = math.gcd(len(devices), size)
-            devices = devices[:data_parallel]
-    if not isinstance(data_parallel, int) or data_parallel < 1 or len(devices) % data_parallel:
+    devices, size = len(jax.devices()), task.micro_batch or task.batch_size
+    chosen = settings.data_parallel
+    if chosen == "auto":
+        return most_sharing(devices, size) if jax.default_backend() == "cpu" else 1
+    if not isinstance(chosen, int) or chosen < 1 or devices % chosen:
         raise UserError(
-            f"lanes.data_parallel must be auto or an integer that divides the {len(devices)} devices, "
-            f"got {data_parallel!r}"
+            f"lanes.data_parallel must be auto or an integer that divides the {devices} devices, "
+            f"got {chosen!r}"
         )
-    if data_parallel == 1:
-        return devices
-    if size % data_parallel:
+    if chosen > 1 and size % chosen:
         raise UserError(
             f"lanes.data_parallel must divide the {size} examples computed at once "
-            f"(task.batch_size, or task.micro_batch if set), got {data_parallel}"
+            f"(task.batch_size, or task.micro_batch if set), got {chosen}"
         )
+    return chosen
+
+
+def most_sharing(devices: int, examples: int) -> int:
+    """The most of so many devices that can share out so many examples evenly."""
+    return max(count for count in range(1, devices + 1) if examples % count == 0)
+
+
+def _places(task: Any, settings: DictConfig) -> Sequence[Any]:
+    """The devices that train trials of their own, or meshes of devices that share out a trial's batches."""
+    import jax
+
+    devices, together = jax.devices(), data_parallel(task, settings)
+    if settings.data_parallel == "auto" and jax.default_backend() == "cpu":
+        devices = devices[:together]  # one trial at a time: the devices of a CPU share its memory
+    if together == 1:
+        return devices
     return [
-        jax.NamedSharding(jax.sharding.Mesh(devices[first : first + data_parallel], "data"), jax.P())
-        for first in range(0, len(devices), data_parallel)
+        jax.NamedSharding(jax.sharding.Mesh(devices[first : first + together], "data"), jax.P())
+        for first in range(0, len(devices), together)
     ]
 
 

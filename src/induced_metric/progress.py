@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
@@ -46,10 +46,11 @@ class TrialProgress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def resume(self, done: int) -> None:
-        """Says that an earlier run did so many epochs."""
+    def begin(self, done: int = 0) -> None:
+        """Starts the clock, after the compilation; ``done`` epochs are those of an earlier run."""
         self._begun, self._already = time.monotonic(), done
-        self.print(f"going on after epoch {done - 1}")
+        if done:
+            self.print(f"going on after epoch {done - 1}")
 
     def update(self, done: int, description: str) -> None:
         """Shows that so many epochs are done."""
@@ -71,16 +72,16 @@ class TrialProgress:
 @dataclass
 class _Row:
     published: float | None
-    begun: float = field(default_factory=time.monotonic)
+    begun: float = 0.0  # at the first progress
+    seen: float = 0.0  # at the last, so that the speed does not fall between two
     progress: "StudyProgress | None" = None
-    ended: float | None = None
 
     def cells(self) -> list[str]:
         """Of the columns ``_HEADINGS``."""
         if self.progress is None:
             return ["compiling", "", "", _number(self.published), "", "", "", ""]
         progress = self.progress
-        rate = progress.trained / max((self.ended or time.monotonic()) - self.begun, 1e-9)
+        rate = progress.trained / max(self.seen - self.begun, 1e-9)
         return [
             f"{progress.finished}/{progress.total}",
             _under_way(progress),
@@ -116,12 +117,11 @@ class SweepProgress:
         row = self._rows[name] = _Row(published)
 
         def update(progress: "StudyProgress") -> None:
+            row.seen = time.monotonic()
             if row.progress is None:
-                row.begun = time.monotonic()
+                row.begun = row.seen
             row.progress = progress
-            if progress.finished >= progress.total:
-                row.ended = time.monotonic()
-            self._line(name, row)
+            self._line(name, row, progress)
 
         return update
 
@@ -131,13 +131,12 @@ class SweepProgress:
             table.add_row(name, *row.cells())
         return table
 
-    def _line(self, name: str, row: _Row) -> None:
+    def _line(self, name: str, row: _Row, progress: "StudyProgress") -> None:
         if self._console.is_terminal:
             return
-        now = time.monotonic()
-        if row.ended is None and now - self._last_line < _LINE_EVERY_SECONDS:
+        if progress.finished < progress.total and row.seen - self._last_line < _LINE_EVERY_SECONDS:
             return
-        self._last_line = now
+        self._last_line = row.seen
         facts = [f"{heading} {cell}" for heading, cell in zip(_HEADINGS, row.cells(), strict=True) if cell]
         print(f"{name}: {', '.join(facts)}", flush=True)
 
@@ -156,10 +155,11 @@ def _under_way(progress: "StudyProgress") -> str:
 def _rate(trials_per_second: float) -> str:
     if not trials_per_second:
         return ""
-    seconds, unit = next(
-        (pair for pair in ((1, "s"), (60, "min")) if trials_per_second * pair[0] >= 1), (3600, "h")
-    )
-    return f"{trials_per_second * seconds:.2g} trials/{unit}"
+    if trials_per_second >= 1:
+        return f"{trials_per_second:.3g} trials/s"
+    if 60 * trials_per_second >= 1:
+        return f"{60 * trials_per_second:.3g} trials/min"
+    return f"{3600 * trials_per_second:.3g} trials/h"
 
 
 def _number(value: float | None) -> str:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from induced_metric.models.layers import StepKeys
+from induced_metric.models.layers import StepKeys, sharing_axes
 from induced_metric.tasks.base import Batch, ModelState, Params, Task
 
 Optimizer: TypeAlias = Callable[..., optax.GradientTransformation]
@@ -153,10 +153,8 @@ def _share_out(batch: Batch) -> Batch:
     The numbers are those of one device but for the rounding; BatchNorm's statistics stay the whole batch's. A
     rest that does not divide stays on all devices.
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or jax.tree.leaves(batch)[0].shape[0] % mesh.size:
-        return batch
-    return jax.lax.with_sharding_constraint(batch, jax.sharding.PartitionSpec(mesh.axis_names))
+    axes = sharing_axes(jax.tree.leaves(batch)[0].shape[0])
+    return jax.lax.with_sharding_constraint(batch, jax.P(axes)) if axes else batch
 
 
 def evaluate(task: Task, params: Params, model_state: ModelState, split: Batch) -> dict[str, jax.Array]:

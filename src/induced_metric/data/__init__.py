@@ -90,7 +90,7 @@ def default_data_dir() -> Path:
     """
     root = Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets").expanduser()
     if root.exists() and not root.is_dir():
-        raise UserError(f"TFDS_DATA_DIR must be a directory, and {root} is a file")
+        raise UserError(f"the data directory (TFDS_DATA_DIR) must be a directory, and {root} is a file")
     return root
 
 

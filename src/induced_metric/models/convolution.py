@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
+from induced_metric.models.layers import sharing_axes
+
 Pair: TypeAlias = tuple[int, int]
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 # Examples computed at once on CPU, to stay in its caches (benchmarks/convolution.py).
@@ -73,9 +75,10 @@ def _with_gradients(
     def convolution(images: jax.Array, kernel: jax.Array) -> jax.Array:
         return _in_parts(lambda part: _convolution(part, kernel, strides, padding), images)
 
-    devices, spec = _mesh(images)
-    if devices == 1:
+    axes = sharing_axes(len(images))
+    if not axes:
         return convolution(images, kernel)
+    spec = jax.P(axes)
     return jax.shard_map(convolution, in_specs=(spec, jax.P()), out_specs=spec, check_vma=False)(
         images, kernel
     )
@@ -94,28 +97,23 @@ def _backward(
             _kernel_gradient(images, kernel.shape, cotangent, strides, padding),
         )
 
-    devices, spec = _mesh(cotangent)
-    if devices == 1:
-        return gradients(*inputs, cotangent)
+    axes = sharing_axes(len(cotangent))
+    if axes:
 
-    def share(*arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
-        of_images, of_kernel = gradients(*arrays)
-        return of_images, jax.lax.psum(of_kernel, *spec)
+        def share(*arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
+            of_images, of_kernel = gradients(*arrays)
+            return of_images, jax.lax.psum(of_kernel, axes)
 
-    return jax.shard_map(share, in_specs=(spec, jax.P(), spec), out_specs=(spec, jax.P()), check_vma=False)(
-        *inputs, cotangent
-    )
+        spec = jax.P(axes)
+        of_images, of_kernel = jax.shard_map(
+            share, in_specs=(spec, jax.P(), spec), out_specs=(spec, jax.P()), check_vma=False
+        )(*inputs, cotangent)
+    else:
+        of_images, of_kernel = gradients(*inputs, cotangent)
+    return of_images, of_kernel.astype(inputs[1].dtype)
 
 
 _with_gradients.defvjp(_forward, _backward)
-
-
-def _mesh(examples: jax.Array) -> tuple[int, jax.P]:
-    """How many devices of the mesh in context share these examples out, and along which axes."""
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or examples.shape[0] % mesh.size:
-        return 1, jax.P()
-    return mesh.size, jax.P(mesh.axis_names)
 
 
 def _images_gradient(
@@ -142,7 +140,7 @@ def _kernel_gradient(
     strides: Sequence[int],
     padding: Sequence[Pair],
 ) -> jax.Array:
-    """The sum over examples and places of cotangent × patch, a few examples at a time."""
+    """The sum over examples and places of cotangent × patch, some examples at a time, at least in float32."""
     rows, columns = shape[:2]
     height, width = cotangent.shape[1:3]
 
@@ -170,7 +168,7 @@ def _kernel_gradient(
     total = of_part(*rest)
     if whole is not None:
         total, _ = jax.lax.scan(lambda total, part: (total + of_part(*part), None), total, whole)
-    return total.T.reshape(shape).astype(images.dtype)
+    return total.T.reshape(shape)
 
 
 def _in_parts(function: Callable[[jax.Array], jax.Array], images: jax.Array) -> jax.Array:

@@ -11,7 +11,7 @@ from flax.typing import Dtype
 
 from induced_metric.models.layers import StepKeys, dropout
 
-_QUERIES = 64  # of the attention at a time: the fastest for 256 on a CPU
+_QUERIES = 64  # whose attention is computed at once; the fastest at length 256 on a CPU
 
 
 class GPT(nn.Module):

@@ -1,10 +1,16 @@
-"""Randomness of a training step that does not depend on how its batch is divided."""
+"""What keeps a training step the same however its batch is divided: among parts or among devices."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+
+def sharing_axes(examples: int) -> tuple[str, ...]:
+    """The axes of the mesh in context along which so many examples are shared out; () if they cannot be."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return () if mesh.empty or examples % mesh.size else mesh.axis_names
 
 
 class StepKeys(NamedTuple):
