@@ -72,12 +72,11 @@ def train(cfg: DictConfig) -> None:
             return [True]
 
         assignment = Assignment(trial, pair.hyperparameters, seed, task.epochs)
-        if kept := checkpoints.load(trial, lanes.state_shapes):
-            bar.begin(kept.done)
+        kept = checkpoints.load(trial, lanes.state_shapes)
+        bar.begin(kept.done if kept else 0)
+        if kept:
             show(kept.curve)
             assignment = assignment._replace(done=kept.done, state=kept.state)
-        else:
-            bar.begin()
         waiting = iter([assignment])
         lanes.run(lambda: next(waiting, None), tell, stride=1, stop=stop)
         curve = _joined(parts)

@@ -24,7 +24,7 @@ def test_a_trial_says_its_epoch_and_the_time_left(monkeypatch, capsys):
     """Also with epochs longer than the 30 s that rich looks back."""
     with progress.TrialProgress("adam", 10, ticking(monkeypatch, 60)) as bar:
         progress.time.monotonic()  # a minute of compilation
-        bar.begin()
+        bar.begin(0)
         bar.update(1, "adam: test/loss 0.5")
         bar.update(2, "adam: test/loss 0.4")
         bar.update(10, "adam: test/loss 0.3")

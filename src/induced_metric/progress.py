@@ -46,8 +46,8 @@ class TrialProgress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def begin(self, done: int = 0) -> None:
-        """Starts the clock, after the compilation; ``done`` epochs are those of an earlier run."""
+    def begin(self, done: int) -> None:
+        """Starts the clock, after the compilation; an earlier run did ``done`` epochs."""
         self._begun, self._already = time.monotonic(), done
         if done:
             self.print(f"going on after epoch {done - 1}")

@@ -74,12 +74,16 @@ class _Running:
     hyperparameters: dict[str, float]
     seed: int
     restored: int = 0  # epochs done by an earlier process
-    done: int = 0  # epochs in all
     parts: list[Mapping[str, np.ndarray]] = field(default_factory=list)  # of its curve
 
     def curve(self) -> dict[str, np.ndarray]:
         """The columns of its curve so far, with those of earlier runs."""
         return {name: np.concatenate([part[name] for part in self.parts]) for name in self.parts[0]}
+
+    @property
+    def done(self) -> int:
+        """Its epochs so far, with those of earlier runs."""
+        return sum(len(part["epoch"]) for part in self.parts)
 
     @property
     def checkpoint(self) -> str:
@@ -142,7 +146,7 @@ class _Study:
         if kept is None:
             return assignment
         running.parts.append(kept.curve)
-        running.restored = running.done = kept.done
+        running.restored = kept.done
         return assignment._replace(done=kept.done, state=kept.state)
 
     def tell(self, reports: Sequence[Progress]) -> list[bool]:
@@ -151,7 +155,6 @@ class _Study:
         going_on = []
         for report in reports:
             running = self._running[report.trial]
-            running.done = report.steps
             running.parts.append(
                 {
                     "epoch": report.steps - np.arange(len(report.seconds), 0, -1),
