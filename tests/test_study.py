@@ -1,11 +1,16 @@
 """A study: what is told, recorded, pruned, refused, and how it goes on after a kill."""
 
+import functools
 import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optuna
@@ -16,7 +21,8 @@ from induced_metric.errors import UserError
 from induced_metric.lanes import Lanes
 from induced_metric.plan import StudyPlan, trial_seed
 from induced_metric.records import RecordStore
-from induced_metric.study import run_study
+from induced_metric.study import StudyFiles, run_studies
+from induced_metric.wandb_search import WandbHyperbandPruner
 
 EPOCHS = 9
 
@@ -58,16 +64,17 @@ def plan(**changes):
 
 
 def where(directory, every=0):
-    return {
-        "journal": directory / "toy.journal",
-        "records": RecordStore(directory / "records"),
-        "checkpoints": Checkpoints(directory / "checkpoints", every=every),
-    }
+    return StudyFiles(
+        journal=directory / "toy.journal",
+        records=RecordStore(directory / "records"),
+        checkpoints=Checkpoints(directory / "checkpoints", every=every),
+    )
 
 
-def run(directory, lanes, **changes):
+def run(directory, lanes, *, every=0, on_progress=lambda _: None, stop=lambda: False, **changes):
     events = []
-    run_study(plan(**changes), lanes, **where(directory), on_progress=events.append)
+    study = (plan(**changes), where(directory, every), lambda event: events.append(event) or on_progress(event))
+    run_studies([study], lanes, stop=stop)
     return RecordStore(directory / "records"), events
 
 
@@ -129,14 +136,106 @@ def test_random_search_does_not_depend_on_interruptions(tmp_path, lanes):
     assert whole.trials()[columns].equals(parts.trials()[columns])
 
 
-def test_the_same_seed_gives_the_same_tpe_study(tmp_path, lanes):
-    def study(name, seed):
-        sampler = {"create_sampler": optuna.samplers.TPESampler, "seed": seed}
-        store, _ = run(tmp_path / name, lanes, trials=30, **sampler)
-        return list(store.trials()["x"])
+TPE = {"create_sampler": functools.partial(optuna.samplers.TPESampler, multivariate=True), "in_flight": 8}
+PROPOSALS = ["trial", "x", "seed", "value", "state", "epochs"]
 
-    assert study("a", 3) == study("b", 3)
-    assert study("c", 4) != study("b", 3)
+
+@pytest.fixture(scope="module")
+def tpe(tmp_path_factory, lanes):
+    """A study of 40 trials that nothing disturbed."""
+    store, _ = run(tmp_path_factory.mktemp("tpe"), lanes, trials=40, **TPE)
+    return store.trials()[PROPOSALS]
+
+
+def test_tpe_proposes_from_what_it_was_told(tmp_path, lanes, tpe):
+    drawn, _ = run(tmp_path / "random", lanes, trials=40)
+    equal = tpe["x"] == drawn.trials()["x"]
+    # Ten finished trials, and the seven others that are under way by then, begin it.
+    assert list(equal) == [True] * 17 + [False] * 23
+    other, _ = run(tmp_path / "other", lanes, trials=40, seed=4, **TPE)
+    assert not (other.trials()["x"] == tpe["x"]).any()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"devices": 1, "lanes": 1, "queue": 1, "steps_per_dispatch": 1},
+        {"devices": 1, "lanes": 16, "queue": 2, "steps_per_dispatch": 9},
+        {"devices": 2, "lanes": 3, "queue": 1, "steps_per_dispatch": 2},
+        {"devices": 2, "lanes": 20, "queue": 3, "steps_per_dispatch": 4, "layout": "vmap"},
+    ],
+    ids=lambda options: "-".join(map(str, options.values())),
+)
+def test_proposals_do_not_depend_on_the_lanes(tmp_path, tpe, options):
+    devices = jax.devices()[: options.pop("devices")]
+    with toy_lanes(devices=devices, **options) as lanes:
+        store, _ = run(tmp_path, lanes, trials=40, **TPE)
+    assert store.trials()[PROPOSALS].equals(tpe)
+
+
+@pytest.mark.parametrize("devices", [1, 2, 16])
+def test_proposals_and_verdicts_do_not_depend_on_the_number_of_devices(tmp_path, devices):
+    """Each in a process of its own, whose CPU is so many devices."""
+    code = (
+        "import sys; from induced_metric import xla; xla.configure(devices=int(sys.argv[1]), cache=False)\n"
+        "from pathlib import Path; import jax; import test_study\n"
+        "assert len(jax.devices()) == int(sys.argv[1])\n"
+        "test_study.pruned_study(Path(sys.argv[2]))"
+    )
+    where = [str(tmp_path), str(devices)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])}
+    environment.pop("XLA_FLAGS", None)
+    subprocess.run([sys.executable, "-c", code, where[1], where[0]], check=True, env=environment)
+    here = pruned_study(tmp_path / "here")
+    assert 0 < (here["state"] == "pruned").sum() < len(here)
+    assert RecordStore(tmp_path / "records").trials()[PROPOSALS].equals(here)
+
+
+def pruned_study(directory):
+    """Searched by TPE and judged after 3 and 6 of 9 epochs."""
+    with toy_lanes(steps_per_dispatch=3) as lanes:
+        store, _ = run(directory, lanes, trials=40, pruner=WandbHyperbandPruner(3, 3), rungs=[3, 6], **TPE)
+    return store.trials()[PROPOSALS]
+
+
+def test_no_more_trials_are_under_way_than_the_study_says(tmp_path):
+    most = []
+
+    def look(_):
+        states = [trial.state for trial in told(tmp_path)]
+        most.append(states.count(optuna.trial.TrialState.RUNNING))
+
+    with toy_lanes(lanes=20, steps_per_dispatch=3) as lanes:
+        run(tmp_path, lanes, trials=40, on_progress=look, **TPE)
+    assert max(most) == 8
+
+
+def test_an_interrupted_study_is_the_undisturbed_one(tmp_path, lanes, tpe):
+    for looks in (3, 10, 7, 1000):
+        stops = iter([False] * looks)
+        store, _ = run(tmp_path, lanes, trials=40, stop=lambda stops=stops: next(stops, True), **TPE)
+    assert store.trials()[PROPOSALS].equals(tpe)
+
+
+def test_a_study_without_its_journal_is_the_undisturbed_one(tmp_path, lanes, tpe):
+    stops = iter([False] * 20)
+    run(tmp_path, lanes, trials=40, stop=lambda: next(stops, True), **TPE)
+    (tmp_path / "toy.journal").unlink()
+    store, _ = run(tmp_path, lanes, trials=40, **TPE)
+    assert store.trials()[PROPOSALS].equals(tpe)
+
+
+def test_studies_in_the_same_lanes_are_as_if_alone(tmp_path, tpe):
+    def study(name, seed):
+        return plan(trials=40, seed=seed, sampler=name, **TPE), where(tmp_path / name), lambda _: None
+
+    with toy_lanes(lanes=5, steps_per_dispatch=3) as lanes:
+        run_studies([study("a", 3), study("b", 4), study("c", 3)], lanes)
+        alone, _ = run(tmp_path / "alone", lanes, trials=40, seed=4, **TPE)
+    a, b, c = (RecordStore(tmp_path / name / "records").trials()[PROPOSALS] for name in "abc")
+    assert a.equals(tpe)
+    assert c.equals(tpe)
+    assert b.equals(alone.trials()[PROPOSALS])
 
 
 def test_a_changed_configuration_is_refused_with_the_difference(tmp_path, lanes):
@@ -177,18 +276,25 @@ def test_progress_counts_the_epochs_under_way_and_not_those_of_an_earlier_proces
     assert any(event.running and 0 < event.trained < 1 for event in events)
     assert events[-1].trained == events[-1].finished == 6
     stops = iter([False] * 2)
-    run_study(plan(trials=6), lanes, **where(tmp_path / "parts"), stop=lambda: next(stops, True))
+    run(tmp_path / "parts", lanes, trials=6, stop=lambda: next(stops, True))
     _, events = run(tmp_path / "parts", lanes, trials=6)
     assert events[-1].finished == 6
     assert events[-1].trained < 6
 
 
 def test_two_processes_cannot_run_one_study(tmp_path, lanes):
-    def nested(progress):
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=_slow_study, args=(tmp_path,))
+    process.start()
+    try:
+        while process.is_alive() and not len(RecordStore(tmp_path / "records").trials()):
+            time.sleep(0.01)
         with pytest.raises(UserError, match="another process is running"):
-            run_study(plan(), lanes, **where(tmp_path))
-
-    run_study(plan(trials=1), lanes, **where(tmp_path), on_progress=nested)
+            run(tmp_path, lanes, trials=1)
+        assert process.is_alive()
+    finally:
+        process.kill()
+        process.join()
 
 
 @pytest.mark.parametrize("every", [0, 2])
@@ -196,7 +302,7 @@ def test_a_stopped_trial_goes_on_where_it_was(tmp_path, lanes, every):
     whole, _ = run(tmp_path / "whole", lanes, trials=10)
     # Stop after every look at a trial: each run of the study moves every lane by one dispatch.
     for _ in range(40):
-        run_study(plan(trials=10), lanes, **where(tmp_path / "parts", every), stop=lambda: True)
+        run(tmp_path / "parts", lanes, trials=10, every=every, stop=lambda: True)
     parts = RecordStore(tmp_path / "parts" / "records")
     columns = ["trial", "x", "seed", "value", "epochs", "diverged"]
     assert parts.trials()[columns].equals(whole.trials()[columns])
@@ -205,9 +311,16 @@ def test_a_stopped_trial_goes_on_where_it_was(tmp_path, lanes, every):
     assert not list((tmp_path / "parts" / "checkpoints").iterdir())
 
 
+HYPERBAND = {
+    "pruner": optuna.pruners.HyperbandPruner(min_resource=3, max_resource=EPOCHS, reduction_factor=3),
+    "rungs": [3, 9],
+    "in_flight": 8,
+}
+PUBLISHED = {"pruner": WandbHyperbandPruner(3, 3), "rungs": [3, 6], "in_flight": 8}
+
+
 def test_hyperband_prunes_at_the_rungs_only(tmp_path, lanes):
-    pruner = optuna.pruners.HyperbandPruner(min_resource=3, max_resource=EPOCHS, reduction_factor=3)
-    store, events = run(tmp_path, lanes, trials=40, pruner=pruner, rungs=[3, 9])
+    store, events = run(tmp_path, lanes, trials=40, **HYPERBAND)
     trials, curves = store.trials(), store.curves()
     pruned = trials[trials["state"] == "pruned"]
     assert 0 < len(pruned) < 40
@@ -219,10 +332,63 @@ def test_hyperband_prunes_at_the_rungs_only(tmp_path, lanes):
     assert all(by_state[number] is optuna.trial.TrialState.PRUNED for number in pruned["trial"])
 
 
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_the_worse_are_pruned(tmp_path, lanes, direction):
+    """A verdict is of the values of those that came before, which the order of the trials' numbers decides."""
+    worst = 1e30 if direction == "minimize" else -1e30
+    space = {"x": optuna.distributions.FloatDistribution(2.0, 9.0)}  # the loss rises with x
+    settings = {**PUBLISHED, "rungs": [3], "in_flight": 1}
+    store, _ = run(tmp_path, lanes, direction=direction, worst=worst, search_space=space, **settings)
+    trials = store.trials()
+    seen = []
+    for row in trials.to_dict("records"):
+        seen.append(row["x"] if direction == "minimize" else -row["x"])
+        assert (row["state"] == "pruned") == (seen[-1] > sorted(seen)[len(seen) // 3])
+    assert 0 < (trials["state"] == "pruned").sum() < 20
+
+
+@pytest.mark.parametrize("settings", [HYPERBAND, PUBLISHED], ids=["optuna", "published"])
+def test_a_kill_after_a_verdict_changes_none(tmp_path, lanes, monkeypatch, settings):
+    whole, _ = run(tmp_path / "whole", lanes, trials=40, **settings)
+
+    class Killed(Exception):
+        pass
+
+    append = RecordStore.append
+    for attempt in range(100):
+        # Dies at every second record, after the verdict and before anything of it is written.
+        deaths = iter([False, True])
+
+        def dying(store, trials, curves, deaths=deaths):
+            if next(deaths, False):
+                raise Killed
+            append(store, trials, curves)
+
+        monkeypatch.setattr(RecordStore, "append", dying)
+        try:
+            run(tmp_path / "killed", lanes, trials=40, **settings)
+        except Killed:
+            continue
+        break
+    assert attempt > 10
+    killed = RecordStore(tmp_path / "killed" / "records")
+    assert killed.trials()[PROPOSALS].equals(whole.trials()[PROPOSALS])
+    assert (whole.trials()["state"] == "pruned").sum() > 5
+
+
+def test_a_trial_stopped_while_it_ran_ahead_is_cut_at_the_rung(tmp_path, lanes):
+    """One lane trains a trial to the end of its dispatch before another has come to the rung."""
+    whole, _ = run(tmp_path / "whole", lanes, trials=40, **PUBLISHED)
+    with toy_lanes(devices=jax.devices()[:1], lanes=1, queue=1, steps_per_dispatch=3) as one:
+        store, _ = run(tmp_path / "one", one, trials=40, **PUBLISHED)
+    assert store.trials()[PROPOSALS].equals(whole.trials()[PROPOSALS])
+    curves = ["trial", "epoch", "test/loss"]
+    assert store.curves()[curves].equals(whole.curves()[curves])
+
+
 def test_rungs_are_met_whatever_the_dispatch_length(tmp_path):
-    pruner = optuna.pruners.HyperbandPruner(min_resource=3, max_resource=EPOCHS, reduction_factor=3)
     with toy_lanes(steps_per_dispatch=8) as lanes:
-        store, _ = run(tmp_path, lanes, trials=40, pruner=pruner, rungs=[3, 9])
+        store, _ = run(tmp_path, lanes, trials=40, **HYPERBAND)
     assert 3 in set(store.trials()["epochs"])
 
 
@@ -248,6 +414,8 @@ def test_seeds_of_trials_are_shared_by_studies_and_spread(lanes):
         ({"trials": 0}, "trials must be >= 1"),
         ({"seed": -1}, "seed must be >= 0"),
         ({"fixed": {"value": 1.0}}, "a hyperparameter cannot be called 'value'"),
+        ({"in_flight": 0}, "in_flight must be >= 1, got 0"),
+        ({"rungs": [3]}, "in_flight must be a number where a pruner compares trials, got null"),
     ],
 )
 def test_a_plan_that_cannot_be_carried_out_is_refused(changes, sentence):
@@ -258,12 +426,7 @@ def test_a_plan_that_cannot_be_carried_out_is_refused(changes, sentence):
 def _slow_study(directory):
     """In a process of its own: a study that takes some seconds."""
     with toy_lanes(steps_per_dispatch=3) as lanes:
-        run_study(
-            plan(trials=150, create_sampler=optuna.samplers.TPESampler),
-            lanes,
-            **where(directory),
-            on_progress=lambda progress: time.sleep(0.02),
-        )
+        run(directory, lanes, trials=150, on_progress=lambda _: time.sleep(0.02), **TPE)
 
 
 def test_killed_three_times_no_trial_is_lost_or_twice(tmp_path, lanes):
@@ -284,6 +447,8 @@ def test_killed_three_times_no_trial_is_lost_or_twice(tmp_path, lanes):
         if process.exitcode == 0:
             break
     assert kills == 3
+    undisturbed, _ = run(tmp_path / "undisturbed", lanes, trials=150, **TPE)
+    assert RecordStore(tmp_path / "records").trials()[PROPOSALS].equals(undisturbed.trials()[PROPOSALS])
     store = RecordStore(tmp_path / "records")
     assert sorted(path.name for path in store.directory.iterdir()) == ["curves.parquet", "trials.parquet"]
     trials = store.trials()

@@ -166,22 +166,26 @@ class Lanes:
         for group in self._groups:
             group.lanes = [None] * len(group.lanes)
         stride = min(stride or self.steps_per_dispatch, self.steps_per_dispatch)
-        # Lane by lane over all devices, so that a few trials spread over them.
-        for lane in range(len(self._groups[0].lanes)):
-            for group in self._groups:
-                group.fill(lane, ask())
         under_way: deque[tuple[_Group, Future[_Result]]] = deque()
 
-        def submit(group: _Group) -> None:
-            # To the next multiple: a trial that goes on from between two is looked at where others are.
-            steps = [
-                min(stride - c.steps % stride, c.assignment.steps - c.steps) if c else 0 for c in group.lanes
-            ]
-            if any(steps):
-                under_way.append((group, group.submit(self._slots(group.lanes, steps))))
+        def fill(groups: Sequence[_Group]) -> None:
+            # Lane by lane over all groups, so that a few trials spread over the devices.
+            for lane, group in itertools.product(range(len(groups[0].lanes)), groups):
+                if group.lanes[lane] is None:
+                    assignment = ask()
+                    if assignment is None:
+                        break
+                    group.fill(lane, assignment)
+            for group in groups:
+                # To the next multiple: a trial that goes on from between two is looked at where others are.
+                steps = [
+                    min(stride - c.steps % stride, c.assignment.steps - c.steps) if c else 0
+                    for c in group.lanes
+                ]
+                if any(steps):
+                    under_way.append((group, group.submit(self._slots(group.lanes, steps))))
 
-        for group in self._groups:
-            submit(group)
+        fill(self._groups)
         while under_way:
             group, future = under_way.popleft()
             reports = _reports(group, future.result())
@@ -189,12 +193,9 @@ class Lanes:
             for lane, report in reports.items():
                 if not next(going_on) or report.finished:
                     group.lanes[lane] = None
-            if stop():
-                continue
-            for lane, carried in enumerate(group.lanes):
-                if carried is None:
-                    group.fill(lane, ask())
-            submit(group)
+            if not stop():
+                busy = [other for other, _ in under_way]
+                fill([group, *(idle for idle in self._groups if idle is not group and idle not in busy)])
 
     def _slots(self, lanes: Sequence["_Carried | None"], steps: Sequence[int]) -> Slots:
         assignments = [carried.assignment if carried else None for carried in lanes]

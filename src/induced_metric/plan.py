@@ -1,7 +1,10 @@
 """What a study is to do, where it stands, and what a trial of it came to."""
 
+import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,6 +12,8 @@ import optuna
 
 from induced_metric.errors import UserError
 from induced_metric.records import check_hyperparameter_names, study_name
+
+_STRIDE = 20  # epochs between two looks at a trial where no pruner looks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +32,10 @@ class StudyPlan:
         seed: of the study; ``trial_seed`` derives that of a trial.
         create_sampler: ``create_sampler(seed=...)``; one for each trial, so that a proposal follows from the
             seed, the number of the trial and the history, also after an interruption.
+        in_flight: trials proposed and not yet told, for a sampler or pruner whose decisions depend on other
+            trials; None where they do not, and as many are under way as the lanes carry.
         pruner: judges trials at the rungs.
-        rungs: epochs after which a trial is reported to the pruner.
+        rungs: epochs after which a trial is reported to the pruner; those not before the last are left out.
         config: the full configuration, JSON-like; a study goes on only under the same one.
         provenance: facts for every record: versions, device, commit.
     """
@@ -46,6 +53,7 @@ class StudyPlan:
     trials: int
     seed: int
     create_sampler: Callable[..., optuna.samplers.BaseSampler]
+    in_flight: int | None = None
     pruner: optuna.pruners.BasePruner = field(default_factory=optuna.pruners.NopPruner)
     rungs: Sequence[int] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -58,11 +66,31 @@ class StudyPlan:
             raise UserError(f"trials must be >= 1, got {self.trials}")
         if self.seed < 0:
             raise UserError(f"seed must be >= 0, got {self.seed}")
+        if self.in_flight is not None and self.in_flight < 1:
+            raise UserError(f"in_flight must be >= 1, got {self.in_flight}")
+        object.__setattr__(self, "rungs", tuple(rung for rung in self.rungs if rung < self.epochs))
+        if self.rungs and self.in_flight is None:
+            raise UserError("in_flight must be a number where a pruner compares trials, got null")
 
     @property
     def name(self) -> str:
         """Name of the study, of its journal and of its group in W&B."""
         return study_name(self.protocol, self.task, self.sampler, self.optimizer)
+
+    @property
+    def stride(self) -> int:
+        """Epochs between two looks at a trial."""
+        return math.gcd(*self.rungs) if self.rungs else _STRIDE
+
+    @cached_property
+    def config_json(self) -> str:
+        """The configuration as its records have it."""
+        return json.dumps(dict(self.config), sort_keys=True)
+
+    @cached_property
+    def provenance_json(self) -> str:
+        """The provenance as its records have it."""
+        return json.dumps(dict(self.provenance), sort_keys=True)
 
 
 @dataclass(frozen=True)
