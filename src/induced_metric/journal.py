@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,9 @@ class OneWriter(BaseJournalBackend):
         content = path.read_bytes() if path.exists() else b""
         whole = content.rfind(b"\n") + 1
         self._logs: list[dict[str, Any]] = [json.loads(line) for line in content[:whole].splitlines()]
-        self._file = path.open("ab", buffering=0)
-        self._file.truncate(whole)
+        self._path = path
+        if whole < len(content):
+            os.truncate(path, whole)
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         """The lines from this one on."""
@@ -62,7 +64,8 @@ class OneWriter(BaseJournalBackend):
     def append_logs(self, logs: Iterable[dict[str, Any]]) -> None:
         """Writes lines that survive the death of this process."""
         lines = [json.dumps(log, separators=(",", ":")) for log in logs]
-        self._file.write("".join(f"{line}\n" for line in lines).encode())
+        with self._path.open("ab", buffering=0) as file:
+            file.write("".join(f"{line}\n" for line in lines).encode())
         self._logs += map(json.loads, lines)  # as another process would read them
 
 

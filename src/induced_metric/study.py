@@ -254,7 +254,7 @@ class _Study:
         self._records.append(rows, [curve for _, _, curve in new])
         for (trial, _, _), row in zip(new, rows, strict=True):
             trial.row = row
-            self._trained += (row["epochs"] - trial.restored) / self._plan.epochs
+            self._trained += 1 - trial.restored / self._plan.epochs
             self._count(row)
 
     def _tell(self, trial: Trial) -> None:

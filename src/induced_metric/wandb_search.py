@@ -211,10 +211,12 @@ class WandbHyperbandPruner(optuna.pruners.BasePruner):
         while band * self._eta <= step:
             band *= self._eta
         sign = _sign(study)
+        # Its own as given: the study may not have its last report yet.
+        others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
         reached = sorted(
-            _cost(other.intermediate_values[band], sign)
-            for other in study.get_trials(deepcopy=False)
-            if band in other.intermediate_values
+            _cost(one.intermediate_values[band], sign)
+            for one in [*others, trial]
+            if band in one.intermediate_values
         )
         if not reached:
             return False
