@@ -73,7 +73,11 @@ def where(directory, every=0):
 
 def run(directory, lanes, *, every=0, on_progress=lambda _: None, stop=lambda: False, **changes):
     events = []
-    study = (plan(**changes), where(directory, every), lambda event: events.append(event) or on_progress(event))
+    study = (
+        plan(**changes),
+        where(directory, every),
+        lambda event: events.append(event) or on_progress(event),
+    )
     run_studies([study], lanes, stop=stop)
     return RecordStore(directory / "records"), events
 
@@ -334,7 +338,7 @@ def test_hyperband_prunes_at_the_rungs_only(tmp_path, lanes):
 
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_the_worse_are_pruned(tmp_path, lanes, direction):
-    """A verdict is of the values of those that came before, which the order of the trials' numbers decides."""
+    """With one trial under way, a verdict is of the values of those before."""
     worst = 1e30 if direction == "minimize" else -1e30
     space = {"x": optuna.distributions.FloatDistribution(2.0, 9.0)}  # the loss rises with x
     settings = {**PUBLISHED, "rungs": [3], "in_flight": 1}
@@ -351,26 +355,27 @@ def test_the_worse_are_pruned(tmp_path, lanes, direction):
 def test_a_kill_after_a_verdict_changes_none(tmp_path, lanes, monkeypatch, settings):
     whole, _ = run(tmp_path / "whole", lanes, trials=40, **settings)
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     append = RecordStore.append
-    for attempt in range(100):
+    kills = 0
+    for _ in range(100):
         # Dies at every second record, after the verdict and before anything of it is written.
         deaths = iter([False, True])
 
         def dying(store, trials, curves, deaths=deaths):
             if next(deaths, False):
-                raise Killed
+                raise KilledError
             append(store, trials, curves)
 
         monkeypatch.setattr(RecordStore, "append", dying)
         try:
             run(tmp_path / "killed", lanes, trials=40, **settings)
-        except Killed:
-            continue
-        break
-    assert attempt > 10
+            break
+        except KilledError:
+            kills += 1
+    assert kills > 10
     killed = RecordStore(tmp_path / "killed" / "records")
     assert killed.trials()[PROPOSALS].equals(whole.trials()[PROPOSALS])
     assert (whole.trials()["state"] == "pruned").sum() > 5
