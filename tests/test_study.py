@@ -22,7 +22,7 @@ from induced_metric.lanes import Lanes
 from induced_metric.plan import StudyPlan, trial_seed
 from induced_metric.records import RecordStore
 from induced_metric.study import StudyFiles, run_studies
-from induced_metric.wandb_search import WandbHyperbandPruner
+from induced_metric.wandb_hyperband import WandbHyperbandPruner
 
 EPOCHS = 9
 

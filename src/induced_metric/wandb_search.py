@@ -1,8 +1,4 @@
-"""The published search: W&B's Bayesian sweeps and W&B's Hyperband, as a sampler and a pruner of Optuna.
-
-Both restate the public controller of W&B's sweeps. Optuna's classes of the same names are other algorithms:
-`TPESampler` models densities instead of values, `HyperbandPruner` runs brackets.
-"""
+"""The published search: the Bayesian sweep of W&B's public controller, as a sampler of Optuna."""
 
 import warnings
 from collections.abc import Mapping
@@ -66,7 +62,9 @@ class WandbBayesSampler(optuna.samplers.BaseSampler):
         self._stopped = stopped
 
     def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,  # noqa: ARG002  (Optuna's signature)
     ) -> dict[str, BaseDistribution]:
         """The space of the first finished trial; before there is one, proposals are independent."""
         for other in study.get_trials(deepcopy=False):
@@ -88,8 +86,8 @@ class WandbBayesSampler(optuna.samplers.BaseSampler):
         points, values, running = self._history(study, trial.number, space)
         if len(values) < 2:
             return _from_unit(self._rng.random(len(space)), space)
-        # The two fits, of at most 195 points, are too small to gain from threads, which would wait for the
-        # cores that training keeps busy.
+        # The two fits, of at most 195 points, are too small to gain from threads, which wait for the cores
+        # that training keeps busy: on two busy cores a proposal took eight times as long with them.
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(limits=1, user_api="blas"):
@@ -97,8 +95,8 @@ class WandbBayesSampler(optuna.samplers.BaseSampler):
 
     def sample_independent(
         self,
-        study: optuna.Study,
-        trial: FrozenTrial,
+        study: optuna.Study,  # noqa: ARG002
+        trial: FrozenTrial,  # noqa: ARG002
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> float:
@@ -158,7 +156,9 @@ class WandbBayesSampler(optuna.samplers.BaseSampler):
             return candidates[self._rng.integers(len(candidates))]
         with warnings.catch_warnings():
             # At a point that was tried, rounding can make the variance negative; scikit-learn takes zero.
-            warnings.filterwarnings("ignore", message="Predicted variances smaller than 0", category=UserWarning)
+            warnings.filterwarnings(
+                "ignore", message="Predicted variances smaller than 0", category=UserWarning
+            )
             predicted, uncertainty = process.predict(candidates, return_std=True)
         gain = (best - mean) / deviation - predicted
         z = gain / (uncertainty + _TINY)
@@ -185,44 +185,6 @@ class WandbBayesSampler(optuna.samplers.BaseSampler):
         return process, mean, deviation
 
 
-class WandbHyperbandPruner(optuna.pruners.BasePruner):
-    """Stops a trial that is worse than the best third (``1 / eta``) at its last band.
-
-    Bands are ``min_iter * eta**k`` epochs. A trial is to report the best value so far; its last report is
-    compared with the values that all trials, whatever became of them, reported at the band. No brackets, and
-    nobody waits: the first trial to reach a band passes it. Keeps no state.
-
-    Raises:
-        UserError: if ``min_iter`` < 1 or ``eta`` < 2.
-    """
-
-    def __init__(self, min_iter: int = 20, eta: int = 3) -> None:
-        if min_iter < 1 or eta < 2:
-            raise UserError(f"min_iter must be >= 1 and eta >= 2, got {min_iter} and {eta}")
-        self._min_iter = min_iter
-        self._eta = eta
-
-    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Whether to stop the trial, by its last report."""
-        step = trial.last_step
-        if step is None or step < self._min_iter:
-            return False
-        band = self._min_iter
-        while band * self._eta <= step:
-            band *= self._eta
-        sign = _sign(study)
-        # Its own as given: the study may not have its last report yet.
-        others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
-        reached = sorted(
-            _cost(one.intermediate_values[band], sign)
-            for one in [*others, trial]
-            if band in one.intermediate_values
-        )
-        if not reached:
-            return False
-        return _cost(trial.intermediate_values[step], sign) > reached[len(reached) // self._eta]
-
-
 def _sign(study: optuna.Study) -> float:
     """Times a value: lower is better."""
     return 1.0 if study.direction == optuna.study.StudyDirection.MINIMIZE else -1.0
@@ -233,17 +195,13 @@ def _regular(value: float) -> bool:
     return abs(value) < _DIVERGED
 
 
-def _cost(value: float, sign: float) -> float:
-    return sign * value if np.isfinite(value) else np.inf
-
-
 def _reports(trial: FrozenTrial, sign: float) -> list[float]:
     return [sign * value for value in trial.intermediate_values.values() if _regular(value)]
 
 
 def _only_float(name: str, distribution: BaseDistribution) -> FloatDistribution:
     if not isinstance(distribution, FloatDistribution) or distribution.step is not None:
-        raise ValueError(f"only floats without a step can be searched, {name} is {distribution}")
+        raise UserError(f"{name} is {distribution}, and this sampler proposes only floats without a step")
     return distribution
 
 
@@ -264,6 +222,9 @@ def _from_unit(point: np.ndarray, space: Space) -> dict[str, float]:
     found = {}
     for u, (name, distribution) in zip(point, space.items(), strict=True):
         low, high = distribution.low, distribution.high
-        value = np.exp(np.log(low) + u * (np.log(high) - np.log(low))) if distribution.log else low + u * (high - low)
-        found[name] = float(np.clip(value, low, high))  # the logarithm and back may leave the range by a rounding
+        if distribution.log:
+            value = np.exp(np.log(low) + u * (np.log(high) - np.log(low)))
+        else:
+            value = low + u * (high - low)
+        found[name] = float(np.clip(value, low, high))  # rounding may have left the range
     return found

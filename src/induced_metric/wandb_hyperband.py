@@ -1,0 +1,53 @@
+"""The published early stopping: the Hyperband of W&B's public controller, as a pruner of Optuna.
+
+Optuna's pruner of that name is another algorithm: it runs brackets.
+"""
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial
+
+from induced_metric.errors import UserError
+
+
+class WandbHyperbandPruner(optuna.pruners.BasePruner):
+    """Stops a trial that is worse than the best third (``1 / eta``) at its last band.
+
+    Bands are ``min_iter * eta**k`` epochs. A trial is to report the best value so far; its last report is
+    compared with the values that all trials, whatever became of them, reported at the band. No brackets, and
+    nobody waits: the first trial to reach a band passes it. Keeps no state.
+
+    Raises:
+        UserError: if ``min_iter`` < 1 or ``eta`` < 2.
+    """
+
+    def __init__(self, min_iter: int = 20, eta: int = 3) -> None:
+        if min_iter < 1 or eta < 2:
+            raise UserError(f"min_iter must be >= 1 and eta >= 2, got {min_iter} and {eta}")
+        self._min_iter = min_iter
+        self._eta = eta
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Whether to stop the trial, by its last report."""
+        step = trial.last_step
+        if step is None or step < self._min_iter:
+            return False
+        band = self._min_iter
+        while band * self._eta <= step:
+            band *= self._eta
+        sign = 1.0 if study.direction == optuna.study.StudyDirection.MINIMIZE else -1.0
+        # Its own as given: the study may not have its last report yet.
+        others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
+        reached = sorted(
+            _cost(one.intermediate_values[band], sign)
+            for one in [*others, trial]
+            if band in one.intermediate_values
+        )
+        if not reached:
+            return False
+        return _cost(trial.intermediate_values[step], sign) > reached[len(reached) // self._eta]
+
+
+def _cost(value: float, sign: float) -> float:
+    """Lower is better, and what is not finite is the worst."""
+    return sign * value if np.isfinite(value) else np.inf
