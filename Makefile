@@ -17,10 +17,27 @@ TARGETS    ?=
 STEPS      ?= grid,timing,fair,page
 MANUAL_DIR ?=
 
+# What this machine computes on: found at the first setup, then kept until another is named.
+ACCELERATORS := auto cpu cuda12 cuda13 tpu
+ACCELERATOR ?= $(or $(patsubst .jax-%,%,$(notdir $(wildcard $(VENV)/.jax-*))),auto)
+ifneq ($(words $(ACCELERATOR))$(filter $(ACCELERATORS),$(ACCELERATOR)),1$(ACCELERATOR))
+$(error ACCELERATOR must be one of $(ACCELERATORS), got '$(ACCELERATOR)')
+endif
+ifeq ($(ACCELERATOR),auto)
+# By the newest CUDA that the driver of a card runs.
+accelerator := $(or $(shell nvidia-smi 2>/dev/null | sed -n 's/.*CUDA [A-Z ]*Version *: *\([0-9]*\).*/\1/p' | \
+	awk '$$1 >= 12 {print "cuda" ($$1 > 12 ? 13 : 12); exit}'),cpu)
+else
+accelerator := $(ACCELERATOR)
+endif
+
 empty :=
 comma := ,
 space := $(empty) $(empty)
 chosen = optimizer=$(subst $(space),$(comma),$(strip $(OPTIMIZERS)))
+prepare = $(BIN)/python -m induced_metric.data --task $(TASK) $(if $(MANUAL_DIR),--manual-dir '$(MANUAL_DIR)')
+# The check answers 1 where a data set is to be prepared. Only then is TensorFlow installed.
+where_missing = $(prepare) --check; case $$? in 0) ;; 1) $(MAKE) --no-print-directory $(VENV)/.data $(1) ;; *) exit 2 ;; esac
 mirror = $(BIN)/python -m induced_metric.tracking --task $(TASK) --protocol $(PROTOCOL) --mode $(MODE) --results '$(RESULTS)'
 report = $(BIN)/python -m induced_metric.analysis $(1) --task $(TASK) --protocol $(PROTOCOL) --results '$(RESULTS)' \
 	$(if $(BEST),--best $(BEST)) $(if $(TARGETS),--targets $(TARGETS))
@@ -33,6 +50,7 @@ help: ## Show this help
 	@echo
 	@echo "  Variables: TASK=$(TASK) OPTIMIZERS=\"$(OPTIMIZERS)\""
 	@echo "             TRIALS=<the task's budget> SAMPLER=$(SAMPLER) PRUNER=$(PRUNER) PROTOCOL=$(PROTOCOL) SEED=$(SEED) RESULTS=$(RESULTS) MODE=$(MODE)"
+	@echo "             ACCELERATOR=$(ACCELERATOR) ($(ACCELERATORS)) MANUAL_DIR=<the original files of a data set>"
 	@echo "             BEST=<50, at most a quarter of the trials> TARGETS=\"<the task's>\""
 
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -40,11 +58,22 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@sed -n '/==/s/ *\\$$//p' requirements.lock > $(VENV)/pins.txt
 	@touch $@
 
-setup: $(VENV)/.installed ## Create .venv from the pins (every other target does it by itself)
+# JAX's plugins for an accelerator are no part of the lock, and only one may be there. The pins choose JAX's version.
+$(VENV)/.jax-$(accelerator): $(VENV)/.installed
+	@rm -f $(VENV)/.jax-*
+	@$(BIN)/python -m pip uninstall --quiet --yes $(foreach cuda,cuda12 cuda13,jax-$(cuda)-plugin jax-$(cuda)-pjrt) libtpu 2>/dev/null
+ifneq ($(accelerator),cpu)
+	$(BIN)/python -m pip install --quiet --constraint $(VENV)/pins.txt 'jax[$(accelerator)]'
+endif
+	@touch $@
 
-sweep: setup ## Run or continue the studies of TASK, mirror them to W&B (MODE=disabled: not), print the tables
+setup: $(VENV)/.jax-$(accelerator) ## Create .venv from the pins, with JAX for ACCELERATOR (every other target does it by itself)
+
+sweep: setup ## Run or continue the studies of TASK (its data set prepared first), mirror them to W&B (MODE=disabled: not), print the tables
+	@$(if $(wildcard conf/task/$(TASK).yaml),$(call where_missing,&& $(prepare)))
 	@$(BIN)/python sweeps/sweep.py task=$(TASK) $(chosen) $(if $(TRIALS),trials=$(TRIALS)) sampler=$(SAMPLER) \
 		pruner=$(PRUNER) protocol=$(PROTOCOL) seed=$(SEED) 'results=$(RESULTS)'
 	@$(mirror)
@@ -54,12 +83,12 @@ landscapes: setup ## Run the functions of two variables (STEPS=grid,timing,fair,
 	@$(BIN)/python sweeps/landscapes.py 'steps=[$(STEPS)]' 'results=$(RESULTS)'
 
 $(VENV)/.data: $(VENV)/.installed
-	@sed -n '/==/s/ *\\$$//p' requirements.lock > $(VENV)/pins.txt
 	$(BIN)/python -m pip install --quiet --no-build-isolation --constraint $(VENV)/pins.txt --editable '.[data]'
 	@touch $@
 
-data: setup $(VENV)/.data ## Prepare the data set of TASK (MANUAL_DIR=... takes its files from there, without network)
-	@$(BIN)/python -m induced_metric.data --task $(TASK) $(if $(MANUAL_DIR),--manual-dir '$(MANUAL_DIR)')
+data: setup ## Prepare the data set of TASK (MANUAL_DIR=... takes its files from there, without network)
+	@$(call where_missing)
+	@$(prepare)
 
 tables: setup ## Write and print the tables of TASK from its records
 	@$(call report,tables)

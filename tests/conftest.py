@@ -1,4 +1,4 @@
-"""Shared fixtures; pytest puts this directory on the path, so that tests can import ``synthetic``.
+"""Shared fixtures; modules that tests share are in ``helpers``, which alone pytest puts on the path.
 
 XLA is configured before any test imports JAX: two devices, as on two cores.
 """
@@ -10,6 +10,8 @@ xla.configure(devices=2)
 import pytest  # noqa: E402
 
 from induced_metric.tasks.regression import regression  # noqa: E402
+
+collect_ignore = ["helpers"]  # no tests, and --doctest-modules would import each a second time
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """The published grid: its sizes, its selection rule, and the numbers that are stable across versions."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ from induced_metric.descents.contenders import duplicates
 from induced_metric.descents.grid import run_grid
 from induced_metric.landscapes import LANDSCAPES
 
-from .conftest import ROOT
+ROOT = Path(__file__).parents[2]
 
 SIZES = {
     "adam": 360,

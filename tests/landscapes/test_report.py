@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -14,7 +15,7 @@ from nbclient import NotebookClient
 from induced_metric.analysis.landscapes import page
 from induced_metric.descents import tables
 
-from .conftest import ROOT
+ROOT = Path(__file__).parents[2]
 
 TINY = [
     "functions=[beale]",

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 
+import families
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -119,5 +120,5 @@ TWO_DEVICES = """
 
 def test_sharded_parameters_give_the_same_trajectory_and_sharded_state():
     names = ["sgd_metric", "sgd_log_metric", "sgd_rms", "adamw_metric"]
-    script = textwrap.dedent(TWO_DEVICES).format(path=__file__.rsplit("/", 1)[0], names=names)
+    script = textwrap.dedent(TWO_DEVICES).format(path=families.__file__.rsplit("/", 1)[0], names=names)
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)

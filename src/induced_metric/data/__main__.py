@@ -1,10 +1,13 @@
 """Prepares a data set: python -m induced_metric.data --task mnist [--manual-dir DIRECTORY].
 
 Downloads it, or takes its original files from a directory, which is for machines without network. This alone
-needs TensorFlow, the extra ``data``.
+needs TensorFlow, the extra ``data``. ``--check`` does without: its exit code is 0 if there is nothing to
+prepare, 1 if there is, and 2, with a sentence, if that could not succeed.
 """
 
 import argparse
+import logging
+import os
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -14,6 +17,8 @@ from induced_metric.data import Dataset, default_data_dir, load
 from induced_metric.data.reading import one_line
 from induced_metric.data.releases import RELEASES, Release
 from induced_metric.errors import UserError
+
+_TIMEOUT = 10  # seconds that a server may take to answer
 
 
 def prepare(
@@ -29,17 +34,55 @@ def prepare(
     Raises:
         UserError: if the task has no data set, TensorFlow is not installed, or the files cannot be had.
     """
-    by_task = {release.task: release for release in RELEASES.values()}
-    base = task.split("_")[0]
-    if base not in by_task:
-        raise UserError(f"task {task} has no data set to prepare; those that have: {', '.join(by_task)}")
-    release = by_task[base]
+    release = _release(task)
+    if release is None:
+        known = ", ".join(release.task for release in RELEASES.values())
+        raise UserError(f"task {task} has no data set to prepare; those that have: {known}")
     root = Path(data_dir) if data_dir else default_data_dir()
-    if manual_dir is not None and not Path(manual_dir).is_dir():
-        raise UserError(f"the directory of the original files does not exist: {manual_dir}")
-    if not (root / release.name / release.version).exists():
+    if to_prepare(task, data_dir=root, manual_dir=manual_dir):
         _download_and_prepare(release, root, manual_dir)
     return load(release.name, data_dir=root)
+
+
+def to_prepare(
+    task: str, *, data_dir: str | Path | None = None, manual_dir: str | Path | None = None
+) -> bool:
+    """Whether the task has a data set that is not prepared; asks nothing of the network otherwise.
+
+    Raises:
+        UserError: if it has and its files cannot be had.
+    """
+    release = _release(task)
+    if release is None:
+        return False
+    if manual_dir is not None and not Path(manual_dir).is_dir():
+        raise UserError(f"the directory of the original files does not exist: {manual_dir}")
+    root = Path(data_dir) if data_dir else default_data_dir()
+    if (root / release.name / release.version).exists():
+        return False
+    _reach(release, manual_dir)
+    return True
+
+
+def _release(task: str) -> Release | None:
+    base = task.split("_")[0]
+    return next((release for release in RELEASES.values() if release.task == base), None)
+
+
+def _reach(release: Release, manual_dir: str | Path | None) -> None:
+    """Asks for every file that is not at hand once: TFDS itself would try for minutes."""
+    import requests  # with which TFDS downloads: proxies and certificates are the same
+
+    for url in release.urls:
+        if manual_dir is not None and (Path(manual_dir) / url.rsplit("/", 1)[1]).is_file():
+            continue
+        try:
+            with requests.get(url, stream=True, timeout=_TIMEOUT) as response:
+                problem = "" if response.ok else f"{url} answers {response.status_code}"
+        except requests.RequestException as error:
+            problem = f"{url} cannot be reached: {type(error).__name__}"
+        if problem:
+            raise UserError(f"{release.name} is missing here ({problem}); {release.offline}")
 
 
 def _download_and_prepare(release: Release, root: Path, manual_dir: str | Path | None) -> None:
@@ -48,10 +91,14 @@ def _download_and_prepare(release: Release, root: Path, manual_dir: str | Path |
         raise UserError(
             f"preparing a data set needs {' and '.join(missing)}; install the extra: pip install -e '.[data]'"
         )
+    # What goes wrong is said in one sentence, below.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     import tensorflow_datasets as tfds
 
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
     builder = tfds.builder(f"{release.name}:{release.version}", data_dir=root, file_format="array_record")
-    files = ", ".join(sorted(info.filename or url for url, info in builder.url_infos.items()))
     wrong = (
         OSError,
         tfds.download.DownloadError,
@@ -61,8 +108,7 @@ def _download_and_prepare(release: Release, root: Path, manual_dir: str | Path |
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
     except wrong as error:
         raise UserError(
-            f"{release.name} could not be prepared ({one_line(error)}); without network, put its original "
-            f"files ({files}) into a directory and run {release.remedy} MANUAL_DIR=<directory>"
+            f"{release.name} could not be prepared ({one_line(error)}); {release.offline}"
         ) from error
 
 
@@ -78,9 +124,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m induced_metric.data", description=main.__doc__)
     parser.add_argument("--task", required=True, help="mnist, cifar10, shakespeare or a preset of one")
     parser.add_argument("--manual-dir", help="directory with the original files, to do without network")
+    parser.add_argument(
+        "--check", action="store_true", help="only say by the exit code whether there is need"
+    )
     arguments = parser.parse_args()
+    manual_dir = arguments.manual_dir or None
     try:
-        dataset = prepare(arguments.task, manual_dir=arguments.manual_dir or None)
+        if arguments.check:
+            sys.exit(int(to_prepare(arguments.task, manual_dir=manual_dir)))
+        dataset = prepare(arguments.task, manual_dir=manual_dir)
     except UserError as error:
         print(f"data: {error}", file=sys.stderr)
         sys.exit(2)

@@ -121,4 +121,4 @@ def damaged(file: Path, error: BaseException | str, release: Release, directory:
 def one_line(error: BaseException) -> str:
     """The beginning of what an exception says."""
     lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    return lines[0][:300] if lines else type(error).__name__

@@ -10,6 +10,7 @@ class Release(NamedTuple):
     name: str
     version: str
     task: str  # the task that needs it
+    urls: tuple[str, ...]  # of its original files, as in TFDS
     shapes: Mapping[str, tuple[int, ...]]  # of one example, by feature; a text has none
     examples: Mapping[str, int]  # by split; of a text its characters
     labels: Mapping[str, tuple[int, ...]] = {}  # by split, examples of each class
@@ -21,12 +22,29 @@ class Release(NamedTuple):
         """The command that prepares it."""
         return f"make data TASK={self.task}"
 
+    @property
+    def offline(self) -> str:
+        """What prepares it without network."""
+        files = ", ".join(url.rsplit("/", 1)[1] for url in self.urls)
+        return (
+            f"without network, put its original files ({files}) into a directory and run "
+            f"{self.remedy} MANUAL_DIR=<directory>"
+        )
+
+
+_MNIST = "https://storage.googleapis.com/cvdf-datasets/mnist/"
+_SHAKESPEARE = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/"
 
 RELEASES = {
     "mnist": Release(
         name="mnist",
         version="3.0.1",
         task="mnist",
+        urls=tuple(
+            f"{_MNIST}{split}-{content}-ubyte.gz"
+            for split in ("t10k", "train")
+            for content in ("images-idx3", "labels-idx1")
+        ),
         shapes={"image": (28, 28, 1), "label": ()},
         examples={"train": 60_000, "test": 10_000},
         labels={
@@ -42,6 +60,7 @@ RELEASES = {
         name="cifar10",
         version="3.0.2",
         task="cifar10",
+        urls=("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",),
         shapes={"image": (32, 32, 3), "label": ()},
         examples={"train": 50_000, "test": 10_000},
         labels={"train": (5000,) * 10, "test": (1000,) * 10},
@@ -50,6 +69,7 @@ RELEASES = {
         name="tiny_shakespeare",
         version="1.0.0",
         task="shakespeare",
+        urls=(f"{_SHAKESPEARE}input.txt",),
         shapes={"text": ()},
         examples={"train": 1_003_854, "validation": 55_770, "test": 55_770},
         digests={

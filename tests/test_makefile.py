@@ -1,0 +1,151 @@
+"""The Makefile sets up what a target needs and nothing else, tried with stand-ins for pip and nvidia-smi."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tfds_files
+
+ROOT = Path(__file__).parents[1]
+CARD = "| NVIDIA-SMI 570.86.15     Driver Version: 570.86.15     CUDA Version: {}     |"
+# In the place of the environment's Python: modules of ours run, everything else is only written down.
+PYTHON = """#!/bin/sh
+echo "$@" >> "{log}"
+case "$2" in induced_metric.data) exec "{python}" "$@" ;; esac
+"""
+
+
+class Machine:
+    """A machine with an environment: runs ``make`` and says what it did."""
+
+    def __init__(self, directory):
+        self.venv, self.data = directory / "venv", directory / "tfds"
+        self.log, self.path = directory / "log", directory / "bin"
+        for folder in (self.venv / "bin", self.path):
+            folder.mkdir(parents=True)
+        script(self.venv / "bin" / "python", PYTHON.format(log=self.log, python=sys.executable))
+        (self.venv / ".installed").touch()
+
+    def make(self, *arguments):
+        """The finished process, and the lines that the environment's Python was called with."""
+        self.log.write_text("")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+        environment |= {
+            "PATH": f"{self.path}:{environment['PATH']}",
+            "PYTHONPATH": os.pathsep.join(sys.path[1:]),
+            "TFDS_DATA_DIR": str(self.data),
+            "HTTPS_PROXY": "http://127.0.0.1:9",  # where nobody listens
+        }
+        command = ["make", "--no-print-directory", f"VENV={self.venv}", *arguments]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment, timeout=120
+        )
+        return done, self.log.read_text().splitlines()
+
+    def has_card(self, cuda):
+        text = CARD.format(cuda) if cuda else "No devices were found"
+        script(self.path / "nvidia-smi", f"#!/bin/sh\necho '{text}'\n")
+
+
+def script(path, content):
+    path.write_text(content)
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def machine(tmp_path):
+    machine = Machine(tmp_path)
+    machine.has_card(None)
+    return machine
+
+
+def installed(calls):
+    """What was installed beyond the lock."""
+    return [call.split()[-1] for call in calls if call.startswith("-m pip install")]
+
+
+@pytest.mark.parametrize(
+    ("cuda", "extras"),
+    [
+        (None, []),
+        ("11.8", []),
+        ("12.8", ["jax[cuda12]"]),
+        ("13.0", ["jax[cuda13]"]),
+        ("14.1", ["jax[cuda13]"]),
+    ],
+)
+def test_setup_installs_jax_for_the_card_that_is_there(machine, cuda, extras):
+    machine.has_card(cuda)
+    done, calls = machine.make("setup")
+    assert (done.returncode, installed(calls)) == (0, extras)
+    constrained = f"-m pip install --quiet --constraint {machine.venv}/pins.txt "
+    assert all(call.startswith(constrained) for call in calls if "pip install" in call)
+    _, again = machine.make("setup")
+    assert again == []
+
+
+def test_another_accelerator_replaces_the_plugins_and_is_kept(machine):
+    assert installed(machine.make("setup", "ACCELERATOR=cuda12")[1]) == ["jax[cuda12]"]
+    machine.has_card("13.0")
+    assert machine.make("setup")[1] == []
+    done, calls = machine.make("setup", "ACCELERATOR=cpu")
+    assert done.returncode == 0
+    (removal,) = calls
+    assert removal.startswith("-m pip uninstall")
+    assert {"jax-cuda12-plugin", "jax-cuda12-pjrt", "libtpu"} <= set(removal.split())
+    assert machine.make("setup", "ACCELERATOR=cpu")[1] == []
+    assert installed(machine.make("setup", "ACCELERATOR=auto")[1]) == ["jax[cuda13]"]
+
+
+@pytest.mark.parametrize("value", ["rocm", "cuda", "cpu tpu", ""])
+def test_an_unknown_accelerator_ends_in_the_allowed_ones(machine, value):
+    done, calls = machine.make("setup", f"ACCELERATOR={value}")
+    assert (done.returncode, calls) == (2, [])
+    (line,) = done.stderr.splitlines()
+    assert f"ACCELERATOR must be one of auto cpu cuda12 cuda13 tpu, got '{value}'" in line
+
+
+@pytest.mark.parametrize("task", ["regression", "cifar10_small"])
+def test_a_sweep_with_all_its_data_installs_nothing(machine, task):
+    machine.make("setup")
+    tfds_files.write(machine.data, "cifar10", "3.0.2", {"train": tfds_files.images(10, (32, 32, 3))})
+    done, calls = machine.make("sweep", f"TASK={task}")
+    assert done.returncode == 0, done.stderr
+    assert calls[0] == f"-m induced_metric.data --task {task} --check"
+    assert calls[1].startswith(f"sweeps/sweep.py task={task}")
+    assert installed(calls) == []
+
+
+@pytest.mark.parametrize("target", ["sweep", "data"])
+def test_missing_data_are_prepared_first_with_what_that_needs(machine, tmp_path, target):
+    machine.make("setup")
+    originals = tmp_path / "original files"
+    originals.mkdir()
+    (originals / "input.txt").touch()
+    done, calls = machine.make(target, "TASK=shakespeare_small", f"MANUAL_DIR={originals}")
+    ours = f"-m induced_metric.data --task shakespeare_small --manual-dir {originals}"
+    assert (calls[0], installed(calls[1:2]), calls[2:]) == (f"{ours} --check", [".[data]"], [ours])
+    # The stand-in for pip installed nothing: the search must not begin.
+    assert done.returncode == 2
+    assert "data: " in done.stderr
+
+
+@pytest.mark.parametrize("target", ["sweep", "data"])
+def test_without_network_missing_data_end_in_one_sentence(machine, target):
+    machine.make("setup")
+    done, calls = machine.make(target, "TASK=cifar10")
+    assert (done.returncode, calls) == (2, ["-m induced_metric.data --task cifar10 --check"])
+    sentence, of_make = done.stderr.splitlines()
+    assert sentence.startswith("data: cifar10 is missing here")
+    assert sentence.endswith(
+        "(cifar-10-binary.tar.gz) into a directory and run make data TASK=cifar10 MANUAL_DIR=<directory>"
+    )
+    assert of_make.startswith("make: ***")
+
+
+def test_a_task_that_is_not_there_prepares_nothing(machine):
+    machine.make("setup")
+    _, calls = machine.make("sweep", "TASK=cifar10_smal")
+    assert calls[0].startswith("sweeps/sweep.py task=cifar10_smal")
