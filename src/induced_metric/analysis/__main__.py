@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from induced_metric.analysis import published, runs
+from induced_metric.analysis import runs
 from induced_metric.records import Records
 
 
@@ -63,15 +63,14 @@ def _tables(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Pat
 
 
 def _figures(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Path]:
-    from induced_metric.analysis import figures
+    from induced_metric.analysis import figures, style
 
-    order = published.optimizers(arguments.paper)
     paths = []
     for sampler, found in ours.items():
         stem = arguments.results / "figures" / f"{arguments.protocol}-{arguments.task}-{sampler}"
         best = runs.top(found.trials, arguments.best)
-        paths += figures.save(figures.best_curves(found, order), f"{stem}-best_curves")
-        paths += figures.save(figures.best_histograms(best, order), f"{stem}-best_histograms")
+        paths += style.save(figures.best_curves(found), f"{stem}-best_curves")
+        paths += style.save(figures.best_histograms(best), f"{stem}-best_histograms")
     return paths
 
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from induced_metric.analysis.landscapes.style import colour, ordered, style, title
+from induced_metric.analysis.style import colour, label, marker, ordered, style, title
 
 
 def _plain(name: str) -> str:
@@ -46,8 +46,8 @@ def success(summary: pd.DataFrame, budgets: pd.DataFrame, *, tolerance: str = "n
             if place + columns >= len(functions):
                 axes.set_xlabel("tuning budget (settings tried)")
         handles, labels = grid[0, 0].get_legend_handles_labels()
-        marker = partial(Line2D, [], [], ls="", marker="o", color="0.3", ms=5)
-        handles += [marker(), marker(mfc="white")]
+        dot = partial(Line2D, [], [], ls="", marker="o", color="0.3", ms=5)
+        handles += [dot(), dot(mfc="white")]
         labels += ["fresh starts: tuned setting", "fresh starts: shared setting"]
         spare = grid.flat[len(functions)] if len(functions) < grid.size else None
         if spare is None:
@@ -66,7 +66,7 @@ def _curve(axes: Axes, budgets: pd.DataFrame, function: str, name: str) -> None:
         color=colour(_plain(name)),
         lw=1.4,
         ls="--" if control else "-",
-        label=name,
+        label=label(name),
     )
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter("{x:g}")
@@ -83,7 +83,7 @@ def _reported(axes: Axes, summary: pd.DataFrame, function: str, name: str, x: fl
             x,
             measured,
             [[max(measured - low, 0)], [max(high - measured, 0)]],
-            fmt="o" if name == _plain(name) else "s",
+            fmt=marker(_plain(name)),
             ms=4,
             lw=1,
             color=colour(_plain(name)),

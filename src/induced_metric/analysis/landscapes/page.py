@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from induced_metric.analysis.landscapes.style import colour, ordered, title
+from induced_metric.analysis.style import colour, label, ordered, title
 
 _NOT_HYPERPARAMETERS = {
     "run",
@@ -67,7 +67,7 @@ def page_data(
     optimizers = ordered(runs["optimizer"])
     return {
         "functions": functions,
-        "optimizers": [{"name": name, "colour": colour(name)} for name in optimizers],
+        "optimizers": [{"name": name, "label": label(name), "colour": colour(name)} for name in optimizers],
         "runs": _runs(runs, points["run"].value_counts().sort_index().cumsum()),
         "margin": _MARGIN,
         "ranges": {key: list(span) for key, span in RANGES.items()},
