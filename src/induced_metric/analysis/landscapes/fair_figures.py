@@ -14,11 +14,15 @@ def _plain(name: str) -> str:
     return name.split(",")[0]
 
 
+def _marker(name: str) -> str:
+    return marker(name) if name == _plain(name) else "*"
+
+
 def success(summary: pd.DataFrame, budgets: pd.DataFrame, *, tolerance: str = "notebook") -> Figure:
     """A panel a function: success against tuning budget; at the right the reported success.
 
     Filled: the setting tuned for the function; hollow: the one setting shared by all functions; bars are
-    95% intervals. Dashed: the control, the log form on the function raised by 1.
+    95% intervals. Dashed, with a star: the control, the log form on the function raised by 1.
     """
     summary = summary[summary["tolerance"] == tolerance]
     budgets = budgets[budgets["tolerance"] == tolerance]
@@ -46,6 +50,10 @@ def success(summary: pd.DataFrame, budgets: pd.DataFrame, *, tolerance: str = "n
             if place + columns >= len(functions):
                 axes.set_xlabel("tuning budget (settings tried)")
         handles, labels = grid[0, 0].get_legend_handles_labels()
+        handles = [
+            Line2D([], [], color=line.get_color(), ls=line.get_linestyle(), marker=_marker(name), ms=5)
+            for line, name in zip(handles, names, strict=True)
+        ]
         dot = partial(Line2D, [], [], ls="", marker="o", color="0.3", ms=5)
         handles += [dot(), dot(mfc="white")]
         labels += ["fresh starts: tuned setting", "fresh starts: shared setting"]
@@ -83,7 +91,7 @@ def _reported(axes: Axes, summary: pd.DataFrame, function: str, name: str, x: fl
             x,
             measured,
             [[max(measured - low, 0)], [max(high - measured, 0)]],
-            fmt=marker(_plain(name)),
+            fmt=_marker(name),
             ms=4,
             lw=1,
             color=colour(_plain(name)),

@@ -107,10 +107,11 @@ def _floor(panels: Sequence[Axes]) -> None:
         axes.axhline(FLOOR, color="0.4", lw=0.8, ls=":")
     panels[0].annotate(
         f"drawn at {FLOOR:g}: f is less, or exactly 0",
-        (0.02, FLOOR),
+        (0.98, FLOOR),
         xycoords=("axes fraction", "data"),
         xytext=(0, 4),
         textcoords="offset points",
+        ha="right",
         fontsize=7.5,
         color="0.3",
     )
