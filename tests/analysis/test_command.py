@@ -37,7 +37,7 @@ def test_figures_are_written_for_every_sampler(results) -> None:
     command.main(["figures", "--task", "mnist", "--results", str(results)])
     assert {path.name for path in (results / "figures").glob("paper-mnist-*")} == {
         f"paper-mnist-tpe-{name}.{kind}"
-        for name in ("best_curves", "best_histograms")
+        for name in ("best_curves", "best_histograms", "learning_rate")
         for kind in ("pdf", "png")
     }
 

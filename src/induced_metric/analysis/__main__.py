@@ -89,7 +89,7 @@ def _tables(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Pat
 
 
 def _figures(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Path]:
-    from induced_metric.analysis import figures, style
+    from induced_metric.analysis import figures, response, style
 
     paths = []
     for sampler, found in ours.items():
@@ -97,6 +97,7 @@ def _figures(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Pa
         best = runs.top(found.trials, arguments.best)
         paths += style.save(figures.best_curves(found), f"{stem}-best_curves")
         paths += style.save(figures.best_histograms(best), f"{stem}-best_histograms")
+        paths += style.save(response.learning_rate(found.trials), f"{stem}-learning_rate")
     return paths
 
 

@@ -112,8 +112,9 @@ def load_samplers(
     names = [name for name in recorded if samplers is not None or name != draws.FIXED]
     if not names:
         tasks = records.tasks(protocol=protocol, results=results)
+        what = f"a search of {task}" if recorded else task
         raise FileNotFoundError(
-            f"no records of {'a search of ' if recorded else ''}{task} ({protocol}) under {results}; tasks with records: "
+            f"no records of {what} ({protocol}) under {results}; tasks with records: "
             f"{', '.join(tasks) or 'none'}"
         )
     where: dict[str, Any] = {"source": source, "protocol": protocol, "results": results, **options}
