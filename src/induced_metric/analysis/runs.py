@@ -121,6 +121,31 @@ def load_samplers(
     return {name: load(task, sampler=name, **where) for name in names}
 
 
+def locate(task: str, results: Iterable[str | Path], *, protocol: str = "paper") -> tuple[str, Path]:
+    """Where a task has a search on record: the first of these directories, else the first with its preset.
+
+    Args:
+        task: name of the task; its preset, smaller than the published task, is ``<task>_small``.
+        results: results directories, in this order.
+        protocol: name of the protocol.
+
+    Returns:
+        The name of the task, or of its preset where no directory has the task itself, and the directory.
+
+    Raises:
+        FileNotFoundError: if there is neither anywhere; the message says where it was looked for.
+    """
+    directories = [Path(directory) for directory in results]
+    for name in (task, f"{task}_small"):
+        for directory in directories:
+            if set(records.samplers(name, protocol=protocol, results=directory)) - {draws.FIXED}:
+                return name, directory
+    raise FileNotFoundError(
+        f"no records of {task} or {task}_small ({protocol}) under {', '.join(map(str, directories))};"
+        f" 'make sweep TASK={task}' makes them"
+    )
+
+
 def objective(ours: Mapping[str, Records]) -> tuple[str, str]:
     """The metric that studies optimised and its direction, ``minimize`` or ``maximize``.
 
