@@ -63,8 +63,8 @@ def test_the_page_has_the_colours_of_the_figures() -> None:
     template = resources.files(page.__package__).joinpath("page.html").read_text(encoding="utf-8")
     assert not [name for name in synthetic.REGRESSION if style.colour(name).lower() in template.lower()]
     runs = pd.DataFrame({"optimizer": ["muon", "adam"]}).assign(
-        run=[0, 1], function="beale", start_x=0.0, start_y=0.0, learning_rate=0.1, momentum=0.9, xi=0.1,
-        converged=True, iterations=0,
+        run=[0, 1], function="beale", offset=0.0, start_x=0.0, start_y=0.0, learning_rate=0.1, momentum=0.9,
+        xi=0.1, converged=True, iterations=0,
     )  # fmt: skip
     names = (
         "iteration",
@@ -83,9 +83,16 @@ def test_the_page_has_the_colours_of_the_figures() -> None:
     minima = pd.DataFrame({"function": ["beale"], "x": [0.5], "y": [0.5], "minimum": [0.0]})
     data = page.page_data(runs, points, surface, minima)
     assert data["optimizers"] == [
-        {"name": name, "label": name.upper(), "colour": style.colour(name)} for name in ("adam", "muon")
+        {"name": name, "label": name.upper(), "colour": style.colour(name), "control": False}
+        for name in ("adam", "muon")
     ]
     assert re.fullmatch("#[0-9A-F]{6}", json.loads(json.dumps(data))["optimizers"][0]["colour"])
+
+
+def test_a_control_follows_its_optimizer_in_its_colour() -> None:
+    names = ["sgd_log_metric, f + 1", "adam", "sgd_log_metric", "sgd_rms"]
+    assert style.ordered(names) == ["adam", "sgd_log_metric", "sgd_log_metric, f + 1", "sgd_rms"]
+    assert style.colour("sgd_log_metric, f + 1") == style.colour("sgd_log_metric")
 
 
 def test_an_unknown_optimizer_has_a_look_of_its_name_in_every_process() -> None:

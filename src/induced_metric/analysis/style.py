@@ -53,13 +53,18 @@ def style() -> Iterator[None]:
 
 
 def ordered(optimizers: Iterable[object]) -> list[str]:
-    """Optimizers in the order of legends and panels: the published one, then any others by name."""
-    names = {str(name) for name in optimizers}
-    return [name for name in _KNOWN if name in names] + sorted(names - set(_KNOWN))
+    """Optimizers in the order of legends and panels: the published one, then any others by name.
+
+    A control follows its optimizer.
+    """
+    names = sorted({str(name) for name in optimizers})
+    place = {name: number for number, name in enumerate(_KNOWN)}
+    return sorted(names, key=lambda name: place.get(plain(name), len(place)))
 
 
 def colour(optimizer: str) -> str:
-    """An optimizer's colour as ``#RRGGBB``; of one that is not of the paper, a hue drawn from its name."""
+    """An optimizer's colour as ``#RRGGBB``, its control's too; one not of the paper has a hue of its name."""
+    optimizer = plain(optimizer)
     if optimizer in _KNOWN:
         return _KNOWN[optimizer][0]
     number = _number(optimizer)
@@ -81,8 +86,12 @@ def line(optimizer: str) -> str:
 
 def label(optimizer: str) -> str:
     """An optimizer's name as the paper writes it; what follows a comma, such as ``f + 1``, stays."""
-    name, comma, remark = optimizer.partition(",")
-    return name.upper() + comma + remark
+    return plain(optimizer).upper() + optimizer.removeprefix(plain(optimizer))
+
+
+def plain(optimizer: str) -> str:
+    """The optimizer of a control: ``sgd_log_metric`` of ``sgd_log_metric, f + 1``."""
+    return optimizer.partition(",")[0]
 
 
 def title(function: str) -> str:

@@ -7,15 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from induced_metric.analysis.style import colour, label, marker, ordered, style, title
-
-
-def _plain(name: str) -> str:
-    return name.split(",")[0]
+from induced_metric.analysis.style import colour, label, marker, ordered, plain, style, title
 
 
 def _marker(name: str) -> str:
-    return marker(name) if name == _plain(name) else "*"
+    return marker(name) if name == plain(name) else "*"
 
 
 def success(summary: pd.DataFrame, budgets: pd.DataFrame, *, tolerance: str = "notebook") -> Figure:
@@ -27,8 +23,7 @@ def success(summary: pd.DataFrame, budgets: pd.DataFrame, *, tolerance: str = "n
     summary = summary[summary["tolerance"] == tolerance]
     budgets = budgets[budgets["tolerance"] == tolerance]
     functions = list(dict.fromkeys(summary["function"]))
-    names = list(dict.fromkeys(summary["optimizer"]))
-    names = [name for plain in ordered(map(_plain, names)) for name in names if _plain(name) == plain]
+    names = ordered(summary["optimizer"].unique())
     columns = 4
     rows = -(-len(functions) // columns)
     with style():
@@ -67,11 +62,11 @@ def success(summary: pd.DataFrame, budgets: pd.DataFrame, *, tolerance: str = "n
 
 def _curve(axes: Axes, budgets: pd.DataFrame, function: str, name: str) -> None:
     curve = budgets[(budgets["function"] == function) & (budgets["optimizer"] == name)]
-    control = name != _plain(name)
+    control = name != plain(name)
     axes.plot(
         curve["budget"],
         curve["success"],
-        color=colour(_plain(name)),
+        color=colour(name),
         lw=1.4,
         ls="--" if control else "-",
         label=label(name),
@@ -94,6 +89,6 @@ def _reported(axes: Axes, summary: pd.DataFrame, function: str, name: str, x: fl
             fmt=_marker(name),
             ms=4,
             lw=1,
-            color=colour(_plain(name)),
-            mfc=colour(_plain(name)) if filled else "white",
+            color=colour(name),
+            mfc=colour(name) if filled else "white",
         )
