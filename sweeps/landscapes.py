@@ -58,6 +58,8 @@ def run(cfg: DictConfig) -> None:
     published = {name: landscape for name, landscape in landscapes.items() if landscape.published}
     if not published and {"grid", "timing"} & set(steps):
         raise UserError("functions must have one of the paper's five where steps has grid or timing")
+    controlled = set(cfg.fair.offset_optimizers)
+    offsets = {c.name: (0.0, cfg.fair.offset) if c.name in controlled else (0.0,) for c in contenders}
     facts = {**provenance(cfg), **cli.device_facts(flags)}
 
     if "grid" in steps:
@@ -94,7 +96,6 @@ def run(cfg: DictConfig) -> None:
         tables.write(timing, records / "timing.parquet", facts)
         print(f"timing: {time.perf_counter() - begun:.1f} s since the start", flush=True)
     if "fair" in steps:
-        controlled = set(cfg.fair.offset_optimizers)
         study = run_fair(
             landscapes,
             contenders,
@@ -109,7 +110,7 @@ def run(cfg: DictConfig) -> None:
                 tile=cli.integer(cfg, "fair.tile", low=1, high=10**4),
                 tiles=cli.integer(cfg, "fair.tiles", low=1, high=10**4),
             ),
-            offsets={c.name: (0.0, cfg.fair.offset) if c.name in controlled else (0.0,) for c in contenders},
+            offsets=offsets,
             devices=jax.devices(),
         )
         tables.write(study.settings, records / "fair_settings.parquet", facts)
@@ -121,6 +122,7 @@ def run(cfg: DictConfig) -> None:
             landscapes,
             contenders,
             choices={key: list(values) for key, values in cfg.page.choices.items()},
+            offsets=offsets,
             starts=cli.integer(cfg, "page.starts", low=1, high=100),
             points=cli.integer(cfg, "page.points", low=2, high=10**5),
             resolution=cli.integer(cfg, "page.resolution", low=2, high=1000),

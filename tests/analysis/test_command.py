@@ -13,7 +13,9 @@ def test_tables_are_written_and_shown(results, capsys) -> None:
     assert shown.index("Summary statistics") < shown.index("Time to a test loss of at most the target")
     assert f"wrote {results / 'tables/paper-regression.md'}" in shown
     assert {path.name for path in (results / "tables").glob("paper-regression*")} == {
-        f"paper-regression{name}.{kind}" for name in ("", "-time_to_target") for kind in ("md", "csv", "tex")
+        f"paper-regression{name}.{kind}"
+        for name in ("", "-differences", "-time_to_target")
+        for kind in ("md", "csv", "tex")
     }
     assert "| ADAM | tpe | 6 |" in (results / "tables/paper-regression.md").read_text()
     assert "| ADAM | random | 3 |" in (results / "tables/paper-regression.md").read_text()
@@ -37,7 +39,7 @@ def test_figures_are_written_for_every_sampler(results) -> None:
     command.main(["figures", "--task", "mnist", "--results", str(results)])
     assert {path.name for path in (results / "figures").glob("paper-mnist-*")} == {
         f"paper-mnist-tpe-{name}.{kind}"
-        for name in ("best_curves", "best_histograms")
+        for name in ("best_curves", "best_histograms", "learning_rate")
         for kind in ("pdf", "png")
     }
 

@@ -18,6 +18,7 @@ def trials(**columns: list) -> pd.DataFrame:
             "direction": ["minimize"] * size,
             "best_epoch": [0] * size,
             "epochs": [2] * size,
+            "config": ["{}"] * size,
         }
     )
     return frame.assign(**columns)
@@ -80,27 +81,16 @@ def test_summary_of_a_study_with_nothing_but_diverged_trials_has_no_numbers() ->
     assert table.loc["b", "diverged"] == 1
 
 
-def test_paired_compares_trials_of_the_same_number() -> None:
-    base = trials(value=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
-    better = base.assign(optimizer="b", value=[0.5, 1.0, 2.5, 3.0, 5.5, 9.0])
-    better.loc[5, "state"] = "pruned"
-    table = statistics.paired(pd.concat([base, better]), "a").loc["b"]
-    assert table["pairs"] == 5
-    assert table["wins"] == pytest.approx(4 / 5)
-    assert table["median_gain"] == 0.5
-    assert 0 < table["p"] < 1
-    reverse = statistics.paired(pd.concat([base, better]).assign(direction="maximize"), "a").loc["b"]
-    assert reverse["median_gain"] == -0.5
-    same = statistics.paired(pd.concat([base, base.assign(optimizer="b")]), "a").loc["b"]
-    assert pd.isna(same["p"])
-
-
-def test_paired_refuses_what_cannot_be_paired() -> None:
-    base = trials(value=[1.0, 2.0])
-    with pytest.raises(ValueError, match="baseline must be one of a, got 'c'"):
-        statistics.paired(base, "c")
-    with pytest.raises(ValueError, match="different seeds"):
-        statistics.paired(pd.concat([base, base.assign(optimizer="b", seed=[0, 7])]), "a")
+def test_stopped_trials_count_where_their_study_ranks_them() -> None:
+    frame = trials(
+        value=[0.1, 0.2, 0.3, 0.4], state=["pruned", "complete", "pruned", "failed"],
+        diverged=[False, False, True, False],
+    )  # fmt: skip
+    ranked = frame.assign(config='{"pruner": {"name": "wandb_hyperband", "ranks_stopped": true}}')
+    assert runs.top(ranked, 50)["trial"].tolist() == [0, 1]
+    assert runs.top(frame.assign(config='{"pruner": {"name": "hyperband"}}'), 50)["trial"].tolist() == [1]
+    study = records.Records(ranked.assign(optimizer="b"), curves(ranked.assign(optimizer="b"), [1.0]))
+    assert statistics.summary(study, 50).loc["b", ["best_metric", "n", "pruned"]].tolist() == [0.1, 2, 1]
 
 
 def test_published_tables_are_the_papers() -> None:
@@ -124,3 +114,12 @@ def test_each_sampler_is_loaded(tmp_path) -> None:
     assert list(runs.load_samplers("regression", ["tpe"], results=tmp_path)) == ["tpe"]
     with pytest.raises(FileNotFoundError, match="tasks with records: regression"):
         runs.load_samplers("regresion", results=tmp_path)
+
+
+def test_repeats_of_one_setting_are_no_search(tmp_path) -> None:
+    synthetic.write_study(tmp_path, "sgd", trials=3, epochs=2, sampler="fixed")
+    with pytest.raises(FileNotFoundError, match="no records of a search of regression"):
+        runs.load_samplers("regression", results=tmp_path)
+    synthetic.write_study(tmp_path, "sgd", trials=3, epochs=2, sampler="random")
+    assert list(runs.load_samplers("regression", results=tmp_path)) == ["random"]
+    assert list(runs.load_samplers("regression", ["fixed"], results=tmp_path)) == ["fixed"]

@@ -1,5 +1,6 @@
 import dataclasses
 import io
+import json
 import re
 
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 import rich.console
 import synthetic
 
-from induced_metric.analysis import published, runs, statistics, tables
+from induced_metric.analysis import draws, published, runs, statistics, tables, targets
 from induced_metric.analysis.rendering import Table
 
 
@@ -105,7 +106,54 @@ def test_remarks_tell_what_is_left_out_and_what_is_short(table, ours) -> None:
     notes = "\n".join(tables.remarks(table, ours))
     assert "random: 5 trials an optimiser, on cpu; left out: pruned: adam 1, sgd 1; diverged: adam 1" in notes
     assert "adam (random) 3" in notes
-    assert "different hardware" in notes
+    assert "different hardware. They rank nothing" in notes
+
+
+def test_what_was_stopped_early_and_ranked_is_not_said_to_be_left_out(ours) -> None:
+    config = '{"pruner": {"name": "wandb_hyperband", "ranks_stopped": true}}'
+    records = {"tpe": ours["tpe"]._replace(trials=ours["tpe"].trials.assign(config=config))}
+    (note, *_) = tables.remarks(tables.compare("regression", records, n=5), records)
+    assert "ranked by the best of the epochs run: adam 1, adamw 1" in note
+    assert "left out: diverged: adam 1" in note
+    assert "pruned" not in note
+
+
+def config(**sampler: object) -> str:
+    create = {"_target_": "optuna.samplers.TPESampler", "n_startup_trials": 4}
+    return json.dumps({"sampler": {"name": "tpe", "create": create, **sampler}})
+
+
+@pytest.mark.parametrize(
+    ("sampler", "warned"),
+    [({}, True), ({"in_flight": 4}, True), ({"in_flight": 3}, False), ({"create": {}}, False)],
+)
+def test_a_search_that_ended_before_it_began_to_model_is_said_to_be_random(ours, sampler, warned) -> None:
+    # Eight trials an optimizer, four of them to start with; eight in flight where nobody recorded it.
+    records = {"tpe": ours["tpe"]._replace(trials=ours["tpe"].trials.assign(config=config(**sampler)))}
+    for notes in (
+        tables.remarks(tables.compare("regression", records, n=5), records),
+        targets.best_runs("regression", records, n=2).notes,
+    ):
+        said = [note for note in notes if "these 8 trials of each optimiser are random draws" in note]
+        assert len(said) == warned
+    one = records["tpe"].trials.copy()
+    one.loc[one["optimizer"] != "sgd", "config"] = config(in_flight=0)
+    notes = draws.warnings({"tpe": ours["tpe"]._replace(trials=one)})
+    assert [note.startswith("tpe: these 8 trials of sgd are random") for note in notes] == [True] * warned
+
+
+def test_luck_that_is_shared_is_said(ours) -> None:
+    trials = ours["random"].trials
+    own = tables.remarks(tables.compare("regression", ours, n=2), ours)
+    # Another range, the same draw: what counts is the order.
+    shared = trials.assign(
+        learning_rate=1e-3 * (trials["trial"] + 1) * (1 + 9 * (trials["optimizer"] == "sgd"))
+    )
+    records = {"random": ours["random"]._replace(trials=shared)}
+    notes = tables.remarks(tables.compare("regression", records, n=2), records)
+    assert ["luck is shared" in " ".join(found) for found in (own, notes)] == [False, True]
+    assert not draws.shared_draws(shared.assign(seed=shared["seed"] + (shared["optimizer"] == "sgd")))
+    assert not draws.shared_draws(shared[shared["optimizer"] == "sgd"])
 
 
 def test_an_optimizer_without_a_complete_trial_shows_dashes(ours) -> None:

@@ -17,6 +17,7 @@ REGRESSION = {
     "sgd_log_metric": (0.032, 0.30, 167, ("momentum", "xi", "beta", "weight_decay")),
     "sgd_rms": (0.022, 0.20, 160, ("momentum", "xi", "beta", "beta_rms", "weight_decay")),
 }
+SAMPLERS = {"tpe": "optuna.samplers.TPESampler", "random": "optuna.samplers.RandomSampler"}
 # Far from the others on TinyShakespeare, as published.
 SLOW = ("sgd", "sgd_metric", "sgd_log_metric")
 
@@ -87,7 +88,13 @@ def trial(
         "optimizer": optimizer,
         "finished": f"2026-01-01T00:{number // 60:02d}:{number % 60:02d}+00:00",
         "provenance": json.dumps({"commit": "0" * 40, "device": "cpu", "dirty": False}, sort_keys=True),
-        "config": json.dumps({"task": {"epochs": epochs, "name": task}, "trials": 60}, sort_keys=True),
+        "config": json.dumps(
+            {
+                "task": {"epochs": epochs, "name": task},
+                "sampler": {"name": sampler, "create": {"_target_": SAMPLERS.get(sampler, "a.Sampler")}},
+            },
+            sort_keys=True,
+        ),
     }
     return row, curve
 

@@ -102,6 +102,25 @@ def test_the_page_stands_alone(results):
     points = pd.read_parquet(results / "landscapes" / "page_points.parquet")
     assert len(data["runs"]) == len(runs)
     assert data["runs"][-1]["at"][1] == len(points)
+    # The control stands beside the optimizer that it controls.
+    names = ["adam", "sgd", "sgd_log_metric", "sgd_log_metric, f + 1"]
+    assert [optimizer["name"] for optimizer in data["optimizers"]] == names
+    assert [optimizer["control"] for optimizer in data["optimizers"]] == [False, False, False, True]
+    assert {run["o"] for run in data["runs"]} == set(names)
+
+
+def test_points_of_the_control_are_of_the_function_as_it_is(results):
+    runs = pd.read_parquet(results / "landscapes" / "page_runs.parquet")
+    points = pd.read_parquet(results / "landscapes" / "page_points.parquet")
+    points = points[points["iteration"] == 0].merge(runs, on="run")
+    control = points[points["offset"] == 1]
+    assert (
+        len(control) == len(points[(points["optimizer"] == "sgd_log_metric") & (points["offset"] == 0)]) > 0
+    )
+    values = points.groupby(["start_x", "start_y"])["value"]
+    assert (values.max() - values.min()).max() < 1e-6
+    # It divides by another loss.
+    assert (control["slope"].to_numpy() < 1 / (control["value"].to_numpy() + 0.5)).all()
 
 
 def test_ellipses_are_unit_balls_of_the_metric():

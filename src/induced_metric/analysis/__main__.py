@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from induced_metric.analysis import published, runs
+from induced_metric import records
+from induced_metric.analysis import draws, runs
+from induced_metric.analysis.rendering import Table
 from induced_metric.records import Records
 
 
@@ -44,34 +46,58 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
+def _recorded(arguments: argparse.Namespace) -> list[str]:
+    return records.samplers(arguments.task, protocol=arguments.protocol, results=arguments.results)
+
+
+def _searches(arguments: argparse.Namespace) -> dict[str, Records]:
+    """The studies that search; none, where all that is recorded are the repeats of one setting."""
+    if arguments.what == "tables" and not arguments.samplers and _recorded(arguments) == [draws.FIXED]:
+        return {}
+    return runs.load_samplers(
+        arguments.task, arguments.samplers, protocol=arguments.protocol, results=arguments.results
+    )
+
+
 def _tables(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Path]:
     from rich.console import Console
 
-    from induced_metric.analysis import tables, targets
+    from induced_metric.analysis import differences, seeds, tables, targets
 
     console = Console(highlight=False)
     stem = arguments.results / "tables" / f"{arguments.protocol}-{arguments.task}"
     where = {"n": arguments.best, "paper": arguments.paper}
+    shown: dict[str, Table | None] = {}
+    if ours:
+        shown[""] = tables.best_runs(arguments.task, ours, **where)
+        shown["-differences"] = differences.best_runs(arguments.task, ours, **where)
+        shown["-time_to_target"] = targets.best_runs(arguments.task, ours, targets=arguments.targets, **where)
+    if draws.FIXED in _recorded(arguments):
+        repeats = runs.load(
+            arguments.task,
+            protocol=arguments.protocol,
+            sampler=draws.FIXED,
+            results=arguments.results,
+        )
+        shown["-seeds"] = seeds.best_runs(arguments.task, repeats, paper=arguments.paper)
     written = []
-    for name, table in (
-        ("", tables.best_runs(arguments.task, ours, **where)),
-        ("-time_to_target", targets.best_runs(arguments.task, ours, targets=arguments.targets, **where)),
-    ):
-        console.print(table.title, "", table.terminal(), "", *table.notes, "", sep="\n")
-        written += table.write(stem.with_name(stem.name + name))
+    for name, table in shown.items():
+        if table is not None:
+            console.print(table.title, "", table.terminal(), "", *table.notes, "", sep="\n")
+            written += table.write(stem.with_name(stem.name + name))
     return written
 
 
 def _figures(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Path]:
-    from induced_metric.analysis import figures
+    from induced_metric.analysis import figures, response, style
 
-    order = published.optimizers(arguments.paper)
     paths = []
     for sampler, found in ours.items():
         stem = arguments.results / "figures" / f"{arguments.protocol}-{arguments.task}-{sampler}"
         best = runs.top(found.trials, arguments.best)
-        paths += figures.save(figures.best_curves(found, order), f"{stem}-best_curves")
-        paths += figures.save(figures.best_histograms(best, order), f"{stem}-best_histograms")
+        paths += style.save(figures.best_curves(found), f"{stem}-best_curves")
+        paths += style.save(figures.best_histograms(best), f"{stem}-best_histograms")
+        paths += style.save(response.learning_rate(found.trials), f"{stem}-learning_rate")
     return paths
 
 
@@ -79,10 +105,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Entry point; bad input ends in one sentence and exit code 2."""
     arguments = _arguments(argv)
     try:
-        ours = runs.load_samplers(
-            arguments.task, arguments.samplers, protocol=arguments.protocol, results=arguments.results
-        )
-        arguments.best = arguments.best or runs.best_count(ours)
+        ours = _searches(arguments)
+        arguments.best = arguments.best or (runs.best_count(ours) if ours else 1)
         make = {"tables": _tables, "figures": _figures}[arguments.what]
         paths = make(arguments, ours)
     except (FileNotFoundError, ValueError) as error:

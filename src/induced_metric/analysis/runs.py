@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from induced_metric import records
-from induced_metric.analysis import published
+from induced_metric.analysis import draws, published
 from induced_metric.records import EPOCH_SECONDS, NESTED, OUTCOME, RESERVED, Records
 
 Source: TypeAlias = Literal["records", "wandb"]
@@ -90,7 +90,9 @@ def load_samplers(
     results: str | Path = "results",
     **options: Any,
 ) -> dict[str, Records]:
-    """Loads a task once for each sampler, by default for all that have records.
+    """Loads a task once for each sampler, by default for all that have records and search.
+
+    The trials of ``fixed`` are repeats of one setting, which ``seeds`` summarises; by name they load too.
 
     Args:
         task: name of the task.
@@ -106,15 +108,42 @@ def load_samplers(
     """
     if samplers is None and source == "wandb":
         raise ValueError("with source 'wandb' name the samplers, such as ['tpe', 'random']")
-    names = list(samplers or records.samplers(task, protocol=protocol, results=results))
+    recorded = records.samplers(task, protocol=protocol, results=results) if samplers is None else samplers
+    names = [name for name in recorded if samplers is not None or name != draws.FIXED]
     if not names:
         tasks = records.tasks(protocol=protocol, results=results)
+        what = f"a search of {task}" if recorded else task
         raise FileNotFoundError(
-            f"no records of {task} ({protocol}) under {results}; tasks with records: "
+            f"no records of {what} ({protocol}) under {results}; tasks with records: "
             f"{', '.join(tasks) or 'none'}"
         )
     where: dict[str, Any] = {"source": source, "protocol": protocol, "results": results, **options}
     return {name: load(task, sampler=name, **where) for name in names}
+
+
+def locate(task: str, results: Iterable[str | Path], *, protocol: str = "paper") -> tuple[str, Path]:
+    """Where a task has a search on record: the first of these directories, else the first with its preset.
+
+    Args:
+        task: name of the task; its preset, smaller than the published task, is ``<task>_small``.
+        results: results directories, in this order.
+        protocol: name of the protocol.
+
+    Returns:
+        The name of the task, or of its preset where no directory has the task itself, and the directory.
+
+    Raises:
+        FileNotFoundError: if there is neither anywhere; the message says where it was looked for.
+    """
+    directories = [Path(directory) for directory in results]
+    for name in (task, f"{task}_small"):
+        for directory in directories:
+            if set(records.samplers(name, protocol=protocol, results=directory)) - {draws.FIXED}:
+                return name, directory
+    raise FileNotFoundError(
+        f"no records of {task} or {task}_small ({protocol}) under {', '.join(map(str, directories))};"
+        f" 'make sweep TASK={task}' makes them"
+    )
 
 
 def objective(ours: Mapping[str, Records]) -> tuple[str, str]:
@@ -153,15 +182,25 @@ def best_count(ours: Mapping[str, Records]) -> int:
     return max(1, min(published.RUNS_SUMMARISED, trials // 4))
 
 
-def top(trials: pd.DataFrame, n: int) -> pd.DataFrame:
-    """The best ``n`` complete trials of each optimizer, best first, by the direction of its study.
+def eligible(trials: pd.DataFrame) -> pd.Series:
+    """Which trials can be among the best; ``statistics.counts`` counts the others.
 
-    Pruned, failed and diverged trials are left out; ``statistics.counts`` counts them. Of equal trials
-    the earlier one is better.
+    Pruned, failed and diverged ones cannot, except that a pruned one can where its study ranks what its
+    pruner stopped, by the best value of the epochs it ran (``draws.ranks_stopped``).
     """
-    eligible = trials[(trials["state"] == "complete") & ~trials["diverged"]]
-    worse = eligible["value"].where(eligible["direction"] == "minimize", -eligible["value"])
-    ranked = eligible.assign(_worse=worse).sort_values(["_worse", "trial"], kind="stable")
+    ended = trials["state"] == "complete"
+    stopped = (trials["state"] == "pruned") & draws.ranks_stopped(trials)
+    return (ended | stopped) & ~trials["diverged"]
+
+
+def top(trials: pd.DataFrame, n: int) -> pd.DataFrame:
+    """The best ``n`` eligible trials of each optimizer, best first, by the direction of its study.
+
+    Of equal trials the earlier one is better.
+    """
+    found = trials[eligible(trials)]
+    worse = found["value"].where(found["direction"] == "minimize", -found["value"])
+    ranked = found.assign(_worse=worse).sort_values(["_worse", "trial"], kind="stable")
     best = ranked.groupby("optimizer", sort=False).head(n).drop(columns="_worse")
     # Optimizers in the order in which they came.
     rank = {name: place for place, name in enumerate(trials["optimizer"].unique())}

@@ -1,4 +1,4 @@
-"""Numbers of the tables: the published columns, the counts behind them, paired comparisons."""
+"""Numbers of the tables: the published columns and the counts behind them."""
 
 import pandas as pd
 
@@ -17,7 +17,7 @@ def counts(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(records: Records, n: int) -> pd.DataFrame:
-    """The published columns, one row an optimizer, over its best ``n`` complete trials.
+    """The published columns, one row an optimizer, over its best ``n`` eligible trials (``runs.eligible``).
 
     Returns:
         ``metric_mean``, ``metric_std``, ``epoch_mean`` and ``epoch_std`` (population standard deviations,
@@ -48,39 +48,3 @@ def summary(records: Records, n: int) -> pd.DataFrame:
 def _seconds_to_best(best: pd.DataFrame, curves: pd.DataFrame) -> pd.Series:
     epochs = curves.merge(best[["optimizer", "trial", "best_epoch"]], on=["optimizer", "trial"])
     return epochs[epochs["epoch"] <= epochs["best_epoch"]].groupby("optimizer")["seconds"].sum()
-
-
-def paired(trials: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """Each optimizer against ``baseline`` over the trials that both completed: trial k has the same seed.
-
-    A search gives trial k of two optimizers other hyperparameters, so this compares whole searches, as they
-    were run, with the spread of the seeds taken out; it does not compare tuned optimizers.
-
-    Returns:
-        ``pairs``; ``wins``, the share of pairs in which the optimizer is better; ``median_gain``, by how much
-        (positive is better); ``p``, of the two-sided Wilcoxon signed-rank test, NaN without a difference.
-
-    Raises:
-        ValueError: if the baseline has no trial, or a pair's seeds differ.
-    """
-    from scipy import stats
-
-    names = trials["optimizer"].unique().tolist()
-    if baseline not in names:
-        raise ValueError(f"baseline must be one of {', '.join(names)}, got {baseline!r}")
-    complete = trials[(trials["state"] == "complete") & ~trials["diverged"]]
-    reference = complete[complete["optimizer"] == baseline]
-    rows = {}
-    for name in names:
-        if name == baseline:
-            continue
-        pairs = complete[complete["optimizer"] == name].merge(
-            reference, on="trial", suffixes=("", "_baseline")
-        )
-        if (pairs["seed"] != pairs["seed_baseline"]).any():
-            raise ValueError(f"trials of {name} and {baseline} with the same number have different seeds")
-        gain = pairs["value_baseline"] - pairs["value"]
-        gain = gain.where(pairs["direction"] == "minimize", -gain)
-        p = stats.wilcoxon(gain).pvalue if (gain != 0).any() else float("nan")
-        rows[name] = {"pairs": len(gain), "wins": (gain > 0).mean(), "median_gain": gain.median(), "p": p}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("optimizer")

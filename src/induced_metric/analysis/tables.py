@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from induced_metric.analysis import published, runs, statistics
+from induced_metric.analysis import draws, published, runs, statistics
 from induced_metric.analysis.rendering import MISSING, Table, fixed, leads, seconds
 from induced_metric.records import Records
 
 PUBLISHED = "published"
-HARDWARE = "Seconds of different sources are of different hardware."
+SECONDS = (
+    "Seconds are device seconds, evaluation included and compilation not, under whatever load the machine "
+    "had; different sources ran on different hardware. They rank nothing; epochs do."
+)
 
 
 def compare(
@@ -50,27 +53,21 @@ def caption(task: str, table: pd.DataFrame, *, paper: str | Path = "results/pape
         f"Summary statistics for the n best runs with the {task} task"
         f"{f' (Table {number} of the paper)' if number else ''}: the best {_name(table)} of a run, the epoch "
         "(from 0) where it was reached, and the best run with its epoch and the seconds up to it. Sources: "
-        "published, or the sampler of ours. Standard deviations are of the population. Bold: best of its "
-        "source."
+        "published, or the sampler of ours. Standard deviations are of the population. Bold: best value of "
+        "its source."
     )
 
 
 def remarks(table: pd.DataFrame, ours: Mapping[str, Records]) -> list[str]:
-    """What a reader of the table must know besides: trials left out, devices of the seconds."""
-    lines = []
+    """What a reader of the table must know besides: trials left out, how they were drawn, seconds."""
+    lines = [_trials(sampler, records.trials) for sampler, records in ours.items()]
+    lines += draws.warnings(ours)
     for sampler, records in ours.items():
-        counts = statistics.counts(records.trials)
-        left_out = "; ".join(
-            f"{kind}: {', '.join(f'{name} {count}' for name, count in column[column > 0].items())}"
-            for kind, column in counts.drop(columns="complete").items()
-            if column.any()
-        )
-        total = counts.sum(axis=1)
-        trials = f"{total.min()}" if total.min() == total.max() else f"{total.min()} to {total.max()}"
-        lines.append(
-            f"{sampler}: {trials} trials an optimiser, on {_devices(records.trials)};"
-            f" left out: {left_out or 'none'}."
-        )
+        if draws.shared_draws(records.trials):
+            lines.append(
+                f"{sampler}: trial k of every optimiser has the same seed and the same random draws, so luck "
+                "is shared: compare optimisers by the difference of their means, not by the spread of each."
+            )
     rows = table[table["source"] != PUBLISHED]
     short = rows[rows["n"] < rows["n"].max()]
     if not short.empty:
@@ -79,9 +76,7 @@ def remarks(table: pd.DataFrame, ours: Mapping[str, Records]) -> list[str]:
             + ", ".join(f"{row.optimizer} ({row.source}) {row.n}" for row in short.itertuples())
             + "."
         )
-    if (table["source"] == PUBLISHED).any():
-        lines.append(HARDWARE)
-    return lines
+    return [*lines, SECONDS]
 
 
 def best_runs(
@@ -124,6 +119,28 @@ def _name(table: pd.DataFrame) -> str:
 def _at(table: pd.DataFrame) -> pd.Series:
     text = "(" + fixed(table["best_epoch"], 0) + ": " + seconds(table["best_seconds"]) + ")"
     return text.mask(table["best_metric"].isna(), MISSING)
+
+
+def _trials(sampler: str, trials: pd.DataFrame) -> str:
+    """How many trials there are, and what became of those that are no complete ones."""
+    counts = statistics.counts(trials).drop(columns="complete")
+    ranked = runs.eligible(trials) & (trials["state"] == "pruned")
+    stopped = trials[ranked].groupby("optimizer").size().reindex(counts.index, fill_value=0)
+    counts["pruned"] -= stopped
+    total = trials.groupby("optimizer").size()
+    number = f"{total.min()}" if total.min() == total.max() else f"{total.min()} to {total.max()}"
+    among = (
+        f" stopped early, and ranked by the best of the epochs run: {_named(stopped)};"
+        if ranked.any()
+        else ""
+    )
+    left_out = "; ".join(f"{kind}: {_named(column)}" for kind, column in counts.items() if column.any())
+    where = _devices(trials)
+    return f"{sampler}: {number} trials an optimiser, on {where};{among} left out: {left_out or 'none'}."
+
+
+def _named(counts: pd.Series) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts[counts > 0].items())
 
 
 def _devices(trials: pd.DataFrame) -> str:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from induced_metric.analysis import published, runs
+from induced_metric.analysis import draws, published, runs
 from induced_metric.analysis.rendering import MISSING, Table, fixed, leads, seconds
 from induced_metric.analysis.runs import top
-from induced_metric.analysis.tables import HARDWARE, PUBLISHED
+from induced_metric.analysis.tables import PUBLISHED, SECONDS
 from induced_metric.records import Records
 
 TIMES = ["fewest_epochs", "fewest_seconds", "best_epochs", "best_seconds", "median_epochs", "median_seconds"]
@@ -142,22 +142,27 @@ def best_runs(
     times = {
         "Fewest epochs": fixed(table["fewest_epochs"], 0),
         "Fewest s": seconds(table["fewest_seconds"]),
+        "Best run epochs": fixed(table["best_epochs"], 0),
         "Best run s": seconds(table["best_seconds"]),
         "Median epochs": fixed(table["median_epochs"], 1),
         "Median s": seconds(table["median_seconds"]),
     }
     source = table["source"] + table["target"].astype(str)
-    columns = [name for name in TIMES if name != "best_epochs"]
-    bold = {header: leads(table[name], source) for header, name in zip(times, columns, strict=True)}
+    bold = {
+        header: leads(table[name], source)
+        for header, name in zip(times, TIMES, strict=True)
+        if name.endswith("_epochs")
+    }
     metric = runs.words(table["objective"].iloc[0])
     side = "at most" if table["direction"].iloc[0] == "minimize" else "at least"
     title = (
         f"Time to a {metric} of {side} the target with the {task} task: how many of all finished trials "
         "reached it, pruned and diverged ones included; the fewest epochs and seconds that any of them "
-        f"needed; the seconds of the run with the best {metric}; and the median of the {n} best runs, where "
+        f"needed; those of the run with the best {metric}; and the median of the {n} best runs, where "
         f"one that never reached it counts as slower than all that did. {MISSING}: not reached. Bold: "
-        "soonest of its source."
+        "fewest epochs of its source."
     )
     if (table["source"] == PUBLISHED).any():
-        notes += ["The paper does not say of which run its seconds are; probably of the best.", HARDWARE]
+        notes.append("The paper does not say of which run its seconds are; probably of the best.")
+    notes += [*draws.warnings(ours), SECONDS]
     return Table(table, pd.DataFrame(cells | times), pd.DataFrame(bold), title, notes)

@@ -20,7 +20,7 @@ import pandas as pd
 from induced_metric.descents.contenders import Contender
 from induced_metric.descents.grid import tolerances_of
 from induced_metric.descents.program import Outcome, Program, over_devices
-from induced_metric.landscapes import Landscape
+from induced_metric.landscapes import Landscape, raised
 
 
 class Plan(NamedTuple):
@@ -129,12 +129,9 @@ def _tune(
     plan: Plan,
 ) -> _Tuned:
     landscape, contender = landscapes[subject.function], subject.contender
-    raised = landscape._replace(
-        fn=lambda theta: landscape.fn(theta) + subject.offset, minimum=landscape.minimum + subject.offset
-    )
     names = _names(contender)
     program = Program(
-        raised,
+        raised(landscape, subject.offset),
         contender.partial(names),
         names,
         tolerances=list(tolerances_of(landscape, tolerances).values()),

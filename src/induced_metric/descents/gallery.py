@@ -12,16 +12,17 @@ import pandas as pd
 from induced_metric.descents.contenders import Contender
 from induced_metric.descents.program import Program, over_devices
 from induced_metric.descents.replay import Replay, surface
-from induced_metric.landscapes import Landscape, Point
+from induced_metric.landscapes import Landscape, Point, raised
 
 
 class Gallery(NamedTuple):
     """What ``run_gallery`` recorded.
 
     Attributes:
-        runs: one row a run: ``run``, ``function``, ``optimizer``, ``start_x``, ``start_y``, the
-            hyperparameters, ``converged`` and ``iterations``.
-        points: some points of each run, float32, by ``run``; columns as in ``Replay``.
+        runs: one row a run: ``run``, ``function``, ``optimizer``, ``offset`` (by which the function was
+            raised), ``start_x``, ``start_y``, the hyperparameters, ``converged`` and ``iterations``.
+        points: some points of each run, float32, by ``run``; columns as in ``Replay``, ``value`` being that
+            of the function as it is, not raised.
         surfaces: ``function``, ``x``, ``y``, ``value`` on a grid over the part of each domain shown.
         minima: ``function``, ``x``, ``y`` and ``minimum``.
     """
@@ -53,6 +54,7 @@ def run_gallery(
     contenders: Sequence[Contender],
     *,
     choices: Mapping[str, Sequence[float]],
+    offsets: Mapping[str, Sequence[float]],
     starts: int,
     points: int,
     resolution: int,
@@ -66,6 +68,7 @@ def run_gallery(
         landscapes: the functions, by name.
         contenders: the optimizers; what ``choices`` does not name has its default or fixed value.
         choices: values of hyperparameters; ``momentum`` stands for each optimizer's own.
+        offsets: by how much the functions are raised, for each optimizer by name.
         starts: the function's start, and others at random in its view.
         points: the most points kept of a run.
         resolution: of the surfaces.
@@ -73,7 +76,12 @@ def run_gallery(
         seed: of the random starts.
         devices: each runs its share of the programs.
     """
-    pairs = [(name, contender) for contender in contenders for name in landscapes]
+    pairs = [
+        (name, contender, offset)
+        for contender in contenders
+        for offset in offsets[contender.name]
+        for name in landscapes
+    ]
     work = partial(
         _run_pair,
         landscapes=landscapes,
@@ -106,7 +114,7 @@ def run_gallery(
 
 
 def _run_pair(
-    pair: tuple[str, Contender],
+    pair: tuple[str, Contender, float],
     device: jax.Device,
     *,
     landscapes: Mapping[str, Landscape],
@@ -116,8 +124,8 @@ def _run_pair(
     iterations: int,
     seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    name, contender = pair
-    landscape = landscapes[name]
+    name, contender, offset = pair
+    landscape = raised(landscapes[name], offset)
     own = {contender.momentum if key == "momentum" else key: values for key, values in choices.items()}
     own = {key: values for key, values in own.items() if key in contender.default}
     settings = [dict(zip(own, values, strict=True)) for values in itertools.product(*own.values())]
@@ -150,6 +158,7 @@ def _run_pair(
                 "run": number,
                 "function": name,
                 "optimizer": contender.name,
+                "offset": offset,
                 "start_x": place[0],
                 "start_y": place[1],
                 **setting,
@@ -158,6 +167,8 @@ def _run_pair(
             }
         )
         path = replay(setting, np.concatenate([place[None], outcome.path[number, :length]]))
+        # In double precision still: what float32 has left of f + 1 says little of a small f.
+        path["value"] -= offset
         kept.append(path.iloc[shown(len(path), points)].assign(run=number))
     frame = pd.concat(kept, ignore_index=True)
     floats = [str(column) for column in frame if frame[column].dtype == np.float64]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from induced_metric.analysis.landscapes.style import style
+from induced_metric.analysis.style import colour, label, style
 
 
 def surface_and_path(surface: pd.DataFrame, path: pd.DataFrame, function: str, optimizer: str) -> Figure:
@@ -29,30 +29,31 @@ def surface_and_path(surface: pd.DataFrame, path: pd.DataFrame, function: str, o
     height = np.log10(table.to_numpy() + 1)
     along = np.log10(path["value"].to_numpy() + 1)
     floor = height.min() - 0.75 * np.ptp(height)
+    own = colour(optimizer)
     with style():
         figure = Figure(figsize=(7.2, 5.6))
         axes = figure.add_subplot(projection="3d", computed_zorder=False)
         axes.plot_surface(x, y, np.full_like(height, floor), color="0.85", alpha=0.6, zorder=0)
         axes.contour(x, y, height, 14, offset=floor, colors="0.55", linewidths=0.6, zorder=1)
-        axes.plot(path["x"], path["y"], floor, color="#0072B2", lw=1.8, zorder=2)
+        axes.plot(path["x"], path["y"], floor, color=own, lw=1.8, zorder=2)
         axes.plot_surface(
             x,
             y,
             height,
-            color="#D55E00",
+            color="0.72",
             alpha=0.55,
             rcount=60,
             ccount=60,
             lw=0.15,
-            edgecolor="#8a3d00",
+            edgecolor="0.35",
             zorder=3,
         )
-        axes.plot(path["x"], path["y"], along + 0.01 * np.ptp(height), color="#0072B2", lw=2.4, zorder=4)
+        axes.plot(path["x"], path["y"], along + 0.01 * np.ptp(height), color=own, lw=2.4, zorder=4)
         axes.scatter(
             [path["x"].iloc[-1]] * 2,
             [path["y"].iloc[-1]] * 2,
             [along[-1], floor],
-            color="#0072B2",
+            color=own,
             s=45,
             marker="*",
             zorder=5,
@@ -63,7 +64,7 @@ def surface_and_path(surface: pd.DataFrame, path: pd.DataFrame, function: str, o
         axes.set_zticks(range(int(height.max()) + 1))
         axes.view_init(elev=24, azim=-128)
         axes.set_box_aspect((1, 1, 0.85), zoom=0.95)
-        axes.set_title(f"Figure 1. A descent of {optimizer} on the surface, and its projection")
+        axes.set_title(f"Figure 1. A descent of {label(optimizer)} on the surface, and its projection")
     return figure
 
 

@@ -7,24 +7,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from induced_metric.analysis.landscapes.style import colour, ordered, style, title
+from induced_metric.analysis.style import colour, label, marker, ordered, plain, style, title
 
 
-def _plain(name: str) -> str:
-    return name.split(",")[0]
+def _marker(name: str) -> str:
+    return marker(name) if name == plain(name) else "*"
 
 
 def success(summary: pd.DataFrame, budgets: pd.DataFrame, *, tolerance: str = "notebook") -> Figure:
     """A panel a function: success against tuning budget; at the right the reported success.
 
     Filled: the setting tuned for the function; hollow: the one setting shared by all functions; bars are
-    95% intervals. Dashed: the control, the log form on the function raised by 1.
+    95% intervals. Dashed, with a star: the control, the log form on the function raised by 1.
     """
     summary = summary[summary["tolerance"] == tolerance]
     budgets = budgets[budgets["tolerance"] == tolerance]
     functions = list(dict.fromkeys(summary["function"]))
-    names = list(dict.fromkeys(summary["optimizer"]))
-    names = [name for plain in ordered(map(_plain, names)) for name in names if _plain(name) == plain]
+    names = ordered(summary["optimizer"].unique())
     columns = 4
     rows = -(-len(functions) // columns)
     with style():
@@ -46,8 +45,12 @@ def success(summary: pd.DataFrame, budgets: pd.DataFrame, *, tolerance: str = "n
             if place + columns >= len(functions):
                 axes.set_xlabel("tuning budget (settings tried)")
         handles, labels = grid[0, 0].get_legend_handles_labels()
-        marker = partial(Line2D, [], [], ls="", marker="o", color="0.3", ms=5)
-        handles += [marker(), marker(mfc="white")]
+        handles = [
+            Line2D([], [], color=line.get_color(), ls=line.get_linestyle(), marker=_marker(name), ms=5)
+            for line, name in zip(handles, names, strict=True)
+        ]
+        dot = partial(Line2D, [], [], ls="", marker="o", color="0.3", ms=5)
+        handles += [dot(), dot(mfc="white")]
         labels += ["fresh starts: tuned setting", "fresh starts: shared setting"]
         spare = grid.flat[len(functions)] if len(functions) < grid.size else None
         if spare is None:
@@ -59,14 +62,14 @@ def success(summary: pd.DataFrame, budgets: pd.DataFrame, *, tolerance: str = "n
 
 def _curve(axes: Axes, budgets: pd.DataFrame, function: str, name: str) -> None:
     curve = budgets[(budgets["function"] == function) & (budgets["optimizer"] == name)]
-    control = name != _plain(name)
+    control = name != plain(name)
     axes.plot(
         curve["budget"],
         curve["success"],
-        color=colour(_plain(name)),
+        color=colour(name),
         lw=1.4,
         ls="--" if control else "-",
-        label=name,
+        label=label(name),
     )
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter("{x:g}")
@@ -83,9 +86,9 @@ def _reported(axes: Axes, summary: pd.DataFrame, function: str, name: str, x: fl
             x,
             measured,
             [[max(measured - low, 0)], [max(high - measured, 0)]],
-            fmt="o" if name == _plain(name) else "s",
+            fmt=_marker(name),
             ms=4,
             lw=1,
-            color=colour(_plain(name)),
-            mfc=colour(_plain(name)) if filled else "white",
+            color=colour(name),
+            mfc=colour(name) if filled else "white",
         )

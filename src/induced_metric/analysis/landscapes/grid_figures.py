@@ -1,5 +1,7 @@
 """Figures 4-8 and the summary of the published grid, with run times that compile all optimizers alike."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -7,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from induced_metric.analysis.landscapes.grid import best, counts
-from induced_metric.analysis.landscapes.style import colour, ordered, style, title
+from induced_metric.analysis.style import colour, label, ordered, style, title
 
 NUMBERS = {4: "rosenbrock", 5: "rastrigin", 6: "himmelblau", 7: "beale", 8: "ackley"}
 """The paper's numbers of the figures."""
@@ -33,36 +35,41 @@ def convergence(
 ) -> Figure:
     """Figures 4-8: f along the best run of each optimizer against iterations and against run time.
 
-    Run time is iterations times the measured cost of one. A star marks where a run converged.
+    Run time is iterations times the measured cost of one. A star marks where a run converged. What is below
+    ``FLOOR``, an exact 0 among it, is drawn there, and a line says so. A run that repeats another's point by
+    point is drawn dashed over it, and the legend names both.
     """
     chosen = best(runs[(runs["function"] == function) & (runs["tolerance"] == tolerance)])
     along = paths[(paths["function"] == function) & (paths["tolerance"] == tolerance)]
     cost = costs(timing)
+    curves: dict[str, np.ndarray] = {}
     with style():
         figure = Figure(figsize=(10, 4), layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)
         for optimizer in ordered(chosen["optimizer"]):
             run = chosen[chosen["optimizer"] == optimizer].iloc[0]
             path = along[along["optimizer"] == optimizer].sort_values("iteration")
-            values = path["value"].to_numpy().clip(FLOOR)
-            seconds = cost[function, optimizer]
-            label = f"{optimizer} ({run['iterations']} iter{'' if run['converged'] else ', not converged'})"
-            for axes, unit in zip(panels, (1.0, seconds), strict=True):
+            values = path["value"].to_numpy()
+            twin = next((name for name, curve in curves.items() if np.array_equal(curve, values)), None)
+            curves[optimizer] = values
+            for axes, unit in zip(panels, (1.0, cost[function, optimizer]), strict=True):
                 x = path["iteration"].to_numpy() * unit
                 axes.plot(
                     x,
-                    values,
+                    values.clip(FLOOR),
+                    # Through the gaps the other is seen.
+                    ls=(0, (2, 3)) if twin else "-",
                     color=colour(optimizer),
-                    lw=1.3 if run["converged"] else 0.8,
+                    lw=(1.3 if run["converged"] else 0.8) * (1.6 if twin else 1),
                     alpha=0.85,
-                    label=label,
+                    label=_entry(run, twin),
                 )
                 if run["converged"]:
                     axes.plot(
                         x[-1],
-                        values[-1],
+                        values[-1].clip(FLOOR),
                         marker="*",
-                        ms=13,
+                        ms=9 if twin else 13,
                         mec="white",
                         mew=0.6,
                         color=colour(optimizer),
@@ -72,17 +79,42 @@ def convergence(
         panels[0].set_xscale("symlog", linthresh=1, linscale=0.4)
         panels[0].set_xlim(0, None)
         panels[1].set_xscale("log")
-        for axes, label in zip(panels, ("iterations", "run time (s), compiled alike"), strict=True):
-            axes.set_xlabel(label)
+        for axes, measure in zip(panels, ("iterations", "run time (s), compiled alike"), strict=True):
+            axes.set_xlabel(measure)
             axes.set_yscale("log")
             axes.yaxis.set_minor_formatter(NullFormatter())
-        panels[0].set_ylabel(f"f{'' if values.min() > FLOOR else f' (at least {FLOOR:g})'}")
+        panels[0].set_ylabel("f")
+        if min(curve.min() for curve in curves.values()) < FLOOR:
+            _floor(panels)
         figure.legend(
             *panels[0].get_legend_handles_labels(), loc="outside right center", title="best of the grid"
         )
         prefix = f"Figure {number}. " if number else ""
         figure.suptitle(f"{prefix}{title(function)}: the best run of each optimiser")
     return figure
+
+
+def _entry(run: pd.Series, twin: str | None) -> str:
+    """A run in the legend: the optimizer, its iterations, and whose curve it repeats."""
+    end = "" if run["converged"] else ", not converged"
+    same = f",\nthe same curve as {label(twin)}" if twin else ""
+    return f"{label(run['optimizer'])} ({run['iterations']} iter{end}{same})"
+
+
+def _floor(panels: Sequence[Axes]) -> None:
+    """Says of the lowest line that a logarithmic axis has no place for what is drawn on it."""
+    for axes in panels:
+        axes.axhline(FLOOR, color="0.4", lw=0.8, ls=":")
+    panels[0].annotate(
+        f"drawn at {FLOOR:g}: f is less, or exactly 0",
+        (0.98, FLOOR),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 4),
+        textcoords="offset points",
+        ha="right",
+        fontsize=7.5,
+        color="0.3",
+    )
 
 
 def summary(runs: pd.DataFrame, timing: pd.DataFrame, *, tolerance: str = "notebook") -> Figure:
@@ -118,7 +150,7 @@ def _bars(
         rows = chosen[chosen["optimizer"] == optimizer].set_index("function").loc[functions]
         x = np.arange(len(functions)) + (place - (len(optimizers) - 1) / 2) * width
         bars = axes.bar(
-            x, rows[measure].clip(lower=FLOOR), width * 0.92, color=colour(optimizer), label=optimizer
+            x, rows[measure].clip(lower=FLOOR), width * 0.92, color=colour(optimizer), label=label(optimizer)
         )
         for bar, converged in zip(bars, rows["converged"], strict=True):
             if not converged:
@@ -143,6 +175,6 @@ def _heatmap(axes: Axes, table: pd.DataFrame, functions: list[str], optimizers: 
             text = f"{number}\n{float(shares[function][optimizer]):.1%}" if number else "none"
             axes.text(column, row, text, ha="center", va="center", fontsize=8)
     axes.set_xticks(range(len(functions)), [title(name) for name in functions])
-    axes.set_yticks(range(len(optimizers)), optimizers)
+    axes.set_yticks(range(len(optimizers)), map(label, optimizers))
     axes.grid(visible=False)
     axes.set_title("configurations of the grid that converged")

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from induced_metric.analysis.landscapes.style import colour, ordered, title
+from induced_metric.analysis.landscapes import fair
+from induced_metric.analysis.style import colour, label, ordered, plain, title
 
 _NOT_HYPERPARAMETERS = {
     "run",
     "function",
     "optimizer",
+    "offset",
     "start_x",
     "start_y",
     "converged",
@@ -64,10 +66,14 @@ def page_data(
         )
     points = points.merge(runs[["run", "function", *({"xi"} & set(runs))]], on="run")
     points = points.sort_values(["run", "iteration"])
+    runs = runs.assign(optimizer=fair.label(runs))
     optimizers = ordered(runs["optimizer"])
     return {
         "functions": functions,
-        "optimizers": [{"name": name, "colour": colour(name)} for name in optimizers],
+        "optimizers": [
+            {"name": name, "label": label(name), "colour": colour(name), "control": name != plain(name)}
+            for name in optimizers
+        ],
         "runs": _runs(runs, points["run"].value_counts().sort_index().cumsum()),
         "margin": _MARGIN,
         "ranges": {key: list(span) for key, span in RANGES.items()},

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from induced_metric.analysis.landscapes.fair import standing
-from induced_metric.analysis.landscapes.style import ordered, title
+from induced_metric.analysis.style import ordered, title
 
 _SOURCES = """Sources: `published start` is the grid of the paper from the paper's start points, its
 intervals what rounding alone changes; `tuned` and `shared` are the fair study. An optimiser *finds* a

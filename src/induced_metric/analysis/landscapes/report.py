@@ -16,7 +16,7 @@ from induced_metric.analysis.landscapes import (
     page,
     readme,
 )
-from induced_metric.analysis.landscapes.style import save
+from induced_metric.analysis.style import save
 
 FIGURE_1 = ("beale", "sgd_log_metric")
 """Function and optimizer of Figure 1."""

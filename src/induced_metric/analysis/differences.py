@@ -1,0 +1,139 @@
+"""Differences of the mean of the best runs to a baseline's, with intervals: random search alone.
+
+Trial k of every optimizer of a random search has the same seed and the same uniform draws (common random
+numbers), so what the draws did to one optimizer they did to the others too. A resample therefore draws trial
+numbers, the same for all, and the difference of two optimizers' means is far better known than either mean.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from induced_metric.analysis import draws, published, runs
+from induced_metric.analysis.rendering import Table
+from induced_metric.records import Records
+
+RESAMPLES = 10_000
+LEVEL = 0.95
+
+
+def to_baseline(
+    trials: pd.DataFrame, baseline: str, n: int, *, resamples: int = RESAMPLES, seed: int = 0
+) -> pd.DataFrame:
+    """Mean of the best ``n`` values of each optimizer minus the baseline's, over the trial numbers of all.
+
+    A trial that failed, diverged or was pruned is worse than any other: it is drawn like them and never among
+    the best ``n``, so to diverge gains nothing.
+
+    Args:
+        trials: of one study of random search, one row a trial.
+        baseline: with which the others are compared.
+        n: how many of the best values a mean is over.
+        resamples: how many the bootstrap draws.
+        seed: of the bootstrap.
+
+    Returns:
+        One row an optimizer but the baseline: ``trials``, ``n``, ``difference``, and ``low`` and ``high``,
+        the ends of the 95% interval of the percentile bootstrap.
+
+    Raises:
+        ValueError: if trials depend on each other, the baseline has no trial, or seeds of a number differ.
+    """
+    names = trials["optimizer"].unique().tolist()
+    if baseline not in names:
+        raise ValueError(f"baseline must be one of {', '.join(names)}, got {baseline!r}")
+    if not draws.independent(trials):
+        raise ValueError("intervals need trials that do not depend on each other: random search, unpruned")
+    seeds = trials.groupby("trial")["seed"]
+    if (seeds.min() != seeds.max()).any():
+        raise ValueError("trials of two optimizers with the same number have different seeds")
+    sign = 1 if (trials["direction"] == "minimize").all() else -1
+    cost = (sign * trials["value"]).where(runs.eligible(trials), np.inf)
+    table = trials.assign(cost=cost).pivot_table(
+        index="trial", columns="optimizer", values="cost", aggfunc="first"
+    )
+    costs = table.dropna().to_numpy().T  # shape=(optimizers, trials)
+    size = costs.shape[1]
+    weights = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), resamples)
+    # The first row is what was measured: every trial once.
+    weights = np.concatenate([np.ones((1, size), int), weights])
+    means = {name: sign * _best(row, weights, n) for name, row in zip(table.columns, costs, strict=True)}
+    ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    rows = {}
+    for name in names:
+        if name != baseline:
+            measured, *resampled = means[name] - means[baseline]
+            low, high = np.quantile(resampled, ends)
+            rows[name] = {"trials": size, "n": n, "difference": measured, "low": low, "high": high}
+    return (
+        pd.DataFrame.from_dict(rows, orient="index")
+        .rename_axis("optimizer")
+        .astype({"trials": int, "n": int})
+    )
+
+
+def _best(costs: np.ndarray, weights: np.ndarray, n: int) -> np.ndarray:
+    """Mean of the ``n`` lowest finite costs, for each row of how often every trial was drawn."""
+    order = np.argsort(costs, kind="stable")
+    finite = order[np.isfinite(costs[order])]
+    drawn = weights[:, finite].cumsum(axis=1).clip(max=n)
+    taken = np.diff(drawn, axis=1, prepend=0)
+    with np.errstate(invalid="ignore"):  # a mean of none is NaN
+        return (taken @ costs[finite]) / taken.sum(axis=1)
+
+
+def best_runs(
+    task: str,
+    ours: Mapping[str, Records],
+    *,
+    n: int,
+    baseline: str | None = None,
+    paper: str = "results/paper",
+) -> Table | None:
+    """``to_baseline`` of every sampler whose trials are independent; None where there is none.
+
+    Args:
+        task: name of the task.
+        ours: our records, by sampler.
+        n: how many of the best values a mean is over.
+        baseline: with which the others are compared; by default the first in the published order.
+        paper: the directory of the published numbers.
+    """
+    order = published.optimizers(paper)
+    parts = []
+    for sampler, records in ours.items():
+        trials = records.trials
+        names = trials["optimizer"].drop_duplicates()
+        if len(names) < 2 or not draws.independent(trials):
+            continue
+        first = names.iloc[runs.ranks(names, order).argmin()]
+        part = to_baseline(trials, baseline or first, n).reset_index()
+        parts.append(part.assign(source=sampler, baseline=baseline or first))
+    if not parts:
+        return None
+    table = pd.concat(parts, ignore_index=True)
+    table = table.iloc[runs.ranks(table["optimizer"], order).argsort(kind="stable")].reset_index(drop=True)
+    objective, direction = runs.objective(ours)
+    metric = runs.words(objective)
+    cells = {
+        "Optimiser": table["optimizer"].str.upper(),
+        "Source": table["source"],
+        "n": table["n"].astype(str),
+        "Trials": table["trials"].astype(str),
+        "Difference": table["difference"].map("{:+.4f}".format),
+        "95% interval": [f"[{row.low:+.4f}, {row.high:+.4f}]" for row in table.itertuples()],
+    }
+    apart = (table["low"] > 0) | (table["high"] < 0)
+    title = (
+        f"Mean {metric} of the n best runs with the {task} task, minus that of "
+        f"{' or '.join(dict.fromkeys(table['baseline'].str.upper()))}: "
+        f"{'below' if direction == 'minimize' else 'above'} 0 is better. Bold: 0 is outside the interval."
+    )
+    notes = [
+        f"Intervals: {LEVEL:.0%}, of a bootstrap that draws trial numbers, the same for all optimisers "
+        f"({RESAMPLES:,} resamples); each stands for itself, none is corrected for the number of rows.",
+        "Only of samplers whose trials do not depend on each other. A trial that diverged or failed counts "
+        "as worse than any other.",
+    ]
+    return Table(table, pd.DataFrame(cells), pd.DataFrame({"Difference": apart}), title, notes, metric=metric)

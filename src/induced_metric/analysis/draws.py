@@ -1,0 +1,81 @@
+"""How the trials of a study were drawn, read off its recorded configuration, and what follows for tables."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from induced_metric.records import Records
+
+FIXED = "fixed"
+"""The sampler that searches nothing: trial k is the published best setting with seed k."""
+_IN_FLIGHT = 8
+"""Trials in flight of the studies that did not record them."""
+
+
+def independent(trials: pd.DataFrame) -> bool:
+    """Whether no trial depends on the outcome of another: random search without a pruner."""
+    return all(
+        config.get("sampler", {}).get("create", {}).get("_target_", "").endswith(".RandomSampler")
+        and config.get("pruner", {}).get("name") is None
+        for _, config in _configurations(trials)
+    )
+
+
+def shared_draws(trials: pd.DataFrame) -> bool:
+    """Whether trial k of every optimizer has the same seed and, its range aside, the same learning rate.
+
+    Ranges may differ: the same uniform draw has the same rank in each. With one optimizer there is nothing to
+    share.
+    """
+    if trials["optimizer"].nunique() < 2:
+        return False
+    seeds, rates = (
+        trials.pivot_table(index="trial", columns="optimizer", values=name).dropna()
+        for name in ("seed", "learning_rate")
+    )
+    same = [wide.to_numpy() == wide.to_numpy()[:, :1] for wide in (seeds, rates.rank())]
+    return len(seeds) > 1 and all(bool(equal.all()) for equal in same)
+
+
+def ranks_stopped(trials: pd.DataFrame) -> pd.Series:
+    """Which trials belong to a study whose stopped trials count by the best value of the epochs they ran."""
+    stopped = {
+        text: bool(json.loads(text).get("pruner", {}).get("ranks_stopped", False))
+        for text in trials["config"].unique()
+    }
+    return trials["config"].map(stopped).astype(bool)
+
+
+def warnings(ours: Mapping[str, Records]) -> list[str]:
+    """A sentence for each sampler of which some study ended before it modelled anything.
+
+    The first trial that a model proposes is asked for when the start-up trials have finished, and by then
+    others are in flight: of that many and no more trials, all are random draws.
+    """
+    lines = []
+    for sampler, records in ours.items():
+        drawn: dict[tuple[int, int, int], list[str]] = {}
+        counts = records.trials.groupby("optimizer", sort=False).size()
+        for optimizer, config in _configurations(records.trials):
+            settings = config.get("sampler", {})
+            startup = settings.get("create", {}).get("n_startup_trials")
+            flying = settings.get("in_flight", _IN_FLIGHT)
+            count = int(counts[optimizer])
+            if startup is not None and count <= startup + flying:
+                drawn.setdefault((count, startup, flying), []).append(optimizer)
+        for (count, startup, flying), names in drawn.items():
+            whose = "each optimiser" if len(names) == len(counts) else ", ".join(names)
+            lines.append(
+                f"{sampler}: these {count} trials of {whose} are random draws, not the sampler's choice: it"
+                f" models nothing before {startup} trials have finished, while {flying} are in flight."
+            )
+    return lines
+
+
+def _configurations(trials: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:
+    """Each optimizer with the configuration of its study."""
+    # The text is that of a thousand trials: parse it once.
+    found = trials[["optimizer", "config"]].drop_duplicates()
+    return [(str(row.optimizer), json.loads(str(row.config))) for row in found.itertuples()]

@@ -1,0 +1,141 @@
+"""How the outcome of a trial depends on its learning rate, and where the search was not allowed to look."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from induced_metric.analysis.runs import words
+from induced_metric.analysis.style import colour, label, line, marker, ordered, style
+
+HEAVY_BALL = frozenset({"sgd"})
+"""Optimizers whose momentum sums gradients; that of the others averages them."""
+_BINS = 12
+_TRIALS = 8
+"""Trials that a bin needs for its best tenth to be drawn."""
+
+
+def effective(trials: pd.DataFrame) -> pd.Series:
+    r"""The learning rate at which a constant gradient is followed: :math:`\eta/(1-\mu)` for heavy-ball SGD.
+
+    Its momentum :math:`m \leftarrow \mu m + g` grows to :math:`g/(1-\mu)`, an average to g.
+    """
+    rate = trials["learning_rate"]
+    heavy = trials["optimizer"].isin(HEAVY_BALL)
+    if "momentum" not in trials or not heavy.any():
+        return rate
+    return rate.where(~heavy, rate / (1 - trials["momentum"]))
+
+
+def bounds(trials: pd.DataFrame) -> dict[str, float]:
+    """The largest learning rate that was searched, by optimizer; without those that recorded none."""
+    found = {}
+    for row in trials[["optimizer", "config"]].drop_duplicates().itertuples():
+        searched = json.loads(str(row.config)).get("search_space", {}).get("learning_rate")
+        if searched:
+            found[str(row.optimizer)] = float(searched["high"])
+    return found
+
+
+def best_tenth(rate: pd.Series, cost: pd.Series, edges: np.ndarray) -> pd.DataFrame:
+    """The best tenth of the cost in each bin of the rate that holds enough trials.
+
+    Args:
+        rate: of each trial.
+        cost: of each trial, lower is better; infinite where it diverged.
+        edges: of the bins.
+
+    Returns:
+        ``rate``, the geometric middle of a bin, and ``cost``, which a tenth of its trials do not exceed.
+    """
+    bins = np.digitize(rate, edges[1:-1])
+    rows = []
+    for place in np.unique(bins):
+        own = np.sort(cost.to_numpy()[bins == place])
+        value = own[int(np.ceil(0.1 * len(own))) - 1]
+        if len(own) >= _TRIALS and np.isfinite(value):
+            rows.append((np.sqrt(edges[place] * edges[place + 1]), value))
+    return pd.DataFrame(rows, columns=["rate", "cost"])
+
+
+def learning_rate(trials: pd.DataFrame) -> Figure:
+    """The value of every trial against its learning rate, and against the effective one where that differs.
+
+    Dots: trials, without those that diverged; the worst of them on the edge of the panel. Lines: the best
+    tenth of a bin, diverged trials counted as worst. Vertical: the largest learning rate searched. Instead of
+    an accuracy its distance to 1 is drawn, on logarithmic axes as a loss is.
+
+    Raises:
+        ValueError: if there is no trial to show.
+    """
+    if trials.empty or trials["diverged"].all():
+        raise ValueError("there is no complete trial to show")
+    objective, direction = (str(trials[name].iloc[0]) for name in ("objective", "direction"))
+    rates = {"learning rate η, as searched": trials["learning_rate"]}
+    heavy = [label(name) for name in ordered(set(trials["optimizer"]) & HEAVY_BALL)]
+    if heavy:
+        rates[f"effective: η/(1-μ) for {', '.join(heavy)}, η for the others"] = effective(trials)
+    cost, name_of_cost = _cost(trials, objective, direction)
+    shown = cost[np.isfinite(cost)]
+    # A few trials that went astray would leave the others no room.
+    low, high = shown.min(), max(float(shown.quantile(0.98)), shown.min() * 1.5)
+    highest = bounds(trials)
+    with style():
+        figure = Figure(figsize=(4.9 * len(rates), 4.3), layout="constrained")
+        for axes, (name, rate) in zip(
+            figure.subplots(1, len(rates), sharey=True, squeeze=False).flat, rates.items(), strict=True
+        ):
+            _panel(axes, trials["optimizer"], rate, cost.where(~np.isfinite(cost), cost.clip(upper=high)))
+            for bound in sorted(set(highest.values())):
+                axes.axvline(bound, color="0.4", lw=0.9, ls=":", zorder=1)
+            axes.set_xlabel(name)
+        left = figure.axes[0]
+        if low > 0:
+            left.set_yscale("log")
+            left.set_ylim(low / 1.15, high * 1.03)
+        left.set_ylabel(
+            f"{name_of_cost} (beyond {high:.3g}: on the edge)" if (shown > high).any() else name_of_cost
+        )
+        handles = [
+            Line2D(
+                [],
+                [],
+                color=colour(name),
+                marker=marker(name),
+                ls=line(name),
+                lw=1.4,
+                ms=5,
+                label=label(name),
+            )
+            for name in ordered(trials["optimizer"].unique())
+        ]
+        if highest:
+            handles.append(Line2D([], [], color="0.4", ls=":", label="largest η searched"))
+        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    return figure
+
+
+def _cost(trials: pd.DataFrame, objective: str, direction: str) -> tuple[pd.Series, str]:
+    """What is drawn of each trial, lower is better, infinite where it diverged or failed; and its name."""
+    lost = trials["diverged"] | (trials["state"] == "failed")
+    value = trials["value"] if direction == "minimize" else 1 - trials["value"]
+    name = f"min {words(objective)}" if direction == "minimize" else f"1 - max {words(objective)}"
+    return value.where(~lost, np.inf), name
+
+
+def _panel(axes: Axes, optimizers: pd.Series, rate: pd.Series, cost: pd.Series) -> None:
+    edges = np.geomspace(rate.min(), rate.max() * (1 + 1e-9), _BINS + 1)
+    few = optimizers.value_counts().max() < _BINS * _TRIALS
+    for name in ordered(optimizers.unique()):
+        own = (optimizers == name) & rate.notna()
+        look: dict[str, Any] = {"color": colour(name), "marker": marker(name), "mec": "white", "mew": 0.5}
+        dots = {"ms": 5, "alpha": 0.8} if few else {"marker": ".", "ms": 2.5, "mew": 0, "alpha": 0.4}
+        ended = own & np.isfinite(cost)
+        axes.plot(rate[ended], cost[ended], ls="", **look | dots)
+        tenth = best_tenth(rate[own], cost[own], edges)
+        axes.plot(tenth["rate"], tenth["cost"], ls=line(name), lw=1.4, ms=5, **look)
+    axes.set_xscale("log")

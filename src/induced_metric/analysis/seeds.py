@@ -1,0 +1,91 @@
+"""What the seed alone does: the published best setting of each optimizer, trained from many seeds."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from induced_metric.analysis import published, runs
+from induced_metric.analysis.rendering import MISSING, Table
+from induced_metric.records import Records
+
+QUANTILES = {"low": 0.05, "lower": 0.25, "median": 0.5, "upper": 0.75, "high": 0.95}
+SUFFIX = "-seeds"
+
+
+def summary(records: Records) -> pd.DataFrame:
+    """The spread of the values over the seeds, one row an optimizer.
+
+    A trial that diverged or failed has the worst value there is, an infinite one: it counts, and is not
+    mistaken for a number.
+
+    Returns:
+        ``n``, how many of them ``diverged`` (or failed), the 5, 25, 50, 75 and 95% quantiles ``low``,
+        ``lower``, ``median``, ``upper`` and ``high``, ``best``, ``worst`` and ``direction``.
+    """
+    trials = records.trials
+    rows = {}
+    for name, own in trials.groupby("optimizer", sort=False):
+        direction = own["direction"].iloc[0]
+        finished = (own["state"] == "complete") & ~own["diverged"]
+        infinite = np.inf if direction == "minimize" else -np.inf
+        values = own["value"].where(finished, infinite).sort_values().to_numpy()
+        best, worst = (values[0], values[-1]) if direction == "minimize" else (values[-1], values[0])
+        rows[name] = {
+            "n": len(values),
+            "diverged": int((~finished).sum()),
+            **{key: _quantile(values, share) for key, share in QUANTILES.items()},
+            "best": best,
+            "worst": worst,
+            "direction": direction,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("optimizer")
+
+
+def best_runs(task: str, records: Records, *, paper: str | Path = "results/paper") -> Table:
+    """``summary`` beside the best published run, ready to be shown or written."""
+    table = summary(records).reset_index()
+    objective, _ = runs.objective({"": records})
+    quoted = published.summary(task, paper)["best_metric"]
+    table = table.assign(published=table["optimizer"].map(quoted), objective=objective)
+    order = runs.ranks(table["optimizer"], published.optimizers(paper))
+    table = table.iloc[order.argsort(kind="stable")].reset_index(drop=True)
+    names = [f"{share:.0%}" if key != "median" else "Median" for key, share in QUANTILES.items()]
+    cells = {
+        "Optimiser": table["optimizer"].str.upper(),
+        "n": table["n"].astype(str),
+        "Best": _text(table["best"]),
+        **{header: _text(table[key]) for header, key in zip(names, QUANTILES, strict=True)},
+        "Worst": _text(table["worst"]),
+        "Published best": _text(table["published"]),
+    }
+    metric = runs.words(objective)
+    title = (
+        f"Seeds alone: best {metric} of a run with the {task} task at the published best hyperparameters of "
+        "each optimiser, over n seeds: quantiles of the values, and the best run of the published search."
+    )
+    notes = []
+    lost = table[table["diverged"] > 0]
+    if not lost.empty:
+        named = ", ".join(f"{row.optimizer} {row.diverged}" for row in lost.itertuples())
+        notes.append(f"Diverged or failed, counted as worse than any other: {named}.")
+    if table["published"].notna().any():
+        notes.append(
+            "The published best is the best of a search, chosen by this metric; our seeds are not chosen."
+        )
+    none = pd.DataFrame(index=table.index)
+    return Table(table, pd.DataFrame(cells), none, title, notes, metric=metric)
+
+
+def _quantile(values: np.ndarray, share: float) -> float:
+    """The quantile of sorted values; the mean of the two where any number between them would do."""
+    # numpy's own interpolate with a difference, and that of an infinite value is not a number.
+    place = round(share * len(values), 9)
+    return float((values[int(np.ceil(place)) - 1] + values[int(np.floor(place))]) / 2)
+
+
+def _text(values: pd.Series) -> pd.Series:
+    def cell(value: float) -> str:
+        return MISSING if pd.isna(value) else f"{value:.4f}" if np.isfinite(value) else "diverged"
+
+    return values.map(cell)

@@ -1,0 +1,118 @@
+"""What all figures and the page share: colour, marker, line, label and place of each optimizer, and ``save``.
+
+All of it follows from an optimizer's name: leaving one out recolours nobody, in no figure.
+"""
+
+import colorsys
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib.style
+from matplotlib.figure import Figure
+
+# In the published order. Okabe and Ito's colours, told apart with any colour vision; without yellow, which
+# vanishes on paper. Relatives are neighbours: both Adams are blue, the Euclidean metrics are orange.
+_KNOWN = {
+    "adam": ("#0072B2", "o"),
+    "adamw": ("#56B4E9", "s"),
+    "muon": ("#009E73", "^"),
+    "sgd": ("#000000", "D"),
+    "sgd_metric": ("#E69F00", "v"),
+    "sgd_log_metric": ("#D55E00", "P"),
+    "sgd_rms": ("#CC79A7", "X"),
+}
+_OTHER_MARKERS = ("<", ">", "p", "h", "*", "d")
+_OTHER_LINES = ("--", ":", "-.")
+_STYLE = {
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "figure.titlesize": 12,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "pdf.fonttype": 42,  # text stays text
+    "savefig.dpi": 160,
+    "image.cmap": "viridis",
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """From matplotlib's own defaults: a user's matplotlibrc must not change a published figure."""
+    with matplotlib.style.context(["default", _STYLE]):
+        yield
+
+
+def ordered(optimizers: Iterable[object]) -> list[str]:
+    """Optimizers in the order of legends and panels: the published one, then any others by name.
+
+    A control follows its optimizer.
+    """
+    names = sorted({str(name) for name in optimizers})
+    place = {name: number for number, name in enumerate(_KNOWN)}
+    return sorted(names, key=lambda name: place.get(plain(name), len(place)))
+
+
+def colour(optimizer: str) -> str:
+    """An optimizer's colour as ``#RRGGBB``, its control's too; one not of the paper has a hue of its name."""
+    optimizer = plain(optimizer)
+    if optimizer in _KNOWN:
+        return _KNOWN[optimizer][0]
+    number = _number(optimizer)
+    hue, lightness = number % 360 / 360, (0.3, 0.4, 0.5)[number // 360 % 3]
+    return "#" + "".join(f"{round(255 * part):02X}" for part in colorsys.hls_to_rgb(hue, lightness, 0.6))
+
+
+def marker(optimizer: str) -> str:
+    """An optimizer's marker, for those who do not see the colours."""
+    if optimizer in _KNOWN:
+        return _KNOWN[optimizer][1]
+    return _OTHER_MARKERS[_number(optimizer) % len(_OTHER_MARKERS)]
+
+
+def line(optimizer: str) -> str:
+    """Solid for the optimizers of the paper; a broken line tells a hue drawn from a name from theirs."""
+    return "-" if optimizer in _KNOWN else _OTHER_LINES[_number(optimizer) % len(_OTHER_LINES)]
+
+
+def label(optimizer: str) -> str:
+    """An optimizer's name as the paper writes it; what follows a comma, such as ``f + 1``, stays."""
+    return plain(optimizer).upper() + optimizer.removeprefix(plain(optimizer))
+
+
+def plain(optimizer: str) -> str:
+    """The optimizer of a control: ``sgd_log_metric`` of ``sgd_log_metric, f + 1``."""
+    return optimizer.partition(",")[0]
+
+
+def title(function: str) -> str:
+    """``three_hump_camel`` as ``Three Hump Camel``."""
+    return function.replace("_", " ").title()
+
+
+def save(figure: Figure, stem: str | Path) -> list[Path]:
+    """Writes ``<stem>.pdf`` and ``<stem>.png``, byte for byte the same for the same figure."""
+    stem = Path(stem)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    # Not with_suffix: the name of a sampler or a task may hold a dot.
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("pdf", "png")]
+    with style():
+        # Neither the date nor the version of matplotlib.
+        metadata = {"CreationDate": None, "Producer": None, "Creator": None}
+        figure.savefig(paths[0], bbox_inches="tight", metadata=metadata)
+        figure.savefig(paths[1], bbox_inches="tight", metadata={"Software": None})
+    return paths
+
+
+def _number(name: str) -> int:
+    # Not hash(): that differs from process to process.
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
