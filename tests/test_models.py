@@ -21,8 +21,7 @@ def size(tree):
 
 
 def keys(seed, examples=2):
-    key = jax.random.key(seed)
-    return StepKeys(key, jax.random.split(key, examples))
+    return StepKeys.of(jax.random.key(seed), examples)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,14 @@
 """The regression task is the published one, and a task checks its settings."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
 
+from induced_metric.errors import UserError
 from induced_metric.tasks.regression import polynomial_data, regression
 
 
@@ -57,6 +62,29 @@ def test_data_does_not_depend_on_the_default_generator():
         x_old, y_old = polynomial_data(50)
     np.testing.assert_array_equal(x_new, x_old)
     np.testing.assert_array_equal(y_new, y_old)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"JAX_ENABLE_X64": "1"}, {"JAX_DEFAULT_PRNG_IMPL": "rbg"}], ids=["x64", "generator"]
+)
+def test_data_does_not_depend_on_settings_of_jax(settings):
+    script = (
+        "from induced_metric.tasks.regression import polynomial_data; import sys; "
+        "sys.stdout.buffer.write(b''.join(array.tobytes() for array in polynomial_data(50)))"
+    )
+    other = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, **settings}, check=True, capture_output=True
+    ).stdout
+    assert other == b"".join(array.tobytes() for array in polynomial_data(50))
+
+
+def test_data_needs_the_cpu(monkeypatch):
+    def local_devices(backend):
+        raise RuntimeError(f"Unknown backend {backend}")
+
+    monkeypatch.setattr(jax, "local_devices", local_devices)
+    with pytest.raises(UserError, match="JAX_PLATFORMS must name cpu too"):
+        polynomial_data(50)
 
 
 def test_model_has_1249_parameters(task):

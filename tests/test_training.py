@@ -9,6 +9,8 @@ import optax
 import pytest
 
 import induced_metric
+from induced_metric.models.gpt import GPT
+from induced_metric.tasks.base import Task
 from induced_metric.training import evaluate, init_trial, train_epoch
 
 HYPERPARAMETERS = {"learning_rate": 0.05, "momentum": 0.9, "xi": 0.1, "beta": 0.8, "weight_decay": 1e-3}
@@ -87,3 +89,52 @@ def test_seed_decides_parameters_and_order(tiny_task):
     assert not np.array_equal(start(2).params["Dense_0"]["kernel"], start(3).params["Dense_0"]["kernel"])
     # The order is not the stream that drew the parameters.
     assert int(start(2**32 - 1).seed) == 2**32 - 1
+
+
+def test_no_two_draws_of_a_trial_share_a_key(monkeypatch):
+    """Nor does a key that others are made of draw anything itself: among its numbers are theirs."""
+    model = GPT(vocabulary=5, context=4, layers=2, heads=1, width=4, dropout=0.5)
+    sequences = np.arange(60).reshape(12, 5) % 5
+
+    def loss(params, model_state, batch, keys):
+        logits = model.apply({"params": params}, batch[:, :-1], keys)
+        return optax.losses.softmax_cross_entropy_with_integer_labels(logits, batch[:, 1:]).mean(), (
+            model_state,
+            {},
+        )
+
+    task = Task(
+        name="gpt",
+        splits={"train": sequences},
+        init=lambda key: (model.init(key, sequences[:1, :-1])["params"], {}),
+        loss=loss,
+        metrics=lambda params, _, batch: {"loss": loss(params, {}, batch, None)[0]},
+        evaluated=("train",),
+        objective="train/loss",
+        direction="minimize",
+        epochs=2,
+        batch_size=4,
+        shuffle="every_epoch",
+    )
+    state = init_trial(task, induced_metric.sgd_metric, HYPERPARAMETERS, jnp.uint32(1))
+    uses = {"fold_in": [], "split": [], "bits": [], "permutation": []}
+
+    def recorded(name, function):
+        def record(key, *args, **options):
+            jax.debug.callback(lambda data: uses[name].append(tuple(data.tolist())), jax.random.key_data(key))
+            return function(key, *args, **options)
+
+        return record
+
+    for name in uses:
+        monkeypatch.setattr(jax.random, name, recorded(name, getattr(jax.random, name)))
+    for _ in range(2):
+        state, _ = train_epoch(task, induced_metric.sgd_metric, state, HYPERPARAMETERS, task.splits)
+    jax.effects_barrier()
+
+    draws = uses["bits"] + uses["permutation"]
+    # Two epochs of three steps: 2 masks of the attention, and of each of 4 examples one for the embeddings
+    # and two a layer; an order an epoch.
+    assert len(draws) == 2 * (3 * (2 + 4 * 5) + 1)
+    assert len(set(draws)) == len(draws)
+    assert not set(draws) & set(uses["fold_in"] + uses["split"])

@@ -78,8 +78,7 @@ def train_epoch(
     def step(carry: tuple[Params, ModelState, Any], inputs: tuple[jax.Array, jax.Array]) -> Any:
         params, model_state, opt_state = carry
         indices, number = inputs
-        key = jax.random.fold_in(dropout, number)
-        keys = StepKeys(key, jax.random.split(key, task.batch_size))
+        keys = StepKeys.of(jax.random.fold_in(dropout, number), task.batch_size)
         loss, model_state, metrics, grads = gradients(task, params, model_state, indices, keys, data["train"])
         updates, opt_state = transformation.update(grads, opt_state, params, value=loss)
         return (optax.apply_updates(params, updates), model_state, opt_state), {"loss": loss, **metrics}

@@ -42,7 +42,7 @@ def test_dropout_keeps_16_bits():
     model = make("bfloat16")
     key = jax.random.key(1)
     params = model.init(key, inputs)
-    assert model.apply(params, inputs, StepKeys(key, jax.random.split(key, 2))).dtype == jnp.bfloat16
+    assert model.apply(params, inputs, StepKeys.of(key, 2)).dtype == jnp.bfloat16
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10", "shakespeare"])

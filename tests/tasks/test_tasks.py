@@ -78,8 +78,7 @@ def test_micro_batches_have_the_gradients_of_the_batch(build, name, micro_batch)
     with jax.enable_x64(True):
         params, model_state = whole.init(jax.random.key(0))
         params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), params)
-        key = jax.random.key(1)
-        keys = StepKeys(key, jax.random.split(key, 16))
+        keys = StepKeys.of(jax.random.key(1), 16)
         expected, actual = (
             jax.jit(gradients, static_argnums=0)(
                 _Hashable(task), params, model_state, jnp.arange(16), keys, task.splits["train"]

@@ -19,6 +19,16 @@ class StepKeys(NamedTuple):
     shared: jax.Array  # shape=(), for what the whole batch shares
     examples: jax.Array  # shape=(examples,), for what is an example's own
 
+    @classmethod
+    def of(cls, key: jax.Array, examples: int) -> "StepKeys":
+        """The keys of a step of so many examples.
+
+        ``split(key, n)[i]`` is ``fold_in(key, i)``: a key that is split and folded gives the same keys twice,
+        so each of the two fields has a key of its own.
+        """
+        shared, own = jax.random.split(key)
+        return cls(shared, jax.random.split(own, examples))
+
     def at(self, place: int) -> "StepKeys":
         """The keys of one of a model's random places."""
         return StepKeys(

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from induced_metric.errors import UserError
 from induced_metric.models.mlp import MLP
 from induced_metric.tasks.base import Batch, ModelState, Params, Task
 
@@ -28,6 +29,9 @@ def polynomial_data(points: int) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         x of shape [points, 4] and y of shape [points], float32.
+
+    Raises:
+        UserError: if JAX is kept from the CPU.
     """
     powers = np.array(
         [
@@ -37,10 +41,8 @@ def polynomial_data(points: int) -> tuple[np.ndarray, np.ndarray]:
             if sum(power) == degree
         ]
     )
-    # JAX's default of this flag has changed since; the published data has the bits of the old one.
-    with jax.threefry_partitionable(False):
-        x = np.asarray(jax.random.normal(jax.random.PRNGKey(0), (points, 4)))
-        coefficients = np.asarray(jax.random.normal(jax.random.PRNGKey(1), (len(powers),)))
+    x = _published_normal(0, (points, 4))
+    coefficients = _published_normal(1, (len(powers),))
     # power_of[k] holds every variable to the k-th power; float64, so that the sum of 924 terms is exact
     # to float32 and the same on every machine.
     power_of = np.stack([x[:, _COLUMN_OF_VARIABLE].astype(np.float64) ** k for k in range(_DEGREE + 1)])
@@ -49,6 +51,21 @@ def polynomial_data(points: int) -> tuple[np.ndarray, np.ndarray]:
     for coefficient, power in zip(coefficients.astype(np.float64), powers, strict=True):
         y += coefficient * power_of[power, :, variables].prod(axis=0)
     return x, ((y - y.mean()) / y.std()).astype(np.float32)
+
+
+def _published_normal(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Standard normal numbers with the published bits, whatever device and precision JAX has as defaults."""
+    try:
+        cpu = jax.local_devices(backend="cpu")[0]
+    except RuntimeError as error:
+        raise UserError(
+            "the regression data set is drawn on the CPU, for accelerators round otherwise: "
+            f"JAX_PLATFORMS must name cpu too, got {jax.config.jax_platforms}"
+        ) from error
+    # JAX's default of the flag has changed since; the published data has the bits of the old one.
+    with jax.default_device(cpu), jax.threefry_partitionable(False):
+        key = jax.random.key(seed, impl="threefry2x32")
+        return np.asarray(jax.random.normal(key, shape, np.float32))
 
 
 def regression(
@@ -70,6 +87,7 @@ def regression(
 
     Raises:
         ValueError: for a setting out of range.
+        UserError: if JAX is kept from the CPU, which draws the data.
     """
     if min(train_examples, test_examples) < 1:
         raise ValueError(
