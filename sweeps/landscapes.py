@@ -3,11 +3,7 @@
 python sweeps/landscapes.py steps=[grid,timing]
 """
 
-import importlib.metadata
-import platform
-import subprocess
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +34,9 @@ def run(cfg: DictConfig) -> None:
 
     # Only here: the published runs are in double precision, and 1e-10 is out of single precision's reach.
     jax.config.update("jax_enable_x64", True)
+    # A step is a handful of scalar operations: launching them on an accelerator takes longer than they do.
+    jax.config.update("jax_platforms", "cpu")
+    devices = jax.devices("cpu")
 
     from induced_metric.analysis.landscapes import grid as analysis
     from induced_metric.analysis.landscapes import report
@@ -47,6 +46,7 @@ def run(cfg: DictConfig) -> None:
     from induced_metric.descents.grid import run_grid
     from induced_metric.descents.timing import measure
     from induced_metric.landscapes import LANDSCAPES
+    from induced_metric.tracking import provenance
 
     records = Path(cfg.results) / "landscapes"
     contenders = contenders_of(cfg)
@@ -60,7 +60,8 @@ def run(cfg: DictConfig) -> None:
         raise UserError("functions must have one of the paper's five where steps has grid or timing")
     controlled = set(cfg.fair.offset_optimizers)
     offsets = {c.name: (0.0, cfg.fair.offset) if c.name in controlled else (0.0,) for c in contenders}
-    facts = {**provenance(cfg), **cli.device_facts(flags)}
+    settings = {key: value for key, value in _plain(cfg).items() if key not in ("results", "paper")}
+    facts = provenance(**cli.device_facts(flags), config=settings)
 
     if "grid" in steps:
         grid = run_grid(
@@ -70,7 +71,7 @@ def run(cfg: DictConfig) -> None:
             iterations=iterations,
             nudges=list(cfg.grid.nudges),
             select=analysis.best,
-            devices=jax.devices(),
+            devices=devices,
             tile=cli.integer(cfg, "grid.tile", low=1, high=10**4),
         )
         tables.write(grid.runs, records / "grid.parquet", facts)
@@ -91,7 +92,7 @@ def run(cfg: DictConfig) -> None:
             stepped=cli.integer(cfg, "timing.stepped", low=1, high=10**6),
             eager=cli.integer(cfg, "timing.eager", low=1, high=10**6),
             rounds=cli.integer(cfg, "timing.rounds", low=2, high=10**6),
-            device=jax.devices()[0],
+            device=devices[0],
         )
         tables.write(timing, records / "timing.parquet", facts)
         print(f"timing: {time.perf_counter() - begun:.1f} s since the start", flush=True)
@@ -111,7 +112,7 @@ def run(cfg: DictConfig) -> None:
                 tiles=cli.integer(cfg, "fair.tiles", low=1, high=10**4),
             ),
             offsets=offsets,
-            devices=jax.devices(),
+            devices=devices,
         )
         tables.write(study.settings, records / "fair_settings.parquet", facts)
         tables.write(study.runs, records / "fair_runs.parquet", facts)
@@ -128,7 +129,7 @@ def run(cfg: DictConfig) -> None:
             resolution=cli.integer(cfg, "page.resolution", low=2, high=1000),
             iterations=cli.integer(cfg, "page.iterations", low=1, high=10**6),
             seed=cli.seed(cfg),
-            devices=jax.devices(),
+            devices=devices,
         )
         for name, table in gallery._asdict().items():
             tables.write(table, records / f"page_{name}.parquet", facts)
@@ -166,28 +167,6 @@ def contenders_of(cfg: DictConfig) -> list[Any]:
             raise UserError(f"optimizers.{name} has no hyperparameter {unknown[0]!r}")
         found.append(contender)
     return found
-
-
-def provenance(cfg: DictConfig) -> Mapping[str, Any]:
-    """What every record carries: commit, versions and the configuration."""
-    root = Path(__file__).parents[1]
-
-    def git(*arguments: str) -> str | None:
-        done = subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=False)
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    return {
-        "commit": git("rev-parse", "HEAD"),
-        "dirty": bool(git("status", "--porcelain", "--", "src", "sweeps", "conf")),
-        "versions": {
-            "python": platform.python_version(),
-            **{
-                name: importlib.metadata.version(name)
-                for name in ("induced-metric", "jax", "jaxlib", "optax", "numpy")
-            },
-        },
-        "config": {key: value for key, value in _plain(cfg).items() if key not in ("results", "paper")},
-    }
 
 
 def _plain(node: Any) -> dict[str, Any]:

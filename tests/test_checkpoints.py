@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from induced_metric.checkpoints import Checkpoints
+from induced_metric.errors import UserError
 
 PARAMS = {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "bias": np.zeros(3, np.float32)}
 
@@ -62,6 +63,52 @@ def test_an_unfinished_checkpoint_does_not_count(tmp_path):
     checkpoints.save(0, state(), curve(4))
     (tmp_path / "0" / "8.orbax-checkpoint-tmp").mkdir()
     assert checkpoints.load(0, state()).done == 4
+
+
+def test_not_due_again_before_some_seconds_have_passed(tmp_path):
+    now = 100.0
+    checkpoints = Checkpoints(tmp_path, every=1, seconds=60, clock=lambda: now)
+    # Epochs of 50 ms: nothing for a minute, neither at first nor after a checkpoint.
+    assert [done for done in range(1, 5) if checkpoints.due(done, 1, "a")] == []
+    now += 59
+    assert not checkpoints.due(5, 1, "a")
+    assert not checkpoints.due(1, 1, "b")
+    now += 1
+    assert checkpoints.due(6, 1, "a")
+    assert not checkpoints.due(2, 1, "b")  # of every trial by itself
+    checkpoints.save("a", state(), curve(6))
+    assert not checkpoints.due(7, 1, "a")
+    now += 60
+    assert checkpoints.due(8, 1, "a")
+    assert checkpoints.due(3, 1, "b")
+    with pytest.raises(ValueError, match="checkpoint_seconds must be >= 0"):
+        Checkpoints(tmp_path, seconds=-1)
+
+
+def test_the_checkpoints_of_other_trials_can_be_removed(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "none yet")
+    assert checkpoints.names() == set()
+    checkpoints.keep_only([])
+    for trial in ("3-abc", "4-def", "5-012"):
+        checkpoints.save(trial, state(), curve(2))
+    assert checkpoints.names() == {"3-abc", "4-def", "5-012"}
+    checkpoints.keep_only(["4-def", "9-never"])
+    assert checkpoints.names() == {"4-def"}
+    assert checkpoints.load("4-def", state()).done == 2
+
+
+def test_a_trial_is_held_by_one_and_let_go_of_whatever_happens(tmp_path):
+    one, other = Checkpoints(tmp_path), Checkpoints(tmp_path)
+    with one.exclusive("a"):
+        with pytest.raises(UserError, match=r"another process is training this very trial.*a.lock"):
+            other.exclusive("a").__enter__()
+        with other.exclusive("b"):
+            assert one.names() == set()
+    with pytest.raises(ZeroDivisionError), other.exclusive("a"):
+        _ = 1 / 0
+    with one.exclusive("a"):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_due_at_the_multiples_however_long_a_dispatch(tmp_path):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import induced_metric
-from induced_metric import lane_probe
 from induced_metric.lane_probe import best_width
 from induced_metric.lanes import Assignment, Lanes
 from induced_metric.training import init_trial, train_epoch
@@ -176,28 +175,81 @@ def test_settings_out_of_range_are_refused(options, sentence):
         Lanes(lambda h, s: 0.0, lambda x, h: (x, {}), hyperparameters=[], **options)
 
 
-def test_the_probe_finds_a_width_and_says_when_memory_ends(tiny_task, monkeypatch):
-    trial = assignments(1)[0]
-    widths = []
+class Clock:
+    """Stands still but for what it is told."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class Timed:
+    """Lanes that do so many steps a second, by a clock of their own; None for too many to fit in memory."""
+
+    def __init__(self, width, rate, clock):
+        if rate is None:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        self.capacity, self._rate, self._clock = width, rate, clock
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def run(self, ask, tell):
+        trials = list(iter(ask, None))
+        assert tell(trials) == [True] * self.capacity
+        self._clock.now += sum(trial.steps for trial in trials) / self._rate
+
+
+@pytest.mark.parametrize(
+    ("rates", "most", "tried", "width"),
+    [
+        ({1: 10, 2: 19, 4: 35, 8: 37, 16: 90}, 256, [1, 2, 4, 8], 4),
+        ({1: 10, 2: 10.9}, 256, [1, 2], 1),
+        ({1: 10, 2: 20, 4: 40}, 4, [1, 2, 4], 4),
+        ({1: 10, 2: 20, 3: 30}, 3, [1, 2, 3], 3),
+        ({1: 10, 2: 20, 4: None}, 256, [1, 2, 4], 2),
+        ({}, 1, [], 1),
+    ],
+)
+def test_the_probe_stops_where_more_lanes_do_hardly_more_work(rates, most, tried, width):
+    clock, made = Clock(), []
+
+    def make(lanes):
+        made.append(lanes)
+        return Timed(lanes, rates[lanes], clock)
+
+    assert best_width(make, assignments(1)[0], most=most, clock=clock) == width
+    assert made == tried
+
+
+def test_the_probe_does_not_hide_that_not_even_one_lane_fits():
+    with pytest.raises(jax.errors.JaxRuntimeError, match="RESOURCE_EXHAUSTED"):
+        best_width(lambda lanes: Timed(lanes, None, Clock()), assignments(1)[0])
+
+
+def test_the_probe_runs_real_lanes_all_of_them(tiny_task):
+    clock, made = Clock(), []
 
     def make(width):
-        widths.append(width)
-        return training_lanes(tiny_task, layout="vmap", lanes=width)
+        made.append(training_lanes(tiny_task, layout="vmap", lanes=width, devices=jax.devices()[:1], queue=1))
+        clock.now += 1  # whatever is measured took no time before it was made
+        run_, seen = made[-1].run, []
 
-    assert best_width(make, trial, most=4) in (1, 2, 4)
-    assert widths == [2**k for k in range(len(widths))]
+        def counted(ask, tell):
+            run_(ask, lambda reports: seen.extend(reports) or tell(reports))
+            assert sorted((report.trial, report.steps) for report in seen) == [(k, 2) for k in range(width)]
+            clock.now += 1
 
-    rates = {1: 10.0, 2: 19.0, 4: 35.0, 8: 37.0}
-    monkeypatch.setattr(lane_probe, "_steps_per_second", lambda make, width, trial: rates[width])
-    assert best_width(make, trial) == 4
+        made[-1].run = counted
+        return made[-1]
 
-    def exhausted(make, width, trial):
-        if width > 2:
-            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
-        return float(width)
-
-    monkeypatch.setattr(lane_probe, "_steps_per_second", exhausted)
-    assert best_width(make, trial) == 2
+    # Two lanes in the time of one do twice the work.
+    assert best_width(make, assignments(1)[0], most=2, clock=clock) == 2
+    assert [lanes.width for lanes in made] == [1, 2]
 
 
 def test_a_sharding_spreads_one_trial_over_devices(tiny_task, alone):

@@ -214,7 +214,7 @@ def test_an_append_is_on_the_disk_before_and_after_it_gets_its_name(tmp_path, mo
 
 def test_the_tables_alone_never_hold_a_trial_without_its_curve(tmp_path, monkeypatch) -> None:
     # What a reader sees that looked for pending files before the trial was appended.
-    store, write, seen = RecordStore(tmp_path / "store"), records._write, []
+    store, write, seen = RecordStore(tmp_path / "store"), records.write_table, []
 
     def look_after(*arguments, **options) -> None:
         write(*arguments, **options)
@@ -226,7 +226,7 @@ def test_the_tables_alone_never_hold_a_trial_without_its_curve(tmp_path, monkeyp
     append(store, 0)
     store.compact()
     append(store, 1)
-    monkeypatch.setattr(records, "_write", look_after)
+    monkeypatch.setattr(records, "write_table", look_after)
     store.compact()
     assert seen == [[{0}, {0}], [{0, 1}, {0, 1}]]
 

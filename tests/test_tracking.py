@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -217,6 +218,46 @@ def test_a_killed_export_repeats_only_the_run_in_flight(tmp_path, monkeypatch) -
     assert all("state" in FakeRun(path).summary for path in offline_files(tmp_path))
 
 
+def killed(*arguments, start=mirror.start, **options):
+    """Begins a run in the place of ``mirror.start``, and dies."""
+    start(*arguments, **options).finish()
+    raise KeyboardInterrupt
+
+
+def test_an_export_to_a_second_project_leaves_the_runs_of_the_first(tmp_path, monkeypatch) -> None:
+    store = synthetic.write_study(tmp_path, "sgd", trials=2, epochs=2)
+
+    def projects() -> list[str]:
+        return sorted(json.loads(inspect(path, "--summary"))["project"] for path in offline_files(tmp_path))
+
+    assert tracking.export("regression", results=tmp_path, project="first") == 2
+    time.sleep(1.1)  # wandb names a directory after the second in which its run begins
+    with monkeypatch.context() as patched:
+        patched.setattr(mirror, "start", killed)
+        with pytest.raises(KeyboardInterrupt):
+            tracking.export("regression", results=tmp_path, project="second")
+    assert tracking.export("regression", results=tmp_path, project="second") == 2
+    assert projects() == ["first", "first", "second", "second"]
+    # A trial that was run again takes the place of its namesake, in its own project.
+    row, curve = synthetic.trial(1, optimizer="sgd", epochs=2)
+    shutil.rmtree(store.directory)
+    store.append([row | {"finished": "2027-01-01T00:00:00+00:00"}], [curve])
+    time.sleep(1.1)
+    assert tracking.export("regression", results=tmp_path, project="first") == 1
+    assert projects() == ["first", "first", "second", "second"]
+
+
+def test_runs_that_an_older_ledger_lists_without_their_directory_stay(tmp_path) -> None:
+    synthetic.write_study(tmp_path, "sgd", trials=1, epochs=2)
+    tracking.export("regression", results=tmp_path, project="first")
+    ledger = tmp_path / "wandb/exported-offline.txt"
+    ledger.write_text("".join(line.split("\t")[0] + "\n" for line in ledger.read_text().splitlines()))
+    assert tracking.export("regression", results=tmp_path, project="first") == 0
+    time.sleep(1.1)  # wandb names a directory after the second in which its run begins
+    assert tracking.export("regression", results=tmp_path, project="second") == 1
+    assert len(offline_files(tmp_path)) == 2
+
+
 def test_two_exports_at_once_are_refused(tmp_path) -> None:
     synthetic.write_study(tmp_path, "sgd", trials=3, epochs=2)
     (tmp_path / "wandb").mkdir()
@@ -339,6 +380,15 @@ def test_provenance_tells_commit_and_dirtiness(tmp_path, monkeypatch) -> None:
     assert json.loads(json.dumps(told)) == told
     code.write_text("2")
     assert tracking.provenance()["dirty"] is True
+    code.write_text("1")
+    (tmp_path / "notes.txt").write_text("not of the code")
+    assert tracking.provenance()["dirty"] is False
+    # How one adds an optimizer: a new module, or a new configuration.
+    for added in (tmp_path / "src" / "package" / "new.py", tmp_path / "conf" / "optimizer" / "new.yaml"):
+        added.parent.mkdir(parents=True)
+        added.write_text("1")
+        assert tracking.provenance()["dirty"] is True
+        added.unlink()
     # An environment inside somebody else's repository: that repository did not make the record.
     installed = tmp_path / "site-packages" / "code.py"
     installed.parent.mkdir()

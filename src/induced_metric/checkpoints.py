@@ -5,13 +5,19 @@ whole, so a kill leaves the one before it. Arrays are saved bit for bit: a trial
 checkpoint has the curve of one that was never interrupted.
 """
 
+import contextlib
+import fcntl
+import os
 import shutil
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import jax
 import numpy as np
+
+from induced_metric.errors import UserError
 
 _STATE, _CURVE = "state", "curve"
 
@@ -30,20 +36,43 @@ class Checkpoints:
     Args:
         directory: where they lie.
         every: steps between two checkpoints of a trial; 0 for none but those of an orderly stop.
+        seconds: at least so many between two checkpoints of a trial, because on a fast device saving would
+            take longer than the steps it saves.
+        clock: seconds from any beginning.
 
     Raises:
-        ValueError: for a negative ``every``.
+        ValueError: for a negative ``every`` or ``seconds``.
     """
 
-    def __init__(self, directory: str | Path, *, every: int = 0) -> None:
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        every: int = 0,
+        seconds: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         if every < 0:
             raise ValueError(f"checkpoint_every must be >= 0, got {every}")
+        if not seconds >= 0:
+            raise ValueError(f"checkpoint_seconds must be >= 0, got {seconds}")
         self.every = every
+        self._seconds = seconds
+        self._clock = clock
+        self._since: dict[str | int, float] = {}  # last checkpoint, or first heard of
         self._directory = Path(directory).absolute()
 
-    def due(self, done: int, new: int) -> bool:
-        """Whether a multiple of ``every`` lies in the last ``new`` of ``done`` steps."""
-        return self.every > 0 and done // self.every > (done - new) // self.every
+    def due(self, done: int, new: int, trial: str | int | None = None) -> bool:
+        """Whether a multiple of ``every`` lies in the last ``new`` of ``done`` steps.
+
+        Of a trial that is named, ``seconds`` must also have passed since its last checkpoint, or since this
+        was first asked.
+        """
+        waited = True
+        if trial is not None:
+            now = self._clock()
+            waited = now - self._since.setdefault(trial, now) >= self._seconds
+        return waited and self.every > 0 and done // self.every > (done - new) // self.every
 
     def save(self, trial: str | int, state: Any, curve: Mapping[str, np.ndarray]) -> None:
         """Saves a trial after as many steps as its curve has entries; replaces its earlier checkpoint."""
@@ -61,6 +90,7 @@ class Checkpoints:
         for step in older:
             if step != done:
                 shutil.rmtree(directory / str(step))
+        self._since[trial] = self._clock()
 
     def load(self, trial: str | int, like: Any) -> Checkpoint | None:
         """The newest checkpoint of a trial, None where it has none.
@@ -90,15 +120,65 @@ class Checkpoints:
 
     def remove(self, trial: str | int) -> None:
         """Removes the checkpoint of a trial that has ended."""
+        self._since.pop(trial, None)
         directory = self._directory / str(trial)
         if directory.exists():
             shutil.rmtree(directory)
+
+    def names(self) -> set[str]:
+        """The trials that have a directory here, whole checkpoint or not."""
+        return {path.name for path in self._directory.glob("*") if path.is_dir()}
+
+    def keep_only(self, trials: Iterable[str | int]) -> None:
+        """Removes the checkpoints of all other trials: a process killed after a record leaves one."""
+        for name in self.names() - {str(trial) for trial in trials}:
+            self.remove(name)
+
+    def older_than(self, trial: str | int, file: Path) -> bool:
+        """Whether the checkpoint of a trial was saved before a file was written."""
+        return (self._directory / str(trial)).stat().st_mtime_ns <= file.stat().st_mtime_ns
+
+    @contextlib.contextmanager
+    def exclusive(self, trial: str | int) -> Iterator[None]:
+        """Holds a trial for this process; the system lets go of it however the process ends.
+
+        Raises:
+            UserError: if another process holds it.
+        """
+        path = self._directory / f"{trial}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _held(path):
+            try:
+                yield
+            finally:
+                path.unlink()
 
 
 def _named(tree: Any) -> dict[str, Any]:
     """The leaves of a tree by their path, in the order of the tree."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
+@contextlib.contextmanager
+def _held(path: Path) -> Iterator[None]:
+    while True:
+        with path.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(f"another process is training this very trial: it holds {path}") from None
+            # One that ended meanwhile took its file away: what is held now would be nobody's.
+            if _is(path, file):
+                yield
+                return
+
+
+def _is(path: Path, file: IO[str]) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _steps(directory: Path) -> list[int]:

@@ -43,7 +43,7 @@ class Progress(NamedTuple):
     trial: Any
     steps: int  # done so far
     metrics: Mapping[str, np.ndarray]  # of the new steps; shape=(new steps, ...)
-    seconds: np.ndarray  # shape=(new steps,), device seconds of each, compilation excluded
+    seconds: np.ndarray  # shape=(new steps,), share of the device of each (``records``), compilation excluded
     halted: bool  # ``halt`` held after the last of these steps
     finished: bool  # all steps done, or halted
     state: Callable[[], State]  # copies the trial's state to the host; only while ``tell`` runs
@@ -70,8 +70,13 @@ class Lanes:
         steps_per_dispatch: most steps a lane runs before the host hears of it.
         layout: ``map`` runs the lanes of a dispatch one after the other, so that an idle lane costs nothing
             and a trial's result does not depend on its neighbours by a single bit; ``vmap`` runs them as one
-            batch; ``auto`` maps on CPU and vmaps elsewhere.
+            batch; ``auto`` maps on CPU, and a single lane everywhere, and vmaps otherwise.
         halt: from the metrics of a step, whether the lane is to stop there.
+
+    Attributes:
+        layout: ``map`` or ``vmap``, whichever ``auto`` came to.
+        width: lanes of a dispatch.
+        queue: dispatches in flight per device.
 
     Raises:
         ValueError: for a number below 1 or an unknown layout.
@@ -100,7 +105,9 @@ class Lanes:
             raise ValueError(f"layout must be auto, map or vmap, got {layout}")
         devices = jax.devices() if devices is None else list(devices)
         if layout == "auto":
-            layout = default_layout()
+            # One lane has nothing to be batched with, and as a batch it would train through every branch.
+            layout = default_layout() if lanes > 1 else "map"
+        self.layout, self.width, self.queue = layout, lanes, queue
         self.steps_per_dispatch = steps_per_dispatch
         self._names = tuple(hyperparameters)
         program = jax.jit(lane_program(init, advance, halt, steps_per_dispatch, layout), donate_argnums=0)
@@ -268,7 +275,7 @@ class _Group:
 
 
 def _reports(group: _Group, result: _Result) -> dict[int, Progress]:
-    """Moves the lanes on by what a dispatch did; its seconds are shared equally among the steps run."""
+    """Moves the lanes on by what a dispatch did; each step run is given an equal share of its seconds."""
     seconds = result.seconds / max(int(result.steps.sum()), 1)
     reports = {}
     for lane, carried in enumerate(group.lanes):

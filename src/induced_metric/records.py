@@ -16,7 +16,8 @@ direction           string   ``minimize`` or ``maximize``
 best_epoch          int64    epoch of ``value``, from 0; -1 where diverged
 epochs              int64    epochs run
 seed                int64    seed of initial parameters, shuffling and dropout
-seconds             float64  device seconds of these epochs, evaluation included, compilation not
+seconds             float64  the trial's share of its device over these epochs: evaluation included,
+                             compilation not
 hyperparameters     float64  one column each, under its own name, in alphabetical order
 protocol, task,     string   what the directory says, so that a row stands by itself
 sampler, optimizer
@@ -25,19 +26,27 @@ provenance          string   JSON, keys sorted: git commit and dirtiness, versio
 config              string   JSON, keys sorted: the full configuration of the study
 ==================  =======  ==========================================================================
 
-``curves.parquet`` - one row an epoch: ``trial``, ``epoch`` (from 0), ``seconds`` (device seconds of that
-epoch) and one float32 column a metric, named after its split: ``train/loss``, ``test/loss``.
+``curves.parquet`` - one row an epoch: ``trial``, ``epoch`` (from 0), ``seconds`` (that epoch's share of the
+device) and one float32 column a metric, named after its split: ``train/loss``, ``test/loss``.
+
+``seconds`` divide the device's time among the trials that it served together: those of a dispatch are shared
+equally by the epochs it ran, of whichever lanes. Summed over trials they are the time a device computed.
+Where lanes are mapped, one after the other, they are also about how long an epoch takes; where they are
+vmapped, it takes up to as many times longer as there are lanes. ``lanes`` in the provenance says which it
+was: ``layout``, ``width`` (lanes of a dispatch) and ``queue`` (dispatches in flight on a device). Seconds
+of different layouts, widths or devices do not compare.
 
 While a study runs, every ``append`` leaves one file in ``pending/``, written before its trials are told
 to Optuna: a row a trial, the epochs of its curve as a list in the column ``curve``. ``compact`` folds
 these files into the two tables.
 """
 
+import contextlib
 import itertools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -66,6 +75,7 @@ __all__ = [
     "Records",
     "check_hyperparameter_names",
     "curve_table",
+    "durable",
     "load",
     "samplers",
     "studies",
@@ -74,6 +84,7 @@ __all__ = [
     "tasks",
     "tidy",
     "trial_table",
+    "write_table",
 ]
 
 
@@ -116,7 +127,7 @@ class RecordStore:
         nested = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), _structs(epochs))
         self._pending.mkdir(parents=True, exist_ok=True)
         path = self._pending / f"trials-{int(trials[0]['trial']):06d}.parquet"
-        _write(rows.append_column("curve", nested), path, compression_level=1)
+        write_table(rows.append_column("curve", nested), path, compression_level=1)
 
     def trials(self) -> pd.DataFrame:
         """One row a finished trial, by number; empty, without columns, where there is none."""
@@ -155,7 +166,7 @@ class RecordStore:
             for name, frame in (("curves", records.curves), ("trials", records.trials)):
                 # By the schema: pandas would make its strings of another type, which nothing appended joins.
                 table = pa.Table.from_pandas(frame, schema(frame.columns), preserve_index=False)
-                _write(
+                write_table(
                     table.replace_schema_metadata(None),
                     self.directory / f"{name}.parquet",
                     compression_level=9,
@@ -185,11 +196,10 @@ def _frame(tables: list[pa.Table], key: list[str]) -> pd.DataFrame:
     return frame.drop_duplicates(key).sort_values(key, ignore_index=True)
 
 
-def _write(table: pa.Table, path: Path, *, compression_level: int) -> None:
-    """Writes under another name, syncs and renames: a reader sees the whole file or none."""
-    temporary = path.with_suffix(".tmp")
+def write_table(table: pa.Table, path: Path, *, compression_level: int) -> None:
+    """Writes a table durably, in the encoding that suits floating-point columns."""
     floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
-    with temporary.open("wb") as file:
+    with durable(path) as file:
         pq.write_table(
             table,
             file,
@@ -198,6 +208,14 @@ def _write(table: pa.Table, path: Path, *, compression_level: int) -> None:
             use_dictionary=[name for name in table.column_names if name not in floats],
             use_byte_stream_split=floats,
         )
+
+
+@contextlib.contextmanager
+def durable(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write, synced and renamed to ``path`` at the end: a reader sees the whole of it or none."""
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        yield file
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

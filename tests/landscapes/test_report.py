@@ -1,6 +1,7 @@
 """The entry point end to end on a tiny grid: records, tables, figures, page, notebook; and its errors."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -47,9 +48,10 @@ TINY = [
 ]
 
 
-def run(*arguments):
+def run(*arguments, **variables):
     command = [sys.executable, "-W", "error", str(ROOT / "sweeps" / "landscapes.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    environment = {**os.environ, **variables}
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=environment)
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +84,22 @@ def test_counts_and_best_have_one_row_a_pair_and_tolerance(results):
 def test_records_carry_their_provenance(results):
     facts = tables.provenance(results / "landscapes" / "grid.parquet")
     assert facts["config"]["iterations"] == 40
-    assert {"python", "jax", "optax"} <= set(facts["versions"])
+    assert {"jax", "optax"} <= set(facts["versions"])
+    assert facts["device"] == "cpu"
     assert str(results) not in json.dumps(facts)
+
+
+def test_it_runs_on_the_cpu_whatever_else_there_is_and_without_git(tmp_path):
+    # As if the accelerator were the only device, which on this machine JAX does not even find.
+    done = run(
+        *TINY, "steps=[timing]", f"results={tmp_path}",
+        JAX_PLATFORMS="cuda", PATH="",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    facts = tables.provenance(tmp_path / "landscapes" / "timing.parquet")
+    assert facts["device"] == "cpu"
+    assert facts["commit"] is None
+    assert facts["dirty"] is None
 
 
 def test_doubles_are_double(results):

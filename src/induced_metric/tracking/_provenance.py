@@ -12,8 +12,9 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "optuna", "numpy")
 def provenance(**facts: Any) -> dict[str, Any]:
     """What made a record: code, versions, platform, and what the caller knows (``device``, ``flags`` ...).
 
-    ``commit`` and ``dirty`` are of the repository that tracks this file, None outside one; a change under
-    ``results/`` does not make it dirty, because studies write there.
+    ``commit`` and ``dirty`` are of the repository that tracks this file, None outside one. A new file makes
+    it dirty under ``src/`` or ``conf/``, where one adds an optimizer; a change under ``results/`` does not,
+    because studies write there.
     """
     return {
         **_repository(),
@@ -39,8 +40,9 @@ def _repository() -> dict[str, str | bool | None]:
     # An installed copy may lie in an environment inside somebody else's repository.
     if git("ls-files", "--error-unmatch", here.name) is None:
         return {"commit": None, "dirty": None}
-    changes = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(exclude,top)results")
-    return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changes)}
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(exclude,top)results")
+    added = git("ls-files", "--others", "--exclude-standard", "--", ":/src", ":/conf")
+    return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed or added)}
 
 
 def _version(package: str) -> str | None:

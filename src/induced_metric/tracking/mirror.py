@@ -4,7 +4,7 @@ import fcntl
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -62,9 +62,9 @@ def export(
 ) -> int:
     """Mirrors every recorded trial that this mode, project and entity do not have yet as a W&B run.
 
-    ``<results>/wandb/exported-<mode>.txt`` says which those are; a line is added when a run is complete, so a
-    killed export repeats at most one. Offline runs are under ``<results>/wandb/``: read them with
-    ``wandb leet inspect``, upload them with ``wandb sync``.
+    ``<results>/wandb/exported-<mode>.txt`` says which those are, and in which directory; a line is added when
+    a run is complete, so a killed export repeats at most one. Offline runs are under ``<results>/wandb/``:
+    read them with ``wandb leet inspect``, upload them with ``wandb sync``.
 
     Args:
         task: name of the task.
@@ -100,14 +100,16 @@ def export(
             # With the time, so that a study that was deleted and run again is exported again.
             if (line := f"{entity or ''}/{project}/{trial.run_id} {trial.row['finished']}") not in exported
         ]
-        killed = _offline_runs(directory) if mode == "offline" else {}
+        there = _offline_runs(directory) if mode == "offline" else {}
+        owners = _Owners(exported)
         report = progress or (lambda _done, _total: None)
         report(0, len(todo))
         for done, (trial, line) in enumerate(todo, start=1):
-            for path in killed.get(trial.run_id, ()):
-                shutil.rmtree(path)
-            _mirror(trial, mode, project, entity, results)
-            ledger.write(f"{line}\n")
+            for path in there.get(trial.run_id, ()):
+                if owners.makes_way(path, line.rpartition(" ")[0]):
+                    shutil.rmtree(path)
+            name = _mirror(trial, mode, project, entity, results)
+            ledger.write(f"{line}\t{name}\n")
             ledger.flush()
             report(done, len(todo))
     return len(todo)
@@ -125,7 +127,8 @@ def _trials(
             yield _Trial({str(key): value for key, value in row.items()}, curves[row["trial"]])
 
 
-def _mirror(trial: _Trial, mode: Mode, project: str, entity: str | None, results: str | Path) -> None:
+def _mirror(trial: _Trial, mode: Mode, project: str, entity: str | None, results: str | Path) -> str:
+    """Mirrors a trial; returns the name of its run's directory."""
     row = trial.row
     config = {name: value for name, value in row.items() if name not in records.OUTCOME}
     # Nested, so that W&B can filter and group by a version or a setting.
@@ -147,10 +150,34 @@ def _mirror(trial: _Trial, mode: Mode, project: str, entity: str | None, results
         run.log(metrics, step=epoch, commit=True)
     run.summary.update(metrics | {name: row[name] for name in records.OUTCOME})
     run.finish()
+    return Path(run.dir).parent.name
+
+
+class _Owners:
+    """Which run an offline directory holds, by the ledger.
+
+    Args:
+        exported: the directory of each line of the ledger, empty where it was begun by a version that did not
+            name them.
+    """
+
+    def __init__(self, exported: Mapping[str, str]) -> None:
+        runs = [(line.rpartition(" ")[0], name) for line, name in exported.items()]
+        self._runs = {name: run for run, name in runs}
+        self._unnamed = {run.rpartition("/")[2] for run, name in runs if not name}
+
+    def makes_way(self, path: Path, run: str) -> bool:
+        """Whether an export of ``run``, entity/project/id, takes the place of a directory of this id.
+
+        It does if the directory is an earlier one of the same project, or named nowhere: a killed export left
+        it. The runs of other projects stay.
+        """
+        owner = self._runs.get(path.name)
+        return owner == run or (owner is None and run.rpartition("/")[2] not in self._unnamed)
 
 
 def _offline_runs(directory: Path) -> dict[str, list[Path]]:
-    """Directories of offline runs by run id: one with the id of an unexported trial is of a killed export."""
+    """Directories of offline runs by run id."""
     runs: dict[str, list[Path]] = {}
     for path in directory.glob("offline-run-*"):
         if found := re.fullmatch(r"offline-run-\d+_\d+-(.+)", path.name):
@@ -159,8 +186,8 @@ def _offline_runs(directory: Path) -> dict[str, list[Path]]:
 
 
 @contextmanager
-def _ledger(path: Path) -> Iterator[tuple[set[str], IO[str]]]:
-    """The lines of a file, and the file, open to append whole lines and locked."""
+def _ledger(path: Path) -> Iterator[tuple[dict[str, str], IO[str]]]:
+    """What is exported and in which directory, and the file, open to append whole lines and locked."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
         try:
@@ -173,4 +200,4 @@ def _ledger(path: Path) -> Iterator[tuple[set[str], IO[str]]]:
             # Torn by a crash: as if it were not there.
             text = text[: text.rfind("\n") + 1]
             file.truncate(len(text.encode()))
-        yield set(text.splitlines()), file
+        yield {line: name for line, _, name in (each.partition("\t") for each in text.splitlines())}, file
