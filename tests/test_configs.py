@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 
 import hydra
+import numpy as np
+import optuna
 import pytest
 import yaml
 
@@ -15,6 +17,8 @@ ROOT = Path(__file__).parents[1]
 PAPER = ROOT / "results" / "paper"
 OPTIMIZERS = sorted(path.stem for path in (cli.CONF / "optimizer").glob("*.yaml"))
 TASKS = sorted(path.stem for path in (cli.CONF / "task").glob("*.yaml"))
+SAMPLERS = sorted(path.stem for path in (cli.CONF / "sampler").glob("*.yaml"))
+PRUNERS = sorted(path.stem for path in (cli.CONF / "pruner").glob("*.yaml"))
 PAIRINGS = sorted(path.stem for path in (cli.CONF / "pairing").glob("*.yaml"))
 BEST_RUNS = {
     f"{row['task']}_{row['optimizer']}": row
@@ -102,19 +106,58 @@ def test_search_spaces_are_the_published_ones(name):
     assert fixed == {key: 1e-8 for key in fixed if key == "eps"}
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
-@pytest.mark.parametrize("pruner", ["none", "hyperband"])
-def test_samplers_and_pruners_can_be_made(sampler, pruner):
-    import warnings
-
+def study_of(sampler, pruner="none"):
+    """A study with 30 told trials of the losses |log lr + 2|, sampled as a configuration says."""
     cfg = compose(f"sampler={sampler}", f"pruner={pruner}", config="sweep")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        assert hydra.utils.instantiate(cfg.sampler.create)(seed=1).infer_relative_search_space
-    assert hydra.utils.instantiate(cfg.pruner.create)().prune
-    assert cfg.sampler.name == sampler
-    rungs = [20 * 3**k for k in range(10) if 20 * 3**k <= cfg.task.epochs]
-    assert list(cfg.pruner.rungs) == (rungs if pruner == "hyperband" else [])
+    assert (cfg.sampler.name, cfg.pruner.name or "none") == (sampler, pruner)
+    create = hydra.utils.instantiate(cfg.sampler.create)
+    study = optuna.create_study(pruner=hydra.utils.instantiate(cfg.pruner.create)())
+    for number in range(30):
+        study.sampler = create(seed=number)
+        trial = study.ask()
+        study.tell(trial, abs(np.log10(trial.suggest_float("lr", 1e-5, 1, log=True)) + 2))
+    return study, cfg
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_sampler_proposes_and_says_how_many_are_in_flight(sampler):
+    study, cfg = study_of(sampler)
+    rates = [trial.params["lr"] for trial in study.trials]
+    assert all(1e-5 <= rate <= 1 for rate in rates)
+    adaptive = sampler not in ("random", "fixed")
+    assert cfg.sampler.in_flight == (8 if adaptive else None)
+    drawn = [trial.params["lr"] for trial in study_of("random")[0].trials]
+    # An adaptive one has found the best rate by the last third; random search never looks.
+    assert (rates == drawn) != adaptive
+    if adaptive:
+        assert np.median([trial.value for trial in study.trials[20:]]) < 0.5
+
+
+@pytest.mark.parametrize("pruner", PRUNERS)
+def test_a_pruner_stops_the_worse_at_its_rungs(pruner):
+    cfg = compose(f"pruner={pruner}", config="sweep")
+    rungs = list(cfg.pruner.rungs)
+    assert rungs == {
+        "none": [],
+        "hyperband": [20 * 3**k for k in range(5)],
+        "wandb_hyperband": list(range(20, 400, 20)),
+    }.get(pruner, rungs)
+    assert (cfg.pruner.in_flight is None) == (not rungs)
+    study = optuna.create_study(pruner=hydra.utils.instantiate(cfg.pruner.create)())
+    verdicts = []
+    for value in [0.5] * 40 + [0.9] * 20 + [0.1] * 20:
+        trial = study.ask()
+        stopped = False
+        for rung in rungs:
+            trial.report(value, rung)
+            stopped = stopped or (rung < 200 and trial.should_prune())
+        verdicts.append(stopped)
+    if rungs:
+        # Of Hyperband's brackets some judge late or never; nobody stops what is better than all before.
+        assert sum(verdicts[40:60]) >= 10
+        assert not any(verdicts[60:67])
+    else:
+        assert not any(verdicts)
 
 
 @pytest.mark.parametrize(

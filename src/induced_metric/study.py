@@ -153,7 +153,7 @@ class _Study:
             trial.heard(report)
             if trial.ended(self._plan):
                 ended.append(trial)
-            elif self._stop() or self._checkpoints.due(report.steps, len(report.seconds)):
+            elif self._stop() or self._checkpoints.due(report.steps, len(report.seconds), trial.checkpoint):
                 self._checkpoints.save(trial.checkpoint, report.state(), trial.curve())
         if not self._plan.rungs:  # what ended is what it will be told as: not to be lost while it waits
             self._record([(trial, "complete", trial.done) for trial in ended])
