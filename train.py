@@ -17,34 +17,50 @@ from induced_metric.errors import UserError
 def train(cfg: DictConfig) -> None:
     """Trains the trial that the configuration names, with a bar, and logs it live."""
     flags = cli.start_jax(cfg)  # before anything imports JAX
+    from induced_metric.tracking import provenance
+
+    stop = cli.stop_on_sigterm()
+    results = cli.results(cfg)
+    pair, seed = cli.pairing(cfg), cli.seed(cfg)
+    config = OmegaConf.to_container(cfg, resolve=True)
+    trial = _identity(config, seed)
+    checkpoints = cli.checkpoints(cfg, "train")
+    with checkpoints.exclusive(trial):
+        _forget_finished(checkpoints, results)
+        with cli.engine(pair, cfg.lanes, most=1) as lanes:
+            facts = {
+                "task": pair.task.name,
+                "optimizer": cfg.optimizer.name,
+                "protocol": cfg.protocol.name,
+                "seed": seed,
+                **pair.hyperparameters,
+                "provenance": provenance(
+                    **cli.device_facts(flags),
+                    **cli.lane_facts(lanes),
+                    data_parallel=cli.data_parallel(pair.task, cfg.lanes),
+                    micro_batch=pair.task.micro_batch,
+                ),
+                "config": config,
+                "checkpoint": trial,
+            }
+            _run(cfg, pair, lanes, checkpoints, facts, stop)
+
+
+def _run(cfg, pair, lanes, checkpoints, facts, stop):
     from hydra.core.hydra_config import HydraConfig
 
     from induced_metric.lanes import Assignment
     from induced_metric.plan import outcome
     from induced_metric.progress import TrialProgress
-    from induced_metric.tracking import LiveRun, provenance
+    from induced_metric.tracking import LiveRun
 
-    stop = cli.stop_on_sigterm()
-    pair, seed = cli.pairing(cfg), cli.seed(cfg)
-    task, objective = pair.task, pair.task.objective
-    facts = {
-        "task": task.name,
-        "optimizer": cfg.optimizer.name,
-        "protocol": cfg.protocol.name,
-        "seed": seed,
-        **pair.hyperparameters,
-        "provenance": provenance(
-            **cli.device_facts(flags), data_parallel=cli.data_parallel(pair.task, cfg.lanes)
-        ),
-        "config": OmegaConf.to_container(cfg, resolve=True),
-    }
-    checkpoints, trial = cli.checkpoints(cfg, "train"), _identity(facts)
+    task, objective, trial = pair.task, pair.task.objective, facts["checkpoint"]
     parts = []  # of the curve
     try:
         run = LiveRun(
             cfg.tracking.mode,
             facts,
-            name=f"{cfg.optimizer.name}-{task.name}-seed{seed}",
+            name=f"{cfg.optimizer.name}-{task.name}-seed{facts['seed']}",
             project=cfg.tracking.project,
             entity=cfg.tracking.entity,
             results=cfg.results,
@@ -52,7 +68,7 @@ def train(cfg: DictConfig) -> None:
     except (ConnectionError, ValueError) as error:
         raise UserError(f"tracking: {error}") from error
     bar = TrialProgress(cfg.optimizer.name, task.epochs)
-    with run, bar, cli.engine(pair, cfg.lanes, single=True) as lanes:
+    with run, bar:
         halted = False
 
         def show(part):
@@ -67,11 +83,11 @@ def train(cfg: DictConfig) -> None:
             (report,) = reports
             halted = report.halted
             show({"epoch": np.array([report.steps - 1]), "seconds": report.seconds} | report.metrics)
-            if not report.finished and (stop() or checkpoints.due(report.steps, 1)):
+            if not report.finished and (stop() or checkpoints.due(report.steps, 1, trial)):
                 checkpoints.save(trial, report.state(), _joined(parts))
             return [True]
 
-        assignment = Assignment(trial, pair.hyperparameters, seed, task.epochs)
+        assignment = Assignment(trial, pair.hyperparameters, facts["seed"], task.epochs)
         kept = checkpoints.load(trial, lanes.state_shapes)
         bar.begin(kept.done if kept else 0)
         if kept:
@@ -84,19 +100,29 @@ def train(cfg: DictConfig) -> None:
             bar.print(f"stopped after epoch {curve['epoch'][-1]}; the same command continues")
             raise SystemExit(0)
         ended = outcome(curve, objective, task.direction, task.worst, diverged=halted)
+        directory = Path(HydraConfig.get().runtime.output_dir)
+        _save(directory, curve, {**ended, **facts})
+        checkpoints.remove(trial)  # not before there is what it was for
         run.finish({"state": "complete", **ended})
-    checkpoints.remove(trial)
-    directory = Path(HydraConfig.get().runtime.output_dir)
-    _save(directory, curve, {**ended, **facts})
     print(_sentence(objective, ended, pair.published_best))
     print(f"saved in {directory}")
 
 
-def _identity(facts):
+def _identity(config, seed):
     """Names the trial by all that its curve follows from."""
-    config = {key: facts["config"][key] for key in ("task", "optimizer", "protocol")}
-    digest = hashlib.sha256(json.dumps([config, facts["seed"]], sort_keys=True).encode()).hexdigest()
-    return f"{facts['task']}-{facts['optimizer']}-{digest[:12]}"
+    parts = {key: config[key] for key in ("task", "optimizer", "protocol")}
+    digest = hashlib.sha256(json.dumps([parts, seed], sort_keys=True).encode()).hexdigest()
+    return f"{config['task']['name']}-{config['optimizer']['name']}-{digest[:12]}"
+
+
+def _forget_finished(checkpoints, results):
+    """Removes the checkpoints of trials whose result came after them: a kill in between leaves them."""
+    kept = checkpoints.names()
+    for path in results.glob("runs/*/*/*/*/trial.json") if kept else ():
+        trial = json.loads(path.read_text()).get("checkpoint")
+        if trial in kept and checkpoints.older_than(trial, path):
+            checkpoints.remove(trial)
+            kept.remove(trial)
 
 
 def _joined(parts):
@@ -104,10 +130,14 @@ def _joined(parts):
 
 
 def _save(directory, curve, facts):
-    import pandas as pd
+    """The curve, then the rest, each durable before the next: where there is a rest, there is all."""
+    import pyarrow as pa
 
-    pd.DataFrame(curve).to_parquet(directory / "curve.parquet")
-    (directory / "trial.json").write_text(json.dumps(facts, indent=2))
+    from induced_metric.records import durable, write_table
+
+    write_table(pa.table(curve), directory / "curve.parquet", compression_level=9)
+    with durable(directory / "trial.json") as file:
+        file.write(json.dumps(facts, indent=2).encode())
 
 
 def _sentence(objective, ended, published):

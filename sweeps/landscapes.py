@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from induced_metric import cli
@@ -48,7 +47,7 @@ def run(cfg: DictConfig) -> None:
     from induced_metric.landscapes import LANDSCAPES
     from induced_metric.tracking import provenance
 
-    records = Path(cfg.results) / "landscapes"
+    records = cli.results(cfg) / "landscapes"
     contenders = contenders_of(cfg)
     wanted = list(LANDSCAPES) if cfg.functions is None else list(cfg.functions)
     unknown = [name for name in wanted if name not in LANDSCAPES]
@@ -150,7 +149,7 @@ def contenders_of(cfg: DictConfig) -> list[Any]:
             allowed = ", ".join(sorted(other.stem for other in path.parent.glob("*.yaml")))
             raise UserError(f"optimizers must be among {allowed}, got {name!r}")
         default = _plain(OmegaConf.load(path).optimizer)
-        factory = hydra.utils.get_method(default.pop("_target_"))
+        factory = cli.target(default, f"optimizers.{name}")
         del default["name"]
         plain = _plain(settings)
         contender = Contender(

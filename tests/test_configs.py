@@ -79,6 +79,17 @@ def test_a_pairing_is_the_published_best_run(pairing):
     assert cfg.published.best == float(best["best_metric"])
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_shares_its_ranges_with_the_optimizers_that_have_them(task, optimizer):
+    cfg = compose(f"task={task}", f"optimizer={optimizer}", config="sweep")
+    shared = cli._shared_ranges(task)
+    assert shared == {"learning_rate", "xi"}
+    _, hyperparameters = cli._optimizer(cfg.optimizer)
+    cli._check_ranges(cfg.search_space, hyperparameters, optimizer, shared)
+    assert cli._shared_ranges("renamed on the command line") == shared
+
+
 def test_every_published_run_of_a_task_here_has_a_pairing():
     assert {name for name, run in BEST_RUNS.items() if run["task"] in TASKS} == set(PAIRINGS)
 
@@ -175,6 +186,24 @@ def test_a_pruner_stops_the_worse_at_its_rungs(pruner):
         (["search_space.xi.low=1"], r"search_space.xi must have low < high"),
         (["search_space.momentum.high=2"], r"search_space: momentum must be in \[0, 1\)"),
         (["search_space.xi.log=maybe"], r"search_space.xi.log: input should be a valid boolean"),
+        (
+            ["+search_space.momentun={low: 0.1, high: 0.2}"],
+            r"search_space.momentun is no hyperparameter of sgd_rms, which has learning_rate, momentum, xi, "
+            r"beta, beta_rms, weight_decay, eps; did you mean momentum\?",
+        ),
+        # Of another optimizer, and not shared by the task.
+        (["optimizer=sgd", "+search_space.beta1={low: 0.1, high: 0.2}"], r"search_space.beta1 is no hyperp"),
+        (
+            ["optimizer._target_=induced_metric.sgdd"],
+            r"optimizer._target_: cannot find 'induced_metric.sgdd",
+        ),
+        (["task._target_=induced_metric.tasks.base"], r"task._target_ must name a function or class"),
+        (
+            ["task=shakespeare", "task.micro_batch=few"],
+            r"task.micro_batch: input should be a valid integer, .*, or input should be 'auto', got 'few'",
+        ),
+        (["+optimizer.value=1"], r"optimizer: a hyperparameter cannot be called 'value': reserved are"),
+        (["+optimizer.curve=1"], r"optimizer: a hyperparameter cannot be called 'curve'"),
     ],
 )
 def test_a_bad_value_ends_in_one_sentence(overrides, sentence):

@@ -1,6 +1,7 @@
 """train.py and sweeps/sweep.py as a person runs them: in processes of their own."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -145,10 +146,86 @@ def test_a_mistake_ends_in_one_sentence_and_exit_code_2(script, arguments, sente
     assert line.startswith(f"{Path(script).name}: {sentence}")
 
 
+@pytest.mark.parametrize("script", ["train.py", "sweeps/sweep.py"])
+def test_results_that_are_no_directory_end_in_one_sentence(script, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = run(script, *TINY, f"results={tmp_path / 'file'}")
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith(
+        f"{Path(script).name}: results must be a directory that can be written, and {tmp_path}"
+    )
+
+
+def test_the_same_command_twice_at_once_is_refused(tmp_path):
+    arguments = [*TINY, "task.epochs=1000000", f"results={tmp_path}", "tracking=disabled"]
+    command = [sys.executable, str(ROOT / "train.py"), *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    try:
+        while not list(tmp_path.glob("checkpoints/train/*.lock")):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        again = run("train.py", *arguments)
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.communicate()
+    assert again.returncode == 2
+    assert again.stderr.startswith("train.py: another process is training this very trial: it holds ")
+    assert again.stderr.count("\n") == 1
+    # What a killed process held, the system let go of.
+    succeed("train.py", *TINY, f"results={tmp_path}", "tracking=disabled", "task.epochs=3")
+
+
+def killed(arguments, *kill):
+    """Runs ``train.py`` until it dies at a call: of what, and which."""
+    told = {"script": "train.py", "runs": [[*map(str, arguments)]], "kill": kill}
+    command = [sys.executable, str(ROOT / "tests" / "entry_point.py"), json.dumps(told)]
+    # What is to die may import JAX before the script sets it up.
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def test_a_checkpoint_goes_when_its_result_is_safe_and_not_before(tmp_path):
+    arguments = [
+        *TINY,
+        f"results={tmp_path}",
+        "tracking=disabled",
+        "checkpoint_every=2",
+        "checkpoint_seconds=0",
+    ]
+    checkpoints = tmp_path / "checkpoints" / "train"
+
+    def steps():
+        return sorted(path.name for path in checkpoints.glob("*/*"))
+
+    # Between the curve and the rest: what is there counts for nothing, and the trial goes on.
+    killed([*arguments, "seed=1"], "induced_metric.records:durable", 2)
+    assert steps() == ["4"]
+    assert not list(tmp_path.rglob("trial.json"))
+    (unfinished,) = (path.name for path in checkpoints.iterdir() if path.is_dir())
+    # After the result: the checkpoint is of no use any more, and the next run removes it.
+    killed([*arguments, "seed=2"], "induced_metric.checkpoints:Checkpoints.remove", 1)
+    assert steps() == ["4", "4"]
+    assert len(list(tmp_path.rglob("trial.json"))) == 1
+    succeed("train.py", *arguments, "seed=3")
+    assert [path.name for path in checkpoints.iterdir() if path.is_dir()] == [unfinished]
+    done = succeed("train.py", *arguments, "seed=1")
+    assert "going on after epoch 3" in done.stdout
+    assert steps() == []
+    results = [json.loads(path.read_text()) for path in tmp_path.rglob("trial.json")]
+    assert sorted(result["seed"] for result in results) == [1, 2, 3]
+    for result in results:
+        assert result["provenance"]["lanes"] == {"layout": "map", "width": 1, "queue": 1}
+        assert result["provenance"]["matmul_precision"] == "float32"
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
 def test_train_goes_on_where_it_was_stopped(tmp_path, how):
     # Long enough to be caught in the middle; a checkpoint every other epoch.
-    arguments = [*TINY, "task.epochs=4000", "checkpoint_every=2", "optimizer=sgd_rms", "tracking=disabled"]
+    arguments = [*TINY, "task.epochs=4000", "optimizer=sgd_rms", "tracking=disabled"]
+    arguments += ["checkpoint_every=2", "checkpoint_seconds=0"]
     command = [sys.executable, str(ROOT / "train.py"), *arguments, f"results={tmp_path / 'parts'}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     while not any(path.name.isdigit() for path in tmp_path.glob("parts/checkpoints/train/*/*")):

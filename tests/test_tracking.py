@@ -292,6 +292,14 @@ def test_bad_input_ends_in_one_sentence(tmp_path, capsys, arguments, sentence) -
     assert "\n" not in complaint
 
 
+def test_windows_is_told_that_it_is_not_supported(tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--task", "regression", "--results", str(tmp_path)])
+    assert ended.value.code == 2
+    assert "Windows is not supported" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_an_account_that_wandb_does_not_know_ends_in_one_sentence(tmp_path, capsys, monkeypatch) -> None:
     import wandb
 

@@ -13,7 +13,8 @@ def configure(*, devices: int | str = "auto", cache: bool = True) -> str:
     Args:
         devices: how many devices to make of the CPU; ``auto`` makes one for each core this process may use.
         cache: keep compiled programs in ``$JAX_COMPILATION_CACHE_DIR``, by default
-            ``~/.cache/induced-metric/xla`` (``$XDG_CACHE_HOME`` is honoured).
+            ``~/.cache/induced-metric/xla`` (``$XDG_CACHE_HOME`` is honoured); a user without a home directory
+            has none.
 
     Returns:
         The flags that XLA will see.
@@ -42,8 +43,10 @@ def configure(*, devices: int | str = "auto", cache: bool = True) -> str:
             flags = f"{flags} --{flag}={value}".strip()
     os.environ["XLA_FLAGS"] = flags
     if cache:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(home / "induced-metric" / "xla"))
+        home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        # Without a home directory the tilde stays: containers run as users that nobody has entered.
+        if not home.startswith("~"):
+            os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(home, "induced-metric", "xla")))
         # By default JAX keeps only what took a second to compile; small tasks compile in less.
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")

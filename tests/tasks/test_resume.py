@@ -1,61 +1,69 @@
-"""A trial that goes on from a checkpoint has the curve of one that never stopped."""
+"""``train.py``, killed between two checkpoints and given again, has the curve of a run that never stopped."""
 
-import jax
-import numpy as np
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
 import pytest
 
-import induced_metric
-from induced_metric.checkpoints import Checkpoints
-from induced_metric.lanes import Assignment, Lanes
-from induced_metric.training import init_trial, train_epoch
+ROOT = Path(__file__).parents[2]
+SMALL = {
+    "mnist": [
+        "task.batch_size=32", "task.train_examples=100", "task.test_examples=50", "task.widths=[16,10]",
+    ],
+    "cifar10": [
+        "task.batch_size=16", "task.train_examples=50", "task.test_examples=30", "task.widths=[4]",
+        "task.blocks=1",
+    ],
+    "shakespeare": [
+        "task.batch_size=16", "task.micro_batch=4", "task.context=16", "task.layers=1", "task.heads=2",
+        "task.width=8", "task.evaluated_sequences=10",
+    ],
+}  # fmt: skip
 
-HYPERPARAMETERS = {"learning_rate": 0.01, "momentum": 0.9, "xi": 1e-3, "beta": 0.8, "weight_decay": 1e-3}
+
+def train(*runs, sizes, kill=None):
+    """Runs ``train.py`` with each of these lists of arguments; the last one dies at a call of ``kill``."""
+    told = {"script": "train.py", "runs": runs, "sizes": sizes, "kill": kill}
+    command = [sys.executable, str(ROOT / "tests" / "entry_point.py"), json.dumps(told)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
 
 
-@pytest.mark.parametrize("shared_out", [False, True])
-@pytest.mark.parametrize("name", ["mnist", "cifar10", "shakespeare"])
-def test_a_resumed_trial_is_the_uninterrupted_one_bit_for_bit(build, tmp_path, name, shared_out):
-    task = build(name, epochs=5)
-    optimizer = induced_metric.sgd_rms
-    everywhere = jax.NamedSharding(jax.sharding.Mesh(jax.devices(), "data"), jax.P())
+@pytest.mark.slow
+@pytest.mark.usefixtures("synthetic")
+@pytest.mark.parametrize("devices", [1, 2], ids=["one device", "two devices share a batch"])
+@pytest.mark.parametrize("name", list(SMALL))
+def test_a_killed_trial_goes_on_to_the_uninterrupted_curve_bit_for_bit(prepared, tmp_path, name, devices):
+    arguments = [
+        f"task={name}", *SMALL[name], "task.epochs=5", "seed=7", "optimizer=sgd_rms",
+        "optimizer.learning_rate=0.01", "optimizer.xi=1e-3", "checkpoint_every=2", "checkpoint_seconds=0",
+        "lanes.devices=2", f"lanes.data_parallel={devices}", "tracking=disabled",
+    ]  # fmt: skip
+    _, sizes, _ = prepared
+    parts = [*arguments, f"results={tmp_path / 'parts'}"]
 
-    def run(checkpoints, *, stop_after=None):
-        """The curve up to the end, or up to an epoch after which the process dies."""
-        parts = []
-        with Lanes(
-            lambda h, seed, _: init_trial(task, optimizer, h, seed),
-            lambda state, h, data: train_epoch(task, optimizer, state, h, data),
-            hyperparameters=list(HYPERPARAMETERS),
-            shared=(task.splits,),
-            devices=[everywhere] if shared_out else jax.devices()[:1],
-            lanes=1,
-            queue=1,
-            steps_per_dispatch=1,
-        ) as lanes:
-            assignment = Assignment(0, HYPERPARAMETERS, 7, task.epochs)
-            if kept := checkpoints.load(0, lanes.state_shapes):
-                parts.append(kept.curve)
-                assignment = assignment._replace(done=kept.done, state=kept.state)
-            waiting = [assignment]
+    # In the third epoch, one after a checkpoint and one before the next.
+    whole = [*arguments, f"results={tmp_path / 'whole'}"]
+    third = ["induced_metric.progress:TrialProgress.update", 3]
+    killed = train(whole, parts, sizes=sizes, kill=third)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert [path.name for path in tmp_path.glob("parts/checkpoints/train/*/*")] == ["2"]
+    assert not list((tmp_path / "parts").rglob("curve.parquet"))
 
-            def tell(reports):
-                (report,) = reports
-                parts.append(dict(report.metrics))
-                if checkpoints.due(report.steps, 1) and not report.finished:
-                    checkpoints.save(0, report.state(), joined())
-                return [report.steps != stop_after]
-
-            def joined():
-                return {metric: np.concatenate([part[metric] for part in parts]) for metric in parts[0]}
-
-            lanes.run(lambda: waiting.pop() if waiting else None, tell)
-            return joined()
-
-    whole = run(Checkpoints(tmp_path / "whole"))
-    interrupted = Checkpoints(tmp_path / "interrupted", every=2)
-    run(interrupted, stop_after=3)  # one epoch after its checkpoint
-    resumed = run(interrupted)
-    assert len(whole[task.objective]) == 5
-    assert resumed.keys() == whole.keys()
-    for metric, values in whole.items():
-        np.testing.assert_array_equal(resumed[metric], values)
+    resumed = train(parts, sizes=sizes)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on after epoch 1" in resumed.stdout
+    curves = [
+        pd.read_parquet(path).drop(columns="seconds")
+        for part in ("parts", "whole")
+        for path in (tmp_path / part).rglob("curve.parquet")
+    ]
+    assert list(curves[0]["epoch"]) == [0, 1, 2, 3, 4]
+    pd.testing.assert_frame_equal(*curves, check_exact=True)
+    assert (
+        json.loads(next((tmp_path / "parts").rglob("trial.json")).read_text())["provenance"]["data_parallel"]
+        == devices
+    )

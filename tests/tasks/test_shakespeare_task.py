@@ -90,3 +90,11 @@ def test_training_can_take_the_first_sequences(build):
     whole, part = build("shakespeare"), build("shakespeare", train_sequences=20)
     np.testing.assert_array_equal(part.splits["train"], whole.splits["train"][:20])
     assert jax.tree.leaves(whole.init(jax.random.key(0))[0])[0].dtype == jnp.float32
+
+
+@pytest.mark.parametrize(("batch_size", "size"), [(16, 8), (12, 6), (7, 7), (11, 1)])
+def test_micro_batches_suit_the_device(build, monkeypatch, batch_size, size):
+    assert build("shakespeare", micro_batch="auto", batch_size=batch_size).micro_batch == size
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert build("shakespeare", micro_batch="auto", batch_size=batch_size).micro_batch is None
+    assert build("shakespeare", micro_batch=1, batch_size=batch_size).micro_batch == 1

@@ -86,9 +86,14 @@ def default_data_dir() -> Path:
     """``$TFDS_DATA_DIR``, or TFDS's own default.
 
     Raises:
-        UserError: if it is there and no directory.
+        UserError: if it is there and no directory, or there is no home directory to look in.
     """
-    root = Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets").expanduser()
+    try:
+        root = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            "this user has no home directory: set TFDS_DATA_DIR to the directory of the prepared data sets"
+        ) from error
     if root.exists() and not root.is_dir():
         raise UserError(f"the data directory (TFDS_DATA_DIR) must be a directory, and {root} is a file")
     return root

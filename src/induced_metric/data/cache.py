@@ -27,11 +27,21 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def directory(root: Path) -> Path:
-    """Where the arrays of a data directory are kept: in it, or, if it is read-only, in the user's cache."""
+    """Where the arrays of a data directory are kept: in it, or, if it is read-only, in the user's cache.
+
+    Raises:
+        UserError: if it is read-only and there is no home directory to keep a cache in.
+    """
     # The superuser may write anywhere; a directory without a write bit is meant to be left alone even so.
     if root.stat().st_mode & 0o222 and os.access(root, os.W_OK):
         return root / "induced-metric"
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            f"{root} is read-only and this user has no home directory: "
+            "set XDG_CACHE_HOME to a directory that can keep the decoded arrays"
+        ) from error
     place = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
     return home / "induced-metric" / "data" / place
 

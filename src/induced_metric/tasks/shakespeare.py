@@ -13,6 +13,8 @@ from induced_metric.models.layers import StepKeys
 from induced_metric.tasks.base import Batch, ModelState, Params, Task
 from induced_metric.tasks.classification import cross_entropy
 
+_CPU_SEQUENCES = 8
+
 
 def windows(tokens: np.ndarray, context: int) -> np.ndarray:
     """Cuts a text into non-overlapping windows of ``context`` tokens, each with the token that follows it.
@@ -30,7 +32,7 @@ def shakespeare(
     name: str = "shakespeare",
     epochs: int = 250,
     batch_size: int = 256,
-    micro_batch: int | None = None,
+    micro_batch: int | Literal["auto"] | None = None,
     train_sequences: int | None = None,
     evaluated_sequences: int | None = 256,
     test_split: bool = False,
@@ -52,7 +54,8 @@ def shakespeare(
         name: of the task.
         epochs: of a trial.
         batch_size: sequences of a step; 15 batches an epoch of 256, the rest dropped.
-        micro_batch: see ``Task``.
+        micro_batch: see ``Task``; ``auto`` takes the whole batch on an accelerator, and on a CPU at most 8
+            sequences, whose activations fit its caches.
         train_sequences: the first of the training sequences; None takes all (3,921 of 256 characters).
         evaluated_sequences: of every split but ``train``, how many sequences each trial draws from its seed
             to evaluate on; None takes all.
@@ -115,13 +118,19 @@ def shakespeare(
         direction="minimize",
         epochs=epochs,
         batch_size=batch_size,
-        micro_batch=micro_batch,
+        micro_batch=_suiting_the_device(batch_size) if micro_batch == "auto" else micro_batch,
         shuffle=shuffle,
         sampled={}
         if evaluated_sequences is None
         else {split: evaluated_sequences for split in evaluated if split in splits and split != "train"},
         finish=_with_perplexity,
     )
+
+
+def _suiting_the_device(batch_size: int) -> int | None:
+    if jax.default_backend() != "cpu":
+        return None
+    return max(size for size in range(1, _CPU_SEQUENCES + 1) if batch_size % size == 0)
 
 
 def _with_perplexity(means: dict[str, jax.Array]) -> dict[str, jax.Array]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from induced_metric.errors import check_platform
 from induced_metric.tracking import MODES, PROJECT, export
 
 
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with Progress(*columns) as bar:
         line = bar.add_task("export", total=None)
         try:
+            check_platform()
             count = export(
                 **arguments, progress=lambda done, total: bar.update(line, completed=done, total=total)
             )

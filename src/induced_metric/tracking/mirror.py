@@ -1,6 +1,5 @@
 """The mirror of recorded trials in W&B."""
 
-import fcntl
 import json
 import re
 import shutil
@@ -188,6 +187,8 @@ def _offline_runs(directory: Path) -> dict[str, list[Path]]:
 @contextmanager
 def _ledger(path: Path) -> Iterator[tuple[dict[str, str], IO[str]]]:
     """What is exported and in which directory, and the file, open to append whole lines and locked."""
+    import fcntl  # here, so that the entry points can say that Windows has none
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
         try:
