@@ -16,7 +16,7 @@ _PART = 64
 _PART_OF_KERNEL_GRADIENT = 8
 # Up to so many channels and features, a kernel's gradient is faster as a convolution than as a product of
 # patches. Measured in turn, medians of the ratio of their times: 0.3 to 0.8 with 3 to 32 channels, batches of
-# 32 to 256, images of 8×8 to 32×32; in parts of 32, which are no slower than parts of 16 or 64.
+# 32 to 256, images of 8×8 to 32×32, in parts of 32; of parts of 16, 32 and 64 none was best everywhere.
 _NARROW = 32
 _PART_OF_NARROW_GRADIENT = 32
 _LARGE_IMAGE = 512  # pixels; from here on a batch in one piece is faster, for it saves copies
