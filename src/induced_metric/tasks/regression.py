@@ -60,7 +60,7 @@ def _published_normal(seed: int, shape: tuple[int, ...]) -> np.ndarray:
     except RuntimeError as error:
         raise UserError(
             "the regression data set is drawn on the CPU, for accelerators round otherwise: "
-            f"JAX_PLATFORMS must name cpu too, got {jax.config.jax_platforms}"
+            f"JAX_PLATFORMS must name cpu too ({error})"
         ) from error
     # JAX's default of the flag has changed since; the published data has the bits of the old one.
     with jax.default_device(cpu), jax.threefry_partitionable(False):
