@@ -92,7 +92,7 @@ def _download_and_prepare(release: Release, root: Path, manual_dir: str | Path |
             f"preparing a data set needs {' and '.join(missing)}; install the extra: pip install -e '.[data]'"
         )
     # What goes wrong is said in one sentence, below.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     import tensorflow_datasets as tfds
 
