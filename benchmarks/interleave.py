@@ -48,26 +48,35 @@ def serve_lanes(
     trials: int,
     epochs: int,
     units: float,
+    alone: bool = False,
 ) -> None:
-    """Serves so many trials on the lane engine as a sweep uses it, without Optuna and records."""
+    """Serves so many trials on the lane engine as a sweep uses it, without Optuna and records.
+
+    With ``alone`` as train.py uses it: one lane on one device, looked at after every epoch.
+    """
     from induced_metric import xla
 
     xla.configure()
+    import jax
+
     import induced_metric
     from induced_metric.lanes import Assignment, Lanes
     from induced_metric.training import init_trial, train_epoch
 
     task, optimizer = make_task(), getattr(induced_metric, optimizer_name)
+    single: dict[str, Any] = {"devices": jax.devices()[:1], "lanes": 1, "queue": 1}
     with Lanes(
         lambda h, seed, _: init_trial(task, optimizer, h, seed),
         lambda state, h, data: train_epoch(task, optimizer, state, h, data),
         hyperparameters=list(hyperparameters),
         shared=(task.splits,),
+        **(single if alone else {}),
     ) as lanes:
 
         def work() -> None:
             waiting = (Assignment(k, hyperparameters, k, epochs) for k in range(trials))
-            lanes.run(lambda: next(waiting, None), lambda reports: [True] * len(reports))
+            stride = 1 if alone else None
+            lanes.run(lambda: next(waiting, None), lambda reports: [True] * len(reports), stride=stride)
 
         serve(requests, work, units=units)
 

@@ -1,6 +1,9 @@
-"""Seconds of one regression trial (200 epochs, train and test loss every epoch): ours against a plain loop.
+"""Seconds of a regression trial (200 epochs, train and test loss every epoch): ours against a plain loop.
 
-Run: python benchmarks/regression.py [rounds]. Figures are medians over the rounds, in which both take turns.
+Twice: the latency of one trial alone, as train.py runs it, and the throughput of a study's lanes on all cores,
+as seconds a trial. The plain loop runs one trial at a time, so its latency is its throughput.
+
+Run: python benchmarks/regression.py [rounds]. Figures are medians over the rounds, in which all take turns.
 """
 
 import sys
@@ -74,7 +77,7 @@ def plain(requests, optimizer_name):
     serve(requests, lambda: trial(0, task.epochs))
 
 
-def ours(requests, optimizer_name):
+def ours(requests, optimizer_name, trials, **options):
     def task():
         from induced_metric.tasks.regression import regression
 
@@ -85,20 +88,28 @@ def ours(requests, optimizer_name):
         task,
         optimizer_name,
         HYPERPARAMETERS[optimizer_name],
-        trials=TRIALS,
+        trials=trials,
         epochs=200,
-        units=TRIALS,
+        units=trials,
+        **options,
     )
 
 
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
-    print(f"{'seconds a trial, median of ' + str(rounds):32} {'plain':>8} {'ours':>8} {'ratio':>8}")
+    headings = ("plain", "latency", "ratio", "throughput", "ratio")
+    print(f"{'seconds a trial, median of ' + str(rounds):32} " + " ".join(f"{name:>10}" for name in headings))
     for name in HYPERPARAMETERS:
-        sides = {side.__name__: partial(side, optimizer_name=name) for side in (plain, ours)}
+        sides = {
+            "plain": partial(plain, optimizer_name=name),
+            "latency": partial(ours, optimizer_name=name, trials=1, alone=True),
+            "throughput": partial(ours, optimizer_name=name, trials=TRIALS),
+        }
         medians = {side: measured.median for side, measured in interleave(sides, rounds=rounds).items()}
-        ratio = medians["plain"] / medians["ours"]
-        print(f"{name:32} {medians['plain']:8.3f} {medians['ours']:8.3f} {ratio:7.1f}x")
+        line = f"{name:32} {medians['plain']:10.3f}"
+        for side in ("latency", "throughput"):
+            line += f" {medians[side]:10.3f} {medians['plain'] / medians[side]:9.1f}x"
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

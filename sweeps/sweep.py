@@ -4,11 +4,10 @@ python sweeps/sweep.py task=regression sampler=random trials=100 optimizer=adam,
 """
 
 import functools
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from induced_metric import cli
@@ -19,7 +18,18 @@ if TYPE_CHECKING:
     from induced_metric.plan import StudyPlan
 
 # What may change between two runs of one study: none of it touches its trials.
-NOT_OF_THE_STUDY = {"trials", "studies", "results", "lanes", "checkpoint_every", "published", "budget"}
+NOT_OF_THE_STUDY = {
+    *(
+        "trials",
+        "studies",
+        "results",
+        "lanes",
+        "checkpoint_every",
+        "checkpoint_seconds",
+        "published",
+        "budget",
+    )
+}
 
 
 def main() -> None:
@@ -37,11 +47,10 @@ def run_pairing(progress: SweepProgress, cfg: DictConfig) -> None:
 
     stop = cli.stop_on_sigterm()
     pair = cli.pairing(cfg)
-    facts = provenance(**cli.device_facts(flags), data_parallel=cli.data_parallel(pair.task, cfg.lanes))
-    results = Path(cfg.results)
+    results = cli.results(cfg)
     studies = []
     for index in range(cli.integer(cfg, "studies", low=1, high=1000)):
-        plan = plan_of(cfg, pair, index, facts)
+        plan = plan_of(cfg, pair, index)
         names = (plan.protocol, plan.task, plan.sampler, plan.optimizer)
         files = StudyFiles(
             journal=results / "studies" / Path(*names[:-1]) / f"{names[-1]}.journal",
@@ -49,14 +58,21 @@ def run_pairing(progress: SweepProgress, cfg: DictConfig) -> None:
             checkpoints=cli.checkpoints(cfg, *names),
         )
         studies.append((plan, files, progress.study(plan.name, pair.published_best)))
-    with cli.engine(pair, cfg.lanes) as lanes:
-        run_studies(studies, lanes, stop=stop)
+    # No lane is made that would have nothing to do.
+    most = sum(
+        min(plan.in_flight or plan.trials, plan.trials - len(files.records.trials()))
+        for plan, files, _ in studies
+    )
+    facts = {**cli.device_facts(flags), "data_parallel": cli.data_parallel(pair.task, cfg.lanes)}
+    with cli.engine(pair, cfg.lanes, most=max(most, 1)) as lanes:
+        facts = provenance(**facts, **cli.lane_facts(lanes))
+        run_studies([(replace(plan, provenance=facts), *rest) for plan, *rest in studies], lanes, stop=stop)
     if stop():
         print("stopped after the epochs under way; the same command continues")
         raise SystemExit(0)
 
 
-def plan_of(cfg: DictConfig, pair: cli.Pairing, index: int, facts: Mapping[str, Any]) -> "StudyPlan":
+def plan_of(cfg: DictConfig, pair: cli.Pairing, index: int) -> "StudyPlan":
     """What study ``index`` of a pairing is to do; each has a seed, and so a name, of its own."""
     import optuna
 
@@ -81,12 +97,11 @@ def plan_of(cfg: DictConfig, pair: cli.Pairing, index: int, facts: Mapping[str, 
         epochs=pair.task.epochs,
         trials=cli.integer(cfg, "trials", low=1, high=10**6),
         seed=seed,
-        create_sampler=hydra.utils.instantiate(cfg.sampler.create),
+        create_sampler=cli.sampler(cfg.sampler),
         in_flight=in_flight(cfg),
-        pruner=hydra.utils.instantiate(cfg.pruner.create)(),
+        pruner=cli.pruner(cfg.pruner),
         rungs=list(cfg.pruner.rungs),
         config={key: value for key, value in config.items() if key not in NOT_OF_THE_STUDY} | {"seed": seed},
-        provenance=facts,
     )
 
 
