@@ -9,6 +9,7 @@ TRIALS     ?=
 SAMPLER    ?= tpe
 PRUNER     ?= none
 PROTOCOL   ?= paper
+STUDIES    ?= 1
 SEED       ?= 0
 RESULTS    ?= results
 MODE       ?= offline
@@ -49,7 +50,7 @@ help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Variables: TASK=$(TASK) OPTIMIZERS=\"$(OPTIMIZERS)\""
-	@echo "             TRIALS=<the task's budget> SAMPLER=$(SAMPLER) PRUNER=$(PRUNER) PROTOCOL=$(PROTOCOL) SEED=$(SEED) RESULTS=$(RESULTS) MODE=$(MODE)"
+	@echo "             TRIALS=<the task's budget> SAMPLER=$(SAMPLER) PRUNER=$(PRUNER) PROTOCOL=$(PROTOCOL) STUDIES=$(STUDIES) SEED=$(SEED) RESULTS=$(RESULTS) MODE=$(MODE)"
 	@echo "             ACCELERATOR=$(ACCELERATOR) ($(ACCELERATORS)) MANUAL_DIR=<the original files of a data set>"
 	@echo "             BEST=<50, at most a quarter of the trials> TARGETS=\"<the task's>\""
 
@@ -75,7 +76,7 @@ setup: $(VENV)/.jax-$(accelerator) ## Create .venv from the pins, with JAX for A
 sweep: setup ## Run or continue the studies of TASK (its data set prepared first), mirror them to W&B (MODE=disabled: not), print the tables
 	@$(if $(wildcard conf/task/$(TASK).yaml),$(call where_missing,&& $(prepare)))
 	@$(BIN)/python sweeps/sweep.py task=$(TASK) $(chosen) $(if $(TRIALS),trials=$(TRIALS)) sampler=$(SAMPLER) \
-		pruner=$(PRUNER) protocol=$(PROTOCOL) seed=$(SEED) 'results=$(RESULTS)'
+		pruner=$(PRUNER) protocol=$(PROTOCOL) studies=$(STUDIES) seed=$(SEED) 'results=$(RESULTS)'
 	@$(mirror)
 	@$(call report,tables)
 
@@ -109,6 +110,7 @@ lint: setup ## Check style and types
 
 bench: setup ## Measure speed against plain optax, as ratios
 	$(BIN)/python benchmarks/regression.py
+	$(BIN)/python benchmarks/study.py
 	$(BIN)/python benchmarks/models.py
 	$(BIN)/python benchmarks/mnist.py
 

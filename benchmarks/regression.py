@@ -1,7 +1,7 @@
 """Seconds of a regression trial (200 epochs, train and test loss every epoch): ours against a plain loop.
 
-Twice: the latency of one trial alone, as train.py runs it, and the throughput of a study's lanes on all cores,
-as seconds a trial. The plain loop runs one trial at a time, so its latency is its throughput.
+Twice: the latency of one trial alone, as train.py runs it, and the throughput of a study's lanes on all
+cores, as seconds a trial. The plain loop runs one trial at a time, so its latency is its throughput.
 
 Run: python benchmarks/regression.py [rounds]. Figures are medians over the rounds, in which all take turns.
 """

@@ -1,9 +1,10 @@
 """What a study costs beside its training: proposals, journal, records.
 
-The same number of regression trials with Adam, once on the lanes alone and once as studies with each sampler, which
-write their records to a directory that is removed. Compilation is not counted.
+The same number of regression trials with Adam, once on the lanes alone and once as studies with each sampler,
+which write their records to a directory that is removed. Compilation is not counted.
 
-Run: python benchmarks/study.py [trials] [rounds] [samplers...]. Medians over the rounds, in which all take turns.
+Run: python benchmarks/study.py [trials] [rounds] [samplers...]. Medians over the rounds, in which all take
+turns.
 """
 
 import sys
