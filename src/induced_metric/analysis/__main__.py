@@ -62,7 +62,7 @@ def _searches(arguments: argparse.Namespace) -> dict[str, Records]:
 def _tables(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Path]:
     from rich.console import Console
 
-    from induced_metric.analysis import differences, seeds, tables, targets
+    from induced_metric.analysis import agreement, differences, seeds, tables, targets
 
     console = Console(highlight=False)
     stem = arguments.results / "tables" / f"{arguments.protocol}-{arguments.task}"
@@ -70,6 +70,7 @@ def _tables(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Pat
     shown: dict[str, Table | None] = {}
     if ours:
         shown[""] = tables.best_runs(arguments.task, ours, **where)
+        shown[agreement.SUFFIX] = agreement.best_runs(arguments.task, ours, **where)
         shown["-differences"] = differences.best_runs(arguments.task, ours, **where)
         shown["-time_to_target"] = targets.best_runs(arguments.task, ours, targets=arguments.targets, **where)
     if draws.FIXED in _recorded(arguments):

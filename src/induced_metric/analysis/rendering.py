@@ -58,7 +58,7 @@ class Table:
             rf"\caption{{{_escaped(self.title)}}}",
             rf"\begin{{tabular}}{{ll{'r' * (len(text.columns) - 2)}}}",
             r"\toprule",
-            " & ".join(text.columns) + r" \\",
+            " & ".join(map(_escaped, text.columns)) + r" \\",
         ]
         above = None
         for first, *cells in text.to_numpy().tolist():

@@ -1,0 +1,73 @@
+"""Which of our searches reaches the published level, optimizer by optimizer."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from induced_metric.analysis import published, runs, statistics
+from induced_metric.analysis.rendering import MISSING, Table
+from induced_metric.records import Records
+
+SUFFIX = "-agreement"
+
+
+def to_published(
+    task: str, ours: Mapping[str, Records], n: int, *, paper: str | Path = "results/paper"
+) -> pd.DataFrame:
+    """Mean of the best ``n`` runs of each sampler, and how far it is from the published mean.
+
+    Returns:
+        One row for each sampler and each optimizer of the paper: ``optimizer``, ``source``, ``mean``,
+        ``published`` and ``published_std``, ``deviations`` (the difference in published standard deviations
+        of a run, not of a mean: the paper has one search of each), and whether the sampler is the
+        ``nearest``.
+    """
+    quoted = published.summary(task, paper)
+    parts = [
+        statistics.summary(records, n)["metric_mean"].rename("mean").reset_index().assign(source=sampler)
+        for sampler, records in ours.items()
+    ]
+    table = pd.concat(parts, ignore_index=True)
+    table = table[table["optimizer"].isin(quoted.index)]
+    for column, name in (("published", "metric_mean"), ("published_std", "metric_std")):
+        table[column] = table["optimizer"].map(quoted[name])
+    table["deviations"] = (table["mean"] - table["published"]) / table["published_std"]
+    distance = table["deviations"].abs()
+    table["nearest"] = distance == distance.groupby(table["optimizer"]).transform("min")
+    order = runs.ranks(table["optimizer"], published.optimizers(paper))
+    return table.iloc[order.argsort(kind="stable")].reset_index(drop=True)
+
+
+def best_runs(
+    task: str, ours: Mapping[str, Records], *, n: int, paper: str | Path = "results/paper"
+) -> Table | None:
+    """``to_published`` with a column a sampler; None for a task that is not in the paper, or one sampler."""
+    if published.number(task, paper) is None or len(ours) < 2:
+        return None
+    table = to_published(task, ours, n, paper=paper)
+    text = table["mean"].map("{:.4f}".format) + table["deviations"].map(" ({:+.1f})".format)
+    wide = table.assign(text=text).pivot_table(
+        index="optimizer", columns="source", values="text", aggfunc="first", sort=False
+    )
+    nearest = table[table["nearest"]].drop_duplicates("optimizer").set_index("optimizer")
+    cells = {
+        "Optimiser": wide.index.str.upper(),
+        "Nearest": nearest.loc[wide.index, "source"].to_numpy(),
+        "Published": [
+            f"{row.published:.4f} ± {row.published_std:.4f}" for row in nearest.loc[wide.index].itertuples()
+        ],
+        **{sampler: wide[sampler].fillna(MISSING).to_numpy() for sampler in ours},
+    }
+    frame = pd.DataFrame(cells)
+    bold = pd.DataFrame({sampler: frame["Nearest"] == sampler for sampler in ours})
+    metric = runs.words(runs.objective(ours)[0])
+    title = (
+        f"Mean {metric} of the {n} best runs with the {task} task, by how our trials were searched for, and "
+        "its difference from the published mean in published standard deviations. Bold: nearest."
+    )
+    notes = [
+        "One study of each: another seed of a search gives another mean, by an amount that neither the paper "
+        "nor this table knows."
+    ]
+    return Table(table, frame, bold, title, notes, metric=metric)
