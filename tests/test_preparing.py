@@ -102,7 +102,7 @@ def command(*arguments, code=None, **environment):
     environment["PYTHONPATH"] = os.pathsep.join(sys.path[1:])
     program = ["-c", code] if code else ["-m", "induced_metric.data"]
     line = [sys.executable, *program, "--task", "mnist", *arguments]
-    return subprocess.run(line, capture_output=True, text=True, check=False, env=environment, timeout=120)
+    return subprocess.run(line, capture_output=True, text=True, check=False, env=environment, timeout=600)
 
 
 @pytest.mark.parametrize("check", [["--check"], []])
