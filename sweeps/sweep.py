@@ -63,9 +63,9 @@ def run_pairing(progress: SweepProgress, cfg: DictConfig) -> None:
         min(plan.in_flight or plan.trials, plan.trials - len(files.records.trials()))
         for plan, files, _ in studies
     )
-    facts = {**cli.device_facts(flags), "data_parallel": cli.data_parallel(pair.task, cfg.lanes)}
+    shares = {"data_parallel": cli.data_parallel(pair.task, cfg.lanes), "micro_batch": pair.task.micro_batch}
     with cli.engine(pair, cfg.lanes, most=max(most, 1)) as lanes:
-        facts = provenance(**facts, **cli.lane_facts(lanes))
+        facts = provenance(**cli.device_facts(flags), **cli.lane_facts(lanes), **shares)
         run_studies([(replace(plan, provenance=facts), *rest) for plan, *rest in studies], lanes, stop=stop)
     if stop():
         print("stopped after the epochs under way; the same command continues")
