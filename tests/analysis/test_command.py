@@ -38,8 +38,8 @@ def test_targets_are_those_asked_for(results, capsys) -> None:
 def test_figures_are_written_for_every_sampler(results) -> None:
     command.main(["figures", "--task", "mnist", "--results", str(results)])
     assert {path.name for path in (results / "figures").glob("paper-mnist-*")} == {
-        f"paper-mnist-tpe-{name}.{kind}"
-        for name in ("best_curves", "best_histograms", "learning_rate")
+        f"paper-mnist-{name}.{kind}"
+        for name in ("tpe-best_curves", "tpe-best_histograms", "tpe-learning_rate", "best_scatter")
         for kind in ("pdf", "png")
     }
 

@@ -90,7 +90,7 @@ def _tables(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Pat
 
 
 def _figures(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Path]:
-    from induced_metric.analysis import figures, response, style
+    from induced_metric.analysis import figures, response, scatter, style
 
     paths = []
     for sampler, found in ours.items():
@@ -99,7 +99,9 @@ def _figures(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Pa
         paths += style.save(figures.best_curves(found), f"{stem}-best_curves")
         paths += style.save(figures.best_histograms(best), f"{stem}-best_histograms")
         paths += style.save(response.learning_rate(found.trials), f"{stem}-learning_rate")
-    return paths
+    scattered = scatter.best_runs(arguments.task, ours, n=arguments.best, paper=arguments.paper)
+    stem = arguments.results / "figures" / f"{arguments.protocol}-{arguments.task}-best_scatter"
+    return [*paths, *style.save(scattered, stem)]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
