@@ -315,6 +315,19 @@ def test_a_stopped_trial_goes_on_where_it_was(tmp_path, lanes, every):
     assert not list((tmp_path / "parts" / "checkpoints").iterdir())
 
 
+@pytest.mark.parametrize("settings", [{}, TPE], ids=["random", "tpe"])
+def test_a_kill_between_record_and_checkpoint_leaves_none(tmp_path, lanes, monkeypatch, settings):
+    monkeypatch.setattr(Checkpoints, "remove", lambda *_: None)  # what a kill there comes to
+    stops = iter([False] * 3)
+    run(tmp_path, lanes, trials=10, every=2, stop=lambda: next(stops, True), **settings)
+    run(tmp_path, lanes, trials=10, every=2, **settings)
+    kept = tmp_path / "checkpoints"
+    assert len(list(kept.iterdir())) >= 5
+    monkeypatch.undo()
+    run(tmp_path, lanes, trials=10, every=2, **settings)
+    assert not list(kept.iterdir())
+
+
 HYPERBAND = {
     "pruner": optuna.pruners.HyperbandPruner(min_resource=3, max_resource=EPOCHS, reduction_factor=3),
     "rungs": [3, 9],
