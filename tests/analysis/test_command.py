@@ -14,7 +14,7 @@ def test_tables_are_written_and_shown(results, capsys) -> None:
     assert f"wrote {results / 'tables/paper-regression.md'}" in shown
     assert {path.name for path in (results / "tables").glob("paper-regression*")} == {
         f"paper-regression{name}.{kind}"
-        for name in ("", "-differences", "-time_to_target")
+        for name in ("", "-agreement", "-differences", "-time_to_target")
         for kind in ("md", "csv", "tex")
     }
     assert "| ADAM | tpe | 6 |" in (results / "tables/paper-regression.md").read_text()

@@ -27,9 +27,9 @@ def to_published(
     parts = [
         statistics.summary(records, n)["metric_mean"].rename("mean").reset_index().assign(source=sampler)
         for sampler, records in ours.items()
-    ]
+    ]  # without a mean where no trial is complete
     table = pd.concat(parts, ignore_index=True)
-    table = table[table["optimizer"].isin(quoted.index)]
+    table = table[table["optimizer"].isin(quoted.index)].dropna(subset="mean")
     for column, name in (("published", "metric_mean"), ("published_std", "metric_std")):
         table[column] = table["optimizer"].map(quoted[name])
     table["deviations"] = (table["mean"] - table["published"]) / table["published_std"]
@@ -46,6 +46,8 @@ def best_runs(
     if published.number(task, paper) is None or len(ours) < 2:
         return None
     table = to_published(task, ours, n, paper=paper)
+    if table.empty:
+        return None
     text = table["mean"].map("{:.4f}".format) + table["deviations"].map(" ({:+.1f})".format)
     wide = table.assign(text=text).pivot_table(
         index="optimizer", columns="source", values="text", aggfunc="first", sort=False
@@ -57,10 +59,10 @@ def best_runs(
         "Published": [
             f"{row.published:.4f} ± {row.published_std:.4f}" for row in nearest.loc[wide.index].itertuples()
         ],
-        **{sampler: wide[sampler].fillna(MISSING).to_numpy() for sampler in ours},
+        **{sampler: wide[sampler].fillna(MISSING).to_numpy() for sampler in wide.columns},
     }
     frame = pd.DataFrame(cells)
-    bold = pd.DataFrame({sampler: frame["Nearest"] == sampler for sampler in ours})
+    bold = pd.DataFrame({sampler: frame["Nearest"] == sampler for sampler in wide.columns})
     metric = runs.words(runs.objective(ours)[0])
     title = (
         f"Mean {metric} of the {n} best runs with the {task} task, by how our trials were searched for, and "
