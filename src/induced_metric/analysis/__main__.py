@@ -11,6 +11,8 @@ from induced_metric.analysis import draws, runs
 from induced_metric.analysis.rendering import Table
 from induced_metric.records import Records
 
+_LOG_WIDTH = 160
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -65,6 +67,8 @@ def _tables(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Pat
     from induced_metric.analysis import agreement, differences, seeds, tables, targets
 
     console = Console(highlight=False)
+    if not console.is_terminal:  # a log has no edge at which a number would have to end
+        console = Console(highlight=False, width=_LOG_WIDTH)
     stem = arguments.results / "tables" / f"{arguments.protocol}-{arguments.task}"
     where = {"n": arguments.best, "paper": arguments.paper}
     shown: dict[str, Table | None] = {}

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
@@ -80,9 +80,10 @@ class Table:
         view = View(box=box.SIMPLE, padding=0, pad_edge=False, show_edge=False)
         for place, name in enumerate(text.columns):
             header = name.replace(f" {self.metric}", "") if self.metric else name
-            # Headers wrap between words, cells never.
+            # Headers wrap between words, cells only where the terminal is too narrow, and then lose nothing.
             width = max(len(word) for word in [*header.split(), *self.cells[name]])
-            view.add_column(header, justify="left" if place < 2 else "right", width=width)
+            justify: Literal["left", "right"] = "left" if place < 2 else "right"
+            view.add_column(header, justify=justify, width=width, overflow="fold")
         first = text.iloc[:, 0]
         last = (first != first.shift(-1)).tolist()
         above = None
