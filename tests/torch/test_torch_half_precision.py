@@ -184,6 +184,7 @@ def test_hooks_around_loading_see_and_change_the_float32_averages():
     )
     twin.load_state_dict(optimizer.state_dict())
     expected = 2 * optimizer.state[params[0]]["momentum_buffer"]
+    assert expected.dtype == torch.float32
     torch.testing.assert_close(seen, [expected], rtol=0, atol=0)
 
 
