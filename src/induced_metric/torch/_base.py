@@ -3,12 +3,13 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import torch
 from torch.optim import Optimizer
 
-from induced_metric.torch._batches import Batch, gather
+from induced_metric.torch._batches import Batch, accumulator_dtype, cast, gather
 
 NON_NEGATIVE = ("lr", "xi", "weight_decay", "eps")
 DECAYS = ("momentum", "beta", "beta_rms")
@@ -88,7 +89,7 @@ class MetricOptimizer(Optimizer):
         ]
         if not batches:
             return
-        squares, kept = zip(*(self._advance(batch) for batch in batches), strict=True)
+        squares, kept = zip(*(self._advance_wide(batch) for batch in batches), strict=True)
         squared_norm = _total(squares)
         dtype = squared_norm.dtype
 
@@ -102,8 +103,52 @@ class MetricOptimizer(Optimizer):
         for group in groups:
             group.update(metric=metric, metric_step=count, inverse_scale=inverse_scale)
         for batch, own in zip(batches, kept, strict=True):
-            decay(batch)
-            self._descend(batch, inverse_scale.to(batch.params[0], non_blocking=True), own)
+            self._descend_wide(batch, inverse_scale, own)
+
+    def _advance_wide(self, batch: Batch) -> tuple[torch.Tensor, Any]:
+        """Computes in the dtype of the moments; a wide copy of the gradients lives no longer than this."""
+        return self._advance(batch._replace(grads=cast(batch.grads, batch.moments[0])))
+
+    def _descend_wide(self, batch: Batch, inverse_scale: torch.Tensor, kept: Any) -> None:
+        """Decays and moves in the dtype of the moments; rounds narrower parameters once, at the end."""
+        params = cast(batch.params, batch.moments[0])
+        wide = batch._replace(params=params)
+        decay(wide)
+        self._descend(wide, inverse_scale.to(params[0], non_blocking=True), kept)
+        if params is not batch.params:
+            torch._foreach_copy_(batch.params, params)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Loads what ``state_dict`` returned; moving averages keep float32 where parameters are narrower.
+
+        Args:
+            state_dict: the state of an optimizer with groups of the same sizes.
+
+        Raises:
+            ValueError: if the groups differ in number or size.
+        """
+        saved: dict[str, Any] = {}
+        # PyTorch rounds every tensor to the dtype of its parameter. Between the hooks of others: they may
+        # replace what is loaded, and read what was.
+        hooks = [
+            self.register_load_state_dict_pre_hook(lambda _, final: saved.update(final)),
+            self.register_load_state_dict_post_hook(lambda _: self._restore_moments(saved), prepend=True),
+        ]
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _restore_moments(self, saved: dict[str, Any]) -> None:
+        """Puts the saved moments in the place of those that loading rounded."""
+        keys = chain.from_iterable(group["params"] for group in saved["param_groups"])
+        params = chain.from_iterable(group["params"] for group in self.param_groups)
+        for key, param in zip(keys, params, strict=True):
+            dtype, own = accumulator_dtype(param), saved["state"].get(key, {})
+            if param.dtype != dtype:
+                for name in own.keys() & set(self.moments):
+                    self.state[param][name] = own[name].to(param.device, dtype)
 
     def _inverse_scale(self, norm: torch.Tensor, loss: Any) -> torch.Tensor:
         """1 / r = 1 + v̂, of the embedding f(L) = L; v̂ is never negative here."""

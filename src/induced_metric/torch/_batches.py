@@ -13,13 +13,28 @@ CPU_ELEMENTS = 2**19
 
 
 class Batch(NamedTuple):
-    """Tensors of one group, device, dtype and age; the lists run in parallel."""
+    """Tensors of one group, device, dtypes and age; the lists run in parallel."""
 
     group: dict[str, Any]
     step: int  # of these parameters, 1 at their first
     params: Tensors
     grads: Tensors
-    moments: list[Tensors]  # one list for each name
+    moments: list[Tensors]  # one list for each name; in float32 where the parameters are narrower
+
+
+def accumulator_dtype(param: torch.Tensor) -> torch.dtype:
+    """The dtype of a parameter's moving averages, whose increments would round away in less than float32."""
+    return torch.promote_types(param.dtype, torch.float32)
+
+
+def cast(tensors: Tensors, like: Tensors) -> Tensors:
+    """The tensors in the dtype of ``like``: themselves where it is theirs, so that float32 costs nothing."""
+    dtype = like[0].dtype
+    if tensors[0].dtype == dtype:
+        return tensors
+    copies = [torch.empty_like(tensor, dtype=dtype) for tensor in tensors]
+    torch._foreach_copy_(copies, tensors)
+    return copies
 
 
 def _check_gradient(grad: torch.Tensor, optimizer: str) -> None:
@@ -35,10 +50,10 @@ def gather(group: dict[str, Any], state: Any, names: tuple[str, ...], optimizer:
     Args:
         group: the parameter group.
         state: the optimizer's state, to which the moments are added where missing.
-        names: the moments, tensors like the parameter.
+        names: the moments, tensors in the shape of the parameter and its ``accumulator_dtype``.
         optimizer: its name, for errors.
     """
-    kinds: dict[tuple[torch.device, torch.dtype, int], list[Tensors]] = defaultdict(list)
+    kinds: dict[tuple[torch.device, torch.dtype, torch.dtype, int], list[Tensors]] = defaultdict(list)
     for param in group["params"]:
         if param.grad is None:
             continue
@@ -46,12 +61,13 @@ def gather(group: dict[str, Any], state: Any, names: tuple[str, ...], optimizer:
         own = state[param]
         if not own:
             own["step"] = 0
+            dtype = accumulator_dtype(param)
             for name in names:
-                own[name] = torch.zeros_like(param, memory_format=torch.preserve_format)
+                own[name] = torch.zeros_like(param, dtype=dtype, memory_format=torch.preserve_format)
         own["step"] += 1
         row = [param, param.grad, *(own[name] for name in names)]
-        kinds[param.device, param.dtype, own["step"]].append(row)
-    for (device, _, step), rows in kinds.items():
+        kinds[param.device, param.dtype, param.grad.dtype, own["step"]].append(row)
+    for (device, _, _, step), rows in kinds.items():
         for part in _parts(rows, device, group["foreach"]):
             params, grads, *moments = map(list, zip(*part, strict=True))
             yield Batch(group, step, params, grads, moments)

@@ -19,6 +19,8 @@ class SGDRMS(MetricOptimizer):
 
     The sum runs over *all* parameter groups. ξ = 0 is ``torch.optim.AdamW`` with betas (μ, β_rms).
 
+    Parameters in float16 and bfloat16 have float32 averages and are rounded once a step.
+
     Args:
         params: parameters, or groups with their own ``lr``, ``momentum``, ``beta_rms``, ``eps`` and
             ``weight_decay``.

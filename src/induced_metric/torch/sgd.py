@@ -19,6 +19,8 @@ class SGDMetric(MetricOptimizer):
     with :math:`\hat v_t` the bias-corrected EMA of :math:`\xi \|g_t\|^2` over the gradients of *all*
     parameter groups and :math:`\hat m_t` that of the gradients.
 
+    Parameters in float16 and bfloat16 have float32 averages and are rounded once a step.
+
     Args:
         params: parameters, or groups with their own ``lr``, ``momentum`` and ``weight_decay``.
         lr: η >= 0.
