@@ -259,3 +259,45 @@ def test_a_sharding_spreads_one_trial_over_devices(tiny_task, alone):
         reports = run(lanes, assignments(3))
     for k in range(3):
         np.testing.assert_allclose(curve(reports[k]), alone[k], rtol=1e-4)
+
+
+def test_vmapped_lanes_are_initialised_only_when_a_trial_starts():
+    calls = []
+
+    def init(h, seed):
+        jax.debug.callback(lambda _: calls.append(1), seed)
+        return h["a"] + seed
+
+    def initialised(layout):
+        """The curves, and how often ``init`` had run before the first report and after each."""
+        calls.clear()
+        counts = []
+
+        def count(_=None):
+            jax.effects_barrier()
+            counts.append(len(calls))
+            return True
+
+        # Four dispatches: all start, all go on and two end, one starts beside one that ends, it ends.
+        steps = {"a": 6, "b": 4, "c": 4, "later": 4}
+        trials = [Assignment(name, {"a": k + 1.0}, k, n) for k, (name, n) in enumerate(steps.items())]
+        with Lanes(
+            init,
+            lambda x, h: (x / 2 + h["a"], {"x": x}),
+            hyperparameters=["a"],
+            devices=jax.devices()[:1],
+            queue=1,
+            lanes=3,
+            steps_per_dispatch=2,
+            layout=layout,
+        ) as lanes:
+            count()
+            reports = run(lanes, trials, keep=count)
+        return {name: curve(reports[name], "x").tolist() for name in steps}, counts
+
+    # One count an idle dispatch that compiles, and one a report.
+    mapped, counts = initialised("map")
+    assert counts == [0, *[3] * 3, *[3] * 3, *[4] * 2, 4]
+    vmapped, counts = initialised("vmap")
+    assert counts == [0, *[3] * 3, *[3] * 3, *[6] * 2, 6]
+    assert vmapped == mapped

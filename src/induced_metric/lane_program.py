@@ -36,12 +36,14 @@ def program(
     """One dispatch: (state, slots, *shared) -> (state, (metrics, steps run, halted)), by lane."""
 
     def dispatch(state: State, slots: Slots, *shared: Any) -> Any:
-        def lane(state: State, slot: Slots) -> Any:
-            state = jax.lax.cond(
+        def start(state: State, slot: Slots) -> State:
+            return jax.lax.cond(
                 slot.fresh,
                 lambda: init(slot.hyperparameters, slot.seed, *shared),
                 lambda: state,
             )
+
+        def proceed(state: State, slot: Slots) -> Any:
             _, shapes = jax.eval_shape(advance, state, slot.hyperparameters, *shared)
             metrics = jax.tree.map(lambda leaf: jnp.zeros((most, *leaf.shape), leaf.dtype), shapes)
 
@@ -61,7 +63,10 @@ def program(
             return state, (metrics, step, halted)
 
         if layout == "map":
-            return jax.lax.map(lambda lane_inputs: lane(*lane_inputs), (state, slots))
-        return jax.vmap(lane)(state, slots)
+            return jax.lax.map(lambda lane: proceed(start(*lane), lane[1]), (state, slots))
+        # A batch computes both branches of its lanes' cond; the one around it is a real branch, so that
+        # only a dispatch in which some trial starts pays for init.
+        state = jax.lax.cond(jnp.any(slots.fresh), jax.vmap(start), lambda state, _: state, state, slots)
+        return jax.vmap(proceed)(state, slots)
 
     return dispatch

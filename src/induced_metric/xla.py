@@ -1,8 +1,14 @@
 """Settings of XLA that must be made before JAX starts; this module does not import it."""
 
+import contextlib
 import os
 import sys
-from pathlib import Path
+import time
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+# Small programs take some kB and large ones up to a few MB: room for months of studies in any home directory.
+CACHE_BYTES = 2 * 2**30
 
 
 def configure(*, devices: int | str = "auto", cache: bool = True) -> str:
@@ -11,10 +17,11 @@ def configure(*, devices: int | str = "auto", cache: bool = True) -> str:
     Flags and variables that the user has set stay as they are.
 
     Args:
-        devices: how many devices to make of the CPU; ``auto`` makes one for each core this process may use.
+        devices: how many devices to make of the CPU; ``auto`` makes one for each of ``cores``.
         cache: keep compiled programs in ``$JAX_COMPILATION_CACHE_DIR``, by default
             ``~/.cache/induced-metric/xla`` (``$XDG_CACHE_HOME`` is honoured); a user without a home directory
-            has none.
+            has none. The default directory is cut back to ``CACHE_BYTES`` once a day, unless
+            ``$JAX_COMPILATION_CACHE_MAX_SIZE`` sets a limit that JAX keeps by itself.
 
     Returns:
         The flags that XLA will see.
@@ -24,7 +31,7 @@ def configure(*, devices: int | str = "auto", cache: bool = True) -> str:
         RuntimeError: if JAX is imported already and would not see the settings.
     """
     if devices == "auto":
-        devices = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        devices = cores()
     if not isinstance(devices, int) or devices < 1:
         raise ValueError(f"devices must be auto or a number >= 1, got {devices}")
     if "jax" in sys.modules and "--xla_force_host_platform_device_count" not in os.environ.get(
@@ -45,9 +52,66 @@ def configure(*, devices: int | str = "auto", cache: bool = True) -> str:
     if cache:
         home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         # Without a home directory the tilde stays: containers run as users that nobody has entered.
-        if not home.startswith("~"):
-            os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(home, "induced-metric", "xla")))
+        if not home.startswith("~") and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+            directory = Path(home, "induced-metric", "xla")
+            os.environ["JAX_COMPILATION_CACHE_DIR"] = str(directory)
+            if "JAX_COMPILATION_CACHE_MAX_SIZE" not in os.environ:
+                with contextlib.suppress(OSError):  # read-only, or tidied by another process just now
+                    _tidy(directory, CACHE_BYTES)
         # By default JAX keeps only what took a second to compile; small tasks compile in less.
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
     return flags
+
+
+def _tidy(directory: Path, most: int) -> None:
+    """Removes the programs longest unused until the rest take ``most`` bytes; at most once a day.
+
+    JAX's own limit reads all of the directory for every program it adds, seconds each once there are
+    thousands, and adds none where a single entry is from before the limit.
+    """
+    stamp = directory / ".tidied"
+    if not directory.is_dir() or (stamp.exists() and time.time() - stamp.stat().st_mtime < 24 * 3600):
+        return
+    stamp.touch()
+    entries = [(entry, entry.stat()) for entry in directory.glob("*-cache")]
+    # File systems that note reads do so once a day, or not at all: then the time of writing counts.
+    entries.sort(key=lambda item: max(item[1].st_atime, item[1].st_mtime), reverse=True)
+    total = 0
+    for entry, status in entries:
+        total += status.st_size
+        if total > most:
+            entry.unlink(missing_ok=True)
+
+
+def cores(root: Path = Path("/")) -> int:
+    """Cores that this process may keep busy: those of its affinity, no more than its CPU quota pays for.
+
+    Containers are limited by quota and still see every core of the host. A fraction of a core is left
+    out, since devices wait for the slowest of them; one core is always counted.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([allowed, *(quota // period for quota, period in _quotas(root))]))
+
+
+def _quotas(root: Path) -> Iterator[tuple[int, int]]:
+    """Microseconds of CPU in each period of so many, by the control group of this process and those above it.
+
+    Version 2 has them in ``cpu.max``, version 1 in two files. In a container the group may be named as the
+    host names it, and found only at the root of the mount.
+    """
+    own = root / "proc/self/cgroup"
+    for line in own.read_text().splitlines() if own.exists() else []:
+        _, controllers, name = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        mount = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
+        names = ["cpu.cfs_quota_us", "cpu.cfs_period_us"] if controllers else ["cpu.max"]
+        group = PurePosixPath(name.lstrip("/"))
+        # Two dots lead to a group outside of the container's view.
+        groups = [PurePosixPath()] if ".." in group.parts else [group, *group.parents]
+        for files in ([mount / group / name for name in names] for group in groups):
+            if all(file.exists() for file in files):
+                quota, period = " ".join(file.read_text() for file in files).split()
+                if quota not in ("max", "-1"):
+                    yield int(quota), int(period)
