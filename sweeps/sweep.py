@@ -60,7 +60,7 @@ def run_pairing(progress: SweepProgress, cfg: DictConfig) -> None:
         studies.append((plan, files, progress.study(plan.name, pair.published_best)))
     # No lane is made that would have nothing to do.
     most = sum(
-        min(plan.in_flight or plan.trials, plan.trials - len(files.records.trials()))
+        max(0, min(plan.in_flight or plan.trials, plan.trials - len(files.records.trials())))
         for plan, files, _ in studies
     )
     shares = {"data_parallel": cli.data_parallel(pair.task, cfg.lanes), "micro_batch": pair.task.micro_batch}

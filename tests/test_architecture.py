@@ -25,7 +25,6 @@ FORBIDDEN = {
     "journal": {"jax", "hydra", "wandb"},
     "schedule": {"jax", "optuna", "hydra", "wandb", "ours"},
     "trial": {"hydra", "optuna", "wandb", f"{OURS}.tasks", f"{OURS}.optimizers", f"{OURS}.study"},
-    "judge": {"hydra", "wandb", f"{OURS}.tasks", f"{OURS}.optimizers", f"{OURS}.study"},
     "wandb_search": {"jax", "hydra", "wandb", "ours"},
     "wandb_hyperband": {"jax", "hydra", "wandb", "ours"},
     "study": {"hydra", "wandb", f"{OURS}.tasks", f"{OURS}.optimizers"},

@@ -1,6 +1,7 @@
 """A study: what is told, recorded, pruned, refused, and how it goes on after a kill."""
 
 import functools
+import itertools
 import json
 import multiprocessing
 import os
@@ -18,23 +19,25 @@ import pytest
 
 from induced_metric.checkpoints import Checkpoints
 from induced_metric.errors import UserError
+from induced_metric.journal import Journal
 from induced_metric.lanes import Lanes
 from induced_metric.plan import StudyPlan, trial_seed
 from induced_metric.records import RecordStore
 from induced_metric.study import StudyFiles, run_studies
 from induced_metric.wandb_hyperband import WandbHyperbandPruner
+from induced_metric.wandb_search import WandbBayesSampler
 
-EPOCHS = 9
+EPOCHS = 45  # three looks at a trial that no pruner judges
 
 
-def toy_lanes(**options):
+def toy_lanes(engine=Lanes, **options):
     """A 'training' whose loss falls towards (x - 2)^2 and blows up for x > 9."""
 
     def advance(state, h):
         loss = (h["x"] - 2) ** 2 + h["offset"] + 1 / (1 + state)
         return state + 1, {"test/loss": jnp.where((h["x"] > 9) & (state > 1), jnp.nan, loss)}
 
-    return Lanes(lambda h, seed: jnp.float32(0.0), advance, hyperparameters=["x", "offset"], **options)
+    return engine(lambda h, seed: jnp.float32(0.0), advance, hyperparameters=["x", "offset"], **options)
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +143,17 @@ def test_random_search_does_not_depend_on_interruptions(tmp_path, lanes):
     assert whole.trials()[columns].equals(parts.trials()[columns])
 
 
-TPE = {"create_sampler": functools.partial(optuna.samplers.TPESampler, multivariate=True), "in_flight": 8}
-PROPOSALS = ["trial", "x", "seed", "value", "state", "epochs"]
+TWO = {
+    "x": optuna.distributions.FloatDistribution(0.0, 10.0),
+    "offset": optuna.distributions.FloatDistribution(0.1, 1.0, log=True),
+}
+TPE = {
+    "create_sampler": functools.partial(optuna.samplers.TPESampler, multivariate=True, constant_liar=True),
+    "in_flight": 8,
+    "search_space": TWO,
+    "fixed": {},
+}
+PROPOSALS = ["trial", "x", "offset", "seed", "value", "state", "epochs"]
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +164,7 @@ def tpe(tmp_path_factory, lanes):
 
 
 def test_tpe_proposes_from_what_it_was_told(tmp_path, lanes, tpe):
-    drawn, _ = run(tmp_path / "random", lanes, trials=40)
+    drawn, _ = run(tmp_path / "random", lanes, trials=40, search_space=TWO, fixed={})
     equal = tpe["x"] == drawn.trials()["x"]
     # Before ten have finished nothing is modelled: that is so for the first sixteen, with eight under way.
     assert list(equal) == [True] * 16 + [False] * 24
@@ -196,9 +208,10 @@ def test_proposals_and_verdicts_do_not_depend_on_the_number_of_devices(tmp_path,
 
 
 def pruned_study(directory):
-    """Searched by TPE and judged after 3 and 6 of 9 epochs."""
+    """Searched by TPE and judged after every 9 epochs."""
     with toy_lanes(steps_per_dispatch=3) as lanes:
-        store, _ = run(directory, lanes, trials=40, pruner=WandbHyperbandPruner(3, 3), rungs=[3, 6], **TPE)
+        settings = {"pruner": WandbHyperbandPruner(9, 3), "rungs": [9, 18, 27, 36]}
+        store, _ = run(directory, lanes, trials=40, **settings, **TPE)
     return store.trials()[PROPOSALS]
 
 
@@ -215,9 +228,32 @@ def test_no_more_trials_are_under_way_than_the_study_says(tmp_path):
 
 
 def test_an_interrupted_study_is_the_undisturbed_one(tmp_path, lanes, tpe):
-    for looks in (3, 10, 7, 1000):
-        stops = iter([False] * looks)
+    for dispatches in (3, 40, 27, 1000):
+        stops = iter([False] * dispatches)
         store, _ = run(tmp_path, lanes, trials=40, stop=lambda stops=stops: next(stops, True), **TPE)
+    assert store.trials()[PROPOSALS].equals(tpe)
+    assert store.curves().groupby("trial").size().tolist() == store.trials()["epochs"].tolist()
+
+
+def test_a_stop_keeps_every_trial_of_a_dispatch(tmp_path, lanes):
+    """It may come at any moment: also while the first of them is being told."""
+    asked = []
+
+    def stop():
+        asked.append(True)
+        return len(asked) > 5
+
+    converging = {"x": optuna.distributions.FloatDistribution(0.0, 9.0)}
+    run(tmp_path, lanes, trials=8, stop=stop, search_space=converging, in_flight=8)
+    kept = [int(next(path.iterdir()).name) for path in (tmp_path / "checkpoints").iterdir()]
+    assert len(kept) == 8
+    assert sum(kept) == 3 * 2 * len(asked)  # nothing of a dispatch of two lanes and three epochs is lost
+
+
+def test_a_study_that_is_given_more_trials_is_the_larger_one(tmp_path, lanes, tpe):
+    for trials in (13, 30, 20, 40):
+        store, events = run(tmp_path, lanes, trials=trials, **TPE)
+        assert events[-1].finished == trials
     assert store.trials()[PROPOSALS].equals(tpe)
 
 
@@ -244,7 +280,7 @@ def test_studies_in_the_same_lanes_are_as_if_alone(tmp_path, tpe):
 
 def test_a_changed_configuration_is_refused_with_the_difference(tmp_path, lanes):
     run(tmp_path, lanes, trials=3)
-    with pytest.raises(UserError, match=r"seed: 3 -> absent; task\.epochs: 9 -> 10") as error:
+    with pytest.raises(UserError, match=r"seed: 3 -> absent; task\.epochs: 45 -> 10") as error:
         run(tmp_path, lanes, trials=3, config={"task": {"epochs": 10}})
     assert "\n" not in str(error.value)
 
@@ -330,10 +366,10 @@ def test_a_kill_between_record_and_checkpoint_leaves_none(tmp_path, lanes, monke
 
 HYPERBAND = {
     "pruner": optuna.pruners.HyperbandPruner(min_resource=3, max_resource=EPOCHS, reduction_factor=3),
-    "rungs": [3, 9],
+    "rungs": [3, 9, 27],
     "in_flight": 8,
 }
-PUBLISHED = {"pruner": WandbHyperbandPruner(3, 3), "rungs": [3, 6], "in_flight": 8}
+PUBLISHED = {"pruner": WandbHyperbandPruner(9, 3), "rungs": [9, 18, 27, 36], "in_flight": 8}
 
 
 def test_hyperband_prunes_at_the_rungs_only(tmp_path, lanes):
@@ -341,7 +377,7 @@ def test_hyperband_prunes_at_the_rungs_only(tmp_path, lanes):
     trials, curves = store.trials(), store.curves()
     pruned = trials[trials["state"] == "pruned"]
     assert 0 < len(pruned) < 40
-    assert set(pruned["epochs"]) == {3}
+    assert set(pruned["epochs"]) == {3, 9, 27}
     assert events[-1].pruned == len(pruned)
     for _, row in pruned.iterrows():
         assert row["value"] == curves.loc[curves["trial"] == row["trial"], "test/loss"].min()
@@ -354,7 +390,7 @@ def test_the_worse_are_pruned(tmp_path, lanes, direction):
     """With one trial under way, a verdict is of the values of those before."""
     worst = 1e30 if direction == "minimize" else -1e30
     space = {"x": optuna.distributions.FloatDistribution(2.0, 9.0)}  # the loss rises with x
-    settings = {**PUBLISHED, "rungs": [3], "in_flight": 1}
+    settings = {**PUBLISHED, "rungs": [9], "in_flight": 1}
     store, _ = run(tmp_path, lanes, direction=direction, worst=worst, search_space=space, **settings)
     trials = store.trials()
     seen = []
@@ -364,44 +400,82 @@ def test_the_worse_are_pruned(tmp_path, lanes, direction):
     assert 0 < (trials["state"] == "pruned").sum() < 20
 
 
-@pytest.mark.parametrize("settings", [HYPERBAND, PUBLISHED], ids=["optuna", "published"])
-def test_a_kill_after_a_verdict_changes_none(tmp_path, lanes, monkeypatch, settings):
-    whole, _ = run(tmp_path / "whole", lanes, trials=40, **settings)
+class KilledError(Exception):
+    """The process dies here, as far as its files are concerned."""
 
-    class KilledError(Exception):
-        pass
 
-    append = RecordStore.append
+def die_at(monkeypatch, owner, method, after):
+    """Makes the ``after``-th call of a method the last one; whether it has its effect alternates."""
+    calls = itertools.count(1)
+    original = getattr(owner, method)
+
+    def dying(*arguments):
+        number = next(calls)
+        if number < after or after % 2:
+            original(*arguments)
+        if number >= after:
+            raise KilledError
+
+    monkeypatch.setattr(owner, method, dying)
+
+
+SEARCHES = {
+    "random": {},
+    "tpe": TPE,
+    "tpe, optuna's hyperband": {**TPE, **HYPERBAND},
+    "random, published hyperband": PUBLISHED,
+    "published": {
+        **TPE,
+        **PUBLISHED,
+        "create_sampler": functools.partial(WandbBayesSampler, candidates=50, restarts=0),
+    },
+}
+
+
+@pytest.mark.parametrize("journal", ["kept", "lost"])
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_study_killed_at_any_record_or_line_is_the_undisturbed_one(
+    tmp_path, lanes, monkeypatch, name, journal
+):
+    settings = {"search_space": TWO, "fixed": {}, "trials": 30, **SEARCHES[name]}
+    whole, _ = run(tmp_path / "whole", lanes, **settings)
+    if "rungs" in settings:
+        assert 5 < (whole.trials()["state"] == "pruned").sum() < 30
     kills = 0
-    for _ in range(100):
-        # Dies at every second record, after the verdict and before anything of it is written.
-        deaths = iter([False, True])
-
-        def dying(store, trials, curves, deaths=deaths):
-            if next(deaths, False):
-                raise KilledError
-            append(store, trials, curves)
-
-        monkeypatch.setattr(RecordStore, "append", dying)
-        try:
-            run(tmp_path / "killed", lanes, trials=40, **settings)
-            break
-        except KilledError:
-            kills += 1
-    assert kills > 10
+    for attempt in itertools.count():
+        with monkeypatch.context() as patch:
+            if attempt % 3:
+                die_at(patch, RecordStore, "append", 1 + attempt % 2)
+            else:
+                die_at(patch, Journal, "append_logs", 20 + 13 * attempt)
+            try:
+                run(tmp_path / "killed", lanes, every=4, **settings)
+                break
+            except KilledError:
+                kills += 1
+        if journal == "lost":
+            (tmp_path / "killed" / "toy.journal").unlink(missing_ok=True)
+    assert kills >= 6
     killed = RecordStore(tmp_path / "killed" / "records")
     assert killed.trials()[PROPOSALS].equals(whole.trials()[PROPOSALS])
-    assert (whole.trials()["state"] == "pruned").sum() > 5
+    curves = ["trial", "epoch", "test/loss"]
+    assert killed.curves()[curves].equals(whole.curves()[curves])
 
 
-def test_a_trial_stopped_while_it_ran_ahead_is_cut_at_the_rung(tmp_path, lanes):
-    """One lane trains a trial to the end of its dispatch before another has come to the rung."""
+def test_a_trial_leaves_its_lane_at_a_rung_until_its_turn(tmp_path, lanes):
+    """With one lane for eight trials, none would come to its rung otherwise."""
     whole, _ = run(tmp_path / "whole", lanes, trials=40, **PUBLISHED)
-    with toy_lanes(devices=jax.devices()[:1], lanes=1, queue=1, steps_per_dispatch=3) as one:
+    trained = []
+
+    class Counting(Lanes):
+        def run(self, ask, tell, **options):
+            super().run(ask, lambda news: trained.extend(news) or tell(news), **options)
+
+    with toy_lanes(Counting, devices=jax.devices()[:1], lanes=1, queue=1, steps_per_dispatch=9) as one:
         store, _ = run(tmp_path / "one", one, trials=40, **PUBLISHED)
     assert store.trials()[PROPOSALS].equals(whole.trials()[PROPOSALS])
-    curves = ["trial", "epoch", "test/loss"]
-    assert store.curves()[curves].equals(whole.curves()[curves])
+    # Nothing was trained past the rung at which it was stopped.
+    assert sum(len(report.seconds) for report in trained) == store.trials()["epochs"].sum()
 
 
 def test_rungs_are_met_whatever_the_dispatch_length(tmp_path):

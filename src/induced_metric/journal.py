@@ -1,9 +1,9 @@
-"""Optuna's journal of a study: one process writes it, killed at any moment, and the next one goes on."""
+"""Optuna's journal of a study, and the lock that makes its writer the only one."""
 
 import contextlib
 import fcntl
 import json
-import os
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,66 +37,73 @@ def exclusive(journal: Path) -> Iterator[None]:
         yield
 
 
-class OneWriter(BaseJournalBackend):
-    """The lines of Optuna's journal format, for a file that only this process writes.
+class Journal(BaseJournalBackend):
+    """The lines of Optuna's journal format, for a file that only this process writes and nobody needs.
 
     Optuna's own backend is for several processes: for every line it takes a lock, syncs the file and reads it
-    again, some twenty times a trial, which took longer than to propose it. Here the lines are in memory, the
-    file is written but not synced: after a crash of the machine the records, which are, have every finished
-    trial, and the study follows from them.
+    again, some twenty times a trial, which took longer than to propose it. Here the lines are in memory. The
+    file is for those who want to look at a study with Optuna's tools: every run of a study writes it anew.
 
     Args:
-        path: of the file; half a line at its end, left by a process that was killed, is cut.
+        path: of the file.
     """
 
     def __init__(self, path: Path) -> None:
-        content = path.read_bytes() if path.exists() else b""
-        whole = content.rfind(b"\n") + 1
-        self._logs: list[dict[str, Any]] = [json.loads(line) for line in content[:whole].splitlines()]
         self._path = path
-        if whole < len(content):
-            os.truncate(path, whole)
+        self._path.write_bytes(b"")
+        self._logs: list[dict[str, Any]] = []
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         """The lines from this one on."""
         return iter(self._logs[log_number_from:])
 
     def append_logs(self, logs: Iterable[dict[str, Any]]) -> None:
-        """Writes lines that survive the death of this process."""
+        """Adds lines, which survive the death of this process."""
         lines = [json.dumps(log, separators=(",", ":")) for log in logs]
-        with self._path.open("ab", buffering=0) as file:
-            file.write("".join(f"{line}\n" for line in lines).encode())
+        with self._path.open("a", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
         self._logs += map(json.loads, lines)  # as another process would read them
 
+    def rename(self, path: Path) -> None:
+        """Puts the file in the place of another."""
+        self._path = self._path.replace(path)
 
-def open_study(
+
+def create_study(
     journal: Path, *, name: str, direction: str, pruner: optuna.pruners.BasePruner, config: Mapping[str, Any]
-) -> optuna.Study:
-    """Opens or creates the study in its journal, which only this process writes.
+) -> tuple[optuna.Study, Journal]:
+    """A new study in a new journal beside the old one, whose place it may take."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    backend = Journal(journal.with_suffix(".new"))
+    study = optuna.create_study(
+        storage=optuna.storages.JournalStorage(backend), study_name=name, direction=direction, pruner=pruner
+    )
+    study.set_user_attr(_CONFIG, dict(config))
+    return study, backend
+
+
+def finished(journal: Path, *, name: str, config: Mapping[str, Any]) -> set[int]:
+    """The numbers of the trials that an earlier run of a study told to its journal.
 
     Raises:
         UserError: if the study was begun with another configuration, or the journal cannot be read.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        storage = optuna.storages.JournalStorage(OneWriter(journal))
-    except (ValueError, KeyError) as error:
-        raise UserError(
-            f"the journal {journal} is damaged ({error}); remove it: it is made again from the records"
-        ) from error
-    study = optuna.create_study(
-        storage=storage,
-        study_name=name,
-        direction=direction,
-        pruner=pruner,
-        load_if_exists=True,
-    )
-    known = study.user_attrs.get(_CONFIG)
-    if known is None:
-        study.set_user_attr(_CONFIG, dict(config))
-    else:
-        check_config(name, known, config)
-    return study
+    content = journal.read_text(encoding="utf-8") if journal.exists() else ""
+    whole = content[: content.rfind("\n") + 1]  # a kill may leave half a line
+    if not whole:
+        return set()
+    with tempfile.TemporaryDirectory() as directory:
+        copied = Path(directory, "journal")
+        copied.write_text(whole, encoding="utf-8")
+        try:
+            backend = optuna.storages.journal.JournalFileBackend(str(copied))
+            study = optuna.load_study(study_name=name, storage=optuna.storages.JournalStorage(backend))
+        except (ValueError, KeyError) as error:
+            raise UserError(
+                f"the journal {journal} is damaged ({error}); remove it: it is made again from the records"
+            ) from error
+        check_config(name, study.user_attrs.get(_CONFIG, config), config)
+        return {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
 
 
 def check_config(name: str, known: Mapping[str, Any], config: Mapping[str, Any]) -> None:

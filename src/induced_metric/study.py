@@ -1,12 +1,14 @@
 """Studies: Optuna proposes trials, lanes train them, records keep them; killed, they continue.
 
 A trial is told to Optuna only after its record is durable, and in an order that follows from the trials alone
-(``schedule``). A study that was killed goes through its records in that same order, trains what was under way
-again, under its own numbers, hyperparameters and seeds, and goes on as if nothing had happened. So ``trials``
-finished trials are exactly the numbers 0 ... ``trials`` - 1, none lost and none twice.
+(``schedule``). Every run of a study begins with an empty one and tells it the recorded trials in that same
+order; what has no record is proposed and trained, again or for the first time. So a study that was killed, or
+is given more trials, goes on as if it had never stopped: ``trials`` finished trials are exactly the numbers
+0 ... ``trials`` - 1, none lost and none twice.
 """
 
 import contextlib
+import copy
 import json
 import math
 from collections import deque
@@ -18,10 +20,9 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from induced_metric import judge
 from induced_metric.checkpoints import Checkpoints
 from induced_metric.errors import UserError
-from induced_metric.journal import check_config, exclusive, open_study
+from induced_metric.journal import check_config, create_study, exclusive, finished
 from induced_metric.lanes import Assignment, Lanes, Progress
 from induced_metric.plan import StudyPlan, StudyProgress, trial_seed
 from induced_metric.records import RecordStore
@@ -69,12 +70,17 @@ def run_studies(
     with contextlib.ExitStack() as held:
         for _, files, _ in studies:
             held.enter_context(exclusive(files.journal))
-        running = [_Study(place, study, lanes.state_shapes, stop) for place, study in enumerate(studies)]
+        stopping = False
+        running = [
+            _Study(place, study, lanes.state_shapes, lambda: stopping) for place, study in enumerate(studies)
+        ]
 
         def ask() -> Assignment | None:
             return next((found for study in running if (found := study.ask()) is not None), None)
 
         def tell(reports: Sequence[Progress]) -> list[bool]:
+            nonlocal stopping
+            stopping = stop()  # once a dispatch: all of its trials are kept, or all go on
             by_study: dict[int, list[Progress]] = {}
             for report in reports:
                 by_study.setdefault(report.trial[0], []).append(report)
@@ -82,19 +88,25 @@ def run_studies(
             return [next(answers[report.trial[0]]) for report in reports]
 
         stride = min(_real_stride(plan, lanes.steps_per_dispatch) for plan, _, _ in studies)
-        lanes.run(ask, tell, stride=stride, stop=stop)
+        lanes.run(ask, tell, stride=stride, stop=lambda: stopping)
         for study in running:
             study.close()
 
 
 def _real_stride(plan: StudyPlan, most: int) -> int:
-    """Epochs between two looks at a lane: it is not to pass a rung unseen."""
-    rungs = math.gcd(*plan.rungs) if plan.rungs else most
-    return math.gcd(rungs, most) if rungs % most else most
+    """Epochs between two looks at a lane: as many as a dispatch has, but past no rung."""
+    if not plan.rungs:
+        return most
+    rungs = math.gcd(*plan.rungs)
+    return max(epochs for epochs in range(1, most + 1) if rungs % epochs == 0)
 
 
 class _Study:
-    """``ask`` and ``tell`` for the lanes."""
+    """``ask`` and ``tell`` for the lanes.
+
+    A trial that was asked for and not yet told is in a lane, ready for one, paused at a rung until it is
+    judged, or at its end until its turn to be told.
+    """
 
     def __init__(
         self,
@@ -109,14 +121,15 @@ class _Study:
         self._state_shapes = state_shapes
         self._records, self._checkpoints = files.records, files.checkpoints
         self._stop = stop
-        self._study = open_study(
-            files.journal, name=plan.name, direction=plan.direction, pruner=plan.pruner, config=plan.config
-        )
         self._finished = self._pruned = self._diverged = 0
         self._best: float | None = None
-        self._read_records()
+        self._read_records(files.journal)
+        self._study, journal = create_study(
+            files.journal, name=plan.name, direction=plan.direction, pruner=plan.pruner, config=plan.config
+        )
         self._trials: dict[int, Trial] = {}  # asked for and not yet told
-        self._ready: deque[int] = deque()  # of these, what waits for a lane
+        self._ready: deque[int] = deque()
+        self._paused: set[int] = set()
         self._asked = 0
         self._trained = 0.0
         self._schedule: Schedule | None = None
@@ -130,6 +143,7 @@ class _Study:
                 serve=self._serve,
             )
             self._schedule.advance()
+        journal.rename(files.journal)
         self._report()
 
     def ask(self) -> Assignment | None:
@@ -144,19 +158,17 @@ class _Study:
         return trial.assignment(self._plan, (self._place, trial.number))
 
     def tell(self, reports: Sequence[Progress]) -> list[bool]:
-        """Hears what the lanes did; False ends what goes on elsewhere, later or not at all."""
+        """Hears what the lanes did; False ends what goes on later, or not at all."""
         ended = []
         for report in reports:
-            trial = self._trials.get(report.trial[1])
-            if trial is None:  # stopped at an earlier look, while it ran ahead
-                continue
+            trial = self._trials[report.trial[1]]
             trial.heard(report)
             if trial.ended(self._plan):
                 ended.append(trial)
             elif self._stop() or self._checkpoints.due(report.steps, len(report.seconds), trial.checkpoint):
                 self._checkpoints.save(trial.checkpoint, report.state(), trial.curve())
-        if not self._plan.rungs:  # what ended is what it will be told as: not to be lost while it waits
-            self._record([(trial, "complete", trial.done) for trial in ended])
+        # What no rung can stop any more is what it will be told as: not to be lost while it waits.
+        self._record([(trial, "complete") for trial in ended if not trial.due(self._plan)])
         if self._schedule is None:
             self._serve([Look(trial.number, self._plan.epochs) for trial in ended])
         else:
@@ -166,34 +178,31 @@ class _Study:
         return answers
 
     def close(self) -> None:
-        """Keeps the trials that wait to be judged, and puts the records in order."""
+        """Keeps what waits without a record, and puts the records in order."""
         for trial in self._trials.values():
-            if trial.state is not None and trial.done:
+            if trial.row is None and trial.state is not None:
                 self._checkpoints.save(trial.checkpoint, trial.state, trial.curve())
         self._records.compact()
 
     def _goes_on(self, report: Progress) -> bool:
+        """Whether a trial keeps its lane; at a rung it leaves it to another until its turn has come."""
         trial = self._trials.get(report.trial[1])
         if trial is None or trial.row is not None:
             return False
-        if not trial.can_go_on(self._plan):
-            # It leaves its lane to another until its turn has come.
+        if trial.due(self._plan):
             trial.state = report.state()
+            self._paused.add(trial.number)
             return False
         return True
 
     def _next(self) -> int | None:
-        """The number of the next trial, known from earlier or proposed now."""
+        """The number of the next trial, proposed now or recorded earlier; None once there are enough."""
         number = self._asked
         if number >= self._plan.trials:
             return None
         self._asked += 1
-        row, known = self._recorded.get(number), self._known.get(number)
-        if row is None:
-            identity, searched = self._propose(number, known)
-        else:
-            searched = {name: row[name] for name in self._plan.search_space}
-            identity = self._remember(searched) if known is None else known
+        row = self._recorded.get(number)
+        identity, searched = self._propose(number) if row is None else self._remember(row)
         trial = self._trials[number] = Trial(
             number=number,
             id=identity,
@@ -201,70 +210,79 @@ class _Study:
             seed=trial_seed(self._plan.seed, number),
         )
         if row is not None:
-            trial.read(row, self._curves.get(number))
+            trial.read(row, self._curves.pop(number, None))
         elif kept := self._checkpoints.load(trial.checkpoint, self._state_shapes):
             trial.restore(kept)
-        if trial.can_go_on(self._plan):
+        if trial.due(self._plan):
+            self._paused.add(number)
+        elif not trial.ended(self._plan):
             self._ready.append(number)
         return number
 
-    def _propose(self, number: int, known: int | None) -> tuple[int, dict[str, float]]:
-        """Asks Optuna, or takes what it proposed before the process died."""
+    def _propose(self, number: int) -> tuple[int, dict[str, float]]:
         self._study.sampler = self._plan.create_sampler(seed=trial_seed(self._plan.seed, number))
-        trial = self._study.ask() if known is None else optuna.trial.Trial(self._study, known)
+        trial = self._study.ask()
         return trial._trial_id, {
             name: trial.suggest_float(name, space.low, space.high, log=space.log)
             for name, space in self._plan.search_space.items()
         }
 
-    def _remember(self, searched: Mapping[str, float]) -> int:
-        """Gives Optuna a recorded trial that its journal has lost; it is told when its turn comes."""
+    def _remember(self, row: Mapping[str, Any]) -> tuple[int, dict[str, float]]:
+        """Gives Optuna a recorded trial, which it is told of when its turn comes."""
+        searched = {name: row[name] for name in self._plan.search_space}
         trial = optuna.trial.create_trial(
-            state=TrialState.RUNNING, params=dict(searched), distributions=dict(self._plan.search_space)
+            state=TrialState.RUNNING, params=searched, distributions=dict(self._plan.search_space)
         )
-        return self._study._storage.create_new_trial(self._study._study_id, trial)
+        return self._study._storage.create_new_trial(self._study._study_id, trial), searched
 
     def _serve(self, looks: Sequence[Look]) -> list[bool]:
         """Judges trials, records and tells those that ended; for each, whether it goes on."""
-        finished: list[tuple[Trial, str, int]] = []
+        finished: list[tuple[Trial, str]] = []
         for number, epochs in looks:
             trial = self._trials[number]
             trial.looked = epochs
-            if trial.ended(self._plan) and trial.done <= epochs:
-                finished.append((trial, "complete", trial.done))
-            elif epochs in self._plan.rungs and not judge.passes(self._study, trial, self._plan, epochs):
-                finished.append((trial, "pruned", epochs))
+            stopped_earlier = trial.row is not None and trial.row["state"] == "pruned"
+            if trial.ended(self._plan) and trial.done <= epochs and not stopped_earlier:
+                finished.append((trial, "complete"))
+            elif epochs in self._plan.rungs and self._is_stopped(trial, epochs):
+                finished.append((trial, "pruned"))
         self._record(finished)
-        for trial, _, _ in finished:
+        for trial, _ in finished:
             self._tell(trial)
             self._checkpoints.remove(trial.checkpoint)
+            self._paused.discard(trial.number)
             del self._trials[trial.number]
         for number, _ in looks:
-            waiting = self._trials.get(number)
-            if waiting and waiting.state is not None and waiting.can_go_on(self._plan):
-                self._ready.append(number)
+            if number in self._paused and not self._trials[number].due(self._plan):
+                self._paused.remove(number)
+                if not self._trials[number].ended(self._plan):
+                    self._ready.append(number)
         return [number in self._trials for number, _ in looks]
 
-    def _record(self, finished: Sequence[tuple[Trial, str, int]]) -> None:
-        """Makes records of what has none yet: of a trial, its state and how many of its epochs count."""
-        new = [(trial, state, trial.curve(epochs)) for trial, state, epochs in finished if trial.row is None]
+    def _is_stopped(self, trial: Trial, epochs: int) -> bool:
+        """The pruner's verdict after so many epochs; of a recorded trial, what became of it."""
+        storage = self._study._storage
+        storage.set_trial_intermediate_value(trial.id, epochs, trial.best_until(self._plan, epochs))
+        # Asked for a recorded trial too: a pruner may keep notes in the trials that it judges.
+        stopped = bool(self._plan.pruner.prune(self._study, copy.deepcopy(storage.get_trial(trial.id))))
+        return stopped if trial.row is None else trial.row["epochs"] == epochs
+
+    def _record(self, finished: Sequence[tuple[Trial, str]]) -> None:
+        """Makes records of what has none yet, with its state."""
+        new = [(trial, trial.record(self._plan, state)) for trial, state in finished if trial.row is None]
         if not new:
             return
-        rows = [trial.record(self._plan, state, curve) for trial, state, curve in new]
-        self._records.append(rows, [curve for _, _, curve in new])
-        for (trial, _, _), row in zip(new, rows, strict=True):
+        self._records.append([row for _, row in new], [trial.curve() for trial, _ in new])
+        for trial, row in new:
             trial.row = row
             self._trained += 1 - trial.restored / self._plan.epochs
             self._count(row)
 
     def _tell(self, trial: Trial) -> None:
-        if trial.number in self._told or trial.row is None:
-            return
-        state = _STATES[trial.row["state"]]
-        if state is TrialState.PRUNED:
-            judge.report(self._study, trial, trial.row["epochs"], trial.row["value"])
-        value = float(trial.row["value"]) if state is TrialState.COMPLETE else None
-        self._study.tell(trial.number, value, state)
+        if trial.row is not None:
+            state = _STATES[trial.row["state"]]
+            value = float(trial.row["value"]) if state is TrialState.COMPLETE else None
+            self._study.tell(trial.number, value, state)
 
     def _count(self, row: Mapping[str, Any]) -> None:
         self._finished += 1
@@ -290,22 +308,22 @@ class _Study:
             )
         )
 
-    def _read_records(self) -> None:
-        """What earlier processes left: Optuna's trials, and the records, which are the truth."""
+    def _read_records(self, journal: Path) -> None:
+        """What earlier runs left: the records, from which Optuna's study is made again."""
         rows: list[dict[str, Any]] = self._records.trials().to_dict("records")  # type: ignore[assignment]
         for config in {row["config"] for row in rows}:
             check_config(self._plan.name, json.loads(config), self._plan.config)
         self._recorded = {int(row["trial"]): row for row in rows}
-        trials = self._study.get_trials(deepcopy=False)
-        self._known = {trial.number: trial._trial_id for trial in trials}
-        self._told = {trial.number for trial in trials if trial.state.is_finished()}
-        if lost := sorted(self._told - self._recorded.keys()):
+        told = finished(journal, name=self._plan.name, config=self._plan.config)
+        if lost := sorted(told - self._recorded.keys()):
             raise UserError(
                 f"the journal of {self._plan.name} holds {len(lost)} finished trials "
                 f"(first: {lost[0]}) whose records are gone; restore the records or remove the journal"
             )
-        # What is judged again, where Optuna has forgotten it, needs its curve.
-        forgotten = self._plan.rungs and self._recorded.keys() - self._told
-        self._curves = dict(iter(self._records.curves().groupby("trial"))) if forgotten else {}
-        for row in rows:
-            self._count(row)
+        # What is judged again needs its curve.
+        self._curves = (
+            dict(iter(self._records.curves().groupby("trial"))) if self._plan.rungs and rows else {}
+        )
+        for number, row in self._recorded.items():
+            if number < self._plan.trials:
+                self._count(row)

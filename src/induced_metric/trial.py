@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,7 @@ class Trial:
         restored: epochs that an earlier process did.
         halted: its metrics are not finite: it diverged.
         row: its record, once that is durable.
-        state: of its lane, while it is kept from going on until it is judged.
-        attributes: what the pruner keeps of it and Optuna has not been told yet.
+        state: of its lane, while it is in none.
     """
 
     number: int
@@ -42,13 +42,11 @@ class Trial:
     halted: bool = False
     row: Mapping[str, Any] | None = None
     state: Any = None
-    attributes: dict[str, Any] = field(default_factory=dict)
     _parts: list[Mapping[str, np.ndarray]] = field(default_factory=list)
 
-    def curve(self, epochs: int | None = None) -> dict[str, np.ndarray]:
-        """The columns of its curve so far, or of its first ``epochs``."""
-        names = self._parts[0].keys()
-        return {name: np.concatenate([part[name] for part in self._parts])[:epochs] for name in names}
+    def curve(self) -> dict[str, np.ndarray]:
+        """The columns of its curve so far."""
+        return {name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]}
 
     def heard(self, report: Progress) -> None:
         """Adds what a dispatch did."""
@@ -62,7 +60,7 @@ class Trial:
         self.halted = not all(np.isfinite(values[-1]).all() for values in kept.curve.values())
 
     def read(self, row: Mapping[str, Any], curve: Any) -> None:
-        """Takes over what is recorded; its columns, or None where it need not be judged again."""
+        """Takes over what is recorded; the curve is None where it need not be judged again."""
         self.row, self.done, self.restored = row, int(row["epochs"]), int(row["epochs"])
         self._parts = [] if curve is None else [curve]
 
@@ -74,9 +72,9 @@ class Trial:
         """Whether it has run so many epochs, or ended before."""
         return self.done >= epochs or self.ended(plan)
 
-    def can_go_on(self, plan: StudyPlan) -> bool:
-        """Whether it may be trained now: it has not ended, and no rung behind it is still to be judged."""
-        return not self.ended(plan) and not any(self.looked < rung <= self.done for rung in plan.rungs)
+    def due(self, plan: StudyPlan) -> bool:
+        """Whether it has come to a rung at which it is still to be judged."""
+        return any(self.looked < rung <= self.done for rung in plan.rungs)
 
     def assignment(self, plan: StudyPlan, handle: Any) -> Assignment:
         """What a lane needs to take it up."""
@@ -86,22 +84,21 @@ class Trial:
 
     def best_until(self, plan: StudyPlan, epochs: int) -> float:
         """The best value of its objective in its first ``epochs``."""
-        values = self.curve(epochs)[plan.objective]
+        values = self.curve()[plan.objective][:epochs]
         return float(values[best_epoch(values, plan.direction)])
 
-    @property
+    @cached_property
     def checkpoint(self) -> str:
         """Name of its checkpoint; another trial of the same number has another one."""
         facts = json.dumps([self.hyperparameters, self.seed], sort_keys=True)
         return f"{self.number}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
 
-    def record(self, plan: StudyPlan, state: str, curve: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        """Its row, for a curve that was perhaps cut where the trial was stopped."""
-        diverged = self.halted and len(curve["epoch"]) == self.done
+    def record(self, plan: StudyPlan, state: str) -> dict[str, Any]:
+        """Its row, once it has ended."""
         return {
             "trial": self.number,
             "state": state,
-            **outcome(curve, plan.objective, plan.direction, plan.worst, diverged=diverged),
+            **outcome(self.curve(), plan.objective, plan.direction, plan.worst, diverged=self.halted),
             "objective": plan.objective,
             "direction": plan.direction,
             "seed": self.seed,

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from families import FAST, OPTIMIZERS, OURS, parameters
 from hypothesis import given, settings
@@ -157,3 +158,19 @@ def test_tiny_gradients_are_not_rounded_to_zero(name):
     grads = jnp.array([1e-25, -3e-25])
     updates, _ = optimizer.update(grads, optimizer.init(grads), value=1.0)
     assert np.all(np.sign(updates) == [-1, 1])
+
+
+@pytest.mark.parametrize(("name", "rate"), [("sgd_metric", 10.0), ("sgd_rms", 1e-3), ("sgd_log_rms", 1e-3)])
+def test_tiny_float16_gradients_are_averaged_in_float32(name, rate):
+    """The square of 1e-4 is 0 in float16: the step would be divided by ε alone."""
+
+    def trained(dtype):
+        optimizer = getattr(induced_metric, name)(rate)
+        params = jnp.zeros(3, dtype)
+        state = optimizer.init(params)
+        for _ in range(3):
+            updates, state = optimizer.update(jnp.full(3, 1e-4, dtype), state, params, value=jnp.float32(1.0))
+            params = optax.apply_updates(params, updates)
+        return params
+
+    np.testing.assert_allclose(trained(jnp.float16), trained(jnp.float32), rtol=1e-2)

@@ -55,7 +55,10 @@ def accumulators(params: Params, dtype: DTypeLike | None = None) -> Params:
 
 
 def wide(leaf: jax.Array) -> jax.Array:
-    """The leaf in float32 at least, the precision in which squares are summed."""
+    """The leaf in float32 at least, the precision in which gradients are averaged and squares summed.
+
+    The square of a gradient of 1e-4 is 0 in float16.
+    """
     return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
 
 
@@ -75,10 +78,11 @@ def euclidean(momentum: Scalar = 0.9, *, accumulator_dtype: DTypeLike | None = N
 
     def update(grads, state, params, *, count, **extra):  # type: ignore[no-untyped-def]
         del params, extra
+        grads = jax.tree.map(wide, grads)
         first_moment = optax.tree.update_moment(grads, state, momentum, 1)
         correction = bias_correction(momentum, count)
         direction = jax.tree.map(lambda m: m * correction.astype(m.dtype), first_moment)
-        squared_norms = jax.tree.map(lambda g: jnp.sum(jnp.square(wide(g))), grads)
+        squared_norms = jax.tree.map(lambda g: jnp.sum(jnp.square(g)), grads)
         return direction, squared_norms, optax.tree.cast_like(first_moment, state)
 
     return Geometry(init=init, update=update)
@@ -109,6 +113,7 @@ def rms(
 
     def update(grads, state, params, *, count, **extra):  # type: ignore[no-untyped-def]
         del params, extra
+        grads = jax.tree.map(wide, grads)
         first_moment = optax.tree.update_moment(grads, state.first_moment, momentum, 1)
         second_moment = optax.tree.update_moment_per_elem_norm(grads, state.second_moment, beta_rms, 2)
         correction = bias_correction(momentum, count)
@@ -123,7 +128,7 @@ def rms(
             # costs XLA more than repeating it: shared, it is written to a fresh buffer and read twice.
             # g · (g / d), not g² / d: the square of a large gradient would be infinite.
             hidden = jax.lax.optimization_barrier((r, unbiased, jnp.asarray(eps)))
-            return jnp.sum(wide(g) * inverse_metric(wide(g), *hidden))
+            return jnp.sum(g * inverse_metric(g, *hidden))
 
         squared_norms = jax.tree.map(squared_norm, grads, second_moment)
         direction = jax.tree.map(
