@@ -134,7 +134,7 @@ def test_a_changed_sweep_is_refused(swept):
             ["lanes.data_parallel=2", "lanes.devices=2", *TINY, "task.batch_size=15"],
             "lanes.data_parallel must divide the 15 examples computed at once",
         ),
-        ("sweeps/sweep.py", ["sampler=grid"], "unknown sampler 'grid': allowed are random, tpe"),
+        ("sweeps/sweep.py", ["sampler=grid"], "unknown sampler 'grid': allowed are fixed, random, tpe"),
         ("sweeps/sweep.py", ["trials=0"], "trials must be an integer from 1 to "),
         ("sweeps/sweep.py", ["search_space.xi.low=-1"], "search_space.xi must have low < high"),
     ],

@@ -40,9 +40,9 @@ def best_runs(
     objective, direction = runs.objective(ours)
     quoted = published.summary(task, paper).to_dict("index")
     names = ordered(best["optimizer"].unique())
-    rows = -(-(len(names) + 1) // _COLUMNS)  # the last panel is for the legend
+    rows = -(-len(names) // _COLUMNS)
     with style():
-        figure = Figure(figsize=(6.75, 1.85 * rows + 0.3), layout="constrained")
+        figure = Figure(figsize=(6.75, 1.85 * rows + 0.6), layout="constrained")
         grid = figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False)
         shapes = dict(zip(ours, _SHAPES * (1 + len(ours) // len(_SHAPES)), strict=False))
         for axes, name in zip(grid.flat, names, strict=False):
@@ -68,7 +68,7 @@ def best_runs(
                    for source, shape in shapes.items()]  # fmt: skip
         if quoted:
             handles.append(Line2D([], [], ls="", marker="D", color="0", mfc="w", label="published mean, SD"))
-        grid.flat[-1].legend(handles=handles, loc="center", fontsize=7.5)
+        figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=7.5)
         kind = "min" if direction == "minimize" else "max"
         figure.supxlabel(f"epoch of {kind} {runs.words(objective)} (from 0)", fontsize=9)
         figure.supylabel(f"{kind} {runs.words(objective)}", fontsize=9)
