@@ -210,7 +210,7 @@ def test_proposals_and_verdicts_do_not_depend_on_the_number_of_devices(tmp_path,
 def pruned_study(directory):
     """Searched by TPE and judged after every 9 epochs."""
     with toy_lanes(steps_per_dispatch=3) as lanes:
-        settings = {"pruner": WandbHyperbandPruner(9, 3), "rungs": [9, 18, 27, 36]}
+        settings = {"pruner": WandbHyperbandPruner(min_iter=9, eta=3), "rungs": [9, 18, 27, 36]}
         store, _ = run(directory, lanes, trials=40, **settings, **TPE)
     return store.trials()[PROPOSALS]
 
@@ -369,7 +369,7 @@ HYPERBAND = {
     "rungs": [3, 9, 27],
     "in_flight": 8,
 }
-PUBLISHED = {"pruner": WandbHyperbandPruner(9, 3), "rungs": [9, 18, 27, 36], "in_flight": 8}
+PUBLISHED = {"pruner": WandbHyperbandPruner(min_iter=9, eta=3), "rungs": [9, 18, 27, 36], "in_flight": 8}
 
 
 def test_hyperband_prunes_at_the_rungs_only(tmp_path, lanes):
@@ -427,7 +427,16 @@ SEARCHES = {
     "published": {
         **TPE,
         **PUBLISHED,
-        "create_sampler": functools.partial(WandbBayesSampler, candidates=50, restarts=0),
+        "create_sampler": functools.partial(
+            WandbBayesSampler,
+            max_history=100,
+            max_running=95,
+            candidates=50,
+            nu=1.5,
+            restarts=0,
+            noise=1e-7,
+            stopped="worst",
+        ),
     },
 }
 

@@ -1,6 +1,7 @@
 """The published search: what its sampler proposes and whom its pruner stops."""
 
 import copy
+import functools
 from pathlib import Path
 
 import hydra
@@ -18,6 +19,9 @@ from induced_metric.wandb_hyperband import WandbHyperbandPruner
 from induced_metric.wandb_search import WandbBayesSampler
 
 DIVERGED = float(np.finfo(np.float32).max)
+CONF = Path(__file__).parents[1] / "conf"
+NUMBERS = dict(OmegaConf.load(CONF / "sampler" / "wandb_bayes.yaml").create)
+NUMBERS = {name: value for name, value in NUMBERS.items() if not name.startswith("_")}
 SPACE = {"x": FloatDistribution(-2.0, 3.0), "lr": FloatDistribution(1e-5, 1.0, log=True)}
 STATES = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING]
 
@@ -49,7 +53,7 @@ def study_of(trials, direction="minimize"):
 
 def propose(study, seed=0, space=SPACE, **options):
     study = copy.deepcopy(study)
-    study.sampler = WandbBayesSampler(seed=seed, **options)
+    study.sampler = WandbBayesSampler(seed=seed, **{**NUMBERS, **options})
     return study.ask(dict(space)).params
 
 
@@ -65,7 +69,7 @@ def unit(params):
 @given(st.integers(0, 12), st.integers(0, 2**32 - 1), st.floats(1e-8, 1.0), st.floats(1.5, 1e6))
 def test_proposals_lie_in_the_space(n, seed, low, factor):
     space = {"x": FloatDistribution(-low, low * factor), "lr": FloatDistribution(low, low * factor, log=True)}
-    study = optuna.create_study(sampler=WandbBayesSampler(seed=seed))
+    study = optuna.create_study(sampler=WandbBayesSampler(seed=seed, **NUMBERS))
     for k in range(n + 1):
         params = study.ask(space).params
         assert all(space[name].low <= value <= space[name].high for name, value in params.items())
@@ -97,7 +101,7 @@ def test_it_beats_random_search_at_equal_trials():
             study.tell(asked, bowl(asked.params))
         return study.best_value
 
-    ours = np.median([best(WandbBayesSampler, seed) for seed in range(3)])
+    ours = np.median([best(functools.partial(WandbBayesSampler, **NUMBERS), seed) for seed in range(3)])
     assert ours < 0.2 * np.median([best(optuna.samplers.RandomSampler, seed) for seed in range(3)])
 
 
@@ -189,7 +193,7 @@ def test_only_floats_can_be_searched():
     with pytest.raises(UserError, match="only floats"):
         propose(optuna.create_study(), space={"n": IntDistribution(1, 5)})
     with pytest.raises(UserError, match="worst or value"):
-        WandbBayesSampler(seed=0, stopped="best")
+        WandbBayesSampler(seed=0, **{**NUMBERS, "stopped": "best"})
 
 
 def restated(costs, mine, min_iter, eta):
@@ -242,16 +246,15 @@ def test_of_two_the_worse_is_stopped():
 @pytest.mark.parametrize("options", [{"min_iter": 0}, {"eta": 1}])
 def test_bands_must_grow(options):
     with pytest.raises(UserError, match="must be >="):
-        WandbHyperbandPruner(**options)
+        WandbHyperbandPruner(**{"min_iter": 20, "eta": 3, **options})
 
 
 def test_the_configurations_make_both():
-    conf = Path(__file__).parents[1] / "conf"
-    sampler = OmegaConf.load(conf / "sampler" / "wandb_bayes.yaml")
-    pruner = OmegaConf.load(conf / "pruner" / "wandb_hyperband.yaml")
+    sampler = OmegaConf.load(CONF / "sampler" / "wandb_bayes.yaml")
+    pruner = OmegaConf.load(CONF / "pruner" / "wandb_hyperband.yaml")
     study = bowl_study(6)
     study.sampler = hydra.utils.instantiate(sampler.create)(seed=0)
-    assert study.ask(SPACE).params == propose(bowl_study(6))  # the published numbers are the defaults
+    assert study.ask(SPACE).params == propose(bowl_study(6))
     assert isinstance(hydra.utils.instantiate(pruner.create)(), WandbHyperbandPruner)
     assert list(pruner.rungs) == list(range(20, 400, 20))
     assert sampler.in_flight == pruner.in_flight

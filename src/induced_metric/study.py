@@ -237,17 +237,17 @@ class _Study:
 
     def _serve(self, looks: Sequence[Look]) -> list[bool]:
         """Judges trials, records and tells those that ended; for each, whether it goes on."""
-        finished: list[tuple[Trial, str]] = []
+        ending: list[tuple[Trial, str]] = []
         for number, epochs in looks:
             trial = self._trials[number]
             trial.looked = epochs
             stopped_earlier = trial.row is not None and trial.row["state"] == "pruned"
             if trial.ended(self._plan) and trial.done <= epochs and not stopped_earlier:
-                finished.append((trial, "complete"))
+                ending.append((trial, "complete"))
             elif epochs in self._plan.rungs and self._is_stopped(trial, epochs):
-                finished.append((trial, "pruned"))
-        self._record(finished)
-        for trial, _ in finished:
+                ending.append((trial, "pruned"))
+        self._record(ending)
+        for trial, _ in ending:
             self._tell(trial)
             self._checkpoints.remove(trial.checkpoint)
             self._paused.discard(trial.number)
@@ -267,9 +267,9 @@ class _Study:
         stopped = bool(self._plan.pruner.prune(self._study, copy.deepcopy(storage.get_trial(trial.id))))
         return stopped if trial.row is None else trial.row["epochs"] == epochs
 
-    def _record(self, finished: Sequence[tuple[Trial, str]]) -> None:
+    def _record(self, ending: Sequence[tuple[Trial, str]]) -> None:
         """Makes records of what has none yet, with its state."""
-        new = [(trial, trial.record(self._plan, state)) for trial, state in finished if trial.row is None]
+        new = [(trial, trial.record(self._plan, state)) for trial, state in ending if trial.row is None]
         if not new:
             return
         self._records.append([row for _, row in new], [trial.curve() for trial, _ in new])

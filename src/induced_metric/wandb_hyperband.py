@@ -21,7 +21,7 @@ class WandbHyperbandPruner(optuna.pruners.BasePruner):
         UserError: if ``min_iter`` < 1 or ``eta`` < 2.
     """
 
-    def __init__(self, min_iter: int = 20, eta: int = 3) -> None:
+    def __init__(self, *, min_iter: int, eta: int) -> None:
         if min_iter < 1 or eta < 2:
             raise UserError(f"min_iter must be >= 1 and eta >= 2, got {min_iter} and {eta}")
         self._min_iter = min_iter

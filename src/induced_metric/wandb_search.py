@@ -21,7 +21,8 @@ Space = Mapping[str, FloatDistribution]
 class WandbBayesSampler(optuna.samplers.BaseSampler):
     """Expected improvement under a Gaussian process, of all searched hyperparameters at once.
 
-    All randomness comes from ``seed``: a fresh sampler proposes the same point for the same history.
+    The published numbers are in ``conf/sampler/wandb_bayes.yaml``. All randomness comes from ``seed``: a
+    fresh sampler proposes the same point for the same history.
 
     Args:
         seed: of the proposals.
@@ -41,14 +42,15 @@ class WandbBayesSampler(optuna.samplers.BaseSampler):
 
     def __init__(
         self,
+        *,
         seed: int,
-        max_history: int = 100,
-        max_running: int = 95,
-        candidates: int = 1000,
-        nu: float = 1.5,
-        restarts: int = 2,
-        noise: float = 1e-7,
-        stopped: Literal["worst", "value"] = "worst",
+        max_history: int,
+        max_running: int,
+        candidates: int,
+        nu: float,
+        restarts: int,
+        noise: float,
+        stopped: Literal["worst", "value"],
     ) -> None:
         if stopped not in ("worst", "value"):
             raise UserError(f"stopped must be worst or value, got {stopped}")
