@@ -18,6 +18,10 @@ TARGETS    ?=
 STEPS      ?= grid,timing,fair,page
 MANUAL_DIR ?=
 
+ifneq ($(words $(MODE))$(filter offline online disabled,$(MODE)),1$(MODE))
+$(error MODE must be one of offline online disabled, got '$(MODE)')
+endif
+
 # What this machine computes on: found at the first setup, then kept until another is named.
 ACCELERATORS := auto cpu cuda12 cuda13 tpu
 ACCELERATOR ?= $(or $(patsubst .jax-%,%,$(notdir $(wildcard $(VENV)/.jax-*))),auto)

@@ -80,7 +80,14 @@ def plan_of(cfg: DictConfig, pair: cli.Pairing, index: int) -> "StudyPlan":
 
     seed = cli.seed(cfg) + index
     config = OmegaConf.to_container(cfg, resolve=True)
-    searched = pair.search_space if cfg.sampler.get("searches", True) else {}
+    searched = pair.search_space
+    if not cfg.sampler.get("searches", True):
+        if pair.published_best is None:
+            raise UserError(
+                f"sampler {cfg.sampler.name} takes the published best hyperparameters, and there are "
+                f"none of {pair.task.name} with {cfg.optimizer.name} in conf/pairing"
+            )
+        searched = {}
     sampler = "+".join(filter(None, [cfg.sampler.name, cfg.pruner.name]))
     return StudyPlan(
         protocol=cfg.protocol.name,

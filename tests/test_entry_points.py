@@ -135,6 +135,17 @@ def test_a_changed_sweep_is_refused(swept):
             "lanes.data_parallel must divide the 15 examples computed at once",
         ),
         ("sweeps/sweep.py", ["sampler=grid"], "unknown sampler 'grid': allowed are fixed, random, tpe"),
+        (
+            "sweeps/sweep.py",
+            ["sampler=fixed", "task.name=other"],
+            "none of other with sgd_rms in conf/pairing",
+        ),
+        (
+            "sweeps/sweep.py",
+            ["sampler.in_flight=0"],
+            "sampler.in_flight must say how many trials are under way",
+        ),
+        ("sweeps/sweep.py", ["studies=0"], "studies must be an integer from 1 to "),
         ("sweeps/sweep.py", ["trials=0"], "trials must be an integer from 1 to "),
         ("sweeps/sweep.py", ["search_space.xi.low=-1"], "search_space.xi must have low < high"),
     ],

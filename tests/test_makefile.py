@@ -107,6 +107,12 @@ def test_an_unknown_accelerator_ends_in_the_allowed_ones(machine, value):
     assert f"ACCELERATOR must be one of auto cpu cuda12 cuda13 tpu, got '{value}'" in line
 
 
+def test_an_unknown_mode_ends_before_the_search(machine):
+    done, calls = machine.make("sweep", "MODE=onlin")
+    assert (done.returncode, calls) == (2, [])
+    assert "MODE must be one of offline online disabled, got 'onlin'" in done.stderr
+
+
 @pytest.mark.parametrize("task", ["regression", "cifar10_small"])
 def test_a_sweep_with_all_its_data_installs_nothing(machine, task):
     machine.make("setup")

@@ -30,3 +30,19 @@ def test_snippets_of_the_section_run(heading):
         if re.search(r"^import torch$", snippet, re.MULTILINE):
             pytest.importorskip("torch", minversion="2.6")
         exec(compile(snippet, f"README.md, {heading}", "exec"), {})
+
+
+@pytest.mark.parametrize("name", ["agreement", "seeds"])
+def test_the_tables_of_the_regression_study_are_those_of_the_records(name):
+    from induced_metric.analysis import agreement, runs, seeds
+
+    results = README.parent / "results" / "published"
+    paper = README.parent / "results" / "paper"
+    if name == "agreement":
+        ours = runs.load_samplers("regression", results=results)
+        table = agreement.best_runs("regression", ours, n=50, paper=paper)
+    else:
+        table = seeds.best_runs(
+            "regression", runs.load("regression", sampler="fixed", results=results), paper=paper
+        )
+    assert table.markdown() in README.read_text(encoding="utf-8")

@@ -69,7 +69,7 @@ def best_runs(
         "its difference from the published mean in published standard deviations. Bold: nearest."
     )
     notes = [
-        "One study of each: another seed of a search gives another mean, by an amount that neither the paper "
-        "nor this table knows."
+        "Each column is one study an optimiser; another seed of the search gives another mean, by an amount "
+        "that the paper does not know."
     ]
     return Table(table, frame, bold, title, notes, metric=metric)
