@@ -137,8 +137,8 @@ def test_a_changed_sweep_is_refused(swept):
         ("sweeps/sweep.py", ["sampler=grid"], "unknown sampler 'grid': allowed are fixed, random, tpe"),
         (
             "sweeps/sweep.py",
-            ["sampler=fixed", "task.name=other"],
-            "none of other with sgd_rms in conf/pairing",
+            ["sampler=fixed", "~pairing"],
+            "sampler fixed takes the published best hyperparameters, and there are none of regression",
         ),
         (
             "sweeps/sweep.py",
