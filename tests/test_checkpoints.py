@@ -85,18 +85,6 @@ def test_not_due_again_before_some_seconds_have_passed(tmp_path):
         Checkpoints(tmp_path, seconds=-1)
 
 
-def test_the_checkpoints_of_other_trials_can_be_removed(tmp_path):
-    checkpoints = Checkpoints(tmp_path / "none yet")
-    assert checkpoints.names() == set()
-    checkpoints.keep_only([])
-    for trial in ("3-abc", "4-def", "5-012"):
-        checkpoints.save(trial, state(), curve(2))
-    assert checkpoints.names() == {"3-abc", "4-def", "5-012"}
-    checkpoints.keep_only(["4-def", "9-never"])
-    assert checkpoints.names() == {"4-def"}
-    assert checkpoints.load("4-def", state()).done == 2
-
-
 def test_a_trial_is_held_by_one_and_let_go_of_whatever_happens(tmp_path):
     one, other = Checkpoints(tmp_path), Checkpoints(tmp_path)
     with one.exclusive("a"):

@@ -10,7 +10,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -128,11 +128,6 @@ class Checkpoints:
     def names(self) -> set[str]:
         """The trials that have a directory here, whole checkpoint or not."""
         return {path.name for path in self._directory.glob("*") if path.is_dir()}
-
-    def keep_only(self, trials: Iterable[str | int]) -> None:
-        """Removes the checkpoints of all other trials: a process killed after a record leaves one."""
-        for name in self.names() - {str(trial) for trial in trials}:
-            self.remove(name)
 
     def older_than(self, trial: str | int, file: Path) -> bool:
         """Whether the checkpoint of a trial was saved before a file was written."""
