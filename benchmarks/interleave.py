@@ -61,10 +61,10 @@ def serve_lanes(
 
     import induced_metric
     from induced_metric.lanes import Assignment, Lanes
-    from induced_metric.training import init_trial, train_epoch
+    from induced_metric.training.epoch import init_trial, train_epoch
 
     task, optimizer = make_task(), getattr(induced_metric, optimizer_name)
-    single: dict[str, Any] = {"devices": jax.devices()[:1], "lanes": 1, "queue": 1}
+    single: dict[str, Any] = {"devices": jax.devices()[:1], "width": 1, "queue": 1}
     with Lanes(
         lambda h, seed, _: init_trial(task, optimizer, h, seed),
         lambda state, h, data: train_epoch(task, optimizer, state, h, data),

@@ -42,12 +42,13 @@ def ours(requests, case):
     import jax.numpy as jnp
 
     import induced_metric
-    from induced_metric.cli import most_sharing
+    from induced_metric.cli import most_shards
     from induced_metric.models.gpt import GPT
+    from induced_metric.models.losses import cross_entropy
     from induced_metric.models.resnet import ResNet
     from induced_metric.tasks.base import Task
-    from induced_metric.tasks.classification import cross_entropy, pixels
-    from induced_metric.training import init_trial, train_epoch
+    from induced_metric.tasks.images import pixels
+    from induced_metric.training.epoch import init_trial, train_epoch
 
     batch, micro_batch = CASES[case]
     train = _inputs(case, STEPS * batch)
@@ -97,7 +98,7 @@ def ours(requests, case):
         donate_argnums=0,
     )
 
-    devices = jax.devices()[: most_sharing(jax.device_count(), micro_batch or batch)]
+    devices = jax.devices()[: most_shards(jax.device_count(), micro_batch or batch)]
     everywhere = jax.NamedSharding(jax.sharding.Mesh(devices, "data"), jax.P())
     state, data = jax.device_put((state, task.splits), everywhere)
 

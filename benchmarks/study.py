@@ -33,12 +33,13 @@ def study(requests, sampler, trials):
     import optuna
 
     import induced_metric
-    from induced_metric.checkpoints import Checkpoints
     from induced_metric.lanes import Lanes
-    from induced_metric.plan import StudyPlan
-    from induced_metric.records import RecordStore
-    from induced_metric.study import StudyFiles, run_studies
-    from induced_metric.training import init_trial, train_epoch
+    from induced_metric.records import RecordStore, StudyKey
+    from induced_metric.studies.plan import StudyPlan
+    from induced_metric.studies.study import StudyFiles, run_studies
+    from induced_metric.training.checkpoints import Checkpoints
+    from induced_metric.training.epoch import init_trial, train_epoch
+    from induced_metric.training.trial import Goal
 
     with hydra.initialize_config_dir(str(Path(__file__).parents[1] / "conf"), version_base="1.3"):
         cfg = hydra.compose("sweep", ["task=regression", "optimizer=adam", f"sampler={sampler}"])
@@ -49,8 +50,8 @@ def study(requests, sampler, trials):
     }
     regression, optimizer = task(), induced_metric.adam
     plan = StudyPlan(
-        protocol="paper", task="regression", sampler=sampler, optimizer="adam", search_space=space,
-        fixed={"eps": 1e-8}, objective="test/loss", direction="minimize", worst=regression.worst, epochs=200,
+        key=StudyKey("paper", "regression", sampler, "adam"), search_space=space,
+        fixed={"eps": 1e-8}, goal=Goal.of(regression),
         trials=trials, seed=0, create_sampler=hydra.utils.instantiate(cfg.sampler.create),
         in_flight=cfg.sampler.in_flight,
     )  # fmt: skip

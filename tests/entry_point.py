@@ -2,7 +2,7 @@
 
 python tests/entry_point.py '{"script": "train.py", "runs": [["task=mnist"], ["task=mnist", "seed=1"]],
                               "sizes": {"mnist": {"train": 100, "test": 50}},
-                              "kill": ["induced_metric.progress:TrialProgress.update", 3]}'
+                              "kill": ["induced_metric.cli.views:TrialBar.update", 3]}'
 
 runs the script with one list of arguments after the other. ``kill`` is for the last of them: SIGKILL comes at
 the n-th call of what is named. ``sizes`` takes data sets of so many examples for the released ones.

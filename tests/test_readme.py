@@ -37,12 +37,9 @@ def test_the_tables_of_the_regression_study_are_those_of_the_records(name):
     from induced_metric.analysis import agreement, runs, seeds
 
     results = README.parent / "results" / "published"
-    paper = README.parent / "results" / "paper"
     if name == "agreement":
         ours = runs.load_samplers("regression", results=results)
-        table = agreement.best_runs("regression", ours, n=50, paper=paper)
+        table = agreement.best_runs("regression", ours, n=50)
     else:
-        table = seeds.best_runs(
-            "regression", runs.load("regression", sampler="fixed", results=results), paper=paper
-        )
+        table = seeds.best_runs("regression", runs.load("regression", sampler="fixed", results=results))
     assert table.markdown() in README.read_text(encoding="utf-8")

@@ -3,7 +3,8 @@
 import pytest
 import synthetic
 
-from induced_metric.analysis import agreement, published, runs
+from induced_metric.analysis import agreement, runs
+from induced_metric.records import published
 
 
 @pytest.fixture

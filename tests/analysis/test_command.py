@@ -53,7 +53,6 @@ def test_figures_are_written_for_every_sampler(results) -> None:
         ),
         (["tables", "--task", "regression", "--samplers", "tp"], "samplers with records: random, tpe"),
         (["tables", "--task", "regression", "--protocol", "fair"], "no records of regression (fair)"),
-        (["tables", "--task", "regression", "--paper", "nowhere"], "nowhere/tables.csv does not exist"),
         (["tables", "--task", "regression", "--best", "0"], "at least 1, got 0"),
         (["tables", "--task", "regression", "--targets", "soon"], "invalid float value: 'soon'"),
         (["table", "--task", "regression"], "'tables', 'figures'"),

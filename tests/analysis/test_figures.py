@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from induced_metric.analysis import figures, published, runs, style
+from induced_metric.analysis import figures, runs, style
+from induced_metric.records import published
 
 
 def panels(figure):
@@ -201,7 +202,8 @@ def test_files_are_the_same_every_time_and_nothing_global_changes(ours, tmp_path
 def test_tables_start_without_matplotlib_and_analysis_without_jax() -> None:
     script = """
 import sys
-from induced_metric.analysis import __main__, published, runs, statistics, tables, targets
+from induced_metric.analysis import __main__, runs, statistics, tables, targets
+from induced_metric.records import published
 print([name for name in ("matplotlib", "scipy", "wandb", "jax", "optuna") if name in sys.modules])
 from induced_metric.analysis import figures
 print([name for name in ("matplotlib.pyplot", "scipy", "wandb", "jax", "optuna") if name in sys.modules])

@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from induced_metric.analysis import published, runs, scatter, style
+from induced_metric.analysis import runs, scatter, style
+from induced_metric.records import published
 
 
 def points(axes, name) -> list[tuple[str, set]]:

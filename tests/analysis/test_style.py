@@ -11,8 +11,9 @@ import pytest
 import synthetic
 from matplotlib.colors import to_hex
 
-from induced_metric.analysis import figures, published, runs, style
+from induced_metric.analysis import figures, runs, style
 from induced_metric.analysis.landscapes import grid_figures, page
+from induced_metric.records import published
 
 
 def curve_colours(figure) -> dict[str, str]:

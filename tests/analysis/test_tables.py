@@ -8,8 +8,9 @@ import pytest
 import rich.console
 import synthetic
 
-from induced_metric.analysis import draws, published, runs, statistics, tables, targets
+from induced_metric.analysis import draws, runs, statistics, tables, targets
 from induced_metric.analysis.rendering import Table
+from induced_metric.records import published
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from induced_metric.analysis import published, runs, targets
-from induced_metric.records import Records
+from induced_metric.analysis import runs, targets
+from induced_metric.records import Records, published
 
 
 def study(curves: dict[str, list[list[float]]], direction: str = "maximize", task: str = "mnist") -> Records:

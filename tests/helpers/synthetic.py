@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from induced_metric.records import RecordStore, study_directory
+from induced_metric.records import RecordStore, StudyKey
 
 # Mean and spread of the best trials, epochs to them, hyperparameters: near the published table.
 REGRESSION = {
@@ -104,13 +104,12 @@ def write_study(
 ) -> RecordStore:
     """A study whose last trial but one was pruned and whose last diverged."""
     store = RecordStore(
-        study_directory(
-            results,
+        StudyKey(
             str(options.get("protocol", "paper")),
             str(options.get("task", "regression")),
             str(options.get("sampler", "tpe")),
             optimizer,
-        )
+        ).directory(results)
     )
     for number in range(trials):
         odd: dict = {"state": "pruned"} if number == trials - 2 else {"diverged": number == trials - 1}

@@ -1,15 +1,10 @@
 """Double precision for these tests alone, and the configuration of the entry point."""
 
-import importlib.util
-from pathlib import Path
-
 import hydra
 import jax
 import pytest
 
-from induced_metric import cli
-
-ROOT = Path(__file__).parents[2]
+from induced_metric.cli import build
 
 
 @pytest.fixture(autouse=True)
@@ -23,15 +18,14 @@ def double_precision():
 @pytest.fixture(scope="session")
 def entry_point():
     """``sweeps/landscapes.py`` as a module."""
-    spec = importlib.util.spec_from_file_location("landscapes_entry", ROOT / "sweeps" / "landscapes.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    from induced_metric.cli import landscapes
+
+    return landscapes
 
 
 @pytest.fixture(scope="session")
 def cfg():
-    with hydra.initialize_config_dir(str(cli.CONF), version_base="1.3"):
+    with hydra.initialize_config_dir(str(build.CONF), version_base="1.3"):
         return hydra.compose("landscapes")
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from induced_metric.analysis.landscapes import fair as analysis
-from induced_metric.descents.fair import Plan, choose, random_starts, run_fair
+from induced_metric.analysis.landscapes import success as analysis
 from induced_metric.landscapes import LANDSCAPES
+from induced_metric.landscapes.fair import Plan, choose, random_starts, run_fair
 
 PLAN = Plan(
     settings=4, selection_starts=6, curve_starts=5, report_starts=7, iterations=200, seed=3, tile=8, tiles=2

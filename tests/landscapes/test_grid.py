@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from induced_metric.analysis.landscapes import grid as analysis
-from induced_metric.descents.contenders import duplicates
-from induced_metric.descents.grid import run_grid
+from induced_metric.analysis.landscapes import comparison as analysis
 from induced_metric.landscapes import LANDSCAPES
+from induced_metric.landscapes.candidates import duplicates
+from induced_metric.landscapes.grid import run_grid
+from induced_metric.records.published import PAPER
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,7 +65,7 @@ def test_every_run_has_a_row_for_each_tolerance(grid):
 
 
 def test_stable_published_best_runs_are_reproduced(grid):
-    published = pd.read_csv(ROOT / "results" / "paper" / "landscapes.csv")
+    published = pd.read_csv(PAPER / "landscapes.csv")
     both = published.merge(
         analysis.best(grid.runs[grid.runs["tolerance"] == "notebook"]),
         on=["function", "optimizer"],
@@ -85,7 +86,7 @@ def test_stable_published_best_runs_are_reproduced(grid):
 
 
 def test_counts_agree_up_to_chaotic_runs(grid):
-    counts = analysis.compare_counts(grid.runs, grid.nudged, ROOT / "results" / "paper")
+    counts = analysis.compare_counts(grid.runs, grid.nudged)
     counts = counts.set_index("name")
     assert counts.loc["all", "configurations"] == 17_640
     assert counts.loc["sgd", "ours"] == 20

@@ -6,10 +6,10 @@ import optax
 import pytest
 
 import induced_metric
-from induced_metric.descents.contenders import Interval
-from induced_metric.descents.program import Program, over_devices
-from induced_metric.descents.replay import Replay
 from induced_metric.landscapes import LANDSCAPES
+from induced_metric.landscapes.candidates import Interval
+from induced_metric.landscapes.descent import Program, over_devices
+from induced_metric.landscapes.replay import Replay
 
 
 def plain_loop(landscape, transformation, start, iterations):

@@ -14,7 +14,7 @@ import pytest
 from nbclient import NotebookClient
 
 from induced_metric.analysis.landscapes import page
-from induced_metric.descents import tables
+from induced_metric.landscapes import tables
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,7 +11,7 @@ from induced_metric.data.releases import RELEASES
 from induced_metric.tasks.cifar10 import cifar10
 from induced_metric.tasks.mnist import mnist
 from induced_metric.tasks.shakespeare import shakespeare
-from induced_metric.training import init_trial, train_epoch
+from induced_metric.training.epoch import init_trial, train_epoch
 
 WORDS = ["to ", "be ", "or ", "not ", "that ", "is ", "the ", "question\n"]
 

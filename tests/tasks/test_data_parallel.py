@@ -6,7 +6,7 @@ import pytest
 
 import induced_metric
 from induced_metric.lanes import Assignment, Lanes
-from induced_metric.training import init_trial, train_epoch
+from induced_metric.training.epoch import init_trial, train_epoch
 
 HYPERPARAMETERS = {"learning_rate": 0.05, "momentum": 0.9}
 

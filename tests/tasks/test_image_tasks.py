@@ -7,7 +7,8 @@ import optax
 import pytest
 
 from induced_metric.errors import UserError
-from induced_metric.tasks.classification import cross_entropy, pixels
+from induced_metric.models.losses import cross_entropy
+from induced_metric.tasks.images import pixels
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from induced_metric.models.dropout import StepKeys
 from induced_metric.models.gpt import GPT
-from induced_metric.models.layers import StepKeys
 from induced_metric.models.mlp import MLP
 from induced_metric.models.resnet import ResNet
 

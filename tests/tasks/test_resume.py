@@ -47,7 +47,7 @@ def test_a_killed_trial_goes_on_to_the_uninterrupted_curve_bit_for_bit(prepared,
 
     # In the third epoch, one after a checkpoint and one before the next.
     whole = [*arguments, f"results={tmp_path / 'whole'}"]
-    third = ["induced_metric.progress:TrialProgress.update", 3]
+    third = ["induced_metric.cli.views:TrialBar.update", 3]
     killed = train(whole, parts, sizes=sizes, kill=third)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert [path.name for path in tmp_path.glob("parts/checkpoints/train/*/*")] == ["2"]

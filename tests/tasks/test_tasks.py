@@ -7,8 +7,8 @@ import pytest
 
 import induced_metric
 from induced_metric.lanes import Assignment, Lanes
-from induced_metric.models.layers import StepKeys
-from induced_metric.training import evaluate, gradients, init_trial, train_epoch
+from induced_metric.models.dropout import StepKeys
+from induced_metric.training.epoch import evaluate, gradients, init_trial, train_epoch
 
 NAMES = ["mnist", "cifar10", "shakespeare"]
 ADAM = {"learning_rate": 0.01, "beta1": 0.9, "beta2": 0.999}

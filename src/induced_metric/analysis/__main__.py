@@ -41,7 +41,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="of the objective, for the time to them (default: the task's, near the published level)",
     )
     parser.add_argument("--results", type=Path, default=Path("results"), help="default: results")
-    parser.add_argument("--paper", type=Path, default=Path("results/paper"), help="default: results/paper")
     arguments = parser.parse_args(argv)
     if arguments.best is not None and arguments.best < 1:
         parser.error(f"--best must be at least 1, got {arguments.best}")
@@ -70,7 +69,7 @@ def _tables(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Pat
     if not console.is_terminal:  # a log has no edge at which a number would have to end
         console = Console(highlight=False, width=_LOG_WIDTH)
     stem = arguments.results / "tables" / f"{arguments.protocol}-{arguments.task}"
-    where = {"n": arguments.best, "paper": arguments.paper}
+    where = {"n": arguments.best}
     shown: dict[str, Table | None] = {}
     if ours:
         shown[""] = tables.best_runs(arguments.task, ours, **where)
@@ -84,7 +83,7 @@ def _tables(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Pat
             sampler=draws.FIXED,
             results=arguments.results,
         )
-        shown["-seeds"] = seeds.best_runs(arguments.task, repeats, paper=arguments.paper)
+        shown["-seeds"] = seeds.best_runs(arguments.task, repeats)
     written = []
     for name, table in shown.items():
         if table is not None:
@@ -103,7 +102,7 @@ def _figures(arguments: argparse.Namespace, ours: dict[str, Records]) -> list[Pa
         paths += style.save(figures.best_curves(found), f"{stem}-best_curves")
         paths += style.save(figures.best_histograms(best), f"{stem}-best_histograms")
         paths += style.save(response.learning_rate(found.trials), f"{stem}-learning_rate")
-    scattered = scatter.best_runs(arguments.task, ours, n=arguments.best, paper=arguments.paper)
+    scattered = scatter.best_runs(arguments.task, ours, n=arguments.best)
     stem = arguments.results / "figures" / f"{arguments.protocol}-{arguments.task}-best_scatter"
     return [*paths, *style.save(scattered, stem)]
 

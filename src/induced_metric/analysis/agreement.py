@@ -1,20 +1,17 @@
 """Which of our searches reaches the published level, optimizer by optimizer."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import pandas as pd
 
-from induced_metric.analysis import published, runs, statistics
+from induced_metric.analysis import runs, statistics
 from induced_metric.analysis.rendering import MISSING, Table
-from induced_metric.records import Records
+from induced_metric.records import Records, published
 
 SUFFIX = "-agreement"
 
 
-def to_published(
-    task: str, ours: Mapping[str, Records], n: int, *, paper: str | Path = "results/paper"
-) -> pd.DataFrame:
+def to_published(task: str, ours: Mapping[str, Records], n: int) -> pd.DataFrame:
     """Mean of the best ``n`` runs of each sampler, and how far it is from the published mean.
 
     Returns:
@@ -23,7 +20,7 @@ def to_published(
         of a run, not of a mean: the paper has one search of each), and whether the sampler is the
         ``nearest``.
     """
-    quoted = published.summary(task, paper)
+    quoted = published.summary(task)
     parts = [
         statistics.summary(records, n)["metric_mean"].rename("mean").reset_index().assign(source=sampler)
         for sampler, records in ours.items()
@@ -35,17 +32,15 @@ def to_published(
     table["deviations"] = (table["mean"] - table["published"]) / table["published_std"]
     distance = table["deviations"].abs()
     table["nearest"] = distance == distance.groupby(table["optimizer"]).transform("min")
-    order = runs.ranks(table["optimizer"], published.optimizers(paper))
+    order = runs.ranks(table["optimizer"], published.optimizers())
     return table.iloc[order.argsort(kind="stable")].reset_index(drop=True)
 
 
-def best_runs(
-    task: str, ours: Mapping[str, Records], *, n: int, paper: str | Path = "results/paper"
-) -> Table | None:
+def best_runs(task: str, ours: Mapping[str, Records], *, n: int) -> Table | None:
     """``to_published`` with a column a sampler; None for a task that is not in the paper, or one sampler."""
-    if published.number(task, paper) is None or len(ours) < 2:
+    if published.number(task) is None or len(ours) < 2:
         return None
-    table = to_published(task, ours, n, paper=paper)
+    table = to_published(task, ours, n)
     if table.empty:
         return None
     text = table["mean"].map("{:.4f}".format) + table["deviations"].map(" ({:+.1f})".format)

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from induced_metric.analysis import draws, published, runs
+from induced_metric.analysis import draws, runs
 from induced_metric.analysis.rendering import Table
-from induced_metric.records import Records
+from induced_metric.records import Records, published
 
 RESAMPLES = 10_000
 LEVEL = 0.95
@@ -89,7 +89,6 @@ def best_runs(
     *,
     n: int,
     baseline: str | None = None,
-    paper: str = "results/paper",
 ) -> Table | None:
     """``to_baseline`` of every sampler whose trials are independent; None where there is none.
 
@@ -98,9 +97,8 @@ def best_runs(
         ours: our records, by sampler.
         n: how many of the best values a mean is over.
         baseline: with which the others are compared; by default the first in the published order.
-        paper: the directory of the published numbers.
     """
-    order = published.optimizers(paper)
+    order = published.optimizers()
     parts = []
     for sampler, records in ours.items():
         trials = records.trials

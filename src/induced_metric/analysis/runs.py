@@ -9,8 +9,18 @@ import pandas as pd
 import pyarrow as pa
 
 from induced_metric import records
-from induced_metric.analysis import draws, published
-from induced_metric.records import EPOCH_SECONDS, NESTED, OUTCOME, RESERVED, Records
+from induced_metric.analysis import draws
+from induced_metric.records import published
+from induced_metric.records.schema import (
+    EPOCH_SECONDS,
+    NESTED,
+    OUTCOME,
+    RESERVED,
+    Records,
+    curve_table,
+    tidy,
+    trial_table,
+)
 
 Source: TypeAlias = Literal["records", "wandb"]
 # A page of W&B's history holds every epoch of a trial, so that a trial costs one request.
@@ -76,9 +86,9 @@ def load(
             f" there are: {', '.join(found) or 'none'}"
         )
     order = {name: place for place, name in enumerate(found if wanted is None else wanted)}
-    trials = records.trial_table(rows).to_pandas()
+    trials = trial_table(rows).to_pandas()
     curves = pa.concat_tables(tables, promote_options="default").to_pandas()
-    return records.tidy(_sorted(trials, order, ["trial"]), _sorted(curves, order, ["trial", "epoch"]))
+    return tidy(_sorted(trials, order, ["trial"]), _sorted(curves, order, ["trial", "epoch"]))
 
 
 def load_samplers(
@@ -238,5 +248,5 @@ def _curve(run: Any, row: Mapping[str, Any]) -> pa.Table:
     curve: dict[str, Any] = {name: [float(entry[name]) for entry in history] for name in metrics}
     curve["seconds"] = curve.pop(EPOCH_SECONDS)
     curve["epoch"] = [int(entry["_step"]) for entry in history]
-    table = records.curve_table(row["trial"], curve)
+    table = curve_table(row["trial"], curve)
     return table.append_column("optimizer", pa.array([row["optimizer"]] * len(table), pa.string()))

@@ -1,7 +1,6 @@
 """Every one of the best runs as a point: the epoch of its best value, and the value."""
 
 from collections.abc import Hashable, Mapping
-from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -9,17 +8,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from induced_metric.analysis import published, runs
+from induced_metric.analysis import runs
 from induced_metric.analysis.style import colour, label, ordered, style
-from induced_metric.records import Records
+from induced_metric.records import Records, published
 
 _SHAPES = ("o", "x", "^", "s", "+", "v")
 _COLUMNS = 4
 
 
-def best_runs(
-    task: str, ours: Mapping[str, Records], *, n: int, paper: str | Path = "results/paper"
-) -> Figure:
+def best_runs(task: str, ours: Mapping[str, Records], *, n: int) -> Figure:
     """A panel an optimizer: its best ``n`` runs of each sampler, a shape each; in grey those of all others.
 
     Where the paper has the task, a diamond is its mean of the best 50 runs, with their population standard
@@ -29,7 +26,6 @@ def best_runs(
         task: name of the task.
         ours: our records, by sampler.
         n: how many of the best runs.
-        paper: the directory of the published numbers.
 
     Raises:
         ValueError: if there is no eligible trial.
@@ -38,7 +34,7 @@ def best_runs(
     if best.empty:
         raise ValueError("there is no complete trial to show")
     objective, direction = runs.objective(ours)
-    quoted = published.summary(task, paper).to_dict("index")
+    quoted = published.summary(task).to_dict("index")
     names = ordered(best["optimizer"].unique())
     rows = -(-len(names) // _COLUMNS)
     with style():

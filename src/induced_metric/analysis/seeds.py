@@ -1,13 +1,11 @@
 """What the seed alone does: the published best setting of each optimizer, trained from many seeds."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
-from induced_metric.analysis import published, runs
+from induced_metric.analysis import runs
 from induced_metric.analysis.rendering import MISSING, Table
-from induced_metric.records import Records
+from induced_metric.records import Records, published
 
 QUANTILES = {"low": 0.05, "lower": 0.25, "median": 0.5, "upper": 0.75, "high": 0.95}
 SUFFIX = "-seeds"
@@ -42,13 +40,13 @@ def summary(records: Records) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("optimizer")
 
 
-def best_runs(task: str, records: Records, *, paper: str | Path = "results/paper") -> Table:
+def best_runs(task: str, records: Records) -> Table:
     """``summary`` beside the best published run, ready to be shown or written."""
     table = summary(records).reset_index()
     objective, _ = runs.objective({"": records})
-    quoted = published.summary(task, paper)["best_metric"]
+    quoted = published.summary(task)["best_metric"]
     table = table.assign(published=table["optimizer"].map(quoted), objective=objective)
-    order = runs.ranks(table["optimizer"], published.optimizers(paper))
+    order = runs.ranks(table["optimizer"], published.optimizers())
     table = table.iloc[order.argsort(kind="stable")].reset_index(drop=True)
     names = [f"{share:.0%}" if key != "median" else "Median" for key, share in QUANTILES.items()]
     cells = {

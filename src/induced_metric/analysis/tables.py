@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 
 import pandas as pd
 
-from induced_metric.analysis import draws, published, runs, statistics
+from induced_metric.analysis import draws, runs, statistics
 from induced_metric.analysis.rendering import MISSING, Table, fixed, leads, seconds
-from induced_metric.records import Records
+from induced_metric.records import Records, published
 
 PUBLISHED = "published"
 SECONDS = (
@@ -17,27 +16,24 @@ SECONDS = (
 )
 
 
-def compare(
-    task: str, ours: Mapping[str, Records], *, n: int, paper: str | Path = "results/paper"
-) -> pd.DataFrame:
+def compare(task: str, ours: Mapping[str, Records], *, n: int) -> pd.DataFrame:
     """The numbers of a task's table, one row for each optimizer and source.
 
     Args:
         task: name of the task; one that is not in the paper has no published rows.
         ours: our records, by sampler.
         n: how many of the best trials to summarise.
-        paper: the directory of the published numbers.
 
     Returns:
         ``optimizer`` (in the published order, then ours by name), ``source`` (``published``, then the
         samplers), the columns of ``statistics.summary``, and ``objective``.
     """
-    sources = [published.summary(task, paper).assign(source=PUBLISHED)]
+    sources = [published.summary(task).assign(source=PUBLISHED)]
     objective, _ = runs.objective(ours)
     for sampler, records in ours.items():
         sources.append(statistics.summary(records, n).assign(source=sampler))
     table = pd.concat([source.reset_index() for source in sources if not source.empty], ignore_index=True)
-    rank = runs.ranks(table["optimizer"], published.optimizers(paper))
+    rank = runs.ranks(table["optimizer"], published.optimizers())
     # Stable: within an optimizer the sources stay in their order.
     table = table.iloc[rank.argsort(kind="stable")].assign(objective=objective)
     # Nullable: the paper does not say how many of its trials were pruned or diverged.
@@ -46,9 +42,9 @@ def compare(
     return table[[*first, *(name for name in table.columns if name not in first)]].reset_index(drop=True)
 
 
-def caption(task: str, table: pd.DataFrame, *, paper: str | Path = "results/paper") -> str:
+def caption(task: str, table: pd.DataFrame) -> str:
     """What the table is, in a sentence or two."""
-    number = published.number(task, paper)
+    number = published.number(task)
     return (
         f"Summary statistics for the n best runs with the {task} task"
         f"{f' (Table {number} of the paper)' if number else ''}: the best {_name(table)} of a run, the epoch "
@@ -79,11 +75,9 @@ def remarks(table: pd.DataFrame, ours: Mapping[str, Records]) -> list[str]:
     return [*lines, SECONDS]
 
 
-def best_runs(
-    task: str, ours: Mapping[str, Records], *, n: int, paper: str | Path = "results/paper"
-) -> Table:
+def best_runs(task: str, ours: Mapping[str, Records], *, n: int) -> Table:
     """``compare`` in the published columns, ready to be shown or written."""
-    table = compare(task, ours, n=n, paper=paper)
+    table = compare(task, ours, n=n)
     metric = f"{'Min' if (table['direction'] == 'minimize').all() else 'Max'} {_name(table)}"
     mean, best = f"{metric} mean", f"Best {metric.lower()}"
     cells = {
@@ -106,7 +100,7 @@ def best_runs(
         table,
         pd.DataFrame(cells),
         pd.DataFrame(bold),
-        caption(task, table, paper=paper),
+        caption(task, table),
         remarks(table, ours),
         metric=_name(table),
     )

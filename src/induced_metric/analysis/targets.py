@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context
-from pathlib import Path
 
 import pandas as pd
 
-from induced_metric.analysis import draws, published, runs
+from induced_metric.analysis import draws, runs
 from induced_metric.analysis.rendering import MISSING, Table, fixed, leads, seconds
 from induced_metric.analysis.runs import top
 from induced_metric.analysis.tables import PUBLISHED, SECONDS
-from induced_metric.records import Records
+from induced_metric.records import Records, published
 
 TIMES = ["fewest_epochs", "fewest_seconds", "best_epochs", "best_seconds", "median_epochs", "median_seconds"]
 
@@ -77,7 +76,6 @@ def compare(
     targets: Sequence[float],
     *,
     n: int,
-    paper: str | Path = "results/paper",
 ) -> pd.DataFrame:
     """``time_to_target`` of every sampler, beside the published seconds where the paper has them.
 
@@ -86,14 +84,14 @@ def compare(
         ``time_to_target``, ``objective`` and ``direction``; by target, then as in ``tables.compare``.
     """
     objective, direction = runs.objective(ours)
-    quoted = published.time_to_target(task, paper).assign(source=PUBLISHED)
+    quoted = published.time_to_target(task).assign(source=PUBLISHED)
     sources = [quoted[quoted["target"].isin(targets)]]
     for target in targets:
         for sampler, records in ours.items():
             times = time_to_target(records, target, n).reset_index()
             sources.append(times.assign(source=sampler, target=target))
     table = pd.concat([source for source in sources if not source.empty], ignore_index=True)
-    place = runs.ranks(table["optimizer"], published.optimizers(paper))
+    place = runs.ranks(table["optimizer"], published.optimizers())
     number = table["target"].map({target: number for number, target in enumerate(targets)})
     # Stable: within an optimizer the sources stay in their order.
     table = table.assign(_number=number, _place=place).sort_values(["_number", "_place"], kind="stable")
@@ -109,7 +107,6 @@ def best_runs(
     *,
     n: int,
     targets: Sequence[float] | None = None,
-    paper: str | Path = "results/paper",
 ) -> Table:
     """The time to target of a task, ready to be shown or written.
 
@@ -118,11 +115,10 @@ def best_runs(
         ours: our records, by sampler.
         n: over how many of the best trials the medians are.
         targets: values of the objective; by default those of ``targets.csv``, else ``typical_best``.
-        paper: the directory of the published numbers.
     """
     notes = []
     if not targets:
-        known = published.targets(task, paper)
+        known = published.targets(task)
         notes = [f"Target {target:g}: {origin}." for target, origin in known.items()]
         targets = known.index.tolist()
     if not targets:
@@ -131,7 +127,7 @@ def best_runs(
             f"Target {targets[0]:g}: the median over the optimisers of the median of their {n} best runs, "
             "rounded."
         ]
-    table = compare(task, ours, targets, n=n, paper=paper)
+    table = compare(task, ours, targets, n=n)
     reached = table["reached"].astype(str) + "/" + table["finished"].astype(str)
     cells = {
         "Optimiser": table["optimizer"].str.upper(),

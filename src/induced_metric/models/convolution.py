@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from induced_metric.models.layers import sharing_axes
+from induced_metric.models.sharding import data_axes
 
 Pair: TypeAlias = tuple[int, int]
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -107,7 +107,7 @@ def _with_gradients(
     def convolution(images: jax.Array, kernel: jax.Array) -> jax.Array:
         return _in_parts(lambda part: _convolution(part, kernel, strides, padding), images)
 
-    axes = sharing_axes(len(images))
+    axes = data_axes(len(images))
     if not axes:
         return convolution(images, kernel)
     spec = jax.P(axes)
@@ -129,7 +129,7 @@ def _backward(
             _kernel_gradient(images, kernel.shape, cotangent, strides, padding),
         )
 
-    axes = sharing_axes(len(cotangent))
+    axes = data_axes(len(cotangent))
     if axes:
 
         def share(*arrays: jax.Array) -> tuple[jax.Array, jax.Array]:

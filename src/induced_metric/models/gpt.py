@@ -9,7 +9,7 @@ import numpy as np
 from flax import linen as nn
 from flax.typing import Dtype
 
-from induced_metric.models.layers import StepKeys, dropout
+from induced_metric.models.dropout import StepKeys, dropout
 
 _QUERIES = 64  # whose attention is computed at once; the fastest at length 256 on a CPU
 

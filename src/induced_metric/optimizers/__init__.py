@@ -1,8 +1,8 @@
 """The optimizers: one metric transformation with its aliases, and the baselines from optax."""
 
-from induced_metric.optimizers.aliases_rms import sgd_log_rms, sgd_rms
-from induced_metric.optimizers.aliases_sgd import sgd_log_metric, sgd_metric
-from induced_metric.optimizers.aliases_wrapped import adamw_metric, lion_metric, muon_metric
+from induced_metric.optimizers._rms import sgd_log_rms, sgd_rms
+from induced_metric.optimizers._sgd import sgd_log_metric, sgd_metric
+from induced_metric.optimizers._wrapped import adamw_metric, lion_metric, muon_metric
 from induced_metric.optimizers.baselines import adam, adamw, muon, sgd
 from induced_metric.optimizers.components import scale_by_component_metric
 from induced_metric.optimizers.embeddings import (

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import optax
 
-from induced_metric.optimizers._checks import check_non_negative
+from induced_metric.optimizers._arguments import check_non_negative
 from induced_metric.optimizers.embeddings import Scalar
 
 Mask: TypeAlias = Any | Callable[[Any], Any] | None  # pytree of bools, or a function from parameters to one

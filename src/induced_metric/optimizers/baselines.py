@@ -2,7 +2,7 @@
 
 import optax
 
-from induced_metric.optimizers._checks import check_decay, check_non_negative
+from induced_metric.optimizers._arguments import check_decay, check_non_negative
 from induced_metric.optimizers.embeddings import Scalar
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from induced_metric.optimizers._checks import check_positive
+from induced_metric.optimizers._arguments import check_positive
 
 Scalar: TypeAlias = Any  # a number or an array of shape ()
 

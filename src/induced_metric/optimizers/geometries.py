@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax.typing import DTypeLike
 
-from induced_metric.optimizers._checks import check_decay, check_non_negative, check_real
+from induced_metric.optimizers._arguments import check_decay, check_non_negative, check_real
 from induced_metric.optimizers.embeddings import Scalar
 
 Params: TypeAlias = Any  # pytree of arrays

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from induced_metric.optimizers._checks import check_decay, check_non_negative
+from induced_metric.optimizers._arguments import check_decay, check_non_negative
 from induced_metric.optimizers.embeddings import Embedding, Scalar, as_embedding, identity, metric_scale
 from induced_metric.optimizers.geometries import Geometry, Params, bias_correction, preconditioned_by
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 import jax
 import numpy as np
 
-from induced_metric.models.layers import StepKeys
+from induced_metric.models.dropout import StepKeys
 
 Params: TypeAlias = Any  # pytree of arrays
 ModelState: TypeAlias = Any  # pytree of arrays: {} or BatchNorm statistics

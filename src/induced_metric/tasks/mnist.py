@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from induced_metric.data import load
 from induced_metric.models.mlp import MLP
 from induced_metric.tasks.base import Batch, ModelState, Params, Task
-from induced_metric.tasks.classification import classification_metrics, image_splits, pixels
+from induced_metric.tasks.images import classification_metrics, image_splits, pixels
 
 
 def mnist(

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from induced_metric.data import load
+from induced_metric.models.dropout import StepKeys
 from induced_metric.models.gpt import GPT
-from induced_metric.models.layers import StepKeys
+from induced_metric.models.losses import cross_entropy
 from induced_metric.tasks.base import Batch, ModelState, Params, Task
-from induced_metric.tasks.classification import cross_entropy
 
 _CPU_SEQUENCES = 8
 

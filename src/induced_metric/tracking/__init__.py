@@ -1,12 +1,12 @@
-"""Where a run came from, and its mirror in Weights & Biases.
+"""Weights & Biases: a live run, and the mirror of what is recorded.
 
 A sweep does not talk to W&B. Its records are the truth; ``export`` mirrors afterwards what is not mirrored
 yet, one W&B run a trial (``make wandb TASK=...``). Only ``train.py`` logs while it trains: ``LiveRun``.
-The summary of a mirrored run holds ``records.OUTCOME``; the other columns of its row are its configuration.
+The summary of a mirrored run holds ``records.schema.OUTCOME``; the other columns of its row are its
+configuration.
 """
 
-from induced_metric.tracking._provenance import provenance
 from induced_metric.tracking.live import MODES, PROJECT, LiveRun, Mode
 from induced_metric.tracking.mirror import export
 
-__all__ = ["MODES", "PROJECT", "LiveRun", "Mode", "export", "provenance"]
+__all__ = ["MODES", "PROJECT", "LiveRun", "Mode", "export"]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
-from induced_metric import records
+from induced_metric.records.schema import EPOCH_SECONDS
 
 Mode: TypeAlias = Literal["online", "offline", "disabled"]
 MODES: tuple[Mode, ...] = ("offline", "online", "disabled")
@@ -45,7 +45,7 @@ class LiveRun:
             self._run.log(history(metrics), step=epoch, commit=True)
 
     def finish(self, summary: Mapping[str, Any] | None = None, *, exit_code: int = 0) -> None:
-        """Ends the run with what ``records.OUTCOME`` names, or whatever else sums it up."""
+        """Ends the run with what ``schema.OUTCOME`` names, or whatever else sums it up."""
         if self._run is not None:
             self._run.summary.update(dict(summary or {}))
             self._run.finish(exit_code=exit_code)
@@ -66,7 +66,7 @@ def check_mode(mode: str) -> None:
 
 def history(metrics: Mapping[str, float]) -> dict[str, float]:
     """The metrics of an epoch under their names in W&B."""
-    renamed = {"seconds": records.EPOCH_SECONDS}
+    renamed = {"seconds": EPOCH_SECONDS}
     return {renamed.get(name, name): float(value) for name, value in metrics.items()}
 
 

@@ -11,6 +11,8 @@ from typing import IO, Any, NamedTuple
 import pandas as pd
 
 from induced_metric import records
+from induced_metric.records import RecordStore, StudyKey
+from induced_metric.records.schema import NESTED, OUTCOME
 from induced_metric.tracking.live import PROJECT, Mode, check_mode, history, start
 
 # Nothing that a mirrored trial does not need: half of the time and half of the bytes. Without a summary
@@ -35,7 +37,7 @@ class _Trial(NamedTuple):
 
     @property
     def study(self) -> str:
-        return records.study_name(*(self.row[name] for name in ("protocol", "task", "sampler", "optimizer")))
+        return StudyKey(*(self.row[name] for name in StudyKey._fields)).name
 
     @property
     def name(self) -> str:
@@ -120,7 +122,7 @@ def _trials(
     for name in records.studies(
         task, protocol=protocol, sampler=sampler, optimizers=optimizers, results=results
     ):
-        study = records.RecordStore(records.study_directory(results, protocol, task, sampler, name)).read()
+        study = RecordStore(StudyKey(protocol, task, sampler, name).directory(results)).read()
         curves = dict(iter(study.curves.groupby("trial")))
         for row in study.trials.to_dict("records"):
             yield _Trial({str(key): value for key, value in row.items()}, curves[row["trial"]])
@@ -129,9 +131,9 @@ def _trials(
 def _mirror(trial: _Trial, mode: Mode, project: str, entity: str | None, results: str | Path) -> str:
     """Mirrors a trial; returns the name of its run's directory."""
     row = trial.row
-    config = {name: value for name, value in row.items() if name not in records.OUTCOME}
+    config = {name: value for name, value in row.items() if name not in OUTCOME}
     # Nested, so that W&B can filter and group by a version or a setting.
-    config |= {name: json.loads(row[name]) for name in records.NESTED}
+    config |= {name: json.loads(row[name]) for name in NESTED}
     run = start(
         results, {**_LEAN, "mode": mode}, config=config, name=trial.name, id=trial.run_id, group=trial.study,
         project=project, entity=entity, job_type="trial",
@@ -147,7 +149,7 @@ def _mirror(trial: _Trial, mode: Mode, project: str, entity: str | None, results
     for epoch, *values in zip(trial.curve["epoch"].tolist(), *columns.values(), strict=True):
         metrics = history(dict(zip(map(str, columns), values, strict=True)))
         run.log(metrics, step=epoch, commit=True)
-    run.summary.update(metrics | {name: row[name] for name in records.OUTCOME})
+    run.summary.update(metrics | {name: row[name] for name in OUTCOME})
     run.finish()
     return Path(run.dir).parent.name
 

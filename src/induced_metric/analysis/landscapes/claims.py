@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import pandas as pd
 
-from induced_metric.analysis.landscapes.grid import PAIR, best, best_nudged
+from induced_metric.analysis.landscapes.comparison import PAIR, best, best_nudged
 
 Truth: TypeAlias = bool | None  # None: neither
 FIVE = ("beale", "rosenbrock", "himmelblau", "ackley", "rastrigin")

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from induced_metric.analysis.landscapes.grid import best, counts
+from induced_metric.analysis.landscapes.comparison import best, counts
 from induced_metric.analysis.style import colour, label, ordered, style, title
 
 NUMBERS = {4: "rosenbrock", 5: "rastrigin", 6: "himmelblau", 7: "beale", 8: "ackley"}

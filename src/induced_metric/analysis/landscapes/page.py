@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from induced_metric.analysis.landscapes import fair
+from induced_metric.analysis.landscapes import success as fair
 from induced_metric.analysis.style import colour, label, ordered, plain, title
 
 _NOT_HYPERPARAMETERS = {

@@ -8,43 +8,44 @@ import pandas as pd
 
 from induced_metric.analysis.landscapes import (
     claims,
-    concept_figures,
-    fair,
+    comparison,
+    concepts,
     fair_figures,
-    grid,
     grid_figures,
     page,
-    readme,
+    sections,
+    success,
 )
 from induced_metric.analysis.style import save
+from induced_metric.records.published import PAPER
 
 FIGURE_1 = ("beale", "sgd_log_metric")
 """Function and optimizer of Figure 1."""
 
 
-def write(results: Path, paper: Path) -> Iterator[Path]:
+def write(results: Path) -> Iterator[Path]:
     """Yields the paths written under ``results``."""
     records, figures = results / "landscapes", results / "figures"
     tables = {path.stem: pd.read_parquet(path) for path in records.glob("*.parquet")}
     csv: dict[str, pd.DataFrame] = {}
-    sections: list[str] = []
+    written: list[str] = []
     if {"grid", "nudged"} <= set(tables):
-        csv["best"] = grid.best_table(tables["grid"])
-        csv["counts"] = grid.counts(tables["grid"])
+        csv["best"] = comparison.best_table(tables["grid"])
+        csv["counts"] = comparison.counts(tables["grid"])
         # A part of the grid, as in a test, has no published counterpart.
-        if len(tables["nudged"]) and _whole(csv["counts"], paper):
-            csv["comparison"] = grid.compare(tables["grid"], tables["nudged"], paper)
-            csv["counts_comparison"] = grid.compare_counts(tables["grid"], tables["nudged"], paper)
-            sections.append(readme.grid_section(csv["comparison"], csv["counts_comparison"]))
+        if len(tables["nudged"]) and _whole(csv["counts"]):
+            csv["comparison"] = comparison.compare(tables["grid"], tables["nudged"])
+            csv["counts_comparison"] = comparison.compare_counts(tables["grid"], tables["nudged"])
+            written.append(sections.grid_section(csv["comparison"], csv["counts_comparison"]))
     if "timing" in tables:
-        sections.append(readme.timing_section(tables["timing"]))
+        written.append(sections.timing_section(tables["timing"]))
     if "fair_runs" in tables:
-        csv["fair"] = fair.summary(tables["fair_runs"])
-        csv["fair_budget"] = fair.against_budget(tables["fair_settings"])
-        sections.append(readme.fair_section(csv["fair"]))
+        csv["fair"] = success.summary(tables["fair_runs"])
+        csv["fair_budget"] = success.against_budget(tables["fair_settings"])
+        written.append(sections.fair_section(csv["fair"]))
     if {"grid", "timing", "fair_runs"} <= set(tables) and "comparison" in csv:
         csv["verdicts"] = verdicts(tables, csv["fair"])
-        sections.append(readme.verdict_section(csv["verdicts"]))
+        written.append(sections.verdict_section(csv["verdicts"]))
     for name, table in csv.items():
         path = records / f"{name}.csv"
         table.to_csv(path, index=False)
@@ -52,9 +53,9 @@ def write(results: Path, paper: Path) -> Iterator[Path]:
     yield from _figures(tables, csv, figures)
     if "page_points" in tables:
         yield page.write(records, records / "landscapes.html")
-    if sections:
+    if written:
         path = records / "README.md"
-        path.write_text("# Functions of two variables\n\n" + "\n".join(sections), encoding="utf-8")
+        path.write_text("# Functions of two variables\n\n" + "\n".join(written), encoding="utf-8")
         yield path
 
 
@@ -77,22 +78,22 @@ def verdicts(tables: dict[str, pd.DataFrame], summary: pd.DataFrame) -> pd.DataF
     )
 
 
-def _whole(counts: pd.DataFrame, paper: Path) -> bool:
-    published = pd.read_csv(paper / "landscape_counts.csv")
+def _whole(counts: pd.DataFrame) -> bool:
+    published = pd.read_csv(PAPER / "landscape_counts.csv")
     whole = int(published.loc[published["by"] == "function", "configurations"].sum())
     return int(counts.loc[counts["tolerance"] == "notebook", "configurations"].sum()) == whole
 
 
 def _figures(tables: dict[str, pd.DataFrame], csv: dict[str, pd.DataFrame], figures: Path) -> Iterator[Path]:
-    yield from save(concept_figures.smooth_clipping(), figures / "figure_2")
-    yield from save(concept_figures.log_schedule(), figures / "figure_3")
+    yield from save(concepts.smooth_clipping(), figures / "figure_2")
+    yield from save(concepts.log_schedule(), figures / "figure_3")
     if {"page_surfaces", "paths"} <= set(tables):
         surface, path = tables["page_surfaces"], tables["paths"]
         surface = surface[surface["function"] == FIGURE_1[0]]
         chosen = (path["function"] == FIGURE_1[0]) & (path["optimizer"] == FIGURE_1[1])
         path = path[chosen & (path["tolerance"] == "notebook")]
         if len(path):
-            yield from save(concept_figures.surface_and_path(surface, path, *FIGURE_1), figures / "figure_1")
+            yield from save(concepts.surface_and_path(surface, path, *FIGURE_1), figures / "figure_1")
     if {"grid", "paths", "timing"} <= set(tables):
         runs, timing = tables["grid"], tables["timing"]
         recorded = set(runs["function"])
@@ -109,9 +110,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Writes everything again from the records alone."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("results"))
-    parser.add_argument("--paper", type=Path, default=Path("results/paper"))
     arguments = parser.parse_args(argv)
-    for path in write(arguments.results, arguments.paper):
+    for path in write(arguments.results):
         print(f"wrote {path}")
 
 

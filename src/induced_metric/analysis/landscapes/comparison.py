@@ -1,0 +1,167 @@
+"""The best runs of the published grid, the counts of converged runs, and both beside the published ones."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from induced_metric.records.published import PAPER
+
+PAIR = ["function", "optimizer"]
+KEY = [*PAIR, "tolerance"]
+PUBLISHED_DIGITS = 3
+"""Significant digits of the published final values."""
+
+_NOT_HYPERPARAMETERS = {
+    *KEY,
+    "configuration",
+    "duplicate",
+    "converged",
+    "iterations",
+    "final_value",
+    "diverged",
+}
+
+
+def hyperparameters(runs: pd.DataFrame) -> list[str]:
+    """The columns of ``runs`` that are hyperparameters; NaN where an optimizer does not have one."""
+    return [str(column) for column in runs if column not in _NOT_HYPERPARAMETERS]
+
+
+def best(runs: pd.DataFrame) -> pd.DataFrame:
+    """The best run of each function, optimizer and tolerance, by the published rule.
+
+    Converged first, then the fewest iterations; where none converged the lowest final value, in which one
+    that is not finite comes last. Ties go to the first in grid order.
+    """
+    ranked = runs.assign(
+        _missed=~runs["converged"],
+        # Among the converged the iterations decide, among the others the value.
+        _score=runs["iterations"].astype(float).where(runs["converged"], runs["final_value"]),
+    )
+    ranked = ranked.sort_values([*KEY, "_missed", "_score", "configuration"], kind="stable")
+    first = ranked.drop_duplicates(KEY).drop(columns=["_missed", "_score"])
+    return first.sort_index().reset_index(drop=True)
+
+
+def best_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """``best.csv``: the best runs with their hyperparameters."""
+    columns = [*KEY, "converged", "iterations", "final_value", *hyperparameters(runs)]
+    return best(runs)[columns]
+
+
+def counts(runs: pd.DataFrame) -> pd.DataFrame:
+    """``counts.csv``: converged runs of each function, optimizer and tolerance, duplicates included.
+
+    ``distinct_converged`` and ``distinct_configurations`` leave the duplicates out.
+    """
+    marked = runs.assign(
+        distinct=~runs["duplicate"], distinct_converged=runs["converged"] & ~runs["duplicate"]
+    )
+    grouped = marked.groupby(KEY, sort=False)
+    return grouped.agg(
+        converged=("converged", "sum"),
+        configurations=("converged", "size"),
+        distinct_converged=("distinct_converged", "sum"),
+        distinct_configurations=("distinct", "sum"),
+    ).reset_index()
+
+
+def best_nudged(nudged: pd.DataFrame) -> pd.DataFrame:
+    """The best run of each repeat of the grid from a nudged start: ``KEY``, ``nudge`` and how it ended."""
+    repeats = []
+    for nudge, repeat in nudged.groupby("nudge"):
+        converged = repeat["iterations"] > 0
+        repeats.append(best(repeat.assign(converged=converged)).assign(nudge=nudge))
+    return pd.concat(repeats, ignore_index=True)
+
+
+def compare(runs: pd.DataFrame, nudged: pd.DataFrame) -> pd.DataFrame:
+    """The published best runs beside ours, one row a function and optimizer, each difference explained.
+
+    ``least`` and ``most`` are the iterations of the best run (its final value, where none converges) over
+    the repeats from starts that differ by rounding errors, ours included.
+    """
+    published = pd.read_csv(PAPER / "landscapes.csv")
+    published["converged"] = published["converged"].astype(bool)
+    ours = best(runs[runs["tolerance"] == "notebook"])
+    repeats = best_nudged(nudged[nudged["tolerance"] == "notebook"])
+    table = ours[[*PAIR, "converged", "iterations", "final_value"]].merge(
+        published[[*PAIR, "converged", "iterations", "final_value"]], on=PAIR, suffixes=("", "_published")
+    )
+    both = pd.concat([ours, repeats])
+    spread = both.assign(
+        converged_share=both["converged"].astype(float),
+        measure=both["iterations"].where(both["converged"], both["final_value"]).astype(float),
+    )
+    spread = spread.groupby(PAIR).agg(
+        converged_share=("converged_share", "mean"), least=("measure", "min"), most=("measure", "max")
+    )
+    table = table.merge(spread.reset_index(), on=PAIR)
+    table["explanation"] = [_explain(row) for row in table.to_dict("records")]
+    return table
+
+
+def compare_counts(runs: pd.DataFrame, nudged: pd.DataFrame) -> pd.DataFrame:
+    """The published counts of converged runs beside ours, by optimizer, by function and in all.
+
+    ``least`` and ``most`` are over the repeats from nudged starts, ours included; ``distinct`` leaves out
+    the configurations that the grid holds twice.
+    """
+    published = pd.read_csv(PAPER / "landscape_counts.csv")
+    total = published[published["by"] == "function"][["converged", "configurations"]].sum()
+    published.loc[len(published)] = ["all", "all", total["converged"], total["configurations"]]
+    runs = runs[runs["tolerance"] == "notebook"].assign(all="all")
+    repeats = nudged[nudged["tolerance"] == "notebook"].assign(all="all")
+    repeats = repeats.assign(converged=repeats["iterations"] > 0)
+    rows = []
+    for row in published.to_dict("records"):
+        own = runs[runs[row["by"]] == row["name"]]
+        if len(own) != row["configurations"]:
+            raise ValueError(
+                f"{row['name']}: {row['configurations']} configurations published, {len(own)} recorded"
+            )
+        moved = repeats[repeats[row["by"]] == row["name"]].groupby("nudge")["converged"].sum()
+        numbers = [int(own["converged"].sum()), *moved.astype(int)]
+        rows.append(
+            {
+                **row,
+                "ours": numbers[0],
+                "least": min(numbers),
+                "most": max(numbers),
+                "distinct": int((own["converged"] & ~own["duplicate"]).sum()),
+                "explanation": _explain_count(row["converged"], numbers),
+            }
+        )
+    return pd.DataFrame(rows).rename(columns={"converged": "published"})
+
+
+def _explain_count(published: int, numbers: list[int]) -> str:
+    if numbers[0] == published:
+        return "reproduced"
+    if min(numbers) <= published <= max(numbers):
+        return "chaotic: rounding alone moves the count over a range that holds the published one"
+    if min(numbers) < max(numbers):
+        away = min(abs(published - number) for number in numbers)
+        return f"chaotic, {away} beyond the range of our {len(numbers)} repeats"
+    return "not rounding: another version of the code or of its libraries"
+
+
+def _explain(row: Mapping[Any, Any]) -> str:
+    same_end = row["converged"] == row["converged_published"]
+    same_iterations = row["iterations"] == row["iterations_published"] or not row["converged"]
+    if same_end and same_iterations and _digits(row["final_value"]) == _digits(row["final_value_published"]):
+        return "reproduced"
+    share, least, most = row["converged_share"], row["least"], row["most"]
+    if 0 < share < 1:
+        return "chaotic: whether any run converges depends on rounding"
+    if most > least:
+        measured = "iterations_published" if share == 1 else "final_value_published"
+        inside = least <= row[measured] <= most
+        where = "the published run lies within" if inside else "the published run lies outside"
+        return f"chaotic: rounding alone moves our best run, {where} what it reached"
+    return "not rounding: another version of the code or of its libraries"
+
+
+def _digits(value: float) -> str:
+    return f"{value:.{PUBLISHED_DIGITS - 1}e}"

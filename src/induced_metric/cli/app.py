@@ -1,0 +1,164 @@
+"""An entry point: Hydra composes the configuration, and whatever the user got wrong ends in one sentence."""
+
+import contextlib
+import difflib
+import functools
+import os
+import re
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+import omegaconf
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+
+from induced_metric import xla
+from induced_metric.cli.build import CONF
+from induced_metric.errors import UserError, check_platform
+
+
+def run(task: Callable[[DictConfig], None], config: str) -> NoReturn:
+    """Runs ``task`` as a Hydra application; a UserError ends in one sentence and exit code 2.
+
+    Args:
+        task: takes the composed configuration.
+        config: name of the primary configuration in ``conf/``.
+    """
+    begun = False
+
+    # Caught inside the job: what leaves it, Hydra announces with a line of its own.
+    @functools.wraps(task)
+    def job(cfg: DictConfig) -> None:
+        nonlocal begun
+        begun = True
+        try:
+            task(cfg)
+        except UserError as error:
+            _fail(str(error))
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            _fail(_out_of_memory(error))
+
+    try:
+        check_platform()
+    except UserError as error:
+        _fail(str(error))
+    # Hydra then raises its errors instead of printing them with a stack trace.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config)(job)()
+    except MissingConfigException as error:
+        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+        allowed = ", ".join(OmegaConf.create(str(error.options or [])))
+        _fail(f"unknown {group} {choice!r}: allowed are {allowed}")
+    except OverrideParseException as error:
+        _fail(f"cannot read the override {error.override!r}: write name=value")
+    except ConfigCompositionException as error:
+        _fail(_unknown_override(error, config))
+    except OSError as error:
+        if begun:
+            raise
+        _fail(_unwritable(error))  # all that Hydra does beforehand is to make its directories there
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to continue", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _fail(sentence: str) -> NoReturn:
+    print(f"{Path(sys.argv[0]).name}: {sentence}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _out_of_memory(error: Exception) -> str:
+    size = re.search(r"allocat\w* +([\d.]+ ?[KMGTPE]?i?[bB]\w*)", str(error))
+    asked = f" ({size[1]} were asked for)" if size else ""
+    return (
+        f"the device has not enough memory{asked}: lower lanes.width or lanes.queue, task.micro_batch "
+        "where the task has one, task.batch_size, or the size of the model"
+    )
+
+
+def _unknown_override(error: ConfigCompositionException, config: str) -> str:
+    cause = error.__cause__
+    key = getattr(cause, "full_key", None)
+    if (
+        not isinstance(cause, omegaconf.errors.ConfigKeyError | omegaconf.errors.ConfigAttributeError)
+        or not key
+    ):
+        return str(error).splitlines()[0]
+    parent, _, name = str(key).rpartition(".")
+    allowed = _allowed_keys(parent, config)
+    close = difflib.get_close_matches(name, allowed, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"unknown {key!r}: allowed{f' under {parent}' if parent else ''} are {', '.join(allowed)}{hint}"
+
+
+def _allowed_keys(parent: str, config: str) -> Sequence[str]:
+    """The keys beside a misspelt one, under the groups that the command line chose."""
+    groups = {path.name for path in CONF.iterdir() if path.is_dir()}
+    chosen = [
+        f"{name}={value.split(',')[0]}"
+        for name, _, value in (argument.partition("=") for argument in sys.argv[1:])
+        if name in groups and value
+    ]
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose(config, chosen)
+    node = OmegaConf.select(cfg, parent) if parent else cfg
+    names = node.keys() if isinstance(node, DictConfig) else []
+    return [str(name) for name in names if not str(name).startswith("_") and name != "name"]
+
+
+def stop_on_sigterm() -> Callable[[], bool]:
+    """From now on SIGTERM asks for an orderly stop; returns whether it has come."""
+    came = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: came.set())
+    return came.is_set
+
+
+@contextlib.contextmanager
+def sentences(where: str) -> Iterator[None]:
+    """What is refused within is the user's mistake in this part of the configuration."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (TypeError, ValueError, ConnectionError) as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def start_jax(cfg: DictConfig) -> str:
+    """Sets XLA up for the lanes of a configuration; must come before anything imports JAX."""
+    try:
+        return xla.configure(devices=cfg.lanes.devices)
+    except ValueError as error:
+        raise UserError(f"lanes.devices: {error}") from error
+
+
+def results(cfg: DictConfig) -> Path:
+    """The results directory, made if it does not exist.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
+    path = Path(cfg.results)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as error:
+        raise UserError(_unwritable(error)) from error
+
+
+def _unwritable(error: OSError) -> str:
+    reason = error.strerror or type(error).__name__
+    return f"results must be a directory that can be written, and {error.filename} is not ({reason})"

@@ -1,0 +1,163 @@
+"""Trains one trial.
+
+python train.py optimizer=sgd_rms task=regression optimizer.xi=0.01 task.epochs=50 seed=3
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from induced_metric.cli import app, build
+
+if TYPE_CHECKING:
+    from induced_metric.lanes import Lanes, Report
+    from induced_metric.training.checkpoints import Checkpoints
+    from induced_metric.training.trial import Trial
+
+_SAMPLER = "single"  # of a trial that no study proposed
+
+
+def main() -> None:
+    """Runs the entry point."""
+    app.run(train, "config")
+
+
+def train(cfg: DictConfig) -> None:
+    """Trains the trial that the configuration names, with a bar, and logs it live."""
+    flags = app.start_jax(cfg)  # before anything imports JAX
+    from hydra.core.hydra_config import HydraConfig
+
+    from induced_metric.lanes.placement import device_facts, lane_facts
+    from induced_metric.records import RecordStore, StudyKey, provenance
+    from induced_metric.training.trial import Goal, Trial, trial_lanes
+
+    stop = app.stop_on_sigterm()
+    results = app.results(cfg)
+    pair, seed = build.pairing(cfg), build.seed(cfg)
+    placement = build.placement(cfg.lanes).for_trials(1)
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    trial = Trial(0, pair.hyperparameters, seed, Goal.of(pair.task), _identity(config, seed))
+    checkpoints = build.checkpoints(cfg, "train")
+    with checkpoints.exclusive(trial.checkpoint):
+        _forget_finished(checkpoints, results)
+        with app.sentences("lanes"):
+            shards = placement.shards(pair.task.micro_batch or pair.task.batch_size)
+            lanes = trial_lanes(pair.task, pair.optimizer, pair.hyperparameters, placement)
+        with lanes:
+            made_by = provenance(
+                **device_facts(),
+                **lane_facts(lanes),
+                xla_flags=flags,
+                data_parallel=shards,
+                micro_batch=pair.task.micro_batch,
+            )
+            key = StudyKey(cfg.protocol.name, pair.task.name, _SAMPLER, cfg.optimizer.name)
+            facts = {
+                **{name: value for name, value in key._asdict().items() if name != "sampler"},
+                "seed": seed,
+                **pair.hyperparameters,
+                "provenance": made_by,
+                "config": config,
+                "checkpoint": trial.checkpoint,
+            }
+            with _live_run(cfg, facts) as run:
+                _run(trial, lanes, checkpoints, cfg.optimizer.name, run.log, stop)
+                directory = Path(HydraConfig.get().runtime.output_dir)
+                _save(directory, trial, facts)
+                columns = {name: json.dumps(facts[name], sort_keys=True) for name in ("provenance", "config")}
+                RecordStore(key.directory(results)).add(
+                    trial.row({**key._asdict(), **columns}), trial.curve()
+                )
+                checkpoints.remove(trial.checkpoint)  # not before there is what it was for
+                run.finish({"state": "complete", **trial.outcome()})
+    print(_sentence(trial, pair.published_best))
+    print(f"saved in {directory}")
+
+
+def _live_run(cfg: DictConfig, facts: Mapping[str, Any]) -> Any:
+    from induced_metric.tracking import LiveRun
+
+    with app.sentences("tracking"):
+        return LiveRun(
+            cfg.tracking.mode,
+            facts,
+            name=f"{facts['optimizer']}-{facts['task']}-seed{facts['seed']}",
+            project=cfg.tracking.project,
+            entity=cfg.tracking.entity,
+            results=cfg.results,
+        )
+
+
+def _run(
+    trial: "Trial", lanes: "Lanes", checkpoints: "Checkpoints", name: str,
+    log: Callable[[int, dict[str, float]], None], stop: Callable[[], bool],
+) -> None:  # fmt: skip
+    from induced_metric.cli.views import TrialBar
+
+    objective = trial.goal.objective
+    with TrialBar(name, trial.goal.epochs) as bar:
+
+        def show(part: Mapping[str, Any]) -> None:
+            for index, epoch in enumerate(part["epoch"]):
+                metrics = {column: float(part[column][index]) for column in part if column != "epoch"}
+                log(int(epoch), metrics)
+            bar.update(int(epoch) + 1, f"{name}: {objective} {metrics[objective]:.5g}")
+
+        def tell(reports: "Sequence[Report]") -> list[bool]:
+            (report,) = reports
+            show(trial.hear(report))
+            trial.keep(report, checkpoints, stopping=stop())
+            return [True]
+
+        going_on = trial.restore(checkpoints, lanes.state_shapes)
+        bar.begin(trial.done)
+        if going_on:
+            show(trial.curve())
+        waiting = iter([trial.assignment(None)] if not trial.ended else [])
+        lanes.run(lambda: next(waiting, None), tell, stride=1, stop=stop)
+        if not trial.ended:
+            bar.print(f"stopped after epoch {trial.done - 1}; the same command continues")
+            raise SystemExit(0)
+
+
+def _identity(config: Mapping[str, Any], seed: int) -> str:
+    """Names the trial by all that its curve follows from."""
+    from induced_metric.training.trial import digest
+
+    parts = {key: config[key] for key in ("task", "optimizer", "protocol")}
+    return f"{config['task']['name']}-{config['optimizer']['name']}-{digest([parts, seed])}"
+
+
+def _forget_finished(checkpoints: "Checkpoints", results: Path) -> None:
+    """Removes the checkpoints of trials whose result came after them: a kill in between leaves them."""
+    kept = checkpoints.names()
+    for path in results.glob("runs/*/*/*/*/trial.json") if kept else ():
+        trial = json.loads(path.read_text()).get("checkpoint")
+        if trial in kept and checkpoints.older_than(trial, path):
+            checkpoints.remove(trial)
+            kept.remove(trial)
+
+
+def _save(directory: Path, trial: "Trial", facts: Mapping[str, Any]) -> None:
+    """The curve, then the rest, each durable before the next: where there is a rest, there is all."""
+    import pyarrow as pa
+
+    from induced_metric.records.parquet import durable, write_table
+
+    write_table(pa.table(trial.curve()), directory / "curve.parquet", compression_level=9)
+    with durable(directory / "trial.json") as file:
+        file.write(json.dumps({**trial.outcome(), **facts}, indent=2).encode())
+
+
+def _sentence(trial: "Trial", published: float | None) -> str:
+    ended = trial.outcome()
+    if ended["diverged"]:
+        return f"diverged in epoch {ended['epochs'] - 1}"
+    beside = "" if published is None else f"; the paper's best run: {published:.6g}"
+    return (
+        f"best {trial.goal.objective} {ended['value']:.6g} in epoch {ended['best_epoch']} "
+        f"({ended['seconds']:.2f} s on the device){beside}"
+    )

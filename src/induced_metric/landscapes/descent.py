@@ -1,0 +1,224 @@
+"""All runs of one optimizer on one function as one compiled program.
+
+Runs lie side by side in *tiles*. A tile advances all its runs at once, one loop iteration an optimizer
+step, until each of them has reached the strictest tolerance or is no longer finite; then the next tile
+starts. So what has stopped costs at most its place in its own tile.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from induced_metric.landscapes.functions import Landscape
+
+Optimizer: TypeAlias = Callable[..., optax.GradientTransformation]  # of hyperparameters
+Hyperparameters: TypeAlias = Mapping[str, Any]  # name -> one value a run
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Outcome(NamedTuple):
+    """How runs ended; by run, then by tolerance."""
+
+    iterations: Any  # shape=(runs, tolerances), int32, updates until ``fn`` was within tolerance; 0: never
+    values: Any  # shape=(runs, tolerances), ``fn`` there, or after the last update
+    steps: Any  # shape=(runs,), int32, updates made while the run was wanted
+    path: Any  # shape=(runs, iterations, 2), θ after each update; (runs, 0, 2) where not kept
+
+
+class _Carry(NamedTuple):
+    made: jax.Array  # shape=(), int32, updates
+    theta: jax.Array  # shape=(runs, 2)
+    state: Any  # of the optimizer, by run
+    value: jax.Array  # shape=(runs,), fn(theta)
+    gradient: jax.Array  # shape=(runs, 2), of fn at theta
+    iterations: jax.Array  # as in Outcome
+    values: jax.Array  # as in Outcome
+    steps: jax.Array  # as in Outcome
+    path: jax.Array  # shape=(iterations, runs, 2)
+
+
+def update(
+    transformation: optax.GradientTransformation, gradient: Any, state: Any, theta: Any, value: Any
+) -> tuple[Any, Any]:
+    """``transformation.update``, with the loss for those that want it."""
+    extended = optax.with_extra_args_support(transformation)
+    return extended.update(gradient, state, theta, value=value)
+
+
+def descend(
+    landscape: Landscape,
+    optimizer: Optimizer,
+    hyperparameters: Hyperparameters,
+    starts: jax.Array,
+    *,
+    tolerances: Sequence[float],
+    iterations: int,
+    keep_path: bool = False,
+) -> Outcome:
+    """Runs of one tile, from ``starts`` of shape (runs, 2).
+
+    As published, ``fn`` is tested after each update, and the start itself is not tested.
+    """
+    runs = starts.shape[0]
+    value_and_gradient = jax.vmap(jax.value_and_grad(landscape.fn))
+    excess_allowed = jnp.asarray(tolerances)
+
+    def step(values: Hyperparameters, theta: Any, state: Any, gradient: Any, value: Any) -> Any:
+        updates, state = update(optimizer(**values), gradient, state, theta, value)
+        return theta + updates, state
+
+    def wanted(carry: _Carry) -> jax.Array:
+        return jnp.isfinite(carry.value) & jnp.any(carry.iterations == 0, axis=1)
+
+    def goes_on(carry: _Carry) -> jax.Array:
+        return (carry.made < iterations) & jnp.any(wanted(carry))
+
+    def advance(carry: _Carry) -> _Carry:
+        theta, state = jax.vmap(step)(
+            dict(hyperparameters), carry.theta, carry.state, carry.gradient, carry.value
+        )
+        value, gradient = value_and_gradient(theta)
+        made = carry.made + 1
+        reached = (carry.iterations == 0) & ((value - landscape.minimum)[:, None] < excess_allowed)
+        path = carry.path.at[carry.made].set(theta) if keep_path else carry.path
+        return _Carry(
+            made=made,
+            theta=theta,
+            state=state,
+            value=value,
+            gradient=gradient,
+            iterations=jnp.where(reached, made, carry.iterations),
+            values=jnp.where(reached | (carry.iterations == 0), value[:, None], carry.values),
+            steps=jnp.where(wanted(carry), made, carry.steps),
+            path=path,
+        )
+
+    value, gradient = value_and_gradient(starts)
+    shape = (runs, len(tolerances))
+    final = jax.lax.while_loop(
+        goes_on,
+        advance,
+        _Carry(
+            made=jnp.int32(0),
+            theta=starts,
+            state=jax.vmap(lambda values, theta: optimizer(**values).init(theta))(
+                dict(hyperparameters), starts
+            ),
+            value=value,
+            gradient=gradient,
+            iterations=jnp.zeros(shape, jnp.int32),
+            values=jnp.broadcast_to(value[:, None], shape),
+            steps=jnp.zeros(runs, jnp.int32),
+            path=jnp.zeros((iterations if keep_path else 0, runs, 2)),
+        ),
+    )
+    return Outcome(final.iterations, final.values, final.steps, jnp.swapaxes(final.path, 0, 1))
+
+
+class Program:
+    """``descend`` compiled for one landscape and one optimizer; then takes any number of runs.
+
+    Args:
+        landscape: the function.
+        optimizer: from the hyperparameters named here to a transformation.
+        names: of the hyperparameters that differ from run to run; they are traced.
+        tolerances: above the minimum; a run ends when it has reached all of them.
+        iterations: the most updates of a run.
+        keep_path: whether outcomes have their paths.
+        tile: runs that advance together.
+        tiles: tiles of one call; more runs than these take several calls.
+        device: where to run.
+    """
+
+    def __init__(
+        self,
+        landscape: Landscape,
+        optimizer: Optimizer,
+        names: Sequence[str],
+        *,
+        tolerances: Sequence[float],
+        iterations: int,
+        keep_path: bool = False,
+        tile: int = 64,
+        tiles: int = 1,
+        device: jax.Device | None = None,
+    ) -> None:
+        self._names = tuple(names)
+        self._shape = (tiles, tile)
+        sharding = jax.sharding.SingleDeviceSharding(device or jax.devices()[0])
+
+        def tiled(hyperparameters: Any, starts: Any) -> Any:
+            return jax.lax.map(
+                lambda one: descend(
+                    landscape,
+                    optimizer,
+                    *one,
+                    tolerances=tolerances,
+                    iterations=iterations,
+                    keep_path=keep_path,
+                ),
+                (hyperparameters, starts),
+            )
+
+        floats = jnp.result_type(float)
+        hyperparameters = {name: _abstract(self._shape, floats, sharding) for name in self._names}
+        starts = _abstract((*self._shape, 2), floats, sharding)
+        begun = time.perf_counter()
+        self._program = jax.jit(tiled).lower(hyperparameters, starts).compile()
+        self.compile_seconds = time.perf_counter() - begun
+        self.run_seconds = 0.0
+
+    def __call__(self, hyperparameters: Hyperparameters, starts: np.ndarray) -> Outcome:
+        """Descends from ``starts``, shape (runs, 2), with one value a run of each hyperparameter."""
+        runs, capacity = len(starts), self._shape[0] * self._shape[1]
+        columns = [np.asarray(hyperparameters[name], float) for name in self._names]
+        outcomes = []
+        for low in range(0, runs, capacity):
+            # The last call is filled up with copies of its last run, which therefore stop when it does.
+            rows = np.minimum(np.arange(low, low + capacity), runs - 1)
+            begun = time.perf_counter()
+            outcome = self._program(
+                {
+                    name: column[rows].reshape(self._shape)
+                    for name, column in zip(self._names, columns, strict=True)
+                },
+                np.asarray(starts, float)[rows].reshape(*self._shape, 2),
+            )
+            outcome = jax.device_get(outcome)
+            self.run_seconds += time.perf_counter() - begun
+            wanted = min(capacity, runs - low)
+            outcomes.append(
+                jax.tree.map(lambda leaf, n=wanted: leaf.reshape(capacity, *leaf.shape[2:])[:n], outcome)
+            )
+        return Outcome(*(np.concatenate(leaves) for leaves in zip(*outcomes, strict=True)))
+
+
+def _abstract(shape: tuple[int, ...], dtype: Any, sharding: Any) -> Any:
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+
+
+def over_devices(
+    work: Callable[[Item, jax.Device], Result], items: Sequence[Item], devices: Sequence[jax.Device]
+) -> Iterator[Result]:
+    """``work`` on each item, in order of the items; item i on device i modulo their number, always.
+
+    A program is compiled for its device, so an item that moved would miss the compilation cache.
+    """
+    pools = [ThreadPoolExecutor(1) for _ in devices]
+    try:
+        futures = [
+            pools[i % len(devices)].submit(work, item, devices[i % len(devices)])
+            for i, item in enumerate(items)
+        ]
+        for future in futures:
+            yield future.result()
+    finally:
+        for pool in pools:
+            pool.shutdown(cancel_futures=True)

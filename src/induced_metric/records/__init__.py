@@ -1,0 +1,49 @@
+"""Durable records of finished trials: Parquet files that the analysis reads, and nothing else.
+
+A study's directory ``<results>/records/<protocol>/<task>/<sampler>/<optimizer>/`` holds two tables:
+
+``trials.parquet`` - one row a finished trial
+
+==================  =======  ==========================================================================
+column              type     meaning
+==================  =======  ==========================================================================
+trial               int64    number of the trial in its study, from 0
+state               string   ``complete``, ``pruned`` or ``failed``
+diverged            bool     a metric was not finite; ``value`` is then the worst finite float32
+value               float64  best value of ``objective`` over the epochs run
+objective           string   metric that was optimised, such as ``test/loss``
+direction           string   ``minimize`` or ``maximize``
+best_epoch          int64    epoch of ``value``, from 0; -1 where diverged
+epochs              int64    epochs run
+seed                int64    seed of initial parameters, shuffling and dropout
+seconds             float64  the trial's share of its device over these epochs: evaluation included,
+                             compilation not
+hyperparameters     float64  one column each, under its own name, in alphabetical order
+protocol, task,     string   what the directory says, so that a row stands by itself
+sampler, optimizer
+finished            string   UTC time, ISO 8601
+provenance          string   JSON, keys sorted: git commit and dirtiness, versions, device, flags
+config              string   JSON, keys sorted: the full configuration of the study
+==================  =======  ==========================================================================
+
+``curves.parquet`` - one row an epoch: ``trial``, ``epoch`` (from 0), ``seconds`` (that epoch's share of the
+device) and one float32 column a metric, named after its split: ``train/loss``, ``test/loss``.
+
+``seconds`` divide the device's time among the trials that it served together: those of a dispatch are shared
+equally by the epochs it ran, of whichever lanes. Summed over trials they are the time a device computed.
+Where lanes are mapped, one after the other, they are also about how long an epoch takes; where they are
+vmapped, it takes up to as many times longer as there are lanes. ``lanes`` in the provenance says which it
+was: ``layout``, ``width`` (lanes of a dispatch) and ``queue`` (dispatches in flight on a device). Seconds
+of different layouts, widths or devices do not compare.
+
+While a study runs, every ``append`` leaves one file in ``pending/``, written before its trials are told
+to Optuna: a row a trial, the epochs of its curve as a list in the column ``curve``. ``compact`` folds
+these files into the two tables.
+"""
+
+from induced_metric.records.provenance import provenance
+from induced_metric.records.query import load, samplers, studies, tasks
+from induced_metric.records.schema import Records, StudyKey
+from induced_metric.records.store import RecordStore
+
+__all__ = ["RecordStore", "Records", "StudyKey", "load", "provenance", "samplers", "studies", "tasks"]

@@ -1,0 +1,93 @@
+"""Which studies have records, and all of a task's at once."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from induced_metric.records.schema import Records, StudyKey, tidy
+from induced_metric.records.store import RecordStore
+
+
+def _subdirectories(path: Path) -> list[str]:
+    return sorted(child.name for child in path.glob("*") if child.is_dir())
+
+
+def tasks(*, protocol: str = "paper", results: str | Path = "results") -> list[str]:
+    """The tasks that have records, by name."""
+    root = Path(results) / "records" / protocol
+    return [name for name in _subdirectories(root) if samplers(name, protocol=protocol, results=results)]
+
+
+def samplers(task: str, *, protocol: str = "paper", results: str | Path = "results") -> list[str]:
+    """The samplers that have records of a task, by name."""
+    root = Path(results) / "records" / protocol / task
+    return [name for name in _subdirectories(root) if _recorded(root / name)]
+
+
+def studies(
+    task: str,
+    *,
+    protocol: str = "paper",
+    sampler: str = "tpe",
+    optimizers: Iterable[str] | None = None,
+    results: str | Path = "results",
+) -> list[str]:
+    """The optimizers with records, or those of them that are asked for, in the order asked for.
+
+    Raises:
+        FileNotFoundError: if one that is asked for has no record, or none has; the message says which exist.
+    """
+    root = StudyKey(protocol, task, sampler, "").directory(results)
+    found = _recorded(root)
+    wanted = found if optimizers is None else list(optimizers)
+    missing = [name for name in wanted if name not in found]
+    if missing or not wanted:
+        others = samplers(task, protocol=protocol, results=results)
+        raise FileNotFoundError(
+            f"no records of {', '.join(missing) or task} under {root};"
+            f" there are: {', '.join(found) or 'none'}"
+            f" (samplers with records: {', '.join(others) or 'none'})"
+        )
+    return wanted
+
+
+def _recorded(root: Path) -> list[str]:
+    """The optimizers below a sampler's directory that have at least one record."""
+    return [
+        name
+        for name in _subdirectories(root)
+        if (root / name / "trials.parquet").exists() or any((root / name / "pending").glob("*.parquet"))
+    ]
+
+
+def load(
+    task: str,
+    *,
+    protocol: str = "paper",
+    sampler: str = "tpe",
+    optimizers: Iterable[str] | None = None,
+    results: str | Path = "results",
+) -> Records:
+    """Loads the records of a task.
+
+    Args:
+        task: name of the task.
+        protocol: name of the protocol.
+        sampler: ``tpe``, ``random``, ``tpe+hyperband`` ...
+        optimizers: which to load; all that have records by default.
+        results: the results directory.
+
+    Returns:
+        Trials and curves of all studies, each with a column ``optimizer``.
+
+    Raises:
+        FileNotFoundError: if a study asked for has no record; the message says which exist.
+    """
+    names = studies(task, protocol=protocol, sampler=sampler, optimizers=optimizers, results=results)
+    stores = {name: RecordStore(StudyKey(protocol, task, sampler, name).directory(results)) for name in names}
+    read = [(name, store.read()) for name, store in stores.items()]
+    return tidy(
+        pd.concat([study.trials.assign(optimizer=name) for name, study in read], ignore_index=True),
+        pd.concat([study.curves.assign(optimizer=name) for name, study in read], ignore_index=True),
+    )

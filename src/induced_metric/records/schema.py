@@ -1,0 +1,119 @@
+"""The columns of the records, their order and their types; ``records`` documents them."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+
+_TEXT, _INTEGER, _REAL = pa.string(), pa.int64(), pa.float64()
+_TRIAL = {
+    "trial": _INTEGER,
+    "state": _TEXT,
+    "diverged": pa.bool_(),
+    "value": _REAL,
+    "objective": _TEXT,
+    "direction": _TEXT,
+    "best_epoch": _INTEGER,
+    "epochs": _INTEGER,
+    "seed": _INTEGER,
+    "seconds": _REAL,
+}
+_CONTEXT = dict.fromkeys(
+    ("protocol", "task", "sampler", "optimizer", "finished", "provenance", "config"), _TEXT
+)
+_CURVE = {"trial": _INTEGER, "epoch": _INTEGER, "seconds": _REAL}
+
+RESERVED = frozenset(_TRIAL | _CONTEXT)
+OUTCOME = ("state", "diverged", "value", "best_epoch", "epochs", "seconds", "finished")
+"""The columns of a trial that are known only at its end; the others are given when it starts."""
+NESTED = ("provenance", "config")
+"""The columns that hold JSON; the mirror in W&B holds what it describes."""
+EPOCH_SECONDS = "epoch/seconds"
+"""What W&B calls a curve's ``seconds``: in a run's summary, ``seconds`` are those of the whole trial."""
+
+
+class StudyKey(NamedTuple):
+    """What makes a study one and the same: all of its trials share these names.
+
+    Attributes:
+        protocol: rules of the comparison.
+        task: what is trained.
+        sampler: with its pruner, and the seed of a study beside others: ``tpe+hyperband``, ``tpe-seed1``.
+        optimizer: by what.
+    """
+
+    protocol: str
+    task: str
+    sampler: str
+    optimizer: str
+
+    @property
+    def name(self) -> str:
+        """What the study is called where there are no directories: in Optuna's storage, as a group in W&B."""
+        return "-".join(self)
+
+    def directory(self, results: str | Path, kind: str = "records") -> Path:
+        """The study's directory of this kind below the results."""
+        return Path(results, kind, *self)
+
+
+class Records(NamedTuple):
+    """Two DataFrames: ``trials``, one row a trial, and ``curves``, one row an epoch."""
+
+    trials: pd.DataFrame
+    curves: pd.DataFrame
+
+
+def trial_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Rows of trials as a table with the columns, order and types of the schema.
+
+    Raises:
+        ValueError: if a row lacks a column.
+    """
+    listed = [dict(row) for row in rows]
+    if missing := [name for row in listed for name in sorted(RESERVED - row.keys())]:
+        raise ValueError(f"a trial needs the columns {', '.join(sorted(RESERVED))}; there is no {missing[0]}")
+    names = _trial_order(name for row in listed for name in row)
+    return pa.Table.from_pylist(listed, schema(names))
+
+
+def curve_table(trial: int, curve: Mapping[str, Any]) -> pa.Table:
+    """A trial's curve, its columns as arrays by name, as a table with the types of the schema."""
+    arrays = {"trial": [trial] * len(curve["epoch"]), **curve}
+    names = [*_CURVE, *sorted(arrays.keys() - _CURVE)]
+    return pa.table({name: pa.array(arrays[name], _type(name)) for name in names})
+
+
+def tidy(trials: pd.DataFrame, curves: pd.DataFrame) -> Records:
+    """Orders the columns: those of the schema where they stand there, the others by name."""
+    first = [name for name in ("optimizer", *_CURVE) if name in curves]
+    metrics = sorted(set(curves.columns) - set(first))
+    return Records(trials[_trial_order(trials.columns)], curves[[*first, *metrics]])
+
+
+def _trial_order(names: Iterable[str]) -> list[str]:
+    present = set(names)
+    hyperparameters = sorted(present - RESERVED)
+    return [name for name in (*_TRIAL, *hyperparameters, *_CONTEXT) if name in present]
+
+
+def schema(names: Iterable[str]) -> pa.Schema:
+    """The types of these columns, of trials or of curves."""
+    return pa.schema([(name, _type(name)) for name in names])
+
+
+def _type(column: str) -> pa.DataType:
+    # What the schema does not name is a metric, after its split, or a hyperparameter.
+    return (_TRIAL | _CONTEXT | _CURVE).get(column, pa.float32() if "/" in column else _REAL)
+
+
+def check_hyperparameter_names(names: Iterable[str]) -> None:
+    """Raises ValueError for a hyperparameter whose name is a column of its own or not an identifier."""
+    for name in names:
+        if name in RESERVED | {"curve"} or not re.fullmatch(r"[a-z_][a-z0-9_]*", name):
+            raise ValueError(
+                f"a hyperparameter cannot be called {name!r}: reserved are {', '.join(sorted(RESERVED))}"
+            )

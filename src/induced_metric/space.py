@@ -1,0 +1,167 @@
+"""One searched dimension: of an optimizer, a task or a schedule, in studies and on landscapes alike."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+Value: TypeAlias = float | int | bool | str | None
+
+
+@dataclass(frozen=True)
+class Float:
+    """Real numbers from ``low`` to ``high``.
+
+    Attributes:
+        low: the least.
+        high: the greatest.
+        log: whether their logarithms are searched evenly.
+        complement: whether it is 1 − x that is searched so: for a momentum or a decay near 1.
+
+    Raises:
+        ValueError: unless low < high, and where ``log``, all numbers searched are positive.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    complement: bool = False
+
+    static = False  # a traced number: no value of it makes a program of its own
+
+    def __post_init__(self) -> None:
+        """Checks the range."""
+        least, _ = self.searched
+        if not self.low < self.high or (self.log and least <= 0):
+            positive = "high < 1" if self.complement else "low > 0"
+            raise ValueError(
+                f"a range must have low < high, and {positive} where log, got {self.low} and {self.high}"
+            )
+
+    @property
+    def searched(self) -> tuple[float, float]:
+        """The ends of what is searched evenly, before any logarithm."""
+        return (1 - self.high, 1 - self.low) if self.complement else (self.low, self.high)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Values that stand for the whole range."""
+        return self.low, self.high
+
+    def quantile(self, share: float) -> float:
+        """The value below which this share of the range lies, 0 <= share <= 1."""
+        if self.complement:
+            share = 1 - share
+        low, high = self.searched
+        value = (
+            math.exp(math.log(low) + share * math.log(high / low)) if self.log else low + share * (high - low)
+        )
+        return min(max(1 - value if self.complement else value, self.low), self.high)
+
+    def contains(self, value: Any) -> bool:
+        """Whether a value lies in the range."""
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class Int:
+    """Integers from ``low`` to ``high``.
+
+    Attributes:
+        low: the least.
+        high: the greatest.
+        log: whether their logarithms are searched evenly.
+        step: between two of them; 1 where ``log``.
+        static: whether a value makes a program of its own, as a width does.
+
+    Raises:
+        ValueError: unless low < high, step >= 1, and where ``log``, low >= 1 and step is 1.
+    """
+
+    low: int
+    high: int
+    log: bool = False
+    step: int = 1
+    static: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the range."""
+        if not self.low < self.high or self.step < 1 or (self.log and (self.low < 1 or self.step != 1)):
+            raise ValueError(
+                "a range of integers must have low < high and step >= 1, and low >= 1 and step 1 where log, "
+                f"got {self.low}, {self.high} and step {self.step}"
+            )
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """Values that stand for the whole range."""
+        return self.low, self.low + (self.high - self.low) // self.step * self.step
+
+    @property
+    def count(self) -> int:
+        """How many values there are."""
+        return (self.high - self.low) // self.step + 1
+
+    def quantile(self, share: float) -> int:
+        """The value below which this share of the range lies, 0 <= share <= 1."""
+        if self.log:  # as Optuna rounds: each integer owns half a unit on either side
+            low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
+            value = round(math.exp(low + share * (high - low)))
+            return min(max(value, self.low), self.high)
+        return self.low + min(int(share * self.count), self.count - 1) * self.step
+
+    def contains(self, value: Any) -> bool:
+        """Whether a value is one of them."""
+        whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
+        return whole and self.low <= value <= self.high and (value - self.low) % self.step == 0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Any of some values, in no order.
+
+    Attributes:
+        choices: which; numbers, booleans, words or null.
+        static: whether a value makes a program of its own; what is no number always does.
+
+    Raises:
+        ValueError: for fewer than two, or one that stands twice.
+    """
+
+    choices: tuple[Value, ...]
+    static: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the choices."""
+        if len({(type(value), value) for value in self.choices}) < max(len(self.choices), 2):
+            raise ValueError(f"choices must be at least two different values, got {list(self.choices)}")
+        if any(isinstance(value, bool) or not isinstance(value, int | float) for value in self.choices):
+            object.__setattr__(self, "static", True)
+
+    @property
+    def ends(self) -> tuple[Value, ...]:
+        """Values that stand for the whole range."""
+        return self.choices
+
+    @property
+    def count(self) -> int:
+        """How many values there are."""
+        return len(self.choices)
+
+    def quantile(self, share: float) -> Value:
+        """The value at this share of the list, 0 <= share <= 1."""
+        return self.choices[min(int(share * self.count), self.count - 1)]
+
+    def contains(self, value: Any) -> bool:
+        """Whether a value is one of them."""
+        return any(
+            value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in self.choices
+        )
+
+
+Dimension: TypeAlias = Float | Int | Choice
+
+
+def programs(space: Mapping[str, Dimension]) -> int:
+    """How many programs a search may compile: one for each combination of static values."""
+    return math.prod(each.count for each in space.values() if isinstance(each, Int | Choice) and each.static)

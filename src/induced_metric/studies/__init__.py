@@ -1,0 +1,1 @@
+"""All trials of a pairing under one protocol and one sampler: Optuna proposes, lanes train, records keep."""

@@ -1,0 +1,108 @@
+"""What a study is to do, and where it stands."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import optuna
+
+from induced_metric.errors import UserError
+from induced_metric.records.schema import StudyKey, check_hyperparameter_names
+from induced_metric.training.trial import Goal
+
+_STRIDE = 20  # epochs between two looks at a trial where no pruner looks
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyPlan:
+    """What a study is to do.
+
+    Attributes:
+        key: names of its protocol, task, sampler and optimizer.
+        search_space: range of each searched hyperparameter.
+        fixed: value of each other hyperparameter.
+        goal: of every trial.
+        trials: finished trials in total, those of earlier runs included.
+        seed: of the study; ``trial_seed`` derives that of a trial.
+        create_sampler: ``create_sampler(seed=...)``; one for each trial, so that a proposal follows from the
+            seed, the number of the trial and the history, also after an interruption.
+        in_flight: trials proposed and not yet told, for a sampler or pruner whose decisions depend on other
+            trials; None where they do not, and as many are under way as the lanes carry.
+        pruner: judges trials at the rungs.
+        rungs: epochs after which a trial is reported to the pruner; those not before the last are left out.
+        config: the full configuration, JSON-like; a study goes on only under the same one.
+        provenance: facts for every record: versions, device, commit.
+    """
+
+    key: StudyKey
+    search_space: Mapping[str, optuna.distributions.FloatDistribution]
+    fixed: Mapping[str, float]
+    goal: Goal
+    trials: int
+    seed: int
+    create_sampler: Callable[..., optuna.samplers.BaseSampler]
+    in_flight: int | None = None
+    pruner: optuna.pruners.BasePruner = field(default_factory=optuna.pruners.NopPruner)
+    rungs: Sequence[int] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raises UserError for a plan that cannot be carried out."""
+        check_hyperparameter_names([*self.search_space, *self.fixed])
+        if self.trials < 1:
+            raise UserError(f"trials must be >= 1, got {self.trials}")
+        if self.seed < 0:
+            raise UserError(f"seed must be >= 0, got {self.seed}")
+        if self.in_flight is not None and self.in_flight < 1:
+            raise UserError(f"in_flight must be >= 1, got {self.in_flight}")
+        object.__setattr__(self, "rungs", tuple(rung for rung in self.rungs if rung < self.goal.epochs))
+        if self.rungs and self.in_flight is None:
+            raise UserError("in_flight must be a number where a pruner compares trials, got null")
+
+    @property
+    def name(self) -> str:
+        """Name of the study, of its journal and of its group in W&B."""
+        return self.key.name
+
+    @property
+    def stride(self) -> int:
+        """Epochs between two looks at a trial."""
+        return math.gcd(*self.rungs) if self.rungs else _STRIDE
+
+    @cached_property
+    def columns(self) -> dict[str, Any]:
+        """What the records of all its trials have in common."""
+        nested = {"provenance": self.provenance, "config": self.config}
+        return {
+            **self.key._asdict(),
+            **{name: json.dumps(dict(facts), sort_keys=True) for name, facts in nested.items()},
+        }
+
+
+@dataclass(frozen=True)
+class StudyStatus:
+    """Where a study stands."""
+
+    finished: int
+    total: int
+    running: Sequence[int]  # epochs done of each trial under way
+    epochs: int  # of a trial
+    trained: float  # by this process, in trials: one under way counts in part, and so does one resumed
+    best: float | None  # None before the first trial that did not diverge
+    diverged: int
+    pruned: int
+
+    @property
+    def left(self) -> float:
+        """What is still to be trained, in trials."""
+        return self.total - self.finished - sum(self.running) / self.epochs
+
+
+def trial_seed(seed: int, number: int) -> int:
+    """Seed of trial ``number`` of any study with this ``seed``: independent across both, below 2**32."""
+    return int(np.random.SeedSequence(entropy=seed, spawn_key=(number,)).generate_state(1)[0])

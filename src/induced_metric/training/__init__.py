@@ -1,0 +1,1 @@
+"""One trial: its epochs, its life from assignment to record, its checkpoints."""

@@ -1,0 +1,179 @@
+"""One trial, one epoch: pure functions, the only training loop of the repository.
+
+Randomness follows from (seed, purpose, epoch), never from a lane or an order of execution, so that a trial
+gives the same curve wherever it runs.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from induced_metric.models.dropout import StepKeys
+from induced_metric.models.sharding import data_axes
+from induced_metric.tasks.base import Batch, ModelState, Params, Task
+
+Optimizer: TypeAlias = Callable[..., optax.GradientTransformation]
+Hyperparameters: TypeAlias = Mapping[str, Any]  # scalars, traced
+Data: TypeAlias = Mapping[str, Batch]  # the task's splits, on the device
+
+# Purposes of randomness.
+_PARAMETERS, _ORDER, _DROPOUT, _EVALUATION = range(4)
+
+
+class TrialState(NamedTuple):
+    """All that a trial carries from epoch to epoch."""
+
+    params: Params
+    model_state: ModelState  # {} or BatchNorm statistics
+    opt_state: optax.OptState
+    epoch: jax.Array  # shape=(), int32, epochs done
+    seed: jax.Array  # shape=(), uint32
+    order: jax.Array  # shape=(training examples,), int32, or (0,) where every epoch draws its own
+
+
+def _key(seed: jax.Array, purpose: int, epoch: jax.Array | int = 0) -> jax.Array:
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), purpose), epoch)
+
+
+def init_trial(
+    task: Task, optimizer: Optimizer, hyperparameters: Hyperparameters, seed: jax.Array
+) -> TrialState:
+    """The state of a trial before its first epoch."""
+    params, model_state = task.init(_key(seed, _PARAMETERS))
+    examples = task.examples("train")
+    order = (
+        jax.random.permutation(_key(seed, _ORDER), examples)
+        if task.shuffle == "once"
+        else jnp.zeros(0, jnp.int32)
+    )
+    return TrialState(
+        params=params,
+        model_state=model_state,
+        opt_state=optimizer(**hyperparameters).init(params),
+        epoch=jnp.zeros([], jnp.int32),
+        seed=jnp.asarray(seed, jnp.uint32),
+        order=order,
+    )
+
+
+def train_epoch(
+    task: Task, optimizer: Optimizer, state: TrialState, hyperparameters: Hyperparameters, data: Data
+) -> tuple[TrialState, dict[str, jax.Array]]:
+    """Trains for one epoch, then evaluates.
+
+    Returns:
+        The new state and the metrics of the epoch: ``train/minibatch_<metric>``, the mean over the batches on
+        the way, the loss among them, and ``<split>/<metric>`` after the epoch for each evaluated split.
+    """
+    transformation = optax.with_extra_args_support(optimizer(**hyperparameters))
+    steps = task.examples("train") // task.batch_size
+    if task.shuffle == "once":
+        order = state.order
+    else:
+        order = jax.random.permutation(_key(state.seed, _ORDER, state.epoch), task.examples("train"))
+    dropout = _key(state.seed, _DROPOUT, state.epoch)
+
+    def step(carry: tuple[Params, ModelState, Any], inputs: tuple[jax.Array, jax.Array]) -> Any:
+        params, model_state, opt_state = carry
+        indices, number = inputs
+        keys = StepKeys.of(jax.random.fold_in(dropout, number), task.batch_size)
+        loss, model_state, metrics, grads = gradients(task, params, model_state, indices, keys, data["train"])
+        updates, opt_state = transformation.update(grads, opt_state, params, value=loss)
+        return (optax.apply_updates(params, updates), model_state, opt_state), {"loss": loss, **metrics}
+
+    batches = order[: steps * task.batch_size].reshape(steps, task.batch_size)
+    (params, model_state, opt_state), minibatch = jax.lax.scan(
+        step, (state.params, state.model_state, state.opt_state), (batches, jnp.arange(steps))
+    )
+    metrics = {f"train/minibatch_{name}": jnp.mean(values) for name, values in minibatch.items()}
+    for split in task.evaluated:
+        examples = data[split]
+        if split in task.sampled:
+            drawn = jax.random.permutation(_key(state.seed, _EVALUATION), task.examples(split))
+            examples = _take(examples, drawn[: task.sampled[split]])
+        for name, value in evaluate(task, params, model_state, examples).items():
+            metrics[f"{split}/{name}"] = value
+    return (
+        TrialState(params, model_state, opt_state, state.epoch + 1, state.seed, state.order),
+        metrics,
+    )
+
+
+def gradients(
+    task: Task,
+    params: Params,
+    model_state: ModelState,
+    indices: jax.Array,
+    keys: StepKeys,
+    train: Batch,
+) -> tuple[jax.Array, ModelState, dict[str, jax.Array], Params]:
+    """Loss, model state, metrics and gradients of one batch, ``task.micro_batch`` examples at a time.
+
+    The loss is a mean over equal parts, so the means of the parts' losses and gradients are the batch's.
+    """
+    gradient = jax.value_and_grad(task.loss, has_aux=True)
+    parts = 1 if task.micro_batch is None else task.batch_size // task.micro_batch
+
+    def part(params: Params, model_state: ModelState, indices: jax.Array, examples: jax.Array) -> Any:
+        batch = shard_batch(_take(train, indices))
+        (loss, (model_state, metrics)), grads = gradient(
+            params, model_state, batch, StepKeys(keys.shared, examples)
+        )
+        return (loss, metrics, grads), model_state
+
+    if parts == 1:
+        (loss, metrics, grads), model_state = part(params, model_state, indices, keys.examples)
+        return loss, model_state, metrics, grads
+
+    divided = jax.tree.map(lambda array: array.reshape(parts, -1), (indices, keys.examples))
+
+    def accumulate(carry: Any, inputs: Any) -> Any:
+        sums, model_state = carry
+        new, model_state = part(params, model_state, *inputs)
+        return (jax.tree.map(jnp.add, sums, new), model_state), None
+
+    first = jax.tree.map(lambda array: array[0], divided)
+    shapes, _ = jax.eval_shape(part, params, model_state, *first)
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    (sums, model_state), _ = jax.lax.scan(accumulate, (zeros, model_state), divided)
+    loss, metrics, grads = jax.tree.map(lambda total: total / parts, sums)
+    return loss, model_state, metrics, grads
+
+
+def _take(split: Batch, indices: jax.Array) -> Batch:
+    return jax.tree.map(lambda array: jnp.asarray(array)[indices], split)
+
+
+def shard_batch(batch: Batch) -> Batch:
+    """Lays the examples of a batch out over the devices of the mesh in context, if any: data parallelism.
+
+    The numbers are those of one device but for the rounding; BatchNorm's statistics stay the whole batch's. A
+    rest that does not divide stays on all devices.
+    """
+    axes = data_axes(jax.tree.leaves(batch)[0].shape[0])
+    return jax.lax.with_sharding_constraint(batch, jax.P(axes)) if axes else batch
+
+
+def evaluate(task: Task, params: Params, model_state: ModelState, split: Batch) -> dict[str, jax.Array]:
+    """The task's metrics over all given examples, batch by batch; a smaller last batch counts by its size."""
+    examples = jax.tree.leaves(split)[0].shape[0]
+    size = min(task.micro_batch or task.batch_size, examples)
+    batches, remainder = divmod(examples, size)
+
+    def total(batch: Batch, count: int) -> dict[str, jax.Array]:
+        return jax.tree.map(lambda mean: mean * count, task.metrics(params, model_state, shard_batch(batch)))
+
+    whole = jax.tree.map(
+        lambda array: array[: batches * size].reshape(batches, size, *array.shape[1:]), split
+    )
+    sums = jax.tree.map(
+        jnp.sum,
+        jax.lax.map(lambda batch: total(batch, size), whole),
+    )
+    if remainder:
+        rest = total(jax.tree.map(lambda array: array[batches * size :], split), remainder)
+        sums = jax.tree.map(jnp.add, sums, rest)
+    return task.finish(jax.tree.map(lambda value: value / examples, sums))

@@ -1,0 +1,202 @@
+"""A trial, from its hyperparameters to its record; ``train.py`` and every study run their trials by this."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from induced_metric.errors import UserError
+from induced_metric.lanes import Assignment, Lanes, Report
+from induced_metric.lanes.engine import Curve, joined
+from induced_metric.lanes.placement import Placement
+from induced_metric.tasks.base import Task
+from induced_metric.training.checkpoints import Checkpoints
+from induced_metric.training.epoch import Optimizer, init_trial, train_epoch
+
+
+def trial_lanes(
+    task: Task,
+    optimizer: Optimizer,
+    hyperparameters: Mapping[str, float],
+    placement: Placement | None = None,
+) -> Lanes:
+    """The lanes in which trials of a task with an optimizer are trained; a step is an epoch.
+
+    Args:
+        task: what is trained.
+        optimizer: a factory of its hyperparameters.
+        hyperparameters: of any trial: their names, and values to measure the width of the lanes with.
+        placement: where the lanes run; by default mapped or vmapped as suits the device.
+
+    Raises:
+        UserError: for an objective that the task does not measure.
+        ValueError: for a placement that does not suit the devices or the task.
+    """
+
+    def init(numbers: Any, seed: Any, data: Any) -> Any:
+        del data
+        return init_trial(task, optimizer, numbers, seed)
+
+    def advance(state: Any, numbers: Any, data: Any) -> Any:
+        return train_epoch(task, optimizer, state, numbers, data)
+
+    traced = dict.fromkeys(hyperparameters, 0.5)
+    state = jax.eval_shape(init, traced, 0, task.splits)
+    measured = jax.eval_shape(advance, state, traced, task.splits)[1]
+    if task.objective not in measured:
+        raise UserError(f"task.objective must be one of {', '.join(sorted(measured))}, got {task.objective}")
+    return (placement or Placement()).lanes(
+        init,
+        advance,
+        trial=Assignment(None, hyperparameters, 0, 2),
+        examples=task.micro_batch or task.batch_size,
+        shared=(task.splits,),
+    )
+
+
+class Goal(NamedTuple):
+    """What a trial is trained for.
+
+    Attributes:
+        objective: the metric to optimise; its best value over the epochs is the trial's value.
+        direction: ``minimize`` or ``maximize``.
+        worst: the value of a diverged trial.
+        epochs: of a whole trial.
+    """
+
+    objective: str
+    direction: str
+    worst: float
+    epochs: int
+
+    @classmethod
+    def of(cls, task: Task) -> "Goal":
+        """A task's."""
+        return cls(task.objective, task.direction, task.worst, task.epochs)
+
+    def best(self, values: np.ndarray) -> int:
+        """The epoch of the best value, the first of equals."""
+        return int(np.argmin(values) if self.direction == "minimize" else np.argmax(values))
+
+
+@dataclass
+class Trial:
+    """A trial under way, or one that ended.
+
+    Attributes:
+        number: in its study.
+        hyperparameters: all of them, the searched and the fixed.
+        seed: of its parameters, shuffling and dropout.
+        goal: what it is trained for.
+        checkpoint: name of its checkpoint.
+        done: its epochs so far.
+        restored: epochs that an earlier process did.
+        halted: its metrics are not finite: it diverged.
+        state: of its lane, while it is in none.
+    """
+
+    number: int
+    hyperparameters: Mapping[str, float]
+    seed: int
+    goal: Goal
+    checkpoint: str = ""
+    done: int = 0
+    restored: int = 0
+    halted: bool = False
+    state: Any = None
+    _parts: list[Mapping[str, np.ndarray]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Names the checkpoint; another trial of the same number has another one."""
+        if not self.checkpoint:
+            self.checkpoint = f"{self.number}-{digest([self.hyperparameters, self.seed])}"
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has nothing left to train."""
+        return self.halted or self.done >= self.goal.epochs
+
+    def curve(self) -> Curve:
+        """The columns of its curve so far."""
+        return joined(self._parts)
+
+    def assignment(self, handle: Any) -> Assignment:
+        """What a lane needs to take it up."""
+        state, self.state = self.state, None
+        done = self.done if state is not None else 0
+        return Assignment(handle, self.hyperparameters, self.seed, self.goal.epochs, done, state)
+
+    def hear(self, report: Report) -> Curve:
+        """Adds what a dispatch did; returns that part of the curve."""
+        epoch = report.done - np.arange(len(report.seconds), 0, -1)
+        part = {"epoch": epoch, "seconds": report.seconds, **report.metrics}
+        self._parts.append(part)
+        self.done, self.halted = report.done, report.halted
+        return part
+
+    def keep(self, report: Report, checkpoints: Checkpoints, *, stopping: bool) -> None:
+        """Saves it after a dispatch where that is due, or nothing of it would go on."""
+        if not self.ended and (
+            stopping or checkpoints.due(report.done, len(report.seconds), self.checkpoint)
+        ):
+            checkpoints.save(self.checkpoint, report.state(), self.curve())
+
+    def restore(self, checkpoints: Checkpoints, state_shapes: Any) -> bool:
+        """Goes on from its newest checkpoint; False where it has none."""
+        kept = checkpoints.load(self.checkpoint, state_shapes)
+        if kept is None:
+            return False
+        self._parts, self.done, self.restored, self.state = [kept.curve], kept.done, kept.done, kept.state
+        self.halted = not all(np.isfinite(values[-1]).all() for values in kept.curve.values())
+        return True
+
+    def read(self, epochs: int, curve: Curve | None) -> None:
+        """Takes over what is recorded; the curve is None where it need not be judged again."""
+        self.done = self.restored = epochs
+        self._parts = [] if curve is None else [curve]
+
+    def best_until(self, epochs: int) -> float:
+        """The best value of its objective in its first ``epochs``."""
+        values = self.curve()[self.goal.objective][:epochs]
+        return float(values[self.goal.best(values)])
+
+    def outcome(self) -> dict[str, Any]:
+        """What it came to, in columns of the records: a diverged one to the worst value."""
+        curve, goal = self.curve(), self.goal
+        best = -1 if self.halted else goal.best(curve[goal.objective])
+        return {
+            "diverged": self.halted,
+            "value": goal.worst if self.halted else float(curve[goal.objective][best]),
+            "best_epoch": best,
+            "epochs": len(curve["seconds"]),
+            "seconds": float(curve["seconds"].sum()),
+        }
+
+    def row(self, study: Mapping[str, Any], *, state: str = "complete") -> dict[str, Any]:
+        """Its record.
+
+        Args:
+            study: the columns that it shares with the other trials of its study.
+            state: ``complete`` or ``pruned``.
+        """
+        return {
+            "trial": self.number,
+            "state": state,
+            **self.outcome(),
+            "objective": self.goal.objective,
+            "direction": self.goal.direction,
+            "seed": self.seed,
+            **self.hyperparameters,
+            "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            **study,
+        }
+
+
+def digest(facts: Sequence[Any]) -> str:
+    """A short name for what a trial follows from."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,199 @@
+"""What the entry points share: lanes that fit the trials, facts for the records, mistakes in one sentence."""
+
+import sys
+
+import hydra
+import jax
+import jax.numpy as jnp
+import pytest
+from omegaconf import OmegaConf
+
+import induced_metric
+from induced_metric.cli import app, build
+from induced_metric.errors import UserError
+from induced_metric.lanes import Lanes, engine, placement
+from induced_metric.lanes.placement import Placement, device_facts, lane_facts, most_shards
+from induced_metric.training.trial import trial_lanes
+
+
+def compose(*overrides, config="config"):
+    with hydra.initialize_config_dir(str(build.CONF), version_base="1.3"):
+        return hydra.compose(config, list(overrides))
+
+
+@pytest.mark.parametrize(
+    ("devices", "examples", "most"),
+    [(1, 8, 1), (2, 1024, 2), (6, 8, 4), (7, 1024, 4), (12, 8, 8), (3, 9, 3), (2, 15, 1)],
+)
+def test_most_devices_that_share_a_batch_out_evenly(devices, examples, most):
+    assert most_shards(devices, examples) == most
+
+
+@pytest.mark.parametrize(
+    ("layout", "trials", "lanes_and_queue"),
+    [
+        ("map", None, (8, 2)),
+        ("map", 1, (1, 1)),
+        ("map", 3, (2, 2)),
+        ("vmap", 1, (1, 1)),
+        ("vmap", 3, (3, 1)),
+        ("vmap", 12, (8, 2)),
+    ],
+)
+def test_no_more_lanes_and_dispatches_than_trials(layout, trials, lanes_and_queue):
+    assert Placement(width=8, trials=trials)._fit(8, layout, places=1) == lanes_and_queue
+
+
+@pytest.fixture
+def pair(tiny_task):
+    numbers = {"learning_rate": 0.1, "momentum": 0.9}
+    return build.Pairing(tiny_task, induced_metric.sgd, numbers, {}, None)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "most", "facts", "capacity"),
+    [
+        ([], None, {"layout": "map", "width": 2, "queue": 2}, 8),
+        ([], 3, {"layout": "map", "width": 1, "queue": 2}, 4),
+        ([], 1, {"layout": "map", "width": 1, "queue": 1}, 1),
+        (["lanes.width=4"], 1, {"layout": "map", "width": 1, "queue": 1}, 1),
+        # Measured to double up to 256 lanes: on two devices four suffice for eight trials.
+        (["lanes.layout=vmap"], 8, {"layout": "vmap", "width": 4, "queue": 1}, 8),
+        (["lanes.layout=vmap"], 1, {"layout": "vmap", "width": 1, "queue": 1}, 1),
+    ],
+)
+def test_an_engine_has_no_lanes_for_more_trials_than_there_are(
+    pair, monkeypatch, overrides, most, facts, capacity
+):
+    measured = []
+
+    def steps_per_second(make, width, trial, clock):
+        measured.append(width)
+        return float(width)
+
+    monkeypatch.setattr(placement, "_steps_per_second", steps_per_second)
+    where = build.placement(compose(*overrides).lanes)
+    where = where if most is None else where.for_trials(most)
+    with trial_lanes(pair.task, pair.optimizer, pair.hyperparameters, where) as lanes:
+        assert lane_facts(lanes) == {"lanes": facts}
+        assert lanes.capacity == capacity
+    assert measured == ([1, 2, 4] if most == 8 else [])
+
+
+def test_a_single_lane_is_mapped_also_where_lanes_are_vmapped(monkeypatch):
+    monkeypatch.setattr(engine, "default_layout", lambda: "vmap")
+    for width, layout in ((1, "map"), (2, "vmap")):
+        with Lanes(
+            lambda h, s: jnp.float32(0), lambda x, h: (x, {"x": x}), hyperparameters=[], width=width
+        ) as lanes:
+            assert lanes.layout == layout
+
+
+def test_the_precision_of_matrix_products_is_told_as_set_and_as_measured(monkeypatch):
+    told = device_facts()
+    assert (told["jax_default_matmul_precision"], told["matmul_precision"]) == (None, "float32")
+    with jax.default_matmul_precision("highest"):
+        assert device_facts()["jax_default_matmul_precision"] == "highest"
+
+    # What a GPU and a TPU do by default: factors are rounded to 10 and to 7 bits after the first.
+    diag = jnp.diag
+    for bits, name in ((10, "tensorfloat32"), (7, "bfloat16"), (13, "13 bits")):
+        rounded = lambda x, bits=bits: diag(jax.lax.reduce_precision(x, exponent_bits=8, mantissa_bits=bits))  # noqa: E731
+        monkeypatch.setattr(jnp, "diag", rounded)
+        assert device_facts()["matmul_precision"] == name
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({}, r"where\._target_ must be the dotted path of a function or class, got None"),
+        (
+            {"_target_": "induced_metric.sgdd"},
+            r"where\._target_: cannot find 'induced_metric.sgdd' \(.*no at",
+        ),
+        ({"_target_": "no_such.module"}, r"where\._target_: cannot find .* \(No module named 'no_such'\)"),
+        ({"_target_": "a b"}, r"where\._target_: cannot find 'a b'"),
+        ({"_target_": "induced_metric.errors"}, r"must name a function or class, and .* is a module"),
+    ],
+)
+def test_a_wrong_target_is_one_sentence(settings, sentence):
+    with pytest.raises(UserError, match=sentence):
+        build.target(settings, "where")
+
+
+def test_samplers_and_pruners_of_the_configuration_are_made_or_refused():
+    import optuna
+
+    cfg = compose("sampler=tpe", "pruner=hyperband", config="sweep")
+    assert isinstance(build.sampler(cfg.sampler)(seed=3), optuna.samplers.TPESampler)
+    assert isinstance(build.pruner(cfg.pruner), optuna.pruners.HyperbandPruner)
+    for overrides, sentence in (
+        (["sampler.create._target_=optuna.samplers.TPE"], r"sampler.create._target_: cannot find"),
+        (["+sampler.create.wings=2"], r"sampler.create: .*unexpected keyword argument 'wings'"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            build.sampler(compose(*overrides, config="sweep").sampler)
+    for overrides, sentence in (
+        (["pruner.create._target_=optuna.pruners"], r"pruner.create._target_ must name a function or class"),
+        (["+pruner.create.wings=2"], r"pruner.create: .*takes no arguments"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            build.pruner(compose(*overrides, config="sweep").pruner)
+
+
+@pytest.mark.parametrize("value", ["-1", "soon", "true", "nan"])
+def test_seconds_between_checkpoints_are_a_number(value):
+    with pytest.raises(UserError, match="checkpoint_seconds must be a number >= 0, got"):
+        build.checkpoints(compose(f"checkpoint_seconds={value}"), "train")
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere"])
+def test_results_that_cannot_be_written_are_one_sentence(tmp_path, place):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"results must be a directory that can be written, and .* is not"):
+        app.results(OmegaConf.create({"results": str(tmp_path / place)}))
+
+
+def end_of(task, tmp_path, monkeypatch, capsys):
+    """How an entry point ends: its exit code, and what it says."""
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # as the entry points set it, and undone afterwards
+    monkeypatch.setattr(sys, "argv", ["train.py", f"results={tmp_path}"])
+    with pytest.raises(SystemExit) as ended:
+        app.run(task, "config")
+    return ended.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: jax.block_until_ready(jnp.zeros(1 << 46, jnp.float32)),
+        lambda: jax.device_put(__import__("numpy").zeros(1 << 50, "float32")),
+    ],
+    ids=["of the device", "of the host"],
+)
+def test_too_little_memory_is_one_sentence_that_says_what_to_lower(ask, tmp_path, monkeypatch, capsys):
+    code, said = end_of(lambda cfg: ask(), tmp_path, monkeypatch, capsys)
+    assert code == 2
+    (line,) = said.splitlines()
+    assert line.startswith("train.py: the device has not enough memory (")
+    assert "lower lanes.width" in line
+    assert "task.batch_size" in line
+
+
+def test_another_error_is_not_taken_for_one_of_the_user(tmp_path, monkeypatch, capsys):
+    def wrong(cfg):
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(sys, "argv", ["train.py", f"results={tmp_path}"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        app.run(wrong, "config")
+
+
+def test_windows_is_told_that_it_is_not_supported(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "platform", "win32")
+    code, said = end_of(lambda cfg: None, tmp_path, monkeypatch, capsys)
+    assert code == 2
+    assert said == (
+        "train.py: Windows is not supported, since it has no fcntl locks; use Linux, macOS or WSL 2\n"
+    )

@@ -1,0 +1,212 @@
+"""Every configuration composes, is the published one where it claims to be, and can be run."""
+
+import csv
+import re
+from pathlib import Path
+
+import hydra
+import numpy as np
+import optuna
+import pytest
+import yaml
+
+from induced_metric.cli import build
+from induced_metric.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+PAPER = ROOT / "src" / "induced_metric" / "records" / "paper"
+OPTIMIZERS = sorted(path.stem for path in (build.CONF / "optimizer").glob("*.yaml"))
+TASKS = sorted(path.stem for path in (build.CONF / "task").glob("*.yaml"))
+SAMPLERS = sorted(path.stem for path in (build.CONF / "sampler").glob("*.yaml"))
+PRUNERS = sorted(path.stem for path in (build.CONF / "pruner").glob("*.yaml"))
+PAIRINGS = sorted(path.stem for path in (build.CONF / "pairing").glob("*.yaml"))
+BEST_RUNS = {
+    f"{row['task']}_{row['optimizer']}": row
+    for row in csv.DictReader((PAPER / "best_runs.csv").read_text().splitlines())
+}
+HYPERPARAMETERS = (
+    "learning_rate",
+    "beta1",
+    "beta2",
+    "momentum",
+    "xi",
+    "beta",
+    "beta_rms",
+    "adam_b1",
+    "adam_b2",
+    "weight_decay",
+    "eps",
+)
+
+
+def compose(*overrides, config="config"):
+    with hydra.initialize_config_dir(str(build.CONF), version_base="1.3"):
+        return hydra.compose(config, list(overrides))
+
+
+def published_spaces():
+    """search_spaces.yaml with U(low, high) and LU(low, high) read as (low, high, log)."""
+    text = (PAPER / "search_spaces.yaml").read_text()
+    ranges = re.sub(r"(L?)U\((\S+), (\S+)\)", r"[\2, \3, '\1']", text)
+    return yaml.safe_load(ranges)
+
+
+def as_range(triple):
+    low, high, log = triple
+    return build.Range(float(low), float(high), log == "L")
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_is_named_after_its_file_and_can_be_made(name):
+    cfg = compose(f"optimizer={name}")
+    assert cfg.optimizer.name == name
+    factory, hyperparameters = build._optimizer(cfg.optimizer)
+    assert hasattr(factory(**hyperparameters), "update")
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_is_named_after_its_file(name):
+    assert compose(f"task={name}").task.name == name
+
+
+@pytest.mark.parametrize("pairing", PAIRINGS)
+def test_a_pairing_is_the_published_best_run(pairing):
+    best = BEST_RUNS[pairing]
+    cfg = compose(f"task={best['task']}", f"optimizer={best['optimizer']}")
+    for name in HYPERPARAMETERS:
+        if best[name]:
+            assert cfg.optimizer[name] == float(best[name]), name
+    assert cfg.published.best == float(best["best_metric"])
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_shares_its_ranges_with_the_optimizers_that_have_them(task, optimizer):
+    cfg = compose(f"task={task}", f"optimizer={optimizer}", config="sweep")
+    shared = build._shared_ranges(task)
+    assert shared == {"learning_rate", "xi"}
+    _, hyperparameters = build._optimizer(cfg.optimizer)
+    build._check_ranges(cfg.search_space, hyperparameters, optimizer, shared)
+    assert build._shared_ranges("renamed on the command line") == shared
+
+
+def test_every_published_run_of_a_task_here_has_a_pairing():
+    assert {name for name, run in BEST_RUNS.items() if run["task"] in TASKS} == set(PAIRINGS)
+
+
+@pytest.mark.parametrize("name", PAIRINGS)
+def test_search_spaces_are_the_published_ones(name):
+    spaces, run = published_spaces(), BEST_RUNS[name]
+    cfg = compose(f"task={run['task']}", f"optimizer={run['optimizer']}", config="sweep")
+    factory, hyperparameters = build._optimizer(cfg.optimizer)
+    space = build._search_space(cfg.search_space, factory, hyperparameters)
+    task = spaces["per_task"][run["task"]]
+    expected = {
+        key: as_range(value)
+        for key, value in (
+            spaces["shared"][run["optimizer"]] | task | spaces["exceptions"].get(name, {})
+        ).items()
+        if isinstance(value, list) and key in hyperparameters
+    }
+    assert space == expected
+    assert cfg.task.epochs == task["epochs"]
+    assert cfg.task.batch_size == task["batch_size"]
+    assert cfg.trials == task["trials"]
+    # What is not searched stays at the published constant.
+    fixed = {key: value for key, value in hyperparameters.items() if key not in space}
+    assert fixed == {key: 1e-8 for key in fixed if key == "eps"}
+
+
+def study_of(sampler, pruner="none"):
+    """A study with 30 told trials of the losses |log lr + 2|, sampled as a configuration says."""
+    cfg = compose(f"sampler={sampler}", f"pruner={pruner}", config="sweep")
+    assert (cfg.sampler.name, cfg.pruner.name or "none") == (sampler, pruner)
+    create = hydra.utils.instantiate(cfg.sampler.create)
+    study = optuna.create_study(pruner=hydra.utils.instantiate(cfg.pruner.create)())
+    for number in range(30):
+        study.sampler = create(seed=number)
+        trial = study.ask()
+        study.tell(trial, abs(np.log10(trial.suggest_float("lr", 1e-5, 1, log=True)) + 2))
+    return study, cfg
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_sampler_proposes_and_says_how_many_are_in_flight(sampler):
+    study, cfg = study_of(sampler)
+    rates = [trial.params["lr"] for trial in study.trials]
+    assert all(1e-5 <= rate <= 1 for rate in rates)
+    adaptive = sampler not in ("random", "fixed")
+    assert cfg.sampler.in_flight == (8 if adaptive else None)
+    drawn = [trial.params["lr"] for trial in study_of("random")[0].trials]
+    # An adaptive one has found the best rate by the last third; random search never looks.
+    assert (rates == drawn) != adaptive
+    if adaptive:
+        assert np.median([trial.value for trial in study.trials[20:]]) < 0.5
+
+
+@pytest.mark.parametrize("pruner", PRUNERS)
+def test_a_pruner_stops_the_worse_at_its_rungs(pruner):
+    cfg = compose(f"pruner={pruner}", config="sweep")
+    rungs = list(cfg.pruner.rungs)
+    assert rungs == {
+        "none": [],
+        "hyperband": [20 * 3**k for k in range(5)],
+        "wandb_hyperband": list(range(20, 400, 20)),
+    }.get(pruner, rungs)
+    assert (cfg.pruner.in_flight is None) == (not rungs)
+    study = optuna.create_study(pruner=hydra.utils.instantiate(cfg.pruner.create)())
+    verdicts = []
+    for value in [0.5] * 40 + [0.9] * 20 + [0.1] * 20:
+        trial = study.ask()
+        stopped = False
+        for rung in rungs:
+            trial.report(value, rung)
+            stopped = stopped or (rung < 200 and trial.should_prune())
+        verdicts.append(stopped)
+    if rungs:
+        # Of Hyperband's brackets some judge late or never; nobody stops what is better than all before.
+        assert sum(verdicts[40:60]) >= 10
+        assert not any(verdicts[60:67])
+    else:
+        assert not any(verdicts)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["optimizer.xi=-1"], r"optimizer: xi must be >= 0"),
+        (["optimizer.momentum=1"], r"optimizer: momentum must be in \[0, 1\)"),
+        (["optimizer.learning_rate=nan"], r"optimizer: learning_rate must be"),
+        (["optimizer.xi=abc"], r"optimizer.xi must be a number, got 'abc'"),
+        (["+optimizer.nesterov=1"], r"unexpected keyword argument 'nesterov'"),
+        (["task.epochs=0"], r"task: epochs must be >= 1"),
+        (["task.epochs=few"], r"task.epochs: input should be a valid integer"),
+        (["task.shuffle=never"], r"'once' or 'every_epoch'"),
+        (["task.name=${nowhere}"], r"nowhere"),
+        (["search_space.xi.low=1"], r"search_space.xi must have low < high"),
+        (["search_space.momentum.high=2"], r"search_space: momentum must be in \[0, 1\)"),
+        (["search_space.xi.log=maybe"], r"search_space.xi.log: input should be a valid boolean"),
+        (
+            ["+search_space.momentun={low: 0.1, high: 0.2}"],
+            r"search_space.momentun is no hyperparameter of sgd_rms, which has learning_rate, momentum, xi, "
+            r"beta, beta_rms, weight_decay, eps; did you mean momentum\?",
+        ),
+        # Of another optimizer, and not shared by the task.
+        (["optimizer=sgd", "+search_space.beta1={low: 0.1, high: 0.2}"], r"search_space.beta1 is no hyperp"),
+        (
+            ["optimizer._target_=induced_metric.sgdd"],
+            r"optimizer._target_: cannot find 'induced_metric.sgdd",
+        ),
+        (["task._target_=induced_metric.tasks.base"], r"task._target_ must name a function or class"),
+        (
+            ["task=shakespeare", "task.micro_batch=few"],
+            r"task.micro_batch: input should be a valid integer, .*, or input should be 'auto', got 'few'",
+        ),
+        (["+optimizer.value=1"], r"optimizer: a hyperparameter cannot be called 'value': reserved are"),
+        (["+optimizer.curve=1"], r"optimizer: a hyperparameter cannot be called 'curve'"),
+    ],
+)
+def test_a_bad_value_ends_in_one_sentence(overrides, sentence):
+    with pytest.raises(UserError, match=sentence) as error:
+        build.pairing(compose(*overrides))
+    assert "\n" not in str(error.value)

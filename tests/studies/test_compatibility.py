@@ -1,0 +1,103 @@
+"""Studies that an earlier version began go on: their configuration, records, journal and checkpoints."""
+
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import hydra
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from induced_metric.cli import build, sweep
+from induced_metric.errors import UserError
+from induced_metric.lanes.placement import Placement
+from induced_metric.records import RecordStore
+from induced_metric.studies.compatibility import check_config, study_config
+from induced_metric.studies.study import StudyFiles, run_studies
+from induced_metric.training import checkpoints
+from induced_metric.training.checkpoints import Checkpoints
+from induced_metric.training.trial import trial_lanes
+
+ROOT = Path(__file__).parents[2]
+PUBLISHED = sorted((ROOT / "results" / "published" / "records").rglob("trials.parquet"))
+
+
+def compose(*overrides):
+    with hydra.initialize_config_dir(str(build.CONF), version_base="1.3"):
+        return hydra.compose("sweep", list(overrides))
+
+
+def test_there_are_published_studies():
+    assert len(PUBLISHED) > 20
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: "-".join(path.parts[-5:-1]))
+def test_todays_configuration_goes_on_with_a_published_study(path):
+    _, task, label, optimizer = path.parts[-5:-1]
+    sampler, _, pruner = label.partition("+")
+    cfg = compose(
+        f"task={task}", f"optimizer={optimizer}", f"sampler={sampler}", f"pruner={pruner or 'none'}"
+    )
+    now = study_config(OmegaConf.to_container(cfg, resolve=True)) | {"seed": 0}
+    for config in RecordStore(path.parent).trials()["config"].unique():
+        check_config("study", json.loads(config), now)
+
+
+def test_another_search_algorithm_at_the_new_place_is_still_another():
+    before = {"sampler": {"create": {"_target_": "induced_metric.wandb_search.WandbBayesSampler"}}}
+    moved = {"sampler": {"create": {"_target_": "induced_metric.studies.wandb_search.WandbBayesSampler"}}}
+    other = {"sampler": {"create": {"_target_": "induced_metric.studies.wandb_search.Another"}}}
+    check_config("study", before, moved)
+    with pytest.raises(UserError, match=r"WandbBayesSampler -> .*Another"):
+        check_config("study", before, other)
+
+
+def test_a_study_begun_before_the_packages_goes_on_from_its_records_and_checkpoints(tmp_path, monkeypatch):
+    """Begun by 6873fcc: 8 of 12 trials recorded, 4 under way with checkpoints after 20 epochs."""
+    with tarfile.open(Path(__file__).parent / "data" / "begun_before_packages.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    cfg = compose(
+        "task=regression", "task.epochs=400", "optimizer=sgd_rms", "sampler=wandb_bayes", "trials=12"
+    )
+    pair = build.pairing(cfg)
+    plan = sweep.plan_of(cfg, pair, 0)
+    files = StudyFiles(
+        journal=tmp_path / "studies/paper/regression/wandb_bayes/sgd_rms.journal",
+        records=RecordStore(plan.key.directory(tmp_path)),
+        checkpoints=Checkpoints(tmp_path / "checkpoints/paper/regression/wandb_bayes/sgd_rms"),
+    )
+    before = files.records.read()
+    assert sorted(before.trials["trial"]) == list(range(8))
+
+    loaded = []
+    load = checkpoints.Checkpoints.load
+    monkeypatch.setattr(
+        checkpoints.Checkpoints,
+        "load",
+        lambda self, *given: loaded.append(load(self, *given)) or loaded[-1],
+    )
+    with trial_lanes(pair.task, pair.optimizer, pair.hyperparameters, Placement()) as lanes:
+        run_studies([(plan, files, lambda _: None)], lanes)
+
+    assert [kept.done for kept in loaded] == [20] * 4
+    after = files.records.read()
+    assert list(after.trials["trial"]) == list(range(12))
+    assert (after.trials["epochs"] == 400).all()
+    shared = before.trials.columns.drop(["config", "provenance"])
+    assert after.trials[after.trials["trial"] < 8][shared].equals(before.trials[shared])
+    for kept in loaded:  # its first epochs are those of the checkpoint
+        match = [
+            curve
+            for _, curve in after.curves.groupby("trial")
+            if np.array_equal(curve["test/loss"][:20], np.float32(kept.curve["test/loss"]))
+        ]
+        assert len(match) == 1
+    assert not list((tmp_path / "checkpoints").rglob("_METADATA"))
+    shutil.rmtree(tmp_path / "records")
+    with (
+        pytest.raises(UserError, match="holds 12 finished trials"),
+        trial_lanes(pair.task, pair.optimizer, pair.hyperparameters, Placement()) as lanes,
+    ):
+        run_studies([(plan, files, lambda _: None)], lanes)
