@@ -123,16 +123,16 @@ def test_a_changed_sweep_is_refused(swept):
         ("train.py", ["optimizer.xi=["], "cannot read the override 'optimizer.xi=['"),
         ("train.py", ["tracking.mode=loud"], "tracking: mode must be one of"),
         ("train.py", ["task.objective=test/accuracy"], "task.objective must be one of test/loss, "),
-        ("train.py", ["lanes.layout=heap"], "lanes: layout must be auto, map or vmap, got heap"),
+        ("train.py", ["lanes.layout=heap"], "lanes.layout: input should be 'auto', 'map' or 'vmap', got 'heap'"),
         (
             "train.py",
             ["lanes.data_parallel=3", "lanes.devices=2"],
-            "lanes.data_parallel must be auto or an integer that divides the 2 devices, got 3",
+            "lanes: data_parallel must be auto or an integer that divides the 2 devices, got 3",
         ),
         (
             "train.py",
             ["lanes.data_parallel=2", "lanes.devices=2", *TINY, "task.batch_size=15"],
-            "lanes.data_parallel must divide the 15 examples computed at once",
+            "lanes: data_parallel must divide the 15 examples computed at once",
         ),
         ("sweeps/sweep.py", ["sampler=grid"], "unknown sampler 'grid': allowed are fixed, random, tpe"),
         (
