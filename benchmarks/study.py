@@ -30,11 +30,11 @@ def study(requests, sampler, trials):
 
     xla.configure()
     import hydra
-    import optuna
 
     import induced_metric
     from induced_metric.lanes import Lanes
     from induced_metric.records import RecordStore, StudyKey
+    from induced_metric.space import Float
     from induced_metric.studies.plan import StudyPlan
     from induced_metric.studies.study import StudyFiles, run_studies
     from induced_metric.training.checkpoints import Checkpoints
@@ -44,9 +44,7 @@ def study(requests, sampler, trials):
     with hydra.initialize_config_dir(str(Path(__file__).parents[1] / "conf"), version_base="1.3"):
         cfg = hydra.compose("sweep", ["task=regression", "optimizer=adam", f"sampler={sampler}"])
     space = {
-        name: optuna.distributions.FloatDistribution(**cfg.search_space[name])
-        for name in HYPERPARAMETERS["adam"]
-        if name in cfg.search_space
+        name: Float(**cfg.search_space[name]) for name in HYPERPARAMETERS["adam"] if name in cfg.search_space
     }
     regression, optimizer = task(), induced_metric.adam
     plan = StudyPlan(

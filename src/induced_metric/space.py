@@ -121,11 +121,11 @@ class Choice:
     """Any of some values, in no order.
 
     Attributes:
-        choices: which; numbers, booleans, words or null.
+        choices: which; numbers, or booleans, or words, and null.
         static: whether a value makes a program of its own; what is no number always does.
 
     Raises:
-        ValueError: for fewer than two, or one that stands twice.
+        ValueError: for fewer than two, one that stands twice, or two kinds.
     """
 
     choices: tuple[Value, ...]
@@ -133,9 +133,12 @@ class Choice:
 
     def __post_init__(self) -> None:
         """Checks the choices."""
-        if len({(type(value), value) for value in self.choices}) < max(len(self.choices), 2):
+        if len(set(self.choices)) < max(len(self.choices), 2):
             raise ValueError(f"choices must be at least two different values, got {list(self.choices)}")
-        if any(isinstance(value, bool) or not isinstance(value, int | float) for value in self.choices):
+        kinds = {"number" if type(value) in (int, float) else type(value) for value in self.choices}
+        if len(kinds - {type(None)}) > 1:
+            raise ValueError(f"choices must be of one kind, null aside, got {list(self.choices)}")
+        if kinds != {"number"}:
             object.__setattr__(self, "static", True)
 
     @property

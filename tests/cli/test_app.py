@@ -9,15 +9,14 @@ import pytest
 from omegaconf import OmegaConf
 
 import induced_metric
-from induced_metric.cli import app, build
+from induced_metric.cli import app, build, values
 from induced_metric.errors import UserError
 from induced_metric.lanes import Lanes, engine, placement
 from induced_metric.lanes.placement import Placement, device_facts, lane_facts, most_shards
-from induced_metric.training.trial import trial_lanes
 
 
 def compose(*overrides, config="config"):
-    with hydra.initialize_config_dir(str(build.CONF), version_base="1.3"):
+    with hydra.initialize_config_dir(str(values.CONF), version_base="1.3"):
         return hydra.compose(config, list(overrides))
 
 
@@ -47,7 +46,10 @@ def test_no_more_lanes_and_dispatches_than_trials(layout, trials, lanes_and_queu
 @pytest.fixture
 def pair(tiny_task):
     numbers = {"learning_rate": 0.1, "momentum": 0.9}
-    return build.Pairing(tiny_task, induced_metric.sgd, numbers, {}, None)
+    return build.Pairing(
+        task=tiny_task, task_of=lambda: tiny_task, optimizer=induced_metric.sgd, schedule=None,
+        hyperparameters=numbers, search_space={}, published_best=None,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -74,7 +76,7 @@ def test_an_engine_has_no_lanes_for_more_trials_than_there_are(
     monkeypatch.setattr(placement, "_steps_per_second", steps_per_second)
     where = build.placement(compose(*overrides).lanes)
     where = where if most is None else where.for_trials(most)
-    with trial_lanes(pair.task, pair.optimizer, pair.hyperparameters, where) as lanes:
+    with pair.lanes(where) as lanes:
         assert lane_facts(lanes) == {"lanes": facts}
         assert lanes.capacity == capacity
     assert measured == ([1, 2, 4] if most == 8 else [])
@@ -118,7 +120,7 @@ def test_the_precision_of_matrix_products_is_told_as_set_and_as_measured(monkeyp
 )
 def test_a_wrong_target_is_one_sentence(settings, sentence):
     with pytest.raises(UserError, match=sentence):
-        build.target(settings, "where")
+        values.target(settings, "where")
 
 
 def test_samplers_and_pruners_of_the_configuration_are_made_or_refused():

@@ -9,38 +9,28 @@ import numpy as np
 import optuna
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
-from induced_metric.cli import build
+from induced_metric.cli import build, spaces, values
+from induced_metric.cli.factories import Factory
 from induced_metric.errors import UserError
+from induced_metric.space import Float
 
 ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "src" / "induced_metric" / "records" / "paper"
-OPTIMIZERS = sorted(path.stem for path in (build.CONF / "optimizer").glob("*.yaml"))
-TASKS = sorted(path.stem for path in (build.CONF / "task").glob("*.yaml"))
-SAMPLERS = sorted(path.stem for path in (build.CONF / "sampler").glob("*.yaml"))
-PRUNERS = sorted(path.stem for path in (build.CONF / "pruner").glob("*.yaml"))
-PAIRINGS = sorted(path.stem for path in (build.CONF / "pairing").glob("*.yaml"))
-BEST_RUNS = {
-    f"{row['task']}_{row['optimizer']}": row
-    for row in csv.DictReader((PAPER / "best_runs.csv").read_text().splitlines())
+OPTIMIZERS = sorted(path.stem for path in (values.CONF / "optimizer").glob("*.yaml"))
+TASKS = sorted(path.stem for path in (values.CONF / "task").glob("*.yaml"))
+SAMPLERS = sorted(path.stem for path in (values.CONF / "sampler").glob("*.yaml"))
+PRUNERS = sorted(path.stem for path in (values.CONF / "pruner").glob("*.yaml"))
+PAIRINGS = sorted(path.stem for path in (values.CONF / "pairing").glob("*.yaml"))
+BEST_VALUES = {
+    f"{row['task']}_{row['optimizer']}": float(row["best_metric"])
+    for row in csv.DictReader((PAPER / "tables.csv").read_text().splitlines())
 }
-HYPERPARAMETERS = (
-    "learning_rate",
-    "beta1",
-    "beta2",
-    "momentum",
-    "xi",
-    "beta",
-    "beta_rms",
-    "adam_b1",
-    "adam_b2",
-    "weight_decay",
-    "eps",
-)
 
 
 def compose(*overrides, config="config"):
-    with hydra.initialize_config_dir(str(build.CONF), version_base="1.3"):
+    with hydra.initialize_config_dir(str(values.CONF), version_base="1.3"):
         return hydra.compose(config, list(overrides))
 
 
@@ -53,15 +43,15 @@ def published_spaces():
 
 def as_range(triple):
     low, high, log = triple
-    return build.Range(float(low), float(high), log == "L")
+    return Float(float(low), float(high), log == "L")
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_an_optimizer_is_named_after_its_file_and_can_be_made(name):
     cfg = compose(f"optimizer={name}")
     assert cfg.optimizer.name == name
-    factory, hyperparameters = build._optimizer(cfg.optimizer)
-    assert hasattr(factory(**hyperparameters), "update")
+    factory = Factory.of(OmegaConf.to_container(cfg.optimizer), "optimizer")
+    assert hasattr(factory(**factory.numbers), "update")
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -69,42 +59,52 @@ def test_a_task_is_named_after_its_file(name):
     assert compose(f"task={name}").task.name == name
 
 
+def names(pairing):
+    """A pairing's task and optimizer."""
+    task, _, optimizer = pairing.partition("_")
+    return task, optimizer
+
+
 @pytest.mark.parametrize("pairing", PAIRINGS)
-def test_a_pairing_is_the_published_best_run(pairing):
-    best = BEST_RUNS[pairing]
-    cfg = compose(f"task={best['task']}", f"optimizer={best['optimizer']}")
-    for name in HYPERPARAMETERS:
-        if best[name]:
-            assert cfg.optimizer[name] == float(best[name]), name
-    assert cfg.published.best == float(best["best_metric"])
+def test_a_pairing_has_the_published_best_value_and_settings_that_were_searched(pairing):
+    task, optimizer = names(pairing)
+    cfg = compose(f"task={task}", f"optimizer={optimizer}", config="sweep")
+    # The tables print six digits of it.
+    assert cfg.published.best == pytest.approx(BEST_VALUES[pairing], abs=1e-6, rel=1e-5)
+    given = OmegaConf.load(values.CONF / "pairing" / f"{pairing}.yaml").optimizer
+    factory = Factory.of(OmegaConf.to_container(cfg.optimizer), "optimizer")
+    space, hyperparameters = spaces.search_space(cfg, factory, None, lambda **_: None)
+    assert set(hyperparameters) == set(given)
+    outside = [name for name, dimension in space.items() if not dimension.contains(given[name])]
+    assert outside == []
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("task", TASKS)
 def test_a_task_shares_its_ranges_with_the_optimizers_that_have_them(task, optimizer):
     cfg = compose(f"task={task}", f"optimizer={optimizer}", config="sweep")
-    shared = build._shared_ranges(task)
-    assert shared == {"learning_rate", "xi"}
-    _, hyperparameters = build._optimizer(cfg.optimizer)
-    build._check_ranges(cfg.search_space, hyperparameters, optimizer, shared)
-    assert build._shared_ranges("renamed on the command line") == shared
+    assert spaces._shared(task) == {"learning_rate", "xi"}
+    factory = Factory.of(OmegaConf.to_container(cfg.optimizer), "optimizer")
+    found, numbers = spaces.search_space(cfg, factory, None, lambda **_: None)
+    assert set(found) == set(cfg.search_space) & set(numbers)
+    assert spaces._shared("renamed on the command line") == {"learning_rate", "xi"}
 
 
 def test_every_published_run_of_a_task_here_has_a_pairing():
-    assert {name for name, run in BEST_RUNS.items() if run["task"] in TASKS} == set(PAIRINGS)
+    assert {name for name in BEST_VALUES if names(name)[0] in TASKS} == set(PAIRINGS)
 
 
 @pytest.mark.parametrize("name", PAIRINGS)
 def test_search_spaces_are_the_published_ones(name):
-    spaces, run = published_spaces(), BEST_RUNS[name]
-    cfg = compose(f"task={run['task']}", f"optimizer={run['optimizer']}", config="sweep")
-    factory, hyperparameters = build._optimizer(cfg.optimizer)
-    space = build._search_space(cfg.search_space, factory, hyperparameters)
-    task = spaces["per_task"][run["task"]]
+    published, (of, optimizer) = published_spaces(), names(name)
+    cfg = compose(f"task={of}", f"optimizer={optimizer}", config="sweep")
+    factory = Factory.of(OmegaConf.to_container(cfg.optimizer), "optimizer")
+    space, hyperparameters = spaces.search_space(cfg, factory, None, lambda **_: None)
+    task = published["per_task"][of]
     expected = {
         key: as_range(value)
         for key, value in (
-            spaces["shared"][run["optimizer"]] | task | spaces["exceptions"].get(name, {})
+            published["shared"][optimizer] | task | published["exceptions"].get(name, {})
         ).items()
         if isinstance(value, list) and key in hyperparameters
     }
@@ -183,7 +183,10 @@ def test_a_pruner_stops_the_worse_at_its_rungs(pruner):
         (["task.epochs=few"], r"task.epochs: input should be a valid integer"),
         (["task.shuffle=never"], r"'once' or 'every_epoch'"),
         (["task.name=${nowhere}"], r"nowhere"),
-        (["search_space.xi.low=1"], r"search_space.xi must have low < high"),
+        (
+            ["search_space.xi.low=1"],
+            r"search_space.xi: a range must have low < high, and low > 0 where log, got 1.0 and 0.1",
+        ),
         (["search_space.momentum.high=2"], r"search_space: momentum must be in \[0, 1\)"),
         (["search_space.xi.log=maybe"], r"search_space.xi.log: input should be a valid boolean"),
         (

@@ -4,7 +4,7 @@ import hydra
 import jax
 import pytest
 
-from induced_metric.cli import build
+from induced_metric.cli import values
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def entry_point():
 
 @pytest.fixture(scope="session")
 def cfg():
-    with hydra.initialize_config_dir(str(build.CONF), version_base="1.3"):
+    with hydra.initialize_config_dir(str(values.CONF), version_base="1.3"):
         return hydra.compose("landscapes")
 
 

@@ -35,10 +35,12 @@ metrics = st.floats(width=32, allow_nan=True, allow_infinity=True)
 def batches(draw: st.DrawFn) -> list[list[tuple[dict, dict]]]:
     """Trials in any order, appended in batches of any size."""
     made = []
+    rates = draw(st.sampled_from([st.floats(allow_nan=False), st.integers(0, 5)]))
     for number in draw(st.permutations(range(draw(st.integers(1, 5))))):
         row, _ = synthetic.trial(number, optimizer="adam", epochs=1)
         row["value"] = draw(st.floats(allow_nan=False))
-        row["learning_rate"] = draw(st.floats(allow_nan=False) | st.integers(0, 5))
+        row["learning_rate"] = draw(rates)
+        row["nesterov"], row["task.activation"] = draw(st.booleans()), draw(st.sampled_from(["relu", "gelu"]))
         row["seed"] = draw(st.integers(-(2**63), 2**63 - 1))
         row["config"] = draw(st.text())
         loss = draw(st.lists(metrics, min_size=0, max_size=4))
@@ -66,7 +68,7 @@ def test_what_is_appended_is_read_back(tmp_path_factory, batches, midway, finall
             store.compact()
     if finally_:
         store.compact()
-    expected = pd.DataFrame(sorted(rows, key=lambda row: row["trial"])).astype({"learning_rate": float})
+    expected = pd.DataFrame(sorted(rows, key=lambda row: row["trial"]))
     found = store.read()
     pd.testing.assert_frame_equal(found.trials, expected, check_like=True, check_exact=True)
     for row, curve in zip(rows, curves, strict=True):

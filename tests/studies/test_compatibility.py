@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from induced_metric.cli import build, sweep
+from induced_metric.cli import build, sweep, values
 from induced_metric.errors import UserError
 from induced_metric.lanes.placement import Placement
 from induced_metric.records import RecordStore
@@ -25,7 +25,7 @@ PUBLISHED = sorted((ROOT / "results" / "published" / "records").rglob("trials.pa
 
 
 def compose(*overrides):
-    with hydra.initialize_config_dir(str(build.CONF), version_base="1.3"):
+    with hydra.initialize_config_dir(str(values.CONF), version_base="1.3"):
         return hydra.compose("sweep", list(overrides))
 
 

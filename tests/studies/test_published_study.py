@@ -7,12 +7,12 @@ import hydra
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optuna
 import pytest
 
 from induced_metric import records
 from induced_metric.lanes import Lanes
 from induced_metric.records import RecordStore, StudyKey
+from induced_metric.space import Float
 from induced_metric.studies.plan import StudyPlan
 from induced_metric.studies.study import StudyFiles, run_studies
 from induced_metric.training.checkpoints import Checkpoints
@@ -53,9 +53,7 @@ def test_the_published_study_is_proposed_again_bit_for_bit(tmp_path, optimizer, 
     trials, curves = published(optimizer)
     config = json.loads(trials["config"].iloc[0])
     space = {
-        name: optuna.distributions.FloatDistribution(**given)
-        for name, given in config["search_space"].items()
-        if name in config["optimizer"]
+        name: Float(**given) for name, given in config["search_space"].items() if name in config["optimizer"]
     }
     assert len(space) in (2, 3)
     plan = StudyPlan(

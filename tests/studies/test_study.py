@@ -20,6 +20,7 @@ import pytest
 from induced_metric.errors import UserError
 from induced_metric.lanes import Lanes
 from induced_metric.records import RecordStore, StudyKey
+from induced_metric.space import Float
 from induced_metric.studies.journal import Journal
 from induced_metric.studies.plan import StudyPlan, trial_seed
 from induced_metric.studies.study import StudyFiles, run_studies
@@ -50,7 +51,7 @@ def lanes():
 def plan(**changes):
     settings = {
         "key": StudyKey("paper", "toy", "random", "sgd"),
-        "search_space": {"x": optuna.distributions.FloatDistribution(0.0, 10.0)},
+        "search_space": {"x": Float(0.0, 10.0)},
         "fixed": {"offset": 0.5},
         "goal": Goal("test/loss", "minimize", 1e30, EPOCHS),
         "trials": 20,
@@ -110,7 +111,7 @@ def test_every_trial_is_recorded_and_told_alike(tmp_path, lanes):
 
 
 def test_a_diverged_trial_is_finished_with_the_worst_value(tmp_path, lanes):
-    space = {"x": optuna.distributions.FloatDistribution(9.1, 10.0)}
+    space = {"x": Float(9.1, 10.0)}
     store, events = run(tmp_path, lanes, search_space=space, trials=4)
     trials = store.trials()
     assert trials["diverged"].all()
@@ -139,8 +140,8 @@ def test_random_search_does_not_depend_on_interruptions(tmp_path, lanes):
 
 
 TWO = {
-    "x": optuna.distributions.FloatDistribution(0.0, 10.0),
-    "offset": optuna.distributions.FloatDistribution(0.1, 1.0, log=True),
+    "x": Float(0.0, 10.0),
+    "offset": Float(0.1, 1.0, log=True),
 }
 TPE = {
     "create_sampler": functools.partial(optuna.samplers.TPESampler, multivariate=True, constant_liar=True),
@@ -238,7 +239,7 @@ def test_a_stop_keeps_every_trial_of_a_dispatch(tmp_path, lanes):
         asked.append(True)
         return len(asked) > 5
 
-    converging = {"x": optuna.distributions.FloatDistribution(0.0, 9.0)}
+    converging = {"x": Float(0.0, 9.0)}
     run(tmp_path, lanes, trials=8, stop=stop, search_space=converging, in_flight=8)
     kept = [int(next(path.iterdir()).name) for path in (tmp_path / "checkpoints").iterdir()]
     assert len(kept) == 8
@@ -388,7 +389,7 @@ def test_hyperband_prunes_at_the_rungs_only(tmp_path, lanes):
 def test_the_worse_are_pruned(tmp_path, lanes, direction):
     """With one trial under way, a verdict is of the values of those before."""
     worst = 1e30 if direction == "minimize" else -1e30
-    space = {"x": optuna.distributions.FloatDistribution(2.0, 9.0)}  # the loss rises with x
+    space = {"x": Float(2.0, 9.0)}  # the loss rises with x
     settings = {**PUBLISHED, "rungs": [9], "in_flight": 1}
     store, _ = run(
         tmp_path, lanes, goal=Goal("test/loss", direction, worst, EPOCHS), search_space=space, **settings

@@ -20,7 +20,7 @@ from hydra.errors import ConfigCompositionException, MissingConfigException, Ove
 from omegaconf import DictConfig, OmegaConf
 
 from induced_metric import xla
-from induced_metric.cli.build import CONF
+from induced_metric.cli.values import CONF
 from induced_metric.errors import UserError, check_platform
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from induced_metric.cli import app, build
+from induced_metric.cli import app, values
 from induced_metric.errors import UserError
 
 STEPS = ("grid", "timing", "fair", "page")
@@ -26,7 +26,7 @@ def run(cfg: DictConfig) -> None:
     unknown = [step for step in steps if step not in STEPS]
     if unknown:
         raise UserError(f"steps must be among {', '.join(STEPS)}, got {unknown[0]!r}")
-    iterations = build.integer(cfg, "iterations", low=1, high=10**6)
+    iterations = values.integer(cfg, "iterations", low=1, high=10**6)
     begun = time.perf_counter()
     flags = app.start_jax(cfg)  # before anything imports JAX
     import jax
@@ -71,7 +71,7 @@ def run(cfg: DictConfig) -> None:
             nudges=list(cfg.grid.nudges),
             select=analysis.best,
             devices=devices,
-            tile=build.integer(cfg, "grid.tile", low=1, high=10**4),
+            tile=values.integer(cfg, "grid.tile", low=1, high=10**4),
         )
         tables.write(grid.runs, records / "grid.parquet", facts)
         tables.write(grid.nudged, records / "nudged.parquet", facts)
@@ -87,10 +87,10 @@ def run(cfg: DictConfig) -> None:
         timing = measure(
             published,
             contenders,
-            compiled=build.integer(cfg, "timing.compiled", low=1, high=10**6),
-            stepped=build.integer(cfg, "timing.stepped", low=1, high=10**6),
-            eager=build.integer(cfg, "timing.eager", low=1, high=10**6),
-            rounds=build.integer(cfg, "timing.rounds", low=2, high=10**6),
+            compiled=values.integer(cfg, "timing.compiled", low=1, high=10**6),
+            stepped=values.integer(cfg, "timing.stepped", low=1, high=10**6),
+            eager=values.integer(cfg, "timing.eager", low=1, high=10**6),
+            rounds=values.integer(cfg, "timing.rounds", low=2, high=10**6),
             device=devices[0],
         )
         tables.write(timing, records / "timing.parquet", facts)
@@ -101,14 +101,14 @@ def run(cfg: DictConfig) -> None:
             contenders,
             tolerances=dict(cfg.tolerances),
             plan=Plan(
-                settings=build.integer(cfg, "fair.settings", low=1, high=10**4),
-                selection_starts=build.integer(cfg, "fair.selection_starts", low=1, high=10**5),
-                curve_starts=build.integer(cfg, "fair.curve_starts", low=1, high=10**5),
-                report_starts=build.integer(cfg, "fair.report_starts", low=1, high=10**6),
+                settings=values.integer(cfg, "fair.settings", low=1, high=10**4),
+                selection_starts=values.integer(cfg, "fair.selection_starts", low=1, high=10**5),
+                curve_starts=values.integer(cfg, "fair.curve_starts", low=1, high=10**5),
+                report_starts=values.integer(cfg, "fair.report_starts", low=1, high=10**6),
                 iterations=iterations,
-                seed=build.seed(cfg),
-                tile=build.integer(cfg, "fair.tile", low=1, high=10**4),
-                tiles=build.integer(cfg, "fair.tiles", low=1, high=10**4),
+                seed=values.seed(cfg),
+                tile=values.integer(cfg, "fair.tile", low=1, high=10**4),
+                tiles=values.integer(cfg, "fair.tiles", low=1, high=10**4),
             ),
             offsets=offsets,
             devices=devices,
@@ -123,11 +123,11 @@ def run(cfg: DictConfig) -> None:
             contenders,
             choices={key: list(values) for key, values in cfg.page.choices.items()},
             offsets=offsets,
-            starts=build.integer(cfg, "page.starts", low=1, high=100),
-            points=build.integer(cfg, "page.points", low=2, high=10**5),
-            resolution=build.integer(cfg, "page.resolution", low=2, high=1000),
-            iterations=build.integer(cfg, "page.iterations", low=1, high=10**6),
-            seed=build.seed(cfg),
+            starts=values.integer(cfg, "page.starts", low=1, high=100),
+            points=values.integer(cfg, "page.points", low=2, high=10**5),
+            resolution=values.integer(cfg, "page.resolution", low=2, high=1000),
+            iterations=values.integer(cfg, "page.iterations", low=1, high=10**6),
+            seed=values.seed(cfg),
             devices=devices,
         )
         for name, table in gallery._asdict().items():
@@ -144,12 +144,12 @@ def contenders_of(cfg: DictConfig) -> list[Any]:
 
     found = []
     for name, settings in cfg.optimizers.items():
-        path = build.CONF / "optimizer" / f"{name}.yaml"
+        path = values.CONF / "optimizer" / f"{name}.yaml"
         if not path.exists():
             allowed = ", ".join(sorted(other.stem for other in path.parent.glob("*.yaml")))
             raise UserError(f"optimizers must be among {allowed}, got {name!r}")
         default = _plain(OmegaConf.load(path).optimizer)
-        factory = build.target(default, f"optimizers.{name}")
+        factory = values.target(default, f"optimizers.{name}")
         del default["name"]
         plain = _plain(settings)
         contender = Contender(

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from induced_metric.cli import app, build
+from induced_metric.cli import app, build, values
 from induced_metric.cli.views import SweepTable
 from induced_metric.errors import UserError
+from induced_metric.space import programs
 
 if TYPE_CHECKING:
     from induced_metric.studies.plan import StudyPlan
@@ -29,14 +30,14 @@ def run_pairing(table: SweepTable, cfg: DictConfig) -> None:
     from induced_metric.lanes.placement import device_facts, lane_facts
     from induced_metric.records import RecordStore, provenance
     from induced_metric.studies.study import StudyFiles, run_studies
-    from induced_metric.training.trial import trial_lanes
 
     stop = app.stop_on_sigterm()
     pair = build.pairing(cfg)
     placement = build.placement(cfg.lanes)
+    _say_programs(cfg, pair)
     results = app.results(cfg)
     studies = []
-    for index in range(build.integer(cfg, "studies", low=1, high=1000)):
+    for index in range(values.integer(cfg, "studies", low=1, high=1000)):
         plan = plan_of(cfg, pair, index)
         files = StudyFiles(
             journal=plan.key.directory(results, "studies").with_name(f"{plan.key.optimizer}.journal"),
@@ -51,9 +52,7 @@ def run_pairing(table: SweepTable, cfg: DictConfig) -> None:
     )
     with app.sentences("lanes"):
         shards = placement.shards(pair.task.micro_batch or pair.task.batch_size)
-        lanes = trial_lanes(
-            pair.task, pair.optimizer, pair.hyperparameters, placement.for_trials(max(most, 1))
-        )
+        lanes = pair.lanes(placement.for_trials(max(most, 1)))
     with lanes:
         facts = provenance(
             **device_facts(),
@@ -69,16 +68,30 @@ def run_pairing(table: SweepTable, cfg: DictConfig) -> None:
         raise SystemExit(0)
 
 
+def _say_programs(cfg: DictConfig, pair: build.Pairing) -> None:
+    """Says how many programs a search of static values may compile, before any; refuses too many."""
+    static = [name for name, dimension in pair.search_space.items() if dimension.static]
+    if not static:
+        return
+    number, most = programs(pair.search_space), values.integer(cfg, "lanes.programs", low=1, high=10**6)
+    if number > most:
+        raise UserError(
+            f"{', '.join(static)} make {number} programs, more than lanes.programs={most}: give them fewer "
+            "values, or raise it"
+        )
+    print(
+        f"up to {number} programs are compiled, one for each combination of {', '.join(static)}", flush=True
+    )
+
+
 def plan_of(cfg: DictConfig, pair: build.Pairing, index: int) -> "StudyPlan":
     """What study ``index`` of a pairing is to do; each has a seed, and so a name, of its own."""
-    import optuna
-
     from induced_metric.records import StudyKey
     from induced_metric.studies.compatibility import study_config
     from induced_metric.studies.plan import StudyPlan
     from induced_metric.training.trial import Goal
 
-    seed = build.seed(cfg) + index
+    seed = values.seed(cfg) + index
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     searched = pair.search_space
     if not cfg.sampler.get("searches", True):
@@ -96,12 +109,10 @@ def plan_of(cfg: DictConfig, pair: build.Pairing, index: int) -> "StudyPlan":
             sampler=f"{sampler}-seed{seed}" if index else sampler,
             optimizer=cfg.optimizer.name,
         ),
-        search_space={
-            name: optuna.distributions.FloatDistribution(*space) for name, space in searched.items()
-        },
+        search_space=searched,
         fixed={name: value for name, value in pair.hyperparameters.items() if name not in searched},
         goal=Goal.of(pair.task),
-        trials=build.integer(cfg, "trials", low=1, high=10**6),
+        trials=values.integer(cfg, "trials", low=1, high=10**6),
         seed=seed,
         create_sampler=build.sampler(cfg.sampler),
         in_flight=in_flight(cfg),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from induced_metric.cli import app, build
+from induced_metric.cli import app, build, values
 
 if TYPE_CHECKING:
     from induced_metric.lanes import Lanes, Report
@@ -32,11 +32,11 @@ def train(cfg: DictConfig) -> None:
 
     from induced_metric.lanes.placement import device_facts, lane_facts
     from induced_metric.records import RecordStore, StudyKey, provenance
-    from induced_metric.training.trial import Goal, Trial, trial_lanes
+    from induced_metric.training.trial import Goal, Trial
 
     stop = app.stop_on_sigterm()
     results = app.results(cfg)
-    pair, seed = build.pairing(cfg), build.seed(cfg)
+    pair, seed = build.pairing(cfg), values.seed(cfg)
     placement = build.placement(cfg.lanes).for_trials(1)
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     trial = Trial(0, pair.hyperparameters, seed, Goal.of(pair.task), _identity(config, seed))
@@ -45,7 +45,7 @@ def train(cfg: DictConfig) -> None:
         _forget_finished(checkpoints, results)
         with app.sentences("lanes"):
             shards = placement.shards(pair.task.micro_batch or pair.task.batch_size)
-            lanes = trial_lanes(pair.task, pair.optimizer, pair.hyperparameters, placement)
+            lanes = pair.lanes(placement)
         with lanes:
             made_by = provenance(
                 **device_facts(),
@@ -112,7 +112,7 @@ def _run(
             trial.keep(report, checkpoints, stopping=stop())
             return [True]
 
-        going_on = trial.restore(checkpoints, lanes.state_shapes)
+        going_on = trial.restore(checkpoints, lanes)
         bar.begin(trial.done)
         if going_on:
             show(trial.curve())
@@ -128,6 +128,8 @@ def _identity(config: Mapping[str, Any], seed: int) -> str:
     from induced_metric.training.trial import digest
 
     parts = {key: config[key] for key in ("task", "optimizer", "protocol")}
+    if config["schedule"].get("_target_"):  # without one, as it was named before there were any
+        parts["schedule"] = config["schedule"]
     return f"{config['task']['name']}-{config['optimizer']['name']}-{digest([parts, seed])}"
 
 

@@ -6,49 +6,25 @@ The engine knows nothing of tasks or optimizers. It takes two pure functions,
     advance(state, hyperparameters, *shared) -> (state, metrics)
 
 and runs them in *lanes*: slots of a compiled program that carry one trial at a time and are refilled in
-place when it ends. Hyperparameters are traced scalars, so the program compiles once. On CPU each device is
-one core and maps its lanes one after the other; on an accelerator they are vmapped.
+place when it ends. Hyperparameters are traced scalars, so the program compiles once; those that are named
+*static* reach the functions as plain values, and each combination of them compiles a program of its own. On
+CPU each device is one core and maps its lanes one after the other; on an accelerator they are vmapped.
 """
 
-import contextlib
-import functools
 import itertools
-import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import jax
 import numpy as np
 
+from induced_metric.lanes.group import Assignment, Carried, Group, Report, Result
 from induced_metric.lanes.program import Layout, Metrics, Slots, State, not_finite
-from induced_metric.lanes.program import program as lane_program
+from induced_metric.lanes.variants import Place, Shared, Variants
 
 Curve: TypeAlias = dict[str, np.ndarray]  # columns by name, one entry a step
-
-
-class Assignment(NamedTuple):
-    """A trial for a lane."""
-
-    trial: Any  # the caller's handle, returned with its progress
-    hyperparameters: Mapping[str, float]
-    seed: int  # 0 <= seed < 2**32
-    steps: int  # steps of the whole trial
-    done: int = 0  # steps done already, in an earlier run ...
-    state: State = None  # ... which ended in this state
-
-
-class Report(NamedTuple):
-    """What a trial did in one dispatch."""
-
-    trial: Any
-    done: int  # steps so far
-    metrics: Mapping[str, np.ndarray]  # of the new steps; shape=(new steps, ...)
-    seconds: np.ndarray  # shape=(new steps,), share of the device of each (``records``), compilation excluded
-    halted: bool  # ``halt`` held after the last of these steps
-    finished: bool  # all steps done, or halted
-    state: Callable[[], State]  # copies the trial's state to the host; only while ``tell`` runs
 
 
 def joined(parts: Sequence[Mapping[str, np.ndarray]]) -> Curve:
@@ -67,8 +43,10 @@ class Lanes:
     Args:
         init: pure; the state of a new trial.
         advance: pure; one step (for training: one epoch).
-        hyperparameters: their names.
-        shared: pytrees that all trials read, such as the data; copied to every device once.
+        hyperparameters: names of those that are traced.
+        static: names of the others.
+        shared: pytrees that all trials read, such as the data, copied to every device once; or a function of
+            the static values that gives them.
         devices: those to use, all by default. A sharding in a device's place keeps its trials on
             all devices of its mesh, and the program runs in the context of that mesh, so that it can share
             its work out: for data parallelism.
@@ -95,8 +73,9 @@ class Lanes:
         advance: Callable[..., tuple[State, Metrics]],
         *,
         hyperparameters: Sequence[str],
-        shared: tuple[Any, ...] = (),
-        devices: Sequence[jax.Device | jax.sharding.NamedSharding] | None = None,
+        static: Sequence[str] = (),
+        shared: Shared = (),
+        devices: Sequence[Place] | None = None,
         width: int = 2,
         queue: int = 2,
         steps_per_dispatch: int = 20,
@@ -117,29 +96,36 @@ class Lanes:
         self.layout, self.width, self.queue = layout, width, queue
         self.steps_per_dispatch = steps_per_dispatch
         self._names = tuple(hyperparameters)
-        program = jax.jit(lane_program(init, advance, halt, steps_per_dispatch, layout), donate_argnums=0)
         idle = self._slots([None] * width, [0] * width)
-        one = jax.tree.map(lambda array: array[0], idle)
-        self.state_shapes = jax.eval_shape(init, one.hyperparameters, one.seed, *shared)
-        self._groups = []
+        self._variants = Variants(
+            init, advance, halt=halt, steps=steps_per_dispatch, layout=layout, static=static, shared=shared,
+            idle=idle,
+        )  # fmt: skip
         self._workers = [ThreadPoolExecutor(1, thread_name_prefix=f"lanes-{device}") for device in devices]
-        on_device = [jax.device_put(shared, device) for device in devices]
-        for _, index in itertools.product(range(queue), range(len(devices))):
-            zeros = jax.tree.map(lambda leaf: np.zeros((width, *leaf.shape), leaf.dtype), self.state_shapes)
-            self._groups.append(
-                _Group(
-                    program=program,
-                    state=jax.device_put(zeros, devices[index]),
-                    shared=on_device[index],
-                    worker=self._workers[index],
-                    mesh=getattr(devices[index], "mesh", None),
-                    lanes=[None] * width,
-                )
-            )
-        start = time.perf_counter()
-        for future in [group.submit(idle) for group in self._groups]:
-            future.result()
-        self.compile_seconds = time.perf_counter() - start
+        self._groups = [
+            Group(self._variants, width, device, worker)
+            for _ in range(queue)
+            for device, worker in zip(devices, self._workers, strict=True)
+        ]
+        if not static:  # there is but one program: nobody should wait for it later
+            for group in self._groups:
+                group.take(())
+            for future in [group.compile() for group in self._groups]:
+                future.result()
+
+    @property
+    def compile_seconds(self) -> float:
+        """Seconds of compilation so far, of all programs and devices."""
+        return self._variants.compile_seconds
+
+    @property
+    def programs(self) -> int:
+        """How many programs were made so far: one, or one for each combination of static values."""
+        return len(self._variants)
+
+    def state_shapes(self, hyperparameters: Mapping[str, Any]) -> State:
+        """The shapes of the state of a trial with these hyperparameters."""
+        return self._variants[self._variants.static(hyperparameters)].state_shapes
 
     def __enter__(self) -> Self:
         return self
@@ -180,16 +166,33 @@ class Lanes:
         for group in self._groups:
             group.lanes = [None] * len(group.lanes)
         stride = min(stride or self.steps_per_dispatch, self.steps_per_dispatch)
-        under_way: deque[tuple[_Group, Future[_Result]]] = deque()
+        under_way: deque[tuple[Group, Future[Result]]] = deque()
+        waiting: deque[Assignment] = deque()  # asked for, while other variants had the free lanes
 
-        def fill(groups: Sequence[_Group]) -> None:
+        def assignment_for(group: Group) -> Assignment | None:
+            """The first that waits or is asked for and can join the trials of a group."""
+
+            def joins(assignment: Assignment) -> bool:
+                return group.idle or self._variants.static(assignment.hyperparameters) == group.static
+
+            for place, assignment in enumerate(waiting):
+                if joins(assignment):
+                    del waiting[place]
+                    return assignment
+            while len(waiting) < self.capacity:
+                asked = ask()
+                if asked is None or joins(asked):
+                    return asked
+                waiting.append(asked)
+            return None
+
+        def fill(groups: Sequence[Group]) -> None:
             # Lane by lane over all groups, so that a few trials spread over the devices.
-            for lane, group in itertools.product(range(len(groups[0].lanes)), groups):
+            for lane, group in itertools.product(range(self.width), groups):
                 if group.lanes[lane] is None:
-                    assignment = ask()
-                    if assignment is None:
-                        break
-                    group.fill(lane, assignment)
+                    assignment = assignment_for(group)
+                    if assignment is not None:
+                        group.fill(lane, assignment)
             for group in groups:
                 # To the next multiple: a trial that goes on from between two is looked at where others are.
                 steps = [
@@ -202,7 +205,7 @@ class Lanes:
         fill(self._groups)
         while under_way:
             group, future = under_way.popleft()
-            reports = _reports(group, future.result())
+            reports = group.reports(future.result())
             going_on = iter(tell(list(reports.values())))
             for lane, report in reports.items():
                 if not next(going_on) or report.finished:
@@ -231,7 +234,7 @@ class Lanes:
         self.run(lambda: next(waiting, None), tell, stride=stride)
         return {trial: joined(curve) for trial, curve in parts.items()}
 
-    def _slots(self, lanes: Sequence["_Carried | None"], steps: Sequence[int]) -> Slots:
+    def _slots(self, lanes: Sequence[Carried | None], steps: Sequence[int]) -> Slots:
         assignments = [carried.assignment if carried else None for carried in lanes]
         return Slots(
             hyperparameters={
@@ -242,82 +245,3 @@ class Lanes:
             fresh=np.array([carried is not None and carried.done == 0 for carried in lanes]),
             steps=np.array(steps, np.int32),
         )
-
-
-class _Carried(NamedTuple):
-    """The trial in a lane."""
-
-    assignment: Assignment
-    done: int  # steps so far
-
-
-class _Result(NamedTuple):
-    metrics: dict[str, np.ndarray]  # shape=(lanes, steps_per_dispatch, ...)
-    ran: np.ndarray  # shape=(lanes,), steps
-    halted: np.ndarray  # shape=(lanes,)
-    seconds: float
-
-
-class _Group:
-    """The lanes of one dispatch, their state on its device, and the thread that waits for that device."""
-
-    def __init__(
-        self,
-        *,
-        program: Callable[..., Any],
-        state: State,
-        shared: tuple[Any, ...],
-        worker: ThreadPoolExecutor,
-        mesh: jax.sharding.Mesh | None,
-        lanes: list[_Carried | None],
-    ) -> None:
-        self.lanes = lanes
-        self._program = program
-        self._state = state
-        self._shared = shared
-        self._worker = worker
-        self._mesh = mesh
-
-    def fill(self, lane: int, assignment: Assignment | None) -> None:
-        """Puts a trial in a lane; one that goes on brings its state, a new one starts on the device."""
-        self.lanes[lane] = None if assignment is None else _Carried(assignment, assignment.done)
-        if assignment is not None and assignment.done:
-            self._state = jax.tree.map(
-                lambda lanes, one: lanes.at[lane].set(one), self._state, assignment.state
-            )
-
-    def state_of(self, lane: int) -> State:
-        """The state of one lane, on the host."""
-        return jax.device_get(jax.tree.map(lambda lanes: lanes[lane], self._state))
-
-    def submit(self, slots: Slots) -> "Future[_Result]":
-        return self._worker.submit(self._run, slots)
-
-    def _run(self, slots: Slots) -> _Result:
-        start = time.perf_counter()
-        with jax.set_mesh(self._mesh) if self._mesh else contextlib.nullcontext():
-            self._state, outputs = self._program(self._state, slots, *self._shared)
-        metrics, ran, halted = jax.device_get(jax.block_until_ready(outputs))
-        return _Result(metrics, ran, halted, time.perf_counter() - start)
-
-
-def _reports(group: _Group, result: _Result) -> dict[int, Report]:
-    """Moves the lanes on by what a dispatch did; each step run is given an equal share of its seconds."""
-    seconds = result.seconds / max(int(result.ran.sum()), 1)
-    reports = {}
-    for lane, carried in enumerate(group.lanes):
-        if carried is None:
-            continue
-        new, halted = int(result.ran[lane]), bool(result.halted[lane])
-        done = carried.done + new
-        group.lanes[lane] = carried._replace(done=done)
-        reports[lane] = Report(
-            trial=carried.assignment.trial,
-            done=done,
-            metrics={name: values[lane, :new] for name, values in result.metrics.items()},
-            seconds=np.full(new, seconds),
-            halted=halted,
-            finished=halted or done >= carried.assignment.steps,
-            state=functools.partial(group.state_of, lane),
-        )
-    return reports

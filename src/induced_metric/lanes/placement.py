@@ -3,16 +3,16 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from induced_metric.lanes.engine import Assignment, Lanes, default_layout
+from induced_metric.lanes.engine import Lanes, default_layout
+from induced_metric.lanes.group import Assignment
 from induced_metric.lanes.program import Layout
-
-Place: TypeAlias = jax.Device | jax.NamedSharding  # a device, or the devices that divide a trial's batches
+from induced_metric.lanes.variants import Place, Shared
 
 # Mapped lanes run one after the other: two keep their device busy while the host serves two others.
 _MAPPED_WIDTH = 2
@@ -96,7 +96,7 @@ class Placement:
 
     def lanes(
         self, init: Callable[..., Any], advance: Callable[..., Any], *, trial: Assignment, examples: int = 1,
-        shared: tuple[Any, ...] = (),
+        static: Sequence[str] = (), shared: Shared = (),
     ) -> Lanes:  # fmt: skip
         """The lanes.
 
@@ -105,6 +105,7 @@ class Placement:
             advance: as of ``Lanes``.
             trial: one of those to come, to measure with.
             examples: computed at once, which devices divide.
+            static: names of those of its hyperparameters whose values are static.
             shared: as of ``Lanes``.
         """
         places = self.places(examples)
@@ -113,8 +114,9 @@ class Placement:
         def make(width: int) -> Lanes:
             width, queue = self._fit(width, layout, len(places))
             return Lanes(
-                init, advance, hyperparameters=list(trial.hyperparameters), shared=shared, devices=places,
-                width=width, queue=queue, steps_per_dispatch=self.steps_per_dispatch, layout=self.layout,
+                init, advance, hyperparameters=[name for name in trial.hyperparameters if name not in static],
+                static=static, shared=shared, devices=places, width=width, queue=queue,
+                steps_per_dispatch=self.steps_per_dispatch, layout=self.layout,
             )  # fmt: skip
 
         if self.width != "auto":

@@ -18,7 +18,8 @@ epochs              int64    epochs run
 seed                int64    seed of initial parameters, shuffling and dropout
 seconds             float64  the trial's share of its device over these epochs: evaluation included,
                              compilation not
-hyperparameters     float64  one column each, under its own name, in alphabetical order
+hyperparameters     float64  one column each, under its own name, in alphabetical order; int64, bool or
+                             string where it is searched among integers or categories
 protocol, task,     string   what the directory says, so that a row stands by itself
 sampler, optimizer
 finished            string   UTC time, ISO 8601

@@ -1,7 +1,7 @@
 """The columns of the records, their order and their types; ``records`` documents them."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,7 +77,8 @@ def trial_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     if missing := [name for row in listed for name in sorted(RESERVED - row.keys())]:
         raise ValueError(f"a trial needs the columns {', '.join(sorted(RESERVED))}; there is no {missing[0]}")
     names = _trial_order(name for row in listed for name in row)
-    return pa.Table.from_pylist(listed, schema(names))
+    columns = {name: [row.get(name) for row in listed] for name in names}
+    return pa.table(columns, schema(columns))
 
 
 def curve_table(trial: int, curve: Mapping[str, Any]) -> pa.Table:
@@ -100,20 +101,28 @@ def _trial_order(names: Iterable[str]) -> list[str]:
     return [name for name in (*_TRIAL, *hyperparameters, *_CONTEXT) if name in present]
 
 
-def schema(names: Iterable[str]) -> pa.Schema:
-    """The types of these columns, of trials or of curves."""
-    return pa.schema([(name, _type(name)) for name in names])
+def schema(columns: Mapping[str, Sequence[Any]]) -> pa.Schema:
+    """The types of columns, of trials or of curves; their values say the type of a hyperparameter."""
+    return pa.schema([(name, _type(name, values)) for name, values in columns.items()])
 
 
-def _type(column: str) -> pa.DataType:
-    # What the schema does not name is a metric, after its split, or a hyperparameter.
-    return (_TRIAL | _CONTEXT | _CURVE).get(column, pa.float32() if "/" in column else _REAL)
+def _type(column: str, values: Sequence[Any] = ()) -> pa.DataType:
+    known = (_TRIAL | _CONTEXT | _CURVE).get(column)
+    if known is not None:
+        return known
+    if "/" in column:  # a metric, after its split
+        return pa.float32()
+    kinds = {type(value) for value in values} - {type(None)}
+    if not kinds:
+        return pa.null()  # joins any other
+    of_kind = {bool: pa.bool_(), str: _TEXT, int: _INTEGER}
+    return of_kind.get(kinds.pop(), _REAL) if len(kinds) == 1 else _REAL
 
 
 def check_hyperparameter_names(names: Iterable[str]) -> None:
     """Raises ValueError for a hyperparameter whose name is a column of its own or not an identifier."""
     for name in names:
-        if name in RESERVED | {"curve"} or not re.fullmatch(r"[a-z_][a-z0-9_]*", name):
+        if name in RESERVED | {"curve"} or not re.fullmatch(r"[a-z_]\w*(\.[a-z_]\w*)*", name):
             raise ValueError(
                 f"a hyperparameter cannot be called {name!r}: reserved are {', '.join(sorted(RESERVED))}"
             )

@@ -92,8 +92,9 @@ class RecordStore:
             records = self.read()
             # The curves go first: until the rows are in place, their trials are still pending.
             for name, frame in (("curves", records.curves), ("trials", records.trials)):
+                columns = {str(column): frame[column].tolist() for column in frame}
                 # By the schema: pandas would make its strings of another type, which nothing appended joins.
-                table = pa.Table.from_pandas(frame, schema(frame.columns), preserve_index=False)
+                table = pa.Table.from_pandas(frame, schema(columns), preserve_index=False)
                 write_table(
                     table.replace_schema_metadata(None),
                     self.directory / f"{name}.parquet",

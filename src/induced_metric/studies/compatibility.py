@@ -25,6 +25,8 @@ _LATER = {
     "sampler.in_flight": (8, None),
     "pruner.in_flight": (8, None),
     "pruner.ranks_stopped": (False,),
+    "schedule.name": ("constant",),
+    "schedule._target_": (None,),
     "task.micro_batch": (None,),
     "task.compute_dtype": (None,),
 }

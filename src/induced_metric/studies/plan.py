@@ -12,6 +12,7 @@ import optuna
 
 from induced_metric.errors import UserError
 from induced_metric.records.schema import StudyKey, check_hyperparameter_names
+from induced_metric.space import Dimension
 from induced_metric.training.trial import Goal
 
 _STRIDE = 20  # epochs between two looks at a trial where no pruner looks
@@ -39,8 +40,8 @@ class StudyPlan:
     """
 
     key: StudyKey
-    search_space: Mapping[str, optuna.distributions.FloatDistribution]
-    fixed: Mapping[str, float]
+    search_space: Mapping[str, Dimension]
+    fixed: Mapping[str, Any]
     goal: Goal
     trials: int
     seed: int

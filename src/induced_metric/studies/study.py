@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import optuna
 from optuna.trial import TrialState
 
 from induced_metric.lanes import Assignment, Lanes, Report
 from induced_metric.records import RecordStore
+from induced_metric.studies.dimensions import propose, remember
 from induced_metric.studies.journal import create_study, exclusive, recorded
 from induced_metric.studies.plan import StudyPlan, StudyStatus, trial_seed
 from induced_metric.studies.schedule import Look, Schedule
@@ -229,34 +229,23 @@ class _Study:
             return None
         self._number += 1
         row = self._recorded.get(number)
-        identity, searched = self._propose(number) if row is None else self._remember(row)
+        given = self._propose(number) if row is None else remember(self._study, plan.search_space, row)
+        identity, searched = given
         trial = Trial(number, {**plan.fixed, **searched}, trial_seed(plan.seed, number), plan.goal)
         asked = self._asked[number] = _Asked(trial, identity, row=row)
         if row is not None:
             trial.read(int(row["epochs"]), self._curves.pop(number, None))
         else:
-            trial.restore(self._checkpoints, self._lanes.state_shapes)
+            trial.restore(self._checkpoints, self._lanes)
         if asked.due(plan.rungs):
             self._paused.add(number)
         elif not asked.ended:
             self._ready.append(number)
         return number
 
-    def _propose(self, number: int) -> tuple[int, dict[str, float]]:
+    def _propose(self, number: int) -> tuple[int, dict[str, Any]]:
         self._study.sampler = self._plan.create_sampler(seed=trial_seed(self._plan.seed, number))
-        trial = self._study.ask()
-        return trial._trial_id, {
-            name: trial.suggest_float(name, space.low, space.high, log=space.log)
-            for name, space in self._plan.search_space.items()
-        }
-
-    def _remember(self, row: Mapping[str, Any]) -> tuple[int, dict[str, float]]:
-        """Gives Optuna a recorded trial, which it is told of when its turn comes."""
-        searched = {name: row[name] for name in self._plan.search_space}
-        trial = optuna.trial.create_trial(
-            state=TrialState.RUNNING, params=searched, distributions=dict(self._plan.search_space)
-        )
-        return self._study._storage.create_new_trial(self._study._study_id, trial), searched
+        return propose(self._study, self._plan.search_space)
 
     def _serve(self, looks: Sequence[Look]) -> list[bool]:
         """Judges trials, records and tells those that ended; for each, whether it goes on."""

@@ -108,6 +108,11 @@ class Task:
         return int(jax.tree.leaves(self.splits[split])[0].shape[0])
 
     @property
+    def steps(self) -> int:
+        """Steps of a whole trial."""
+        return self.epochs * (self.examples("train") // self.batch_size)
+
+    @property
     def worst(self) -> float:
         """The value of a diverged trial: finite, so that samplers can rank it, and worse than any other."""
         limit = float(np.finfo(np.float32).max)

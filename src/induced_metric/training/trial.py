@@ -1,14 +1,16 @@
 """A trial, from its hyperparameters to its record; ``train.py`` and every study run their trials by this."""
 
+import functools
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import optax
 
 from induced_metric.errors import UserError
 from induced_metric.lanes import Assignment, Lanes, Report
@@ -18,45 +20,101 @@ from induced_metric.tasks.base import Task
 from induced_metric.training.checkpoints import Checkpoints
 from induced_metric.training.epoch import Optimizer, init_trial, train_epoch
 
+_TASK, _SCHEDULE = "task.", "schedule."  # before the name of a hyperparameter that is not the optimizer's own
+
 
 def trial_lanes(
     task: Task,
     optimizer: Optimizer,
-    hyperparameters: Mapping[str, float],
+    hyperparameters: Mapping[str, Any],
     placement: Placement | None = None,
+    *,
+    static: Sequence[str] = (),
+    task_of: Callable[..., Task] | None = None,
+    schedule: Callable[..., optax.Schedule] | None = None,
 ) -> Lanes:
     """The lanes in which trials of a task with an optimizer are trained; a step is an epoch.
 
     Args:
         task: what is trained.
         optimizer: a factory of its hyperparameters.
-        hyperparameters: of any trial: their names, and values to measure the width of the lanes with.
+        hyperparameters: of any trial: their names, and values to measure the width of the lanes with. Those
+            called ``task.<setting>`` are settings of the task, those called ``schedule.<number>`` numbers of
+            the schedule.
         placement: where the lanes run; by default mapped or vmapped as suits the device.
+        static: names of the hyperparameters that change the program, those of the task among them.
+        task_of: ``task_of(**settings)`` is the task with other settings, where any is searched.
+        schedule: ``schedule(learning_rate, steps, **numbers)`` is the learning rate of each of a trial's
+            steps; constant by default.
 
     Raises:
-        UserError: for an objective that the task does not measure.
+        UserError: for an objective that the task does not measure, a hyperparameter that cannot be traced, or
+            a setting of the task that changes what a trial is judged by.
         ValueError: for a placement that does not suit the devices or the task.
     """
 
+    @functools.cache
+    def task_with(settings: tuple[tuple[str, Any], ...]) -> Task:
+        return _like(task, task_of(**dict(settings))) if task_of and settings else task
+
+    def parts(numbers: Mapping[str, Any]) -> tuple[Task, dict[str, Any]]:
+        settings = {name: value for name, value in numbers.items() if name.startswith(_TASK)}
+        its = task_with(tuple((name.removeprefix(_TASK), value) for name, value in settings.items()))
+        rest = {name: value for name, value in numbers.items() if name not in settings}
+        if schedule is not None:
+            own = {name: rest.pop(name) for name in list(rest) if name.startswith(_SCHEDULE)}
+            bare = {name.removeprefix(_SCHEDULE): value for name, value in own.items()}
+            rest["learning_rate"] = schedule(rest["learning_rate"], its.steps, **bare)
+        return its, rest
+
     def init(numbers: Any, seed: Any, data: Any) -> Any:
         del data
-        return init_trial(task, optimizer, numbers, seed)
+        its, rest = parts(numbers)
+        return init_trial(its, optimizer, rest, seed)
 
     def advance(state: Any, numbers: Any, data: Any) -> Any:
-        return train_epoch(task, optimizer, state, numbers, data)
+        its, rest = parts(numbers)
+        return train_epoch(its, optimizer, state, rest, data)
 
-    traced = dict.fromkeys(hyperparameters, 0.5)
-    state = jax.eval_shape(init, traced, 0, task.splits)
-    measured = jax.eval_shape(advance, state, traced, task.splits)[1]
-    if task.objective not in measured:
-        raise UserError(f"task.objective must be one of {', '.join(sorted(measured))}, got {task.objective}")
+    _check_program(task, init, advance, hyperparameters, static)
     return (placement or Placement()).lanes(
         init,
         advance,
         trial=Assignment(None, hyperparameters, 0, 2),
         examples=task.micro_batch or task.batch_size,
-        shared=(task.splits,),
+        static=static,
+        shared=lambda values: (parts({**hyperparameters, **values})[0].splits,),
     )
+
+
+def _like(task: Task, other: Task) -> Task:
+    """Another task in the place of one, with its arrays where they are the same: a device keeps them once."""
+    if Goal.of(other) != Goal.of(task):
+        raise UserError(f"a searched setting must leave the task's {', '.join(Goal._fields)} as they are")
+    ours, theirs = jax.tree.leaves(task.splits), jax.tree.leaves(other.splits)
+    same = len(ours) == len(theirs) and all(map(np.array_equal, ours, theirs))
+    return replace(other, splits=task.splits) if same else other
+
+
+def _check_program(
+    task: Task, init: Callable[..., Any], advance: Callable[..., Any], hyperparameters: Mapping[str, Any],
+    static: Sequence[str],
+) -> None:  # fmt: skip
+    traced = [name for name in hyperparameters if name not in static]
+
+    def epoch(numbers: Mapping[str, Any], data: Any) -> Any:
+        values = {**hyperparameters, **numbers}
+        return advance(init(values, 0, data), values, data)[1]
+
+    try:
+        measured = jax.eval_shape(epoch, dict.fromkeys(traced, 0.5), task.splits)
+    except jax.errors.JAXTypeError as error:
+        raise UserError(
+            f"one of {', '.join(traced)} changes the program, so its range must say static: true "
+            f"({str(error).splitlines()[0]})"
+        ) from error
+    if task.objective not in measured:
+        raise UserError(f"task.objective must be one of {', '.join(sorted(measured))}, got {task.objective}")
 
 
 class Goal(NamedTuple):
@@ -101,7 +159,7 @@ class Trial:
     """
 
     number: int
-    hyperparameters: Mapping[str, float]
+    hyperparameters: Mapping[str, Any]
     seed: int
     goal: Goal
     checkpoint: str = ""
@@ -146,9 +204,9 @@ class Trial:
         ):
             checkpoints.save(self.checkpoint, report.state(), self.curve())
 
-    def restore(self, checkpoints: Checkpoints, state_shapes: Any) -> bool:
+    def restore(self, checkpoints: Checkpoints, lanes: Lanes) -> bool:
         """Goes on from its newest checkpoint; False where it has none."""
-        kept = checkpoints.load(self.checkpoint, state_shapes)
+        kept = checkpoints.load(self.checkpoint, lanes.state_shapes(self.hyperparameters))
         if kept is None:
             return False
         self._parts, self.done, self.restored, self.state = [kept.curve], kept.done, kept.done, kept.state

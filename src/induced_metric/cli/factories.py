@@ -1,0 +1,115 @@
+"""What a configuration names by ``_target_``, as a factory of its hyperparameters."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from induced_metric.cli.values import target
+from induced_metric.errors import UserError
+
+_STATIC_TYPES = (int, bool, str, "int", "bool", "str")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Factory:
+    """A function of hyperparameters, with its constants.
+
+    An argument that is itself given by a ``_target_`` is made of hyperparameters too, whose names begin with
+    the argument's: ``embedding.p``.
+
+    Attributes:
+        where: the part of the configuration that gives it.
+        create: the function.
+        numbers: its hyperparameters, with their values; JAX can trace them.
+        constants: the other arguments: integers, booleans and words.
+        nested: the arguments that are made first.
+    """
+
+    where: str
+    create: Callable[..., Any]
+    numbers: Mapping[str, float]
+    constants: Mapping[str, Any]
+    nested: Mapping[str, "Factory"]
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], where: str) -> "Factory":
+        """What a part of the configuration describes.
+
+        A number is a hyperparameter, unless the function says by its signature that it takes an integer.
+
+        Raises:
+            UserError: for a target that cannot be found, or a value of another kind.
+        """
+        settings = dict(values)
+        create = target(settings, where)
+        settings.pop("name", None)
+        arguments = _arguments(create)
+        numbers: dict[str, float] = {}
+        constants: dict[str, Any] = {}
+        nested: dict[str, Factory] = {}
+        for name, value in settings.items():
+            annotation = arguments[name].annotation if name in arguments else None
+            if isinstance(value, Mapping) and "_target_" in value:
+                nested[name] = cls.of(value, f"{where}.{name}")
+                numbers |= {f"{name}.{inner}": number for inner, number in nested[name].numbers.items()}
+            elif (
+                isinstance(value, bool)
+                or value is None
+                or annotation in _STATIC_TYPES
+                or (isinstance(value, str) and "str" in str(annotation))
+            ):
+                constants[name] = value
+            elif isinstance(value, int | float):
+                numbers[name] = float(value)
+            else:
+                raise UserError(f"{where}.{name} must be a number, got {value!r}")
+        return cls(where=where, create=create, numbers=numbers, constants=constants, nested=nested)
+
+    def __call__(self, *arguments: Any, **values: Any) -> Any:
+        """Calls it with these hyperparameters."""
+        own = {name: value for name, value in values.items() if "." not in name}
+        made = {
+            name: factory(**below(f"{name}.", values))
+            for name, factory in self.nested.items()
+            if name not in own  # a search may choose it whole
+        }
+        return self.create(*arguments, **{**self.constants, **made, **own})
+
+    def check(self, changed: Mapping[str, Any], *arguments: Any) -> None:
+        """Calls it with plain numbers, since traced ones cannot be checked.
+
+        Raises:
+            UserError: for what it refuses.
+        """
+        try:
+            self(*arguments, **{**self.numbers, **changed})
+        except (TypeError, ValueError) as error:
+            where = "search_space" if changed else self.where
+            raise UserError(f"{where}: {error}") from error
+
+    def takes(self, name: str) -> Any:
+        """The type that its signature gives an argument, None where it gives none."""
+        first, _, rest = name.partition(".")
+        if rest:
+            return self.nested[first].takes(rest) if first in self.nested else None
+        argument = _arguments(self.create).get(name)
+        return None if argument is None else argument.annotation
+
+    @property
+    def names(self) -> list[str]:
+        """All that a search may range over."""
+        inner = [f"{name}.{each}" for name, factory in self.nested.items() for each in factory.constants]
+        return [*self.numbers, *self.constants, *self.nested, *inner]
+
+
+def below(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values whose names begin with the prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+
+
+def _arguments(create: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(create).parameters
+    except ValueError:  # some builtins have none
+        return {}

@@ -1,0 +1,127 @@
+"""The search space of a configuration: what is searched, in which range, and what of it is static."""
+
+import difflib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from induced_metric.cli.factories import Factory
+from induced_metric.cli.values import CONF, plain, settings
+from induced_metric.errors import UserError
+from induced_metric.records.schema import check_hyperparameter_names
+from induced_metric.space import Choice, Dimension, Float, Int
+
+_SCHEDULE, _TASK = "schedule.", "task."
+_RANGE = {"low", "high", "choices", "type"}
+
+
+def search_space(
+    cfg: DictConfig, optimizer: Factory, schedule: Factory | None, task_of: Callable[..., Any]
+) -> tuple[dict[str, Dimension], dict[str, Any]]:
+    """What is searched, the optimizer's own first and in its order; and all hyperparameters of a trial.
+
+    Args:
+        cfg: the configuration.
+        optimizer: its hyperparameters have the names of its arguments.
+        schedule: its hyperparameters are called ``schedule.<name>``.
+        task_of: the task with other settings, which are called ``task.<name>``.
+
+    Raises:
+        UserError: for a range of what does not exist, of another kind, or with an end that is refused.
+    """
+    shapes = {_SCHEDULE: schedule} if schedule is not None else {}
+    numbers: dict[str, Any] = dict(optimizer.numbers)
+    try:
+        check_hyperparameter_names(numbers)
+    except ValueError as error:
+        raise UserError(f"optimizer: {error}") from error
+    optimizer.check({})
+    known = {**numbers, **optimizer.constants, **dict.fromkeys(optimizer.names)}
+    for prefix, other in shapes.items():
+        numbers |= {prefix + name: value for name, value in other.numbers.items()}
+        known |= {prefix + name: value for name, value in {**other.numbers, **other.constants}.items()}
+    task = {f"{_TASK}{name}": value for name, value in plain(cfg.task).items() if not isinstance(value, list)}
+    ranges = dict(_flat(plain(cfg.search_space)))
+    _check_names(ranges, [*known, *task], list(numbers), cfg.optimizer.name, _shared(plain(cfg.task)["name"]))
+    space = {}
+    for name in [*known, *task]:
+        if name not in ranges:
+            continue
+        prefix = next((each for each in (_SCHEDULE, _TASK) if name.startswith(each)), "")
+        factory = optimizer if not prefix else shapes.get(prefix)
+        bare = name.removeprefix(prefix)
+        annotation = None if factory is None else factory.takes(bare)
+        space[name] = _static(name, _dimension(name, ranges[name]), prefix == _TASK, annotation)
+        for end in space[name].ends:
+            if factory is None:
+                task_of(**{bare: end})
+            else:
+                factory.check({bare: end}, *((1.0, 1) if prefix else ()))
+    return space, numbers | {name: {**known, **task}[name] for name in space}
+
+
+def _dimension(name: str, given: Any) -> Dimension:
+    where = f"search_space.{name}"
+    if not isinstance(given, Mapping):
+        raise UserError(f"{where} must have low and high, or choices, got {given!r}")
+    kind, values = given.get("type", "float"), {key: value for key, value in given.items() if key != "type"}
+    kinds: dict[Any, type[Float] | type[Int]] = {"float": Float, "int": Int}
+    if "choices" in values:
+        return settings(Choice, values, where)
+    if kind not in kinds:
+        raise UserError(f"{where}.type must be float or int, got {kind!r}")
+    return settings(kinds[kind], values, where)
+
+
+def _static(name: str, dimension: Dimension, of_the_task: bool, annotation: Any) -> Dimension:
+    """The same, static where the program depends on the value."""
+    if isinstance(dimension, Choice | Int):
+        needed = of_the_task or annotation in (int, bool, str, "int", "bool", "str")
+        return replace(dimension, static=dimension.static or needed)
+    if of_the_task or annotation in (int, "int"):
+        raise UserError(
+            f"search_space.{name} makes a program of each value: give it type: int, or choices, "
+            "not a range of real numbers"
+        )
+    return dimension
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The ranges by their dotted names."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping) and value and not _RANGE & value.keys():
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _check_names(
+    ranges: Collection[str], known: Collection[str], numbers: Collection[str], optimizer: str,
+    shared: Collection[str],
+) -> None:  # fmt: skip
+    """Raises UserError for a range that nothing will be searched in, unless it is the task's for others."""
+    for name in ranges:
+        if name in known or name in shared or name.split(".")[0] in shared:
+            continue
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise UserError(
+            f"search_space.{name} is no hyperparameter of {optimizer}, which has {', '.join(numbers)}{hint}"
+        )
+
+
+def _shared(task: str) -> set[str]:
+    """What a task gives a range to, for whichever optimizers have it; some optimizer must."""
+    root = CONF / "task"
+    # A task that the command line calls by another name may have the ranges of any.
+    paths = [root / f"{task}.yaml"] if (root / f"{task}.yaml").exists() else list(root.glob("*.yaml"))
+    given: set[str] = set()
+    while paths:
+        content: Any = OmegaConf.load(paths.pop())
+        given |= set(content.get("search_space", {}))
+        bases = [root / f"{name}.yaml" for name in content.get("defaults", []) if isinstance(name, str)]
+        paths += [path for path in bases if path.exists()]
+    files: Any = map(OmegaConf.load, (CONF / "optimizer").glob("*.yaml"))
+    return given & {name for content in files for name in content.optimizer}

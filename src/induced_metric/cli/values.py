@@ -1,0 +1,100 @@
+"""Values of a configuration, checked; what is wrong ends in one sentence that says what is allowed."""
+
+import dataclasses
+import pkgutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import omegaconf
+from omegaconf import DictConfig, OmegaConf
+from pydantic import TypeAdapter, ValidationError
+
+from induced_metric.errors import UserError
+
+Settings = TypeVar("Settings")
+CONF = Path(__file__).parents[3] / "conf"
+
+
+def plain(node: DictConfig) -> dict[str, Any]:
+    """A part of a configuration as a dictionary.
+
+    Raises:
+        UserError: for a value that is missing or refers to none.
+    """
+    try:
+        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+    except omegaconf.errors.OmegaConfBaseException as error:
+        raise UserError(str(error).splitlines()[0]) from error
+
+
+def target(settings: dict[str, Any], where: str) -> Callable[..., Any]:
+    """Takes ``_target_`` out of settings and finds what it names.
+
+    Raises:
+        UserError: if it cannot be imported or called.
+    """
+    path = settings.pop("_target_", None)
+    if not isinstance(path, str):
+        raise UserError(f"{where}._target_ must be the dotted path of a function or class, got {path!r}")
+    try:
+        found = pkgutil.resolve_name(path)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"{where}._target_: cannot find {path!r} ({error})") from error
+    if not callable(found):
+        kind = type(found).__name__
+        raise UserError(f"{where}._target_ must name a function or class, and {path!r} is a {kind}")
+    return found
+
+
+def seed(cfg: DictConfig) -> int:
+    """The seed of a configuration.
+
+    Raises:
+        UserError: unless it is an integer that fits in 32 bits.
+    """
+    return integer(cfg, "seed", low=0, high=2**32 - 1)
+
+
+def integer(cfg: DictConfig, name: str, *, low: int, high: int) -> int:
+    """An integer of a configuration.
+
+    Raises:
+        UserError: unless it is one between ``low`` and ``high``.
+    """
+    value = OmegaConf.select(cfg, name)
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise UserError(f"{name} must be an integer from {low} to {high}, got {value!r}")
+    return value
+
+
+def settings(cls: type[Settings], values: Mapping[str, Any], where: str) -> Settings:
+    """A dataclass of validated settings.
+
+    Args:
+        cls: the dataclass; what it raises as ValueError is a mistake of the user.
+        values: of its fields.
+        where: the part of the configuration that has them.
+
+    Raises:
+        UserError: for a value of another type or out of range, or a name that is no field.
+    """
+    fields = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    if unknown := [name for name in values if name not in fields]:
+        raise UserError(f"unknown '{where}.{unknown[0]}': allowed are {', '.join(fields)}")
+    try:
+        return TypeAdapter(cls).validate_python(dict(values))
+    except ValidationError as error:
+        raise UserError(sentence(where, error)) from error
+
+
+def sentence(where: str, error: ValidationError) -> str:
+    """What pydantic complains about, in a sentence."""
+    first, *others = error.errors()
+    # Of a value that may be one of several types there is a complaint for each.
+    others = [other for other in others if other["input"] is first["input"]]
+    place = ".".join([where, *map(str, first["loc"][: 1 if others else None])])
+    if first["type"] == "value_error":  # what a class of ours says names its value itself
+        return f"{place}: {first['ctx']['error']}"
+    messages = [each["msg"][0].lower() + each["msg"][1:] for each in (first, *others)]
+    return f"{place}: {', or '.join(messages)}, got {first['input']!r}"

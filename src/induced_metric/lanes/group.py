@@ -1,0 +1,143 @@
+"""What goes into lanes and what comes out of them, and the lanes of one dispatch."""
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from induced_metric.lanes.program import Slots, State
+from induced_metric.lanes.variants import Place, Static, Variant, Variants
+
+
+class Assignment(NamedTuple):
+    """A trial for a lane."""
+
+    trial: Any  # the caller's handle, returned with its reports
+    hyperparameters: Mapping[str, Any]
+    seed: int  # 0 <= seed < 2**32
+    steps: int  # steps of the whole trial
+    done: int = 0  # steps done already, in an earlier run ...
+    state: State = None  # ... which ended in this state
+
+
+class Report(NamedTuple):
+    """What a trial did in one dispatch."""
+
+    trial: Any
+    done: int  # steps so far
+    metrics: Mapping[str, np.ndarray]  # of the new steps; shape=(new steps, ...)
+    seconds: np.ndarray  # shape=(new steps,), share of the device of each (``records``), compilation excluded
+    halted: bool  # ``halt`` held after the last of these steps
+    finished: bool  # all steps done, or halted
+    state: Callable[[], State]  # copies the trial's state to the host; only while ``tell`` runs
+
+
+class Carried(NamedTuple):
+    """The trial in a lane."""
+
+    assignment: Assignment
+    done: int  # steps so far
+
+
+class Result(NamedTuple):
+    """What a dispatch came to."""
+
+    metrics: dict[str, np.ndarray]  # shape=(lanes, steps_per_dispatch, ...)
+    ran: np.ndarray  # shape=(lanes,), steps
+    halted: np.ndarray  # shape=(lanes,)
+    seconds: float
+
+
+class Group:
+    """The lanes of one dispatch, their state on its device, and the thread that waits for that device.
+
+    Attributes:
+        lanes: the trial in each.
+        static: which variant's; None before the first trial.
+    """
+
+    def __init__(self, variants: Variants, width: int, place: Place, worker: ThreadPoolExecutor) -> None:
+        self.lanes: list[Carried | None] = [None] * width
+        self.static: Static | None = None
+        self._variants = variants
+        self._place = place
+        self._worker = worker
+        self._state: State = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether no lane carries a trial."""
+        return not any(self.lanes)
+
+    def take(self, static: Static) -> None:
+        """Turns idle lanes into those of a variant."""
+        if static != self.static:
+            self.static, self._state = static, self._variants[static].empty(self._place)
+
+    def fill(self, lane: int, assignment: Assignment) -> None:
+        """Puts a trial in a lane; one that goes on brings its state, a new one starts on the device."""
+        if self.idle:
+            self.take(self._variants.static(assignment.hyperparameters))
+        self.lanes[lane] = Carried(assignment, assignment.done)
+        if assignment.done:
+            self._state = jax.tree.map(
+                lambda lanes, one: lanes.at[lane].set(one), self._state, assignment.state
+            )
+
+    def state_of(self, lane: int) -> State:
+        """The state of one lane, on the host."""
+        return jax.device_get(jax.tree.map(lambda lanes: lanes[lane], self._state))
+
+    def compile(self) -> "Future[None]":
+        """Compiles for the variant at hand."""
+        return self._worker.submit(self._compile, self._variants[self._static()])
+
+    def submit(self, slots: Slots) -> "Future[Result]":
+        """Starts a dispatch."""
+        return self._worker.submit(self._run, self._variants[self._static()], slots)
+
+    def reports(self, result: Result) -> dict[int, Report]:
+        """Moves the lanes on by what a dispatch did; each step run is given an equal share of its seconds."""
+        seconds = result.seconds / max(int(result.ran.sum()), 1)
+        reports = {}
+        for lane, carried in enumerate(self.lanes):
+            if carried is None:
+                continue
+            new, halted = int(result.ran[lane]), bool(result.halted[lane])
+            done = carried.done + new
+            self.lanes[lane] = carried._replace(done=done)
+            reports[lane] = Report(
+                trial=carried.assignment.trial,
+                done=done,
+                metrics={name: values[lane, :new] for name, values in result.metrics.items()},
+                seconds=np.full(new, seconds),
+                halted=halted,
+                finished=halted or done >= carried.assignment.steps,
+                state=functools.partial(self.state_of, lane),
+            )
+        return reports
+
+    def _static(self) -> Static:
+        assert self.static is not None
+        return self.static
+
+    def _context(self) -> Any:
+        mesh = getattr(self._place, "mesh", None)
+        return jax.set_mesh(mesh) if mesh else contextlib.nullcontext()
+
+    def _compile(self, variant: Variant) -> None:
+        with self._context():
+            self._state = variant.compile(self._place, self._state)
+
+    def _run(self, variant: Variant, slots: Slots) -> Result:
+        self._compile(variant)
+        start = time.perf_counter()
+        with self._context():
+            self._state, outputs = variant.program(self._state, slots, *variant.on(self._place))
+        metrics, ran, halted = jax.device_get(jax.block_until_ready(outputs))
+        return Result(metrics, ran, halted, time.perf_counter() - start)

@@ -1,0 +1,111 @@
+"""The programs of an engine: one for each combination of static values, made when a trial first needs it."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import numpy as np
+
+from induced_metric.lanes.program import Layout, Metrics, Slots, State, program
+
+Place: TypeAlias = jax.Device | jax.NamedSharding  # a device, or the devices that divide a trial's batches
+Static: TypeAlias = tuple[Any, ...]  # values of the static hyperparameters, in their order
+Shared: TypeAlias = tuple[Any, ...] | Callable[[Mapping[str, Any]], tuple[Any, ...]]
+
+
+class Variant:
+    """The program of one combination.
+
+    Attributes:
+        program: compiled for a place when it first runs there.
+        state_shapes: of one lane.
+        shared: what all of its trials read.
+    """
+
+    def __init__(
+        self, program: Callable[..., Any], state_shapes: State, shared: tuple[Any, ...], idle: Slots
+    ) -> None:
+        self.program, self.state_shapes, self.shared, self._idle = program, state_shapes, shared, idle
+        self.compile_seconds = 0.0
+        self._ready: set[Place] = set()
+        self._on: dict[Place, tuple[Any, ...]] = {}
+
+    def empty(self, place: Place) -> State:
+        """The state of lanes that carry no trial."""
+        width = len(self._idle.seed)
+        zeros = jax.tree.map(lambda leaf: np.zeros((width, *leaf.shape), leaf.dtype), self.state_shapes)
+        return jax.device_put(zeros, place)
+
+    def compile(self, place: Place, state: State) -> State:
+        """Compiles for a place, once, by a dispatch that leaves the state as it is."""
+        if place not in self._ready:
+            start = time.perf_counter()
+            state, outputs = self.program(state, self._idle, *self.on(place))
+            jax.block_until_ready(outputs)
+            self.compile_seconds += time.perf_counter() - start
+            self._ready.add(place)
+        return state
+
+    def on(self, place: Place) -> tuple[Any, ...]:
+        """What its trials read, copied there once."""
+        if place not in self._on:
+            self._on[place] = jax.device_put(self.shared, place)
+        return self._on[place]
+
+
+class Variants:
+    """All variants of an engine.
+
+    Args:
+        init: as of ``Lanes``.
+        advance: as of ``Lanes``.
+        halt: as of ``Lanes``.
+        steps: most steps of a dispatch.
+        layout: ``map`` or ``vmap``.
+        static: names of the hyperparameters whose values are static.
+        shared: as of ``Lanes``.
+        idle: a dispatch that does nothing.
+    """
+
+    def __init__(
+        self, init: Callable[..., State], advance: Callable[..., tuple[State, Metrics]], *,
+        halt: Callable[[Metrics], jax.Array], steps: int, layout: Layout, static: Sequence[str],
+        shared: Shared, idle: Slots,
+    ) -> None:  # fmt: skip
+        self._init, self._advance, self._halt = init, advance, halt
+        self._steps, self._layout = steps, layout
+        self._names, self._shared, self._idle = tuple(static), shared, idle
+        self._made: dict[Static, Variant] = {}
+
+    def __len__(self) -> int:
+        """How many were made."""
+        return len(self._made)
+
+    @property
+    def compile_seconds(self) -> float:
+        """Of all variants and places."""
+        return sum(variant.compile_seconds for variant in self._made.values())
+
+    def static(self, hyperparameters: Mapping[str, Any]) -> Static:
+        """Which variant a trial with these hyperparameters needs."""
+        return tuple(hyperparameters[name] for name in self._names)
+
+    def __getitem__(self, static: Static) -> Variant:
+        """The variant of these static values."""
+        if static not in self._made:
+            self._made[static] = self._make(dict(zip(self._names, static, strict=True)))
+        return self._made[static]
+
+    def _make(self, static: Mapping[str, Any]) -> Variant:
+        def init(hyperparameters: Mapping[str, Any], *rest: Any) -> State:
+            return self._init({**hyperparameters, **static}, *rest)
+
+        def advance(state: State, hyperparameters: Mapping[str, Any], *rest: Any) -> Any:
+            return self._advance(state, {**hyperparameters, **static}, *rest)
+
+        shared = self._shared(static) if callable(self._shared) else self._shared
+        dispatch = program(init, advance, self._halt, self._steps, self._layout)
+        one = jax.tree.map(lambda array: array[0], self._idle)
+        shapes = jax.eval_shape(init, one.hyperparameters, one.seed, *shared)
+        return Variant(jax.jit(dispatch, donate_argnums=0), shapes, shared, self._idle)

@@ -1,0 +1,56 @@
+"""Searched dimensions as Optuna knows them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from induced_metric.space import Choice, Dimension, Float, Int
+
+
+def distribution(dimension: Dimension) -> BaseDistribution:
+    """Optuna's distribution; of a complement, that of 1 − x."""
+    if isinstance(dimension, Float):
+        low, high = dimension.searched
+        return FloatDistribution(low, high, log=dimension.log)
+    if isinstance(dimension, Int):
+        return IntDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
+    return CategoricalDistribution(dimension.choices)
+
+
+def propose(study: optuna.Study, space: Mapping[str, Dimension]) -> tuple[int, dict[str, Any]]:
+    """Asks a study for a trial: its id in the storage, and what was proposed."""
+    trial = study.ask()
+    proposed = {}
+    for name, dimension in space.items():
+        value = trial._suggest(name, distribution(dimension))
+        proposed[name] = _complement(dimension, value)
+    return trial._trial_id, proposed
+
+
+def remember(study: optuna.Study, space: Mapping[str, Dimension], row: Mapping[str, Any]) -> tuple[int, Any]:
+    """Gives a study a recorded trial as one that runs: its id in the storage, and what was proposed."""
+    proposed = {name: _recorded(dimension, row[name]) for name, dimension in space.items()}
+    trial = optuna.trial.create_trial(
+        state=optuna.trial.TrialState.RUNNING,
+        params={name: _complement(space[name], value) for name, value in proposed.items()},
+        distributions={name: distribution(dimension) for name, dimension in space.items()},
+    )
+    return study._storage.create_new_trial(study._study_id, trial), proposed
+
+
+def _complement(dimension: Dimension, value: Any) -> Any:
+    return 1 - value if isinstance(dimension, Float) and dimension.complement else value
+
+
+def _recorded(dimension: Dimension, value: Any) -> Any:
+    """A value as it was proposed; a table may have made it of another type."""
+    if isinstance(dimension, Choice):
+        return next((choice for choice in dimension.choices if choice == value), None)
+    return int(value) if isinstance(dimension, Int) else float(value)
