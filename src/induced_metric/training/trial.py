@@ -76,6 +76,7 @@ def trial_lanes(
         its, rest = parts(numbers)
         return train_epoch(its, optimizer, state, rest, data)
 
+    parts(hyperparameters)  # a task is made outside of JAX's tracing, as that of every variant is
     _check_program(task, init, advance, hyperparameters, static)
     return (placement or Placement()).lanes(
         init,
