@@ -74,7 +74,7 @@ def test_a_pairing_has_the_published_best_value_and_settings_that_were_searched(
     given = OmegaConf.load(values.CONF / "pairing" / f"{pairing}.yaml").optimizer
     factory = Factory.of(OmegaConf.to_container(cfg.optimizer), "optimizer")
     space, hyperparameters = spaces.search_space(cfg, factory, None, lambda **_: None)
-    assert set(hyperparameters) == set(given)
+    assert hyperparameters == given
     outside = [name for name, dimension in space.items() if not dimension.contains(given[name])]
     assert outside == []
 
