@@ -6,14 +6,12 @@ there is nowhere left to descend to, and the update is zero.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from induced_metric.optimizers._arguments import check_positive
-
-Scalar: TypeAlias = Any  # a number or an array of shape ()
+from induced_metric.optimizers._arguments import Scalar, check_positive
 
 
 class Embedding(NamedTuple):
