@@ -3,7 +3,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from induced_metric.optimizers import adamw_metric, as_embedding, identity, log, named_embedding, power, softplus, sqrt
+from induced_metric.optimizers import (
+    adamw_metric,
+    as_embedding,
+    identity,
+    log,
+    named_embedding,
+    power,
+    softplus,
+    sqrt,
+)
 from induced_metric.optimizers.embeddings import metric_scale
 
 NAMED = {"identity": identity, "log": log, "sqrt": sqrt, "softplus": softplus, "power": power(2.5)}

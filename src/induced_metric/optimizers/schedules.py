@@ -23,8 +23,8 @@ def _done(count: jax.typing.ArrayLike, begin: Scalar, end: Scalar) -> jax.Array:
     return (count - begin) / jnp.where(end > begin, end - begin, 1)
 
 
-# optax compares the number of steps with zero, which a traced number does not allow. A phase of one step, asked
-# at the share of it that is over, is the same curve.
+# optax compares the number of steps with zero, which a traced number does not allow. A phase of one step,
+# asked at the share of it that is over, is the same curve.
 def _cosine(peak: Scalar, final: Scalar) -> optax.Schedule:
     return optax.cosine_decay_schedule(peak, 1, alpha=final)
 
@@ -76,8 +76,10 @@ def warmup_cosine(learning_rate: Scalar, steps: Scalar, *, warmup: Scalar, final
     r"""From 0 to the peak in a straight line, then half a cosine.
 
     .. math::
-        \eta(t) = \eta\, t / (w T) \ \text{for}\ t < w T, \quad
-        \eta(t) = \eta\Big(q + (1 - q)\tfrac12\Big(1 + \cos \pi\frac{t - w T}{T - w T}\Big)\Big) \ \text{after}
+        \eta(t) = \eta \cdot \begin{cases}
+            t / (w T) & t < w T \\
+            q + (1 - q)\big(1 + \cos \pi \frac{t - w T}{T - w T}\big) / 2 & w T \le t
+        \end{cases}
 
     The rate of the first step is 0 if there is a warm-up, as in ``optax.warmup_cosine_decay_schedule``.
 
