@@ -68,11 +68,11 @@ def power(p: Scalar) -> Embedding:
 _READY_MADE = {"identity": identity, "log": log, "sqrt": sqrt, "softplus": softplus}
 
 
-def named_embedding(name: str) -> Embedding:
-    """A ready-made embedding by its name: in a configuration, what makes an object is a call.
+def named_embedding(height: str) -> Embedding:
+    """A ready-made embedding by its name: in a configuration, a call makes an object.
 
     Args:
-        name: ``identity``, ``log``, ``sqrt`` or ``softplus``.
+        height: ``identity``, ``log``, ``sqrt`` or ``softplus``.
 
     Raises:
         ValueError: for any other name.
@@ -82,9 +82,9 @@ def named_embedding(name: str) -> Embedding:
         >>> named_embedding("log") is log
         True
     """
-    if name not in _READY_MADE:
-        raise ValueError(f"embedding must be one of {', '.join(_READY_MADE)}, got {name!r}")
-    return _READY_MADE[name]
+    if height not in _READY_MADE:
+        raise ValueError(f"height must be one of {', '.join(_READY_MADE)}, got {height!r}")
+    return _READY_MADE[height]
 
 
 def as_embedding(embedding: Embedding | Callable[[jax.Array], jax.Array]) -> Embedding:
