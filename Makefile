@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 TASK       ?= regression
-OPTIMIZERS ?= $(sort $(basename $(notdir $(wildcard conf/optimizer/*.yaml))))
+OPTIMIZERS ?= adam adamw muon sgd sgd_log_metric sgd_metric sgd_rms# the paper's; any of conf/optimizer can be named
 TRIALS     ?=
 SAMPLER    ?= tpe
 PRUNER     ?= none

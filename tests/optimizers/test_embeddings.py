@@ -3,7 +3,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from induced_metric.optimizers import as_embedding, identity, log, power, softplus, sqrt
+from induced_metric.optimizers import (
+    adamw_metric,
+    as_embedding,
+    identity,
+    log,
+    named_embedding,
+    power,
+    softplus,
+    sqrt,
+)
 from induced_metric.optimizers.embeddings import metric_scale
 
 NAMED = {"identity": identity, "log": log, "sqrt": sqrt, "softplus": softplus, "power": power(2.5)}
@@ -37,9 +46,31 @@ def test_exponent_may_be_traced():
     assert float(slope) == pytest.approx(6.0)
 
 
+def test_an_optimizer_takes_a_traced_exponent_a_trial():
+    def update(p):
+        optimizer = adamw_metric(0.1, xi=0.5, weight_decay=0.0, embedding=power(p))
+        grads = jnp.array([1.0, -2.0])
+        return optimizer.update(grads, optimizer.init(grads), value=jnp.array(0.3))[0]
+
+    exponents = [0.25, 0.5, 1.0, 2.0]
+    mapped = jax.jit(jax.vmap(update))(jnp.array(exponents))
+    np.testing.assert_allclose(mapped, [update(p) for p in exponents], rtol=1e-6)
+    assert len(np.unique(mapped[:, 0])) == len(exponents)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMED if name != "power"])
+def test_a_ready_made_embedding_can_be_had_by_its_name(name):
+    assert named_embedding(name) is NAMED[name]
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"one of identity, log, sqrt, softplus, got 'exp'"):
+        named_embedding("exp")
+
+
 @pytest.mark.parametrize("exponent", [0.0, -1.0, float("nan")])
 def test_power_refuses_an_exponent_that_does_not_increase(exponent):
-    with pytest.raises(ValueError, match="exponent must be > 0"):
+    with pytest.raises(ValueError, match="p must be > 0"):
         power(exponent)
 
 

@@ -1,5 +1,6 @@
 """The optimizers: one metric transformation with its aliases, and the baselines from optax."""
 
+from induced_metric.optimizers import schedules
 from induced_metric.optimizers._rms import sgd_log_rms, sgd_rms
 from induced_metric.optimizers._sgd import sgd_log_metric, sgd_metric
 from induced_metric.optimizers._wrapped import adamw_metric, lion_metric, muon_metric
@@ -10,6 +11,7 @@ from induced_metric.optimizers.embeddings import (
     as_embedding,
     identity,
     log,
+    named_embedding,
     power,
     softplus,
     sqrt,
@@ -39,12 +41,14 @@ __all__ = [
     "log",
     "muon",
     "muon_metric",
+    "named_embedding",
     "power",
     "preconditioned_by",
     "rms",
     "scale_by_component_metric",
     "scale_by_induced_metric",
     "scale_by_tilted_metric",
+    "schedules",
     "sgd",
     "sgd_log_metric",
     "sgd_log_rms",

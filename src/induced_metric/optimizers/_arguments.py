@@ -1,11 +1,17 @@
-"""Range checks of hyperparameters, for numbers; traced values pass, since they have no value yet."""
+"""Types of the arguments, and their range checks: of numbers, since traced values have no value yet."""
 
 import math
 import numbers
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+
+Scalar: TypeAlias = Any  # a number or an array of shape ()
+Params: TypeAlias = Any  # pytree of arrays
+Mask: TypeAlias = Any | Callable[[Any], Any] | None  # pytree of bools, or a function from parameters to one
+Subsets: TypeAlias = Any  # pytree of labels in the shape of the parameters, or a function that makes it
 
 
 def _check(name: str, value: Any, allowed: str, holds: bool) -> None:
@@ -32,6 +38,13 @@ def check_decay(**values: Any) -> None:
     for name, value in values.items():
         if isinstance(value, numbers.Real):
             _check(name, value, "in [0, 1)", 0 <= float(value) < 1)
+
+
+def check_share(**values: Any) -> None:
+    """Raises ValueError for a number outside [0, 1]."""
+    for name, value in values.items():
+        if isinstance(value, numbers.Real):
+            _check(name, value, "in [0, 1]", 0 <= float(value) <= 1)
 
 
 def check_real(params: Any) -> None:

@@ -3,10 +3,10 @@
 import optax
 from jax.typing import DTypeLike
 
-from induced_metric.optimizers._descent import Mask, descend
-from induced_metric.optimizers.embeddings import Scalar, identity, log
+from induced_metric.optimizers._arguments import Mask, Scalar, Subsets
+from induced_metric.optimizers.embeddings import identity, log
 from induced_metric.optimizers.geometries import rms
-from induced_metric.optimizers.metric import Subsets, scale_by_induced_metric
+from induced_metric.optimizers.metric import descend, scale_by_induced_metric
 
 
 def sgd_rms(

@@ -2,10 +2,9 @@
 
 import optax
 
-from induced_metric.optimizers._arguments import check_decay, check_non_negative
-from induced_metric.optimizers._descent import Mask, descend
-from induced_metric.optimizers.embeddings import Scalar, identity
-from induced_metric.optimizers.metric import Height, Subsets, induced_metric
+from induced_metric.optimizers._arguments import Mask, Scalar, Subsets, check_decay, check_non_negative
+from induced_metric.optimizers.embeddings import identity
+from induced_metric.optimizers.metric import Height, descend, induced_metric
 
 
 def adamw_metric(

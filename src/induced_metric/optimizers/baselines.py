@@ -2,8 +2,7 @@
 
 import optax
 
-from induced_metric.optimizers._arguments import check_decay, check_non_negative
-from induced_metric.optimizers.embeddings import Scalar
+from induced_metric.optimizers._arguments import Scalar, check_decay, check_non_negative
 
 
 def sgd(learning_rate: optax.ScalarOrSchedule, momentum: Scalar = 0.9) -> optax.GradientTransformation:

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import optax
 from jax.typing import DTypeLike
 
-from induced_metric.optimizers._arguments import check_decay, check_non_negative, check_real
-from induced_metric.optimizers.embeddings import Scalar, as_embedding, identity
-from induced_metric.optimizers.geometries import Params, accumulators, bias_correction, wide
+from induced_metric.optimizers._arguments import Params, Scalar, check_decay, check_non_negative, check_real
+from induced_metric.optimizers.embeddings import as_embedding, identity
+from induced_metric.optimizers.geometries import accumulators, bias_correction, wide
 from induced_metric.optimizers.metric import Height, checked_value
 
 

@@ -6,14 +6,12 @@ there is nowhere left to descend to, and the update is zero.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from induced_metric.optimizers._arguments import check_positive
-
-Scalar: TypeAlias = Any  # a number or an array of shape ()
+from induced_metric.optimizers._arguments import Scalar, check_positive
 
 
 class Embedding(NamedTuple):
@@ -42,11 +40,11 @@ sqrt = Embedding(height=jnp.sqrt, slope=lambda loss: 0.5 * jax.lax.rsqrt(loss))
 softplus = Embedding(height=jax.nn.softplus, slope=jax.nn.sigmoid)
 
 
-def power(exponent: Scalar) -> Embedding:
+def power(p: Scalar) -> Embedding:
     r"""The embedding :math:`f(L) = L^p` for positive losses.
 
     Args:
-        exponent: p > 0; 1 is ``identity`` and 1/2 is ``sqrt``. As p tends to 0 the update tends to
+        p: > 0; 1 is ``identity`` and 1/2 is ``sqrt``. As p tends to 0 the update tends to
             that of ``log``, up to the factor p in the learning rate.
 
     Returns:
@@ -60,11 +58,33 @@ def power(exponent: Scalar) -> Embedding:
         >>> float(power(2.0).slope(3.0))
         6.0
     """
-    check_positive(exponent=exponent)
+    check_positive(p=p)
     return Embedding(
-        height=lambda loss: jnp.asarray(loss) ** exponent,
-        slope=lambda loss: exponent * jnp.asarray(loss) ** (exponent - 1),
+        height=lambda loss: jnp.asarray(loss) ** p,
+        slope=lambda loss: p * jnp.asarray(loss) ** (p - 1),
     )
+
+
+_READY_MADE = {"identity": identity, "log": log, "sqrt": sqrt, "softplus": softplus}
+
+
+def named_embedding(height: str) -> Embedding:
+    """A ready-made embedding by its name: in a configuration, a call makes an object.
+
+    Args:
+        height: ``identity``, ``log``, ``sqrt`` or ``softplus``.
+
+    Raises:
+        ValueError: for any other name.
+
+    Example:
+        >>> from induced_metric.optimizers import log, named_embedding
+        >>> named_embedding("log") is log
+        True
+    """
+    if height not in _READY_MADE:
+        raise ValueError(f"height must be one of {', '.join(_READY_MADE)}, got {height!r}")
+    return _READY_MADE[height]
 
 
 def as_embedding(embedding: Embedding | Callable[[jax.Array], jax.Array]) -> Embedding:

@@ -1,17 +1,14 @@
 r"""Geometries: which metric :math:`\gamma` the parameters have before the loss bends it (paper, Eq. 5)."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.typing import DTypeLike
 
-from induced_metric.optimizers._arguments import check_decay, check_non_negative, check_real
-from induced_metric.optimizers.embeddings import Scalar
-
-Params: TypeAlias = Any  # pytree of arrays
+from induced_metric.optimizers._arguments import Params, Scalar, check_decay, check_non_negative, check_real
 
 
 class GeometryUpdate(Protocol):

@@ -14,6 +14,7 @@ Two choices make an optimizer: the *embedding* f and the *geometry*, which says 
 :math:`\gamma^{-1}` is and keeps the momentum.
 """
 
+import numbers
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
@@ -22,12 +23,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from induced_metric.optimizers._arguments import check_decay, check_non_negative
-from induced_metric.optimizers.embeddings import Embedding, Scalar, as_embedding, identity, metric_scale
-from induced_metric.optimizers.geometries import Geometry, Params, bias_correction, preconditioned_by
+from induced_metric.optimizers._arguments import (
+    Mask,
+    Params,
+    Scalar,
+    Subsets,
+    check_decay,
+    check_non_negative,
+)
+from induced_metric.optimizers.embeddings import Embedding, as_embedding, identity, metric_scale
+from induced_metric.optimizers.geometries import Geometry, bias_correction, preconditioned_by
 
 Height: TypeAlias = Embedding | Callable[[jax.Array], jax.Array]  # of the graph, from the loss
-Subsets: TypeAlias = Any  # pytree of labels in the shape of the parameters, or a function that makes it
 
 
 class InducedMetricState(NamedTuple):
@@ -212,3 +219,20 @@ def induced_metric(
         Harvey, The Optimiser Hidden in Plain Sight, Section 2.
     """
     return scale_by_induced_metric(preconditioned_by(base), xi, beta, embedding, subsets=subsets)
+
+
+def descend(
+    direction: optax.GradientTransformationExtraArgs,
+    learning_rate: optax.ScalarOrSchedule,
+    weight_decay: Scalar,
+    mask: Mask = None,
+) -> optax.GradientTransformationExtraArgs:
+    """θ ← θ − η (direction + λ θ): decoupled weight decay that the metric does not scale."""
+    check_non_negative(learning_rate=learning_rate, weight_decay=weight_decay)
+    without_decay = isinstance(weight_decay, numbers.Real) and weight_decay == 0
+    return optax.chain(
+        direction,
+        # Without decay the parameters are not needed, so update(grads, state) works.
+        optax.identity() if without_decay else optax.add_decayed_weights(weight_decay, mask),
+        optax.scale_by_learning_rate(learning_rate),
+    )
