@@ -67,6 +67,8 @@ def pairing(cfg: DictConfig) -> Pairing:
         UserError: for a value of the wrong type or out of range, a range of a hyperparameter that does not
             exist, or a ``_target_`` that cannot be called.
     """
+    from induced_metric.training.trial import Goal
+
     chosen = plain(cfg.task)
     task_of = functools.partial(_task, chosen)
     optimizer = Factory.of(plain(cfg.optimizer), "optimizer")
@@ -74,7 +76,15 @@ def pairing(cfg: DictConfig) -> Pairing:
     task = task_of()
     if schedule is not None:
         schedule.check({}, 1.0, task.steps)
-    space, hyperparameters = search_space(cfg, optimizer, schedule, task_of)
+
+    def judged_alike(**changed: Any) -> None:
+        if Goal.of(task_of(**changed)) != Goal.of(task):
+            raise UserError(
+                f"search_space.task.{next(iter(changed))} cannot be searched: all trials of a study have the "
+                f"same {', '.join(Goal._fields)}"
+            )
+
+    space, hyperparameters = search_space(cfg, optimizer, schedule, judged_alike)
     return Pairing(
         task=task,
         task_of=task_of,

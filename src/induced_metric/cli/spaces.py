@@ -18,7 +18,7 @@ _RANGE = {"low", "high", "choices", "type"}
 
 
 def search_space(
-    cfg: DictConfig, optimizer: Factory, schedule: Factory | None, task_of: Callable[..., Any]
+    cfg: DictConfig, optimizer: Factory, schedule: Factory | None, check_task: Callable[..., None]
 ) -> tuple[dict[str, Dimension], dict[str, Any]]:
     """What is searched, the optimizer's own first and in its order; and all hyperparameters of a trial.
 
@@ -26,7 +26,7 @@ def search_space(
         cfg: the configuration.
         optimizer: its hyperparameters have the names of its arguments.
         schedule: its hyperparameters are called ``schedule.<name>``.
-        task_of: the task with other settings, which are called ``task.<name>``.
+        check_task: refuses other settings of the task, which are called ``task.<name>``.
 
     Raises:
         UserError: for a range of what does not exist, of another kind, or with an end that is refused.
@@ -56,7 +56,7 @@ def search_space(
         space[name] = _static(name, _dimension(name, ranges[name]), prefix == _TASK, annotation)
         for end in space[name].ends:
             if factory is None:
-                task_of(**{bare: end})
+                check_task(**{bare: end})
             else:
                 factory.check({bare: end}, *((1.0, 1) if prefix else ()))
     return space, numbers | {name: {**known, **task}[name] for name in space}

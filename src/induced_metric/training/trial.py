@@ -109,7 +109,10 @@ def _check_program(
 
     try:
         measured = jax.eval_shape(epoch, dict.fromkeys(traced, 0.5), task.splits)
-    except jax.errors.JAXTypeError as error:
+    except TypeError as error:  # also JAX's own, where a traced number is used as a plain one
+        jax.eval_shape(
+            lambda data: epoch({}, data), task.splits
+        )  # what is wrong of plain numbers too, is that
         raise UserError(
             f"one of {', '.join(traced)} changes the program, so its range must say static: true "
             f"({str(error).splitlines()[0]})"
