@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Settings = TypeVar("Settings")
 _CHECKPOINT_SECONDS = 60  # where the configuration does not say
-CONF = Path(__file__).parents[3] / "conf"
+CONF = Path(__file__).parents[1] / "conf"
 
 
 class Range(NamedTuple):
