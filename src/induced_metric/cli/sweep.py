@@ -31,6 +31,7 @@ def run_pairing(table: SweepTable, cfg: DictConfig) -> None:
     from induced_metric.studies.study import StudyFiles, run_studies
     from induced_metric.training.trial import trial_lanes
 
+    table.print(app.device())
     stop = app.stop_on_sigterm()
     pair = build.pairing(cfg)
     placement = build.placement(cfg.lanes)
@@ -55,6 +56,7 @@ def run_pairing(table: SweepTable, cfg: DictConfig) -> None:
             pair.task, pair.optimizer, pair.hyperparameters, placement.for_trials(max(most, 1))
         )
     with lanes:
+        table.begin(lanes.capacity // (lanes.width * lanes.queue))
         facts = provenance(
             **device_facts(),
             **lane_facts(lanes),
