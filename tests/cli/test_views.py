@@ -63,6 +63,17 @@ def test_a_sweep_shows_its_trials_under_way(monkeypatch, capsys):
     )
 
 
+def test_short_epochs_are_timed_for_a_second(monkeypatch, capsys):
+    """The first of them would tell how long the start takes."""
+    clock = iter([0.0, 0.0, 0.5, 0.9, 1.0, 1.1])
+    monkeypatch.setattr(views.time, "monotonic", lambda: next(clock))
+    with views.TrialBar("adam", 200, Console(force_terminal=False, quiet=True)) as bar:
+        bar.begin(0)
+        for done in (1, 80, 100, 120):
+            bar.update(done, "adam")
+    assert capsys.readouterr().out == "about 2 s for 200 epochs at this speed\n"
+
+
 def told(capsys, console, devices, *statuses, studies=1):
     """What a sweep says of the time that its studies take: they report in turn, at every tick."""
     with views.SweepTable(console) as sweep:

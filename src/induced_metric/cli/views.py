@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from induced_metric.studies.plan import StudyStatus
 
 _LINE_EVERY_SECONDS = 10.0
+_ENOUGH_SECONDS = 1.0  # what is measured in less is how long the start takes
 _DAY_SECONDS = 24 * 3600.0
 
 
@@ -61,7 +62,7 @@ class TrialBar:
         if done > self._already:
             seconds = (now - self._begun) / (done - self._already)
             left = f"{_duration(seconds * (self._epochs - done))} left" if done < self._epochs else ""
-            if left and not self._estimated:
+            if left and not self._estimated and now - self._begun >= _ENOUGH_SECONDS:
                 self._estimated = True
                 epochs = self._epochs - self._already
                 self.print(_estimate(seconds * epochs, f"{epochs} epochs", "fewer task.epochs"))
@@ -147,7 +148,7 @@ class SweepTable:
                 self._awaited -= 1
             row.progress = progress
             self._line(name, row, progress)
-            if self._starting and not self._awaited:
+            if self._starting and not self._awaited and row.seen - self._starting[0].begun >= _ENOUGH_SECONDS:
                 self._estimate(name)
 
         return update
