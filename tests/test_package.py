@@ -110,8 +110,9 @@ def test_a_missing_extra_is_one_sentence(module, extra, monkeypatch, capsys):
         command_line.main()
 
 
-def test_the_metric_optimizers_for_pytorch_say_that_it_is_missing():
-    code = "import sys; sys.modules['torch'] = None; import induced_metric.torch"
+@pytest.mark.parametrize("passes", ["None", "type(sys)('torch')"], ids=["nothing", "a directory"])
+def test_the_optimizers_for_pytorch_say_that_it_is_missing(passes):
+    code = f"import sys; sys.modules['torch'] = {passes}; import induced_metric.torch"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == (
         "ModuleNotFoundError: induced_metric.torch needs PyTorch; pip install 'induced-metric[torch]' adds it"

@@ -4,7 +4,8 @@ try:
     from induced_metric.torch.rms import SGDRMS
     from induced_metric.torch.sgd import SGDLogMetric, SGDMetric
 except ModuleNotFoundError as error:
-    if error.name != "torch":
+    # A directory of that name in the working directory passes for an empty package.
+    if (error.name or "").partition(".")[0] != "torch":
         raise
     sentence = "induced_metric.torch needs PyTorch; pip install 'induced-metric[torch]' adds it"
     raise ModuleNotFoundError(sentence, name="torch") from None
