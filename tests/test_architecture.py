@@ -13,6 +13,7 @@ OURS = "induced_metric"
 # Room -> rooms or modules of ours that it may import, beside itself; and libraries, beside Python's own.
 ROOMS = {
     "__init__": ("optimizers", ""),
+    "__main__": ("cli", ""),
     "errors": ("", ""),
     "xla": ("", ""),
     "space": ("", ""),

@@ -199,3 +199,33 @@ def test_windows_is_told_that_it_is_not_supported(tmp_path, monkeypatch, capsys)
     assert said == (
         "train.py: Windows is not supported, since it has no fcntl locks; use Linux, macOS or WSL 2\n"
     )
+
+
+def test_the_device_is_one_line():
+    assert app.device() == f"device: cpu x 2 (JAX {jax.__version__})"
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("lanes.lanes=3", "lanes.width=3"),
+        ("++lanes.lanes=auto", "++lanes.width=auto"),
+        ("~lanes.lanes", "~lanes.width"),
+        ("lanes.width=3", "lanes.width=3"),
+        ("results=lanes.lanes=3", "results=lanes.lanes=3"),
+        ("lanes.lanes_=3", "lanes.lanes_=3"),
+        ("-m", "-m"),
+        ("", ""),
+    ],
+)
+def test_older_names_of_settings_are_taken_for_the_ones_of_today(given, meant):
+    assert app.renamed(given) == meant
+
+
+def test_a_setting_under_its_older_name_reaches_the_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setattr(sys, "argv", ["train.py", f"results={tmp_path}", "lanes.lanes=3"])
+    widths = []
+    with pytest.raises(SystemExit) as ended:
+        app.run(lambda cfg: widths.append(cfg.lanes.width), "config")
+    assert (ended.value.code, widths) == (0, [3])

@@ -3,7 +3,7 @@
 import pytest
 from rich.console import Console
 
-from induced_metric import progress
+from induced_metric.cli import views
 from induced_metric.studies.plan import StudyStatus
 
 
@@ -15,34 +15,39 @@ def where(**changes):
 def ticking(monkeypatch, step):
     """A clock that advances by ``step`` seconds at every look; a line at every update."""
     now = iter(range(0, 10**6, step))
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
-    monkeypatch.setattr(progress, "_LINE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(views.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(views, "_LINE_EVERY_SECONDS", 0.0)
     return Console(force_terminal=False, quiet=True)
 
 
 def test_a_trial_says_its_epoch_and_the_time_left(monkeypatch, capsys):
     """Also with epochs longer than the 30 s that rich looks back."""
-    with progress.TrialBar("adam", 10, ticking(monkeypatch, 60)) as bar:
-        progress.time.monotonic()  # a minute of compilation
+    with views.TrialBar("adam", 10, ticking(monkeypatch, 60)) as bar:
+        views.time.monotonic()  # a minute of compilation
         bar.begin(0)
         bar.update(1, "adam: test/loss 0.5")
         bar.update(2, "adam: test/loss 0.4")
         bar.update(10, "adam: test/loss 0.3")
-    first, second = capsys.readouterr().out.splitlines()
+    estimate, first, second = capsys.readouterr().out.splitlines()
+    assert estimate == "about 10 min for 10 epochs at this speed"
     assert first == "adam: test/loss 0.5, epoch 1 of 10, 9:00 left"
     assert second == "adam: test/loss 0.4, epoch 2 of 10, 8:00 left"
 
 
 def test_the_epochs_of_an_earlier_run_do_not_shorten_the_time_left(monkeypatch, capsys):
-    with progress.TrialBar("adam", 10, ticking(monkeypatch, 60)) as bar:
+    with views.TrialBar("adam", 10, ticking(monkeypatch, 60)) as bar:
         bar.begin(8)
         bar.update(8, "adam")
         bar.update(9, "adam")
-    assert capsys.readouterr().out.splitlines() == ["adam, epoch 9 of 10, 2:00 left"]
+    assert capsys.readouterr().out.splitlines() == [
+        "going on after epoch 7",
+        "about 4 min for 2 epochs at this speed",
+        "adam, epoch 9 of 10, 2:00 left",
+    ]
 
 
 def test_a_sweep_shows_its_trials_under_way(monkeypatch, capsys):
-    sweep = progress.SweepTable(ticking(monkeypatch, 900))
+    sweep = views.SweepTable(ticking(monkeypatch, 900))
     update = sweep.study("cifar10", None)
     update(where())
     update(where(running=[25], trained=0.25))
@@ -58,12 +63,87 @@ def test_a_sweep_shows_its_trials_under_way(monkeypatch, capsys):
     )
 
 
+def test_short_epochs_are_timed_for_a_second(monkeypatch, capsys):
+    """The first of them would tell how long the start takes."""
+    clock = iter([0.0, 0.0, 0.5, 0.9, 1.0, 1.1])
+    monkeypatch.setattr(views.time, "monotonic", lambda: next(clock))
+    with views.TrialBar("adam", 200, Console(force_terminal=False, quiet=True)) as bar:
+        bar.begin(0)
+        for done in (1, 80, 100, 120):
+            bar.update(done, "adam")
+    assert capsys.readouterr().out == "about 2 s for 200 epochs at this speed\n"
+
+
+def told(capsys, console, devices, *statuses, studies=1):
+    """What a sweep says of the time that its studies take: they report in turn, at every tick."""
+    with views.SweepTable(console) as sweep:
+        updates = [sweep.study(f"study{number}", None) for number in range(studies)]
+        sweep.begin(devices)
+        for number, status in enumerate(statuses):
+            updates[number % studies](status)
+    return [line for line in capsys.readouterr().out.splitlines() if "at this speed" in line]
+
+
+def test_a_sweep_says_its_time_when_each_device_has_reported_once(monkeypatch, capsys):
+    """Before that, the trials of the other devices would count for nothing."""
+    console = ticking(monkeypatch, 240)
+    statuses = [where(running=[0] * 4, total=500)]
+    statuses += [where(running=[20] * n, total=500, trained=0.2 * n) for n in range(1, 5)]
+    assert told(capsys, console, 4, *statuses[:-1]) == []
+    # 16 minutes for 0.8 of a trial.
+    assert told(capsys, console, 4, *statuses) == [
+        "study0: warning: about 6 days 22 h for 500 trials at this speed; fewer trials, "
+        "a preset such as task=mnist_small, or more devices take less"
+    ]
+
+
+def test_what_is_recorded_or_in_checkpoints_takes_no_time_again(monkeypatch, capsys):
+    console = ticking(monkeypatch, 600)
+    begun, later = where(finished=7, running=[50]), where(finished=8, running=[], trained=0.5)
+    assert told(capsys, console, 1, begun, later) == ["study0: about 50 min for 3 trials at this speed"]
+    # A study with nothing left says nothing, and so does one that the first reports finish.
+    assert told(capsys, console, 1, where(finished=10)) == []
+    assert told(capsys, console, 1, begun, where(finished=10, trained=2.5)) == []
+
+
+def test_studies_that_share_the_devices_are_one_estimate(monkeypatch, capsys):
+    console = ticking(monkeypatch, 60)
+    statuses = [where(), where(), where(finished=1, trained=1.0), where(finished=1, trained=1.0)]
+    assert told(capsys, console, 2, *statuses, studies=2) == [
+        "2 studies: about 30 min for 20 trials at this speed"
+    ]
+
+
+def test_a_sweep_says_its_device_once(capsys):
+    with views.SweepTable(Console(force_terminal=False, quiet=True)) as sweep:
+        for _ in range(3):
+            sweep.print("device: cpu x 2 (JAX 0)")
+    assert capsys.readouterr().out == "device: cpu x 2 (JAX 0)\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.2, "1 s"),
+        (59.7, "1 min"),
+        (61, "1 min 1 s"),
+        (12_000, "3 h 20 min"),
+        (3600, "1 h"),
+        (86_400, "1 day"),
+        (90_000, "1 day 1 h"),
+        (86_400 * 12 + 59, "12 days"),
+    ],
+)
+def test_durations_in_words(seconds, shown):
+    assert views._words(seconds) == shown
+
+
 @pytest.mark.parametrize(
     ("per_second", "shown"),
     [(0, ""), (120, "120 trials/s"), (1, "1 trials/s"), (0.5, "30 trials/min"), (1e-5, "0.036 trials/h")],
 )
 def test_speeds(per_second, shown):
-    assert progress._rate(per_second) == shown
+    assert views._rate(per_second) == shown
 
 
 def test_what_is_left_of_a_study_counts_the_epochs_done():

@@ -1,3 +1,4 @@
+import importlib.metadata
 import json
 import subprocess
 from importlib import import_module
@@ -31,6 +32,7 @@ def test_provenance_tells_commit_and_dirtiness(tmp_path, monkeypatch) -> None:
     assert told["dirty"] is False
     assert (told["device"], told["flags"]) == ("cpu", "-O")
     assert told["versions"]["numpy"] == np.__version__
+    assert told["version"] == importlib.metadata.version("induced-metric")
     assert json.loads(json.dumps(told)) == told
     code.write_text("2")
     assert provenance()["dirty"] is True

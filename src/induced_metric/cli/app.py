@@ -23,6 +23,9 @@ from induced_metric import xla
 from induced_metric.cli.values import CONF
 from induced_metric.errors import UserError, check_platform
 
+_RENAMED = {"lanes.lanes": "lanes.width"}
+"""Settings that the command line takes under an older name, too."""
+
 
 def run(task: Callable[[DictConfig], None], config: str) -> NoReturn:
     """Runs ``task`` as a Hydra application; a UserError ends in one sentence and exit code 2.
@@ -51,6 +54,7 @@ def run(task: Callable[[DictConfig], None], config: str) -> NoReturn:
         check_platform()
     except UserError as error:
         _fail(str(error))
+    sys.argv[1:] = map(renamed, sys.argv[1:])
     # Hydra then raises its errors instead of printing them with a stack trace.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
@@ -71,6 +75,12 @@ def run(task: Callable[[DictConfig], None], config: str) -> NoReturn:
         print("interrupted; run the same command again to continue", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)
+
+
+def renamed(override: str) -> str:
+    """An override with an older name of a setting in it, with today's."""
+    prefix, name, rest = re.fullmatch(r"([+~]*)([^=]*)(.*)", override, re.DOTALL).groups()  # type: ignore[union-attr]
+    return f"{prefix}{_RENAMED.get(name, name)}{rest}"
 
 
 def _fail(sentence: str) -> NoReturn:
@@ -142,6 +152,14 @@ def start_jax(cfg: DictConfig) -> str:
         return xla.configure(devices=cfg.lanes.devices)
     except ValueError as error:
         raise UserError(f"lanes.devices: {error}") from error
+
+
+def device() -> str:
+    """The devices that JAX found, in one line."""
+    import jax
+
+    devices = jax.devices()
+    return f"device: {devices[0].device_kind} x {len(devices)} (JAX {jax.__version__})"
 
 
 def results(cfg: DictConfig) -> Path:

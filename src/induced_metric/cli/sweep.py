@@ -31,6 +31,7 @@ def run_pairing(table: SweepTable, cfg: DictConfig) -> None:
     from induced_metric.records import RecordStore, provenance
     from induced_metric.studies.study import StudyFiles, run_studies
 
+    table.print(app.device())
     stop = app.stop_on_sigterm()
     pair = build.pairing(cfg)
     placement = build.placement(cfg.lanes)
@@ -54,6 +55,7 @@ def run_pairing(table: SweepTable, cfg: DictConfig) -> None:
         shards = placement.shards(pair.task.micro_batch or pair.task.batch_size)
         lanes = pair.lanes(placement.for_trials(max(most, 1)))
     with lanes:
+        table.begin(lanes.capacity // (lanes.width * lanes.queue))
         facts = provenance(
             **device_facts(),
             **lane_facts(lanes),

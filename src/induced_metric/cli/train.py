@@ -34,6 +34,7 @@ def train(cfg: DictConfig) -> None:
     from induced_metric.records import RecordStore, StudyKey, provenance
     from induced_metric.training.trial import Goal, Trial
 
+    print(app.device(), flush=True)
     stop = app.stop_on_sigterm()
     results = app.results(cfg)
     pair, seed = build.pairing(cfg), values.seed(cfg)

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from induced_metric.errors import UserError
 
 Settings = TypeVar("Settings")
-CONF = Path(__file__).parents[3] / "conf"
+CONF = Path(__file__).parents[1] / "conf"
 
 
 def plain(node: DictConfig) -> dict[str, Any]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from induced_metric.studies.plan import StudyStatus
 
 _LINE_EVERY_SECONDS = 10.0
+_ENOUGH_SECONDS = 1.0  # what is measured in less is how long the start takes
+_DAY_SECONDS = 24 * 3600.0
 
 
 class TrialBar:
@@ -38,6 +40,7 @@ class TrialBar:
         self._epochs = epochs
         self._begun, self._already = time.monotonic(), 0
         self._last_line = self._begun
+        self._estimated = False
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -57,8 +60,12 @@ class TrialBar:
         now = time.monotonic()
         left = ""
         if done > self._already:
-            seconds = (now - self._begun) / (done - self._already) * (self._epochs - done)
-            left = f"{_duration(seconds)} left" if done < self._epochs else ""
+            seconds = (now - self._begun) / (done - self._already)
+            left = f"{_duration(seconds * (self._epochs - done))} left" if done < self._epochs else ""
+            if left and not self._estimated and now - self._begun >= _ENOUGH_SECONDS:
+                self._estimated = True
+                epochs = self._epochs - self._already
+                self.print(_estimate(seconds * epochs, f"{epochs} epochs", "fewer task.epochs"))
         self._bar.update(self._task, completed=done, description=description, left=left)
         if not self._bar.console.is_terminal and left and now - self._last_line >= _LINE_EVERY_SECONDS:
             self._last_line = now
@@ -66,7 +73,7 @@ class TrialBar:
 
     def print(self, sentence: str) -> None:
         """Shows a sentence above the bar."""
-        self._bar.console.print(sentence)
+        _print(self._bar.console, sentence)
 
 
 @dataclass
@@ -75,6 +82,8 @@ class _Row:
     begun: float = 0.0  # at the first progress
     seen: float = 0.0  # at the last, so that the speed does not fall between two
     progress: "StudyStatus | None" = None
+    trials: int = 0  # to be finished from here on ...
+    todo: float = 0.0  # ... less what checkpoints have of them
 
     def cells(self) -> list[str]:
         """Of the columns ``_HEADINGS``."""
@@ -102,6 +111,9 @@ class SweepTable:
         self._rows: dict[str, _Row] = {}
         self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=4)
         self._last_line = -_LINE_EVERY_SECONDS
+        self._printed: set[str] = set()
+        self._starting: list[_Row] = []
+        self._awaited = 0  # reports before the speed of the studies that start is known
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -112,6 +124,17 @@ class SweepTable:
         if self._console.is_terminal:
             self._live.stop()
 
+    def print(self, sentence: str) -> None:
+        """Shows a sentence above the table, once a sweep."""
+        if sentence not in self._printed:
+            self._printed.add(sentence)
+            _print(self._console, sentence)
+
+    def begin(self, devices: int) -> None:
+        """The studies added last start, compiled; once so many devices have reported, their time is said."""
+        self._starting = [row for row in self._rows.values() if row.progress is None]
+        self._awaited = devices
+
     def study(self, name: str, published: float | None) -> "Callable[[StudyStatus], None]":
         """Adds a row; returns what is to be called with the study's progress."""
         row = self._rows[name] = _Row(published)
@@ -120,10 +143,28 @@ class SweepTable:
             row.seen = time.monotonic()
             if row.progress is None:
                 row.begun = row.seen
+                row.todo, row.trials = progress.left, progress.total - progress.finished
+            elif self._awaited:
+                self._awaited -= 1
             row.progress = progress
             self._line(name, row, progress)
+            if self._starting and not self._awaited and row.seen - self._starting[0].begun >= _ENOUGH_SECONDS:
+                self._estimate(name)
 
         return update
+
+    def _estimate(self, name: str) -> None:
+        """Says how long the studies that have just started take in all: they share the devices."""
+        rows, self._starting = self._starting, []
+        begun = [(row, row.progress) for row in rows if row.progress]
+        seconds = max(row.seen for row in rows) - min(row.begun for row, _ in begun)
+        trained = sum(progress.trained for _, progress in begun)
+        if trained and any(progress.finished < progress.total for _, progress in begun):
+            trials = sum(row.trials for row in rows)
+            sentence = _estimate(
+                seconds / trained * sum(row.todo for row in rows), f"{trials} trials", "fewer trials"
+            )
+            _print(self._console, f"{name if len(rows) == 1 else f'{len(rows)} studies'}: {sentence}")
 
     def _table(self) -> Table:
         table = Table("study", *_HEADINGS)
@@ -142,6 +183,21 @@ class SweepTable:
 
 
 _HEADINGS = ("finished", "under way", "best", "published best", "speed", "time left", "diverged", "pruned")
+
+
+def _print(console: Console, sentence: str) -> None:
+    if console.is_terminal:
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    else:
+        print(sentence, flush=True)
+
+
+def _estimate(seconds: float, work: str, less: str) -> str:
+    """How long it takes, and above a day what takes less."""
+    sentence = f"about {_words(seconds)} for {work} at this speed"
+    if seconds <= _DAY_SECONDS:
+        return sentence
+    return f"warning: {sentence}; {less}, a preset such as task=mnist_small, or more devices take less"
 
 
 def _under_way(progress: "StudyStatus") -> str:
@@ -170,3 +226,13 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _words(seconds: float) -> str:
+    """The two largest units."""
+    minutes, rest = divmod(max(round(seconds), 1), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    units = [(days, "day" if days == 1 else "days"), (hours, "h"), (minutes, "min"), (rest, "s")]
+    first = next(place for place, (count, _) in enumerate(units) if count)
+    return " ".join(f"{count} {unit}" for count, unit in units[first : first + 2] if count)

@@ -23,7 +23,7 @@ hyperparameters     float64  one column each, under its own name, in alphabetica
 protocol, task,     string   what the directory says, so that a row stands by itself
 sampler, optimizer
 finished            string   UTC time, ISO 8601
-provenance          string   JSON, keys sorted: git commit and dirtiness, versions, device, flags
+provenance          string   JSON, keys sorted: version, git commit and dirtiness, libraries, device, flags
 config              string   JSON, keys sorted: the full configuration of the study
 ==================  =======  ==========================================================================
 

@@ -12,11 +12,12 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "optuna", "numpy")
 def provenance(**facts: Any) -> dict[str, Any]:
     """What made a record: code, versions, platform, and what the caller knows (``device``, ``flags`` ...).
 
-    ``commit`` and ``dirty`` are of the repository that tracks this file, None outside one. A new file makes
-    it dirty under ``src/`` or ``conf/``, where one adds an optimizer; a change under ``results/`` does not,
-    because studies write there.
+    ``version`` is the package's. ``commit`` and ``dirty`` are of the repository that tracks this file, None
+    outside one, as in an installed wheel. A new file makes it dirty under ``src/`` or ``conf/``, where one
+    adds an optimizer; a change under ``results/`` does not, because studies write there.
     """
     return {
+        "version": _version("induced-metric"),
         **_repository(),
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -1,6 +1,13 @@
 """The metric optimizers for PyTorch: the maths, names and arguments of ``induced_metric``, without JAX."""
 
-from induced_metric.torch.rms import SGDRMS
-from induced_metric.torch.sgd import SGDLogMetric, SGDMetric
+try:
+    from induced_metric.torch.rms import SGDRMS
+    from induced_metric.torch.sgd import SGDLogMetric, SGDMetric
+except ModuleNotFoundError as error:
+    # A directory of that name in the working directory passes for an empty package.
+    if (error.name or "").partition(".")[0] != "torch":
+        raise
+    sentence = "induced_metric.torch needs PyTorch; pip install 'induced-metric[torch]' adds it"
+    raise ModuleNotFoundError(sentence, name="torch") from None
 
 __all__ = ["SGDRMS", "SGDLogMetric", "SGDMetric"]

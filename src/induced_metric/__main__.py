@@ -1,0 +1,41 @@
+"""``induced-metric`` and ``python -m induced_metric``: needs no library, to say which one is missing."""
+
+import sys
+
+# The module of each library that an extra adds and that the package imports.
+_EXTRAS = {
+    "experiments": (
+        "array_record cv2 flax hydra matplotlib omegaconf optuna orbax pandas pyarrow pydantic rich scipy "
+        "sklearn tensorflow_datasets threadpoolctl wandb"
+    ),
+    "torch": "torch",
+    "data": "importlib_resources tensorflow",
+    "cluster": "hydra_plugins psycopg2",
+}
+
+
+def main() -> None:
+    """Runs the command line; a missing library ends in one sentence that names its extra."""
+    try:
+        from induced_metric.cli import commands
+
+        commands.main()
+    except ModuleNotFoundError as error:
+        extra = extra_of(error.name or "")
+        if extra is None:
+            raise
+        print(
+            f"induced-metric: {error.name} is missing; pip install 'induced-metric[{extra}]' adds it",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+
+
+def extra_of(module: str) -> str | None:
+    """The extra that adds a module, None for a module of no extra."""
+    library = module.partition(".")[0]
+    return next((extra for extra, libraries in _EXTRAS.items() if library in libraries.split()), None)
+
+
+if __name__ == "__main__":
+    main()
