@@ -123,7 +123,11 @@ def test_a_changed_sweep_is_refused(swept):
         ("train.py", ["optimizer.xi=["], "cannot read the override 'optimizer.xi=['"),
         ("train.py", ["tracking.mode=loud"], "tracking: mode must be one of"),
         ("train.py", ["task.objective=test/accuracy"], "task.objective must be one of test/loss, "),
-        ("train.py", ["lanes.layout=heap"], "lanes.layout: input should be 'auto', 'map' or 'vmap', got 'heap'"),
+        (
+            "train.py",
+            ["lanes.layout=heap"],
+            "lanes.layout: input should be 'auto', 'map' or 'vmap', got 'heap'",
+        ),
         (
             "train.py",
             ["lanes.data_parallel=3", "lanes.devices=2"],
