@@ -266,7 +266,8 @@ def test_two_exports_at_once_are_refused(tmp_path) -> None:
 
 
 def test_the_command_exports_and_says_where(tmp_path, capsys) -> None:
-    synthetic.write_study(tmp_path, "sgd", trials=3, epochs=2)
+    for sampler in ("tpe", records.SINGLE):  # train.py mirrors its own
+        synthetic.write_study(tmp_path, "sgd", trials=3, epochs=2, sampler=sampler)
     commands.main(["wandb", "--task", "regression", "--results", str(tmp_path), "--optimizers", "sgd"])
     assert f"exported 3 trials to {tmp_path / 'wandb'} (mode offline)" in capsys.readouterr().out
 
