@@ -26,9 +26,9 @@ ROOMS = {
     "training": ("tasks.base models lanes errors", "jax numpy optax orbax"),
     "records": ("errors", "numpy pandas pyarrow"),
     "studies": ("training lanes records space errors", "numpy optuna sklearn scipy threadpoolctl"),
-    "tracking": ("records errors", "pandas numpy rich wandb"),
+    "tracking": ("records errors", "pandas pyarrow wandb"),
     "landscapes": ("space errors", "jax numpy optax scipy pandas pyarrow"),
-    "analysis": ("records space errors", "numpy pandas pyarrow scipy matplotlib rich wandb"),
+    "analysis": ("records space errors", "numpy pandas pyarrow scipy matplotlib rich"),
     "cli": (
         "errors xla space tasks lanes training records studies tracking landscapes analysis data",
         "jax hydra omegaconf pydantic rich optuna pyarrow",

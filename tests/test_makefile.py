@@ -13,7 +13,7 @@ CARD = "| NVIDIA-SMI 570.86.15     Driver Version: 570.86.15     CUDA Version: {
 # In the place of the environment's Python: modules of ours run, everything else is only written down.
 PYTHON = """#!/bin/sh
 echo "$@" >> "{log}"
-case "$2" in induced_metric.data) exec "{python}" "$@" ;; esac
+case "$2 $3" in "induced_metric data") exec "{python}" "$@" ;; esac
 """
 
 
@@ -119,7 +119,7 @@ def test_a_sweep_with_all_its_data_installs_nothing(machine, task):
     tfds_files.write(machine.data, "cifar10", "3.0.2", {"train": tfds_files.images(10, (32, 32, 3))})
     done, calls = machine.make("sweep", f"TASK={task}")
     assert done.returncode == 0, done.stderr
-    assert calls[0] == f"-m induced_metric.data --task {task} --check"
+    assert calls[0] == f"-m induced_metric data --task {task} --check"
     assert calls[1].startswith(f"sweeps/sweep.py task={task}")
     assert installed(calls) == []
 
@@ -131,20 +131,20 @@ def test_missing_data_are_prepared_first_with_what_that_needs(machine, tmp_path,
     originals.mkdir()
     (originals / "input.txt").touch()
     done, calls = machine.make(target, "TASK=shakespeare_small", f"MANUAL_DIR={originals}")
-    ours = f"-m induced_metric.data --task shakespeare_small --manual-dir {originals}"
+    ours = f"-m induced_metric data --task shakespeare_small --manual-dir {originals}"
     assert (calls[0], installed(calls[1:2]), calls[2:]) == (f"{ours} --check", [".[data]"], [ours])
     # The stand-in for pip installed nothing: the search must not begin.
     assert done.returncode == 2
-    assert "data: " in done.stderr
+    assert "induced-metric data: " in done.stderr
 
 
 @pytest.mark.parametrize("target", ["sweep", "data"])
 def test_without_network_missing_data_end_in_one_sentence(machine, target):
     machine.make("setup")
     done, calls = machine.make(target, "TASK=cifar10")
-    assert (done.returncode, calls) == (2, ["-m induced_metric.data --task cifar10 --check"])
+    assert (done.returncode, calls) == (2, ["-m induced_metric data --task cifar10 --check"])
     sentence, of_make = done.stderr.splitlines()
-    assert sentence.startswith("data: cifar10 is missing here")
+    assert sentence.startswith("induced-metric data: cifar10 is missing here")
     assert sentence.endswith(
         "(cifar-10-binary.tar.gz) into a directory and run make data TASK=cifar10 MANUAL_DIR=<directory>"
     )

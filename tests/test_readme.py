@@ -34,12 +34,13 @@ def test_snippets_of_the_section_run(heading):
 
 @pytest.mark.parametrize("name", ["agreement", "seeds"])
 def test_the_tables_of_the_regression_study_are_those_of_the_records(name):
+    from induced_metric import records
     from induced_metric.analysis import agreement, runs, seeds
 
     results = README.parent / "results" / "published"
     if name == "agreement":
         ours = runs.load_samplers("regression", results=results)
-        table = agreement.best_runs("regression", ours, n=50)
+        table = agreement.agreement_table("regression", ours, n=50)
     else:
-        table = seeds.best_runs("regression", runs.load("regression", sampler="fixed", results=results))
+        table = seeds.seeds_table("regression", records.load("regression", sampler="fixed", results=results))
     assert table.markdown() in README.read_text(encoding="utf-8")

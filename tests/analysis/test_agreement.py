@@ -31,7 +31,7 @@ def test_the_difference_is_in_published_standard_deviations(ours):
 
 
 def test_a_column_for_each_search_and_the_nearest_in_bold(ours):
-    table = agreement.best_runs("regression", ours, n=3)
+    table = agreement.agreement_table("regression", ours, n=3)
     assert list(table.cells.columns) == ["Optimiser", "Nearest", "Published", "random", "tpe"]
     lines = table.markdown().splitlines()[2:]
     assert [line.split(" | ")[0] for line in lines] == ["| ADAM", "| SGD"]
@@ -39,5 +39,5 @@ def test_a_column_for_each_search_and_the_nearest_in_bold(ours):
 
 
 def test_one_search_or_a_task_without_published_numbers_has_no_such_table(ours):
-    assert agreement.best_runs("regression", {"tpe": ours["tpe"]}, n=3) is None
-    assert agreement.best_runs("mnist_small", ours, n=3) is None
+    assert agreement.agreement_table("regression", {"tpe": ours["tpe"]}, n=3) is None
+    assert agreement.agreement_table("mnist_small", ours, n=3) is None

@@ -111,7 +111,7 @@ def test_what_depends_on_each_other_is_refused() -> None:
         with pytest.raises(ValueError, match="trials that do not depend on each other"):
             differences.to_baseline(dependent, "adam", 2)
         ours = {"tpe": Records(dependent, pd.DataFrame())}
-        assert differences.best_runs("regression", ours, n=2) is None
+        assert differences.differences_table("regression", ours, n=2) is None
     with pytest.raises(ValueError, match="baseline must be one of adam, sgd, got 'muon'"):
         differences.to_baseline(trials, "muon", 2)
     with pytest.raises(ValueError, match="different seeds"):
@@ -133,7 +133,7 @@ def test_the_published_random_search_is_as_audited() -> None:
 def test_the_table_names_its_baseline_and_marks_what_differs() -> None:
     adam, other = losses(0)
     trials = study(other=other, sgd=2 * adam, adam=adam)
-    table = differences.best_runs("regression", {"random": Records(trials, pd.DataFrame())}, n=20)
+    table = differences.differences_table("regression", {"random": Records(trials, pd.DataFrame())}, n=20)
     assert "minus that of ADAM: below 0 is better" in table.title
     lines = table.markdown().splitlines()
     assert lines[0] == "| Optimiser | Source | n | Trials | Difference | 95% interval |"
@@ -141,4 +141,4 @@ def test_the_table_names_its_baseline_and_marks_what_differs() -> None:
     assert ["**" in line for line in lines[2:]] == [True, False]
     assert table.latex().count(r"\\") >= 3
     alone = Records(study(adam=adam), pd.DataFrame())
-    assert differences.best_runs("regression", {"random": alone}, n=20) is None
+    assert differences.differences_table("regression", {"random": alone}, n=20) is None

@@ -19,7 +19,7 @@ def points(axes, name) -> list[tuple[str, set]]:
 
 
 def test_every_best_run_is_a_point_of_its_sampler_in_the_panel_of_its_optimizer(ours) -> None:
-    figure = scatter.best_runs("regression", ours, n=3)
+    figure = scatter.best_scatter("regression", ours, n=3)
     panels = [axes for axes in figure.axes if axes.axison]
     assert [axes.get_title().lower() for axes in panels] == published.optimizers()
     for axes, name in zip(panels, published.optimizers(), strict=True):
@@ -37,24 +37,24 @@ def test_every_best_run_is_a_point_of_its_sampler_in_the_panel_of_its_optimizer(
 
 def test_the_published_mean_is_a_diamond_where_there_is_one(ours) -> None:
     quoted = published.summary("regression").loc["adam"]
-    first = scatter.best_runs("regression", ours, n=3).axes[0]
+    first = scatter.best_scatter("regression", ours, n=3).axes[0]
     (diamond,) = (line for line in first.lines if line.get_marker() == "D")
     assert [diamond.get_xdata()[0], diamond.get_ydata()[0]] == [quoted["epoch_mean"], quoted["metric_mean"]]
-    first = scatter.best_runs("small", ours, n=3).axes[0]
+    first = scatter.best_scatter("small", ours, n=3).axes[0]
     assert "D" not in {line.get_marker() for line in first.lines}
 
 
 def test_an_accuracy_has_a_linear_axis_and_nothing_to_show_is_said(results) -> None:
     ours = runs.load_samplers("mnist", results=results)
-    assert scatter.best_runs("mnist", ours, n=2).axes[0].get_yscale() == "linear"
+    assert scatter.best_scatter("mnist", ours, n=2).axes[0].get_yscale() == "linear"
     lost = {
         name: records._replace(trials=records.trials.assign(diverged=True)) for name, records in ours.items()
     }
     with pytest.raises(ValueError, match="no complete trial"):
-        scatter.best_runs("mnist", lost, n=2)
+        scatter.best_scatter("mnist", lost, n=2)
 
 
 def test_many_optimizers_find_room(ours) -> None:
     trials = pd.concat([ours["tpe"].trials.assign(optimizer=f"o{k}") for k in range(9)], ignore_index=True)
-    figure = scatter.best_runs("small", {"tpe": ours["tpe"]._replace(trials=trials)}, n=1)
+    figure = scatter.best_scatter("small", {"tpe": ours["tpe"]._replace(trials=trials)}, n=1)
     assert sum(axes.axison for axes in figure.axes) == 9

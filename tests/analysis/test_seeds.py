@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import synthetic
 
-from induced_metric.analysis import __main__ as command
 from induced_metric.analysis import runs, seeds
+from induced_metric.cli import commands
 from induced_metric.records import Records
 
 
@@ -37,7 +37,7 @@ def test_a_diverged_run_is_the_worst_and_counts(direction, worst, tail) -> None:
     assert row["diverged"] == 1
     assert row[["worst", tail]].tolist() == [worst, worst]
     assert row["median"] == (2.5 if direction == "minimize" else 1.5)
-    table = seeds.best_runs("regression", lost)
+    table = seeds.seeds_table("regression", lost)
     assert "| diverged |" in table.markdown()
     assert "Diverged or failed, counted as worse than any other: adam 1." in table.notes
 
@@ -48,14 +48,14 @@ def test_one_seed_is_its_own_every_quantile() -> None:
 
 
 def test_the_published_best_stands_beside_the_seeds() -> None:
-    table = seeds.best_runs("regression", repeats([0.02, 0.03, 0.04]))
+    table = seeds.seeds_table("regression", repeats([0.02, 0.03, 0.04]))
     assert (
         table.markdown()
         .splitlines()[2]
         .endswith("| 0.0200 | 0.0200 | 0.0200 | 0.0300 | 0.0400 | 0.0400 | 0.0400 | 0.0212 |")
     )
     assert "our seeds are not chosen" in " ".join(table.notes)
-    preset = seeds.best_runs("regression_small", repeats([0.02]))
+    preset = seeds.seeds_table("regression_small", repeats([0.02]))
     assert preset.markdown().splitlines()[2].endswith("| – |")
     assert preset.notes == []
 
@@ -64,10 +64,10 @@ def test_tables_write_the_seeds_apart_from_the_searches(tmp_path, capsys) -> Non
     for optimizer in ("sgd", "adam"):
         synthetic.write_study(tmp_path, optimizer, trials=5, epochs=4, sampler="fixed")
     where = ["--task", "regression", "--results", str(tmp_path)]
-    command.main(["tables", *where])
+    commands.main(["tables", *where])
     assert {path.name for path in (tmp_path / "tables").glob("*.md")} == {"paper-regression-seeds.md"}
     synthetic.write_study(tmp_path, "adam", trials=5, epochs=4, sampler="random")
-    command.main(["tables", *where])
+    commands.main(["tables", *where])
     names = {path.name for path in (tmp_path / "tables").glob("*.md")}
     assert names == {f"paper-regression{name}.md" for name in ("", "-time_to_target", "-seeds")}
     assert "fixed" not in (tmp_path / "tables" / "paper-regression.md").read_text()
@@ -76,9 +76,9 @@ def test_tables_write_the_seeds_apart_from_the_searches(tmp_path, capsys) -> Non
         ["| ADAM", "5"],
         ["| SGD", "5"],
     ]
-    command.main(["figures", *where])
+    commands.main(["figures", *where])
     assert not list((tmp_path / "figures").glob("*fixed*"))
     with pytest.raises(SystemExit):
-        command.main(["figures", *where, "--samplers", "nothing"])
+        commands.main(["figures", *where, "--samplers", "nothing"])
     assert "samplers with records: fixed, random" in capsys.readouterr().err
     assert list(runs.load_samplers("regression", results=tmp_path)) == ["random"]

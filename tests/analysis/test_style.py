@@ -1,11 +1,13 @@
 """One look for an optimizer in every figure and on the page, by its name alone."""
 
+import itertools
 import json
 import re
 import subprocess
 import sys
 from importlib import resources
 
+import numpy as np
 import pandas as pd
 import pytest
 import synthetic
@@ -97,12 +99,13 @@ def test_a_control_follows_its_optimizer_in_its_colour() -> None:
 
 
 def test_an_unknown_optimizer_has_a_look_of_its_name_in_every_process() -> None:
-    names = ["lion", "sophia", "adamw_metric"]
+    names = ["adamw_metric", "muon_metric", "lion_metric", "sgd_log_rms", "lion"]
     looks = [(style.colour(name), style.marker(name), style.line(name)) for name in names]
-    assert len({colour for colour, *_ in looks}) == 3
-    known = {style.colour(name) for name in synthetic.REGRESSION}
-    assert not known & {colour for colour, *_ in looks}
+    assert len({colour for colour, *_ in looks[:4]}) == 4  # the package's own
+    assert len(set(looks)) == 5
     assert "-" not in {line for *_, line in looks}
+    known = {style.marker(name) for name in synthetic.REGRESSION}
+    assert not known & {marker for _, marker, _ in looks}
     script = f"""
 from induced_metric.analysis import style
 print([(style.colour(name), style.marker(name), style.line(name)) for name in {names}])
@@ -110,6 +113,23 @@ print([(style.colour(name), style.marker(name), style.line(name)) for name in {n
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(looks)
     assert style.ordered(["sophia", "lion", "sgd"]) == ["sgd", "lion", "sophia"]
+
+
+def lab(colour: str) -> np.ndarray:
+    """A colour's place in CIELAB, where distances are about as far apart as they look."""
+    rgb = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    x, y, z = np.cbrt(to_xyz @ linear / [0.9505, 1.0, 1.0888])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_no_unknown_optimizer_is_mistaken_for_one_of_the_paper() -> None:
+    known = [lab(style.colour(name)) for name in synthetic.REGRESSION]
+    apart = min(np.linalg.norm(one - other) for one, other in itertools.combinations(known, 2))
+    others = {style.colour(f"optimizer_{number}") for number in range(300)}
+    assert len(others) >= 10
+    assert all(np.linalg.norm(lab(other) - one) >= apart for other in others for one in known)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 import rich.console
 import synthetic
 
+from induced_metric import records
 from induced_metric.analysis import draws, runs, statistics, tables, targets
 from induced_metric.analysis.rendering import Table
 from induced_metric.records import published
@@ -20,7 +21,7 @@ def table(ours) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def shown(ours) -> Table:
-    return tables.best_runs("regression", ours, n=5)
+    return tables.best_runs_table("regression", ours, n=5)
 
 
 def test_rows_follow_the_paper_and_name_their_source(table) -> None:
@@ -73,7 +74,7 @@ def test_markdown_has_the_published_columns_and_marks_the_best(shown) -> None:
 
 def test_accuracy_is_maximised(results) -> None:
     ours = runs.load_samplers("mnist", results=results)
-    shown = tables.best_runs("mnist", ours, n=50)
+    shown = tables.best_runs_table("mnist", ours, n=50)
     table, lines = shown.data, shown.markdown().splitlines()
     assert "Max test accuracy mean" in lines[0]
     assert any(line.startswith("| MUON | published | 50 | **0.979844**") for line in lines)
@@ -98,7 +99,7 @@ def test_a_task_or_an_optimizer_that_is_not_in_the_paper_has_ours_alone(ours) ->
 
 
 def test_studies_of_different_objectives_do_not_share_a_table(ours, results) -> None:
-    other = runs.load("mnist", results=results)
+    other = records.load("mnist", results=results)
     with pytest.raises(ValueError, match="got test/accuracy, test/loss"):
         tables.compare("regression", {"tpe": ours["tpe"], "random": other}, n=2)
 
@@ -133,7 +134,7 @@ def test_a_search_that_ended_before_it_began_to_model_is_said_to_be_random(ours,
     records = {"tpe": ours["tpe"]._replace(trials=ours["tpe"].trials.assign(config=config(**sampler)))}
     for notes in (
         tables.remarks(tables.compare("regression", records, n=5), records),
-        targets.best_runs("regression", records, n=2).notes,
+        targets.time_to_target_table("regression", records, n=2).notes,
     ):
         said = [note for note in notes if "these 8 trials of each optimiser are random draws" in note]
         assert len(said) == warned
@@ -160,7 +161,7 @@ def test_luck_that_is_shared_is_said(ours) -> None:
 def test_an_optimizer_without_a_complete_trial_shows_dashes(ours) -> None:
     records = ours["random"]
     lost = records._replace(trials=records.trials.assign(diverged=records.trials["optimizer"] == "sgd"))
-    shown = tables.best_runs("regression", {"random": lost}, n=2)
+    shown = tables.best_runs_table("regression", {"random": lost}, n=2)
     assert "| SGD | random | 0 | – | – | – | – | – | – |" in shown.markdown()
 
 
@@ -193,7 +194,7 @@ def test_an_optimizer_without_a_complete_trial_shows_dashes(ours) -> None:
 def test_tables_of_the_networks(tmp_path, task, objective, number, columns, row) -> None:
     for optimizer in published.optimizers():
         synthetic.write_study(tmp_path, optimizer, trials=8, epochs=12, task=task, objective=objective)
-    shown = tables.best_runs(task, runs.load_samplers(task, results=tmp_path), n=2)
+    shown = tables.best_runs_table(task, runs.load_samplers(task, results=tmp_path), n=2)
     lines = shown.markdown().splitlines()
     assert f"(Table {number} of the paper): the best {objective.replace('/', ' ')} of a run" in shown.title
     assert columns in lines[0]

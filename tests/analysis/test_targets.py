@@ -74,7 +74,7 @@ def test_a_loss_reaches_it_from_above() -> None:
 
 
 def test_published_seconds_stand_beside_ours() -> None:
-    table = targets.best_runs("mnist", {"tpe": study({"adam": ADAM, "muon": ADAM})}, n=3)
+    table = targets.time_to_target_table("mnist", {"tpe": study({"adam": ADAM, "muon": ADAM})}, n=3)
     assert "a test accuracy of at least the target with the mnist task" in table.title
     assert "median of the 3 best runs" in table.title
     lines = table.markdown().splitlines()
@@ -89,7 +89,7 @@ def test_published_seconds_stand_beside_ours() -> None:
 
 def test_targets_that_are_given_stand_one_after_the_other_and_have_nothing_published() -> None:
     ours = {"tpe": study({"muon": ADAM, "adam": ADAM}), "random": study({"adam": ADAM})}
-    table = targets.best_runs("mnist", ours, n=3, targets=[0.97, 0.5])
+    table = targets.time_to_target_table("mnist", ours, n=3, targets=[0.97, 0.5])
     assert table.data[["target", "optimizer", "source"]].to_numpy().tolist() == [
         [target, *row]
         for target in (0.97, 0.5)
@@ -113,7 +113,7 @@ def test_a_task_without_a_target_has_one_that_half_of_the_optimizers_reach(direc
     records = study(
         {f"o{place}": [[value], [value]] for place, value in enumerate(values)}, direction, "small"
     )
-    table = targets.best_runs("small", {"tpe": records}, n=1)
+    table = targets.time_to_target_table("small", {"tpe": records}, n=1)
     assert table.data["target"].unique().tolist() == [target]
     assert (table.data["reached"] > 0).mean() >= 0.5
     assert f"Target {target}: the median over the optimisers" in table.notes[0]
@@ -121,7 +121,7 @@ def test_a_task_without_a_target_has_one_that_half_of_the_optimizers_reach(direc
 
 def test_no_complete_trial_is_said() -> None:
     with pytest.raises(ValueError, match="no complete trial"):
-        targets.best_runs("small", {"tpe": study({"adam": [[np.nan]]})}, n=1)
+        targets.time_to_target_table("small", {"tpe": study({"adam": [[np.nan]]})}, n=1)
 
 
 def test_every_task_of_the_paper_has_a_target_and_only_mnists_is_the_papers() -> None:

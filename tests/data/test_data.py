@@ -11,7 +11,7 @@ import tfds_files
 
 from induced_metric import data
 from induced_metric.data import cache, load, reading
-from induced_metric.data.__main__ import prepare
+from induced_metric.data.preparing import prepare
 from induced_metric.data.releases import RELEASES
 from induced_metric.errors import UserError
 
@@ -218,8 +218,8 @@ def test_a_subset_of_an_unknown_release_is_accepted_and_says_what_it_lacks(tmp_p
 
 
 def test_prepare_verifies_what_is_there_and_explains_what_cannot_be(root, tmp_path):
-    assert prepare("mnist_small", data_dir=root).directory == directory(root)
-    with pytest.raises(UserError, match="regression has no data set to prepare; those that have: mnist, "):
+    assert prepare("mnist", data_dir=root).directory == directory(root)
+    with pytest.raises(UserError, match="no data set regression; there are mnist, cifar10, tiny_shakespeare"):
         prepare("regression", data_dir=root)
     with pytest.raises(UserError, match="does not exist: nowhere"):
         prepare("mnist", data_dir=root, manual_dir="nowhere")
@@ -227,20 +227,26 @@ def test_prepare_verifies_what_is_there_and_explains_what_cannot_be(root, tmp_pa
 
 def test_prepare_on_the_command_line(root, tmp_path):
     def run(*arguments):
-        command = [sys.executable, "-m", "induced_metric.data", *arguments]
+        command = [sys.executable, "-m", "induced_metric", "data", *arguments]
         environment = {**os.environ, "TFDS_DATA_DIR": str(root)}
         return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
     splits = {"train": tfds_files.images(30, (32, 32, 3)), "test": tfds_files.images(10, (32, 32, 3))}
     tfds_files.write(root, "cifar10", "3.0.2", splits)
-    done = run("--task", "cifar10")
+    done = run("--task", "cifar10_small")
     assert done.stdout.strip() == (
         f"cifar10 3.0.2 in {root}/cifar10/3.0.2: train 30 of 50,000 examples, test 10 of 10,000 examples"
     )
     failed = run("--task", "mnist")  # 40 examples are not the release
     assert failed.returncode == 2
     (line,) = failed.stderr.strip().splitlines()
-    assert line.startswith("data: ")
+    assert line.startswith("induced-metric data: ")
+    none = run("--task", "regression")
+    assert none.stderr == (
+        "induced-metric data: task regression has no data set to prepare; "
+        "there are mnist, cifar10, tiny_shakespeare\n"
+    )
+    assert [run("--check", "--task", task).returncode for task in ("regression", "cifar10")] == [0, 0]
 
 
 def test_digest_tells_names_types_shapes_and_contents_apart():

@@ -291,3 +291,15 @@ def test_a_hyperparameter_cannot_shadow_a_column(name) -> None:
 
 def test_ordinary_hyperparameter_names_pass() -> None:
     check_hyperparameter_names(["xi", "beta1", "learning_rate"])
+
+
+def test_trials_of_no_study_load_by_name_and_are_listed_nowhere(tmp_path) -> None:
+    for sampler in (records.SINGLE, records.FIXED, "random"):
+        synthetic.write_study(tmp_path, "sgd", trials=3, epochs=2, sampler=sampler)
+    synthetic.write_study(tmp_path, "sgd", trials=3, epochs=2, task="mnist", sampler=records.SINGLE)
+    assert records.samplers("regression", results=tmp_path) == ["fixed", "random"]
+    assert records.searches("regression", results=tmp_path) == ["random"]
+    assert records.tasks(results=tmp_path) == ["regression"]
+    assert len(records.load("mnist", sampler="single", results=tmp_path).trials) == 3
+    with pytest.raises(FileNotFoundError, match="samplers with records: single"):
+        records.load("mnist", results=tmp_path)

@@ -1,5 +1,6 @@
 import copy
 import fcntl
+import functools
 import json
 import shutil
 import subprocess
@@ -12,10 +13,11 @@ import pandas as pd
 import pytest
 import synthetic
 
-from induced_metric import tracking
+from induced_metric import records, tracking
 from induced_metric.analysis import runs
+from induced_metric.cli import commands
+from induced_metric.errors import UserError
 from induced_metric.records.schema import OUTCOME
-from induced_metric.tracking import __main__ as command
 from induced_metric.tracking import mirror
 
 
@@ -71,6 +73,9 @@ class FakeApi:
 
         # The server promises no order.
         return [run for run in reversed(self.found) if matches(run)]
+
+
+WHERE = {"entity": "someone", "project": "a-project"}
 
 
 @pytest.fixture(scope="module")
@@ -131,10 +136,8 @@ def test_an_offline_run_is_small(exported) -> None:
 @pytest.mark.usefixtures("api")
 @pytest.mark.parametrize("optimizers", [None, ["sgd_rms", "adam"], ["adam"]])
 def test_wandb_gives_the_same_frames_as_the_records(exported, optimizers) -> None:
-    here = runs.load("regression", optimizers=optimizers, results=exported)
-    there = runs.load(
-        "regression", source="wandb", optimizers=optimizers, entity="someone", project="a-project"
-    )
+    here = records.load("regression", optimizers=optimizers, results=exported)
+    there = tracking.load("regression", optimizers=optimizers, **WHERE)
     pd.testing.assert_frame_equal(there.trials, here.trials, check_exact=True)
     pd.testing.assert_frame_equal(there.curves, here.curves, check_exact=True)
     assert here.curves["test/loss"].isna().any()  # a diverged trial is among them
@@ -146,23 +149,19 @@ def test_wandb_ignores_runs_without_an_outcome_and_live_ones() -> None:
     live = copy.deepcopy(FakeApi.found[1])
     live.job_type = "train"
     FakeApi.found.append(live)
-    there = runs.load_samplers(
-        "regression", ["tpe", "tpe+hyperband"], source="wandb", entity="someone", project="a-project"
-    )
+    load = functools.partial(tracking.load, **WHERE)
+    there = runs.load_samplers("regression", ["tpe", "tpe+hyperband"], load=load)
     assert sum(len(found.trials) for found in there.values()) == 10
 
 
 @pytest.mark.usefixtures("api")
 def test_what_wandb_does_not_have_is_named() -> None:
-    where = {"source": "wandb", "entity": "someone", "project": "a-project"}
     with pytest.raises(FileNotFoundError, match=r"no runs of muon .*someone/a-project; there are: adam"):
-        runs.load("regression", optimizers=["adam", "muon"], **where)
+        tracking.load("regression", optimizers=["adam", "muon"], **WHERE)
     with pytest.raises(FileNotFoundError, match="no runs of mnist"):
-        runs.load("mnist", **where)
-    with pytest.raises(ValueError, match="name the samplers"):
-        runs.load_samplers("regression", **where)
-    with pytest.raises(ValueError, match="source must be 'records' or 'wandb', got 'disk'"):
-        runs.load("regression", source="disk")
+        tracking.load("mnist", **WHERE)
+    with pytest.raises(ValueError, match=r"needs samplers, such as \['tpe', 'random'\]"):
+        runs.load_samplers("regression", load=tracking.load)
 
 
 def test_only_what_is_not_exported_yet_is_exported(tmp_path) -> None:
@@ -262,13 +261,14 @@ def test_two_exports_at_once_are_refused(tmp_path) -> None:
     (tmp_path / "wandb").mkdir()
     with (tmp_path / "wandb/exported-offline.txt").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(RuntimeError, match="another export is under way"):
+        with pytest.raises(UserError, match="another export is under way"):
             tracking.export("regression", results=tmp_path)
 
 
 def test_the_command_exports_and_says_where(tmp_path, capsys) -> None:
-    synthetic.write_study(tmp_path, "sgd", trials=3, epochs=2)
-    command.main(["--task", "regression", "--results", str(tmp_path), "--optimizers", "sgd"])
+    for sampler in ("tpe", records.SINGLE):  # train.py mirrors its own
+        synthetic.write_study(tmp_path, "sgd", trials=3, epochs=2, sampler=sampler)
+    commands.main(["wandb", "--task", "regression", "--results", str(tmp_path), "--optimizers", "sgd"])
     assert f"exported 3 trials to {tmp_path / 'wandb'} (mode offline)" in capsys.readouterr().out
 
 
@@ -284,7 +284,7 @@ def test_the_command_exports_and_says_where(tmp_path, capsys) -> None:
 def test_bad_input_ends_in_one_sentence(tmp_path, capsys, arguments, sentence) -> None:
     synthetic.write_study(tmp_path, "sgd", trials=3, epochs=2)
     with pytest.raises(SystemExit) as ended:
-        command.main([*arguments, "--results", str(tmp_path)])
+        commands.main(["wandb", *arguments, "--results", str(tmp_path)])
     assert ended.value.code == 2
     complaint = capsys.readouterr().err.strip()
     assert sentence in complaint
@@ -294,7 +294,7 @@ def test_bad_input_ends_in_one_sentence(tmp_path, capsys, arguments, sentence) -
 def test_windows_is_told_that_it_is_not_supported(tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(SystemExit) as ended:
-        command.main(["--task", "regression", "--results", str(tmp_path)])
+        commands.main(["wandb", "--task", "regression", "--results", str(tmp_path)])
     assert ended.value.code == 2
     assert "Windows is not supported" in capsys.readouterr().err.splitlines()[-1]
 
@@ -308,9 +308,9 @@ def test_an_account_that_wandb_does_not_know_ends_in_one_sentence(tmp_path, caps
     monkeypatch.setattr(wandb, "init", refuse)
     synthetic.write_study(tmp_path, "sgd", trials=3, epochs=2)
     with pytest.raises(SystemExit) as ended:
-        command.main(["--task", "regression", "--results", str(tmp_path)])
+        commands.main(["wandb", "--task", "regression", "--results", str(tmp_path)])
     assert ended.value.code == 1
-    assert capsys.readouterr().err == "W&B: No API key configured.\n"
+    assert capsys.readouterr().err.splitlines()[-1] == "induced-metric wandb: W&B: No API key configured."
     assert (tmp_path / "wandb/exported-offline.txt").read_text() == ""
 
 

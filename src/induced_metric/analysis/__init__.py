@@ -1,4 +1,4 @@
 """Tables and figures of the studies, from their records alone.
 
-``python -m induced_metric.analysis tables --task regression`` writes what the notebooks show.
+``induced-metric tables --task regression`` writes what the notebooks show; ``reports`` lists it.
 """

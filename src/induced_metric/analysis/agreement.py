@@ -4,11 +4,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from induced_metric.analysis import runs, statistics
-from induced_metric.analysis.rendering import MISSING, Table
+from induced_metric.analysis import runs, statistics, style
+from induced_metric.analysis.rendering import MISSING, Table, fixed
 from induced_metric.records import Records, published
-
-SUFFIX = "-agreement"
 
 
 def to_published(task: str, ours: Mapping[str, Records], n: int) -> pd.DataFrame:
@@ -32,33 +30,32 @@ def to_published(task: str, ours: Mapping[str, Records], n: int) -> pd.DataFrame
     table["deviations"] = (table["mean"] - table["published"]) / table["published_std"]
     distance = table["deviations"].abs()
     table["nearest"] = distance == distance.groupby(table["optimizer"]).transform("min")
-    order = runs.ranks(table["optimizer"], published.optimizers())
-    return table.iloc[order.argsort(kind="stable")].reset_index(drop=True)
+    return style.in_order(table)
 
 
-def best_runs(task: str, ours: Mapping[str, Records], *, n: int) -> Table | None:
+def agreement_table(task: str, ours: Mapping[str, Records], *, n: int) -> Table | None:
     """``to_published`` with a column a sampler; None for a task that is not in the paper, or one sampler."""
     if published.number(task) is None or len(ours) < 2:
         return None
     table = to_published(task, ours, n)
     if table.empty:
         return None
-    text = table["mean"].map("{:.4f}".format) + table["deviations"].map(" ({:+.1f})".format)
+    text = fixed(table["mean"], 4) + " (" + fixed(table["deviations"], 1, signed=True) + ")"
     wide = table.assign(text=text).pivot_table(
         index="optimizer", columns="source", values="text", aggfunc="first", sort=False
     )
     nearest = table[table["nearest"]].drop_duplicates("optimizer").set_index("optimizer")
     cells = {
-        "Optimiser": wide.index.str.upper(),
+        "Optimiser": wide.index.map(style.label),
         "Nearest": nearest.loc[wide.index, "source"].to_numpy(),
-        "Published": [
-            f"{row.published:.4f} ± {row.published_std:.4f}" for row in nearest.loc[wide.index].itertuples()
-        ],
+        "Published": (fixed(nearest["published"], 4) + " ± " + fixed(nearest["published_std"], 4))
+        .loc[wide.index]
+        .to_numpy(),
         **{sampler: wide[sampler].fillna(MISSING).to_numpy() for sampler in wide.columns},
     }
     frame = pd.DataFrame(cells)
     bold = pd.DataFrame({sampler: frame["Nearest"] == sampler for sampler in wide.columns})
-    metric = runs.words(runs.objective(ours)[0])
+    metric = style.words(runs.objective(ours)[0])
     title = (
         f"Mean {metric} of the {n} best runs with the {task} task, by how our trials were searched for, and "
         "its difference from the published mean in published standard deviations. Bold: nearest."

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from induced_metric.analysis import draws, runs
-from induced_metric.analysis.rendering import Table
-from induced_metric.records import Records, published
+from induced_metric.analysis import draws, runs, style
+from induced_metric.analysis.rendering import Table, fixed
+from induced_metric.records import Records
 
 RESAMPLES = 10_000
 LEVEL = 0.95
@@ -83,7 +83,7 @@ def _best(costs: np.ndarray, weights: np.ndarray, n: int) -> np.ndarray:
         return (taken @ costs[finite]) / taken.sum(axis=1)
 
 
-def best_runs(
+def differences_table(
     task: str,
     ours: Mapping[str, Records],
     *,
@@ -98,34 +98,33 @@ def best_runs(
         n: how many of the best values a mean is over.
         baseline: with which the others are compared; by default the first in the published order.
     """
-    order = published.optimizers()
     parts = []
     for sampler, records in ours.items():
         trials = records.trials
         names = trials["optimizer"].drop_duplicates()
         if len(names) < 2 or not draws.independent(trials):
             continue
-        first = names.iloc[runs.ranks(names, order).argmin()]
+        first = names.iloc[style.ranks(names).argmin()]
         part = to_baseline(trials, baseline or first, n).reset_index()
         parts.append(part.assign(source=sampler, baseline=baseline or first))
     if not parts:
         return None
-    table = pd.concat(parts, ignore_index=True)
-    table = table.iloc[runs.ranks(table["optimizer"], order).argsort(kind="stable")].reset_index(drop=True)
+    table = style.in_order(pd.concat(parts, ignore_index=True))
     objective, direction = runs.objective(ours)
-    metric = runs.words(objective)
+    metric = style.words(objective)
+    low, high = (fixed(table[end], 4, signed=True) for end in ("low", "high"))
     cells = {
-        "Optimiser": table["optimizer"].str.upper(),
+        "Optimiser": table["optimizer"].map(style.label),
         "Source": table["source"],
         "n": table["n"].astype(str),
         "Trials": table["trials"].astype(str),
-        "Difference": table["difference"].map("{:+.4f}".format),
-        "95% interval": [f"[{row.low:+.4f}, {row.high:+.4f}]" for row in table.itertuples()],
+        "Difference": fixed(table["difference"], 4, signed=True),
+        "95% interval": "[" + low + ", " + high + "]",
     }
     apart = (table["low"] > 0) | (table["high"] < 0)
     title = (
         f"Mean {metric} of the n best runs with the {task} task, minus that of "
-        f"{' or '.join(dict.fromkeys(table['baseline'].str.upper()))}: "
+        f"{' or '.join(dict.fromkeys(table['baseline'].map(style.label)))}: "
         f"{'below' if direction == 'minimize' else 'above'} 0 is better. Bold: 0 is outside the interval."
     )
     notes = [

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
-from induced_metric.analysis.runs import top, words
-from induced_metric.analysis.style import colour, label, line, marker, ordered, style
+from induced_metric.analysis.runs import top
+from induced_metric.analysis.style import colour, label, line, marker, ranks, style, words
 from induced_metric.records import Records
 
 BINS = 20
@@ -168,8 +168,7 @@ def _scale(values: pd.Series, *, log: bool) -> str:
 def _ordered(best: pd.DataFrame) -> pd.DataFrame:
     if best.empty:
         raise ValueError("there is no complete trial to show")
-    rank = {name: place for place, name in enumerate(ordered(best["optimizer"].unique()))}
-    return best.sort_values("optimizer", key=lambda column: column.map(rank), kind="stable")
+    return best.sort_values("optimizer", key=ranks, kind="stable")
 
 
 def _look(optimizer: str) -> dict[str, Any]:

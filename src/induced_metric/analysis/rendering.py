@@ -1,5 +1,6 @@
 """A table in every format: for the terminal, Markdown, LaTeX, CSV and, of itself, in a notebook."""
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,9 +113,16 @@ def leads(cost: pd.Series, source: pd.Series) -> pd.Series:
     return cost == cost.groupby(source).transform("min")
 
 
-def fixed(values: pd.Series, digits: int) -> pd.Series:
-    """Numbers as text with so many decimal places, a dash where there is none."""
-    return values.map(lambda value: MISSING if pd.isna(value) else f"{value:.{digits}f}")
+def fixed(values: pd.Series, digits: int, *, signed: bool = False) -> pd.Series:
+    """Numbers as text with so many decimal places; a dash where there is none, a word for an infinite one."""
+    sign = "+" if signed else "-"
+
+    def cell(value: float) -> str:
+        if pd.isna(value):
+            return MISSING
+        return f"{value:{sign}.{digits}f}" if math.isfinite(value) else "diverged"
+
+    return values.map(cell)
 
 
 def seconds(values: pd.Series) -> pd.Series:

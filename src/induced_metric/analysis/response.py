@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from induced_metric.analysis.runs import words
-from induced_metric.analysis.style import colour, label, line, marker, ordered, style
+from induced_metric.analysis.style import colour, label, line, marker, ordered, style, words
 
 HEAVY_BALL = frozenset({"sgd"})
 """Optimizers whose momentum sums gradients; that of the others averages them."""

@@ -1,159 +1,117 @@
-"""The runs behind a table or a figure: loaded from the records or from W&B, and the best of them."""
+"""The runs behind a table or a figure: where they are, loaded, and the best of them."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import NamedTuple, Protocol
 
 import pandas as pd
-import pyarrow as pa
 
 from induced_metric import records
 from induced_metric.analysis import draws
-from induced_metric.records import published
-from induced_metric.records.schema import (
-    EPOCH_SECONDS,
-    NESTED,
-    OUTCOME,
-    RESERVED,
-    Records,
-    curve_table,
-    tidy,
-    trial_table,
-)
-
-Source: TypeAlias = Literal["records", "wandb"]
-# A page of W&B's history holds every epoch of a trial, so that a trial costs one request.
-_HISTORY_PAGE = 10_000
-_RUNS_PAGE = 500
+from induced_metric.records import Records, published
 
 
-def load(
-    task: str,
-    *,
-    source: Source = "records",
-    protocol: str = "paper",
-    sampler: str = "tpe",
-    optimizers: Iterable[str] | None = None,
-    results: str | Path = "results",
-    entity: str | None = None,
-    project: str = "induced-metric",
-) -> Records:
-    """Loads the trials and curves of a task.
+class Reader(Protocol):
+    """Reads the trials of a task with one sampler: ``records.load``, or ``tracking.load`` from W&B."""
 
-    Args:
-        task: name of the task.
-        source: ``records`` reads the Parquet files under ``results``; ``wandb`` reads the mirrored runs of
-            ``entity``/``project``, one request a trial for its curve.
-        protocol: name of the protocol.
-        sampler: ``tpe``, ``random``, ``tpe+hyperband`` ...
-        optimizers: which to load; all that have records by default.
-        results: the results directory.
-        entity: the W&B user or team; the account's default where not given.
-        project: the W&B project.
+    def __call__(self, task: str, *, protocol: str, sampler: str, results: str | Path) -> Records:
+        """The trials and their curves; FileNotFoundError where there are none."""
 
-    Returns:
-        The same two DataFrames from either source.
 
-    Raises:
-        FileNotFoundError: if there is nothing of a study asked for; the message says what there is.
-        ValueError: for another source.
-    """
-    if source == "records":
-        return records.load(task, protocol=protocol, sampler=sampler, optimizers=optimizers, results=results)
-    if source != "wandb":
-        raise ValueError(f"source must be 'records' or 'wandb', got {source!r}")
-    path = f"{entity}/{project}" if entity else project
-    wanted = None if optimizers is None else list(optimizers)
-    filters: dict[str, Any] = {
-        "jobType": "trial",  # not the runs that train.py logs live
-        "config.protocol": protocol,
-        "config.task": task,
-        "config.sampler": sampler,
-    }
-    if wanted is not None:
-        filters["config.optimizer"] = {"$in": wanted}
-    rows, tables = [], []
-    for run in _runs(path, filters):
-        row = _row(run)
-        rows.append(row)
-        tables.append(_curve(run, row))
-    found = sorted({row["optimizer"] for row in rows})
-    missing = sorted(set(wanted or ()) - set(found))
-    if missing or not rows:
-        raise FileNotFoundError(
-            f"no runs of {', '.join(missing) or task} ({protocol}, {sampler}) in the W&B project {path};"
-            f" there are: {', '.join(found) or 'none'}"
-        )
-    order = {name: place for place, name in enumerate(found if wanted is None else wanted)}
-    trials = trial_table(rows).to_pandas()
-    curves = pa.concat_tables(tables, promote_options="default").to_pandas()
-    return tidy(_sorted(trials, order, ["trial"]), _sorted(curves, order, ["trial", "epoch"]))
+class Found(NamedTuple):
+    """Where a notebook finds what it shows."""
+
+    task: str  # the task asked for, or its preset
+    results: Path
+    title: str
 
 
 def load_samplers(
     task: str,
     samplers: Iterable[str] | None = None,
     *,
-    source: Source = "records",
     protocol: str = "paper",
     results: str | Path = "results",
-    **options: Any,
+    load: Reader = records.load,
 ) -> dict[str, Records]:
     """Loads a task once for each sampler, by default for all that have records and search.
 
-    The trials of ``fixed`` are repeats of one setting, which ``seeds`` summarises; by name they load too.
+    What repeats one setting (``fixed``) or no study proposed (``single``) loads by name.
 
     Args:
         task: name of the task.
         samplers: names of samplers, in the order of the result.
-        source: as for ``load``; W&B needs the samplers by name.
         protocol: name of the protocol.
         results: the results directory.
-        **options: further arguments of ``load``.
+        load: what reads them; one other than ``records.load`` needs the samplers by name.
 
     Raises:
         FileNotFoundError: if there is nothing of one; the message says what there is.
-        ValueError: for another source, or for W&B without samplers.
+        ValueError: for another reader without samplers.
     """
-    if samplers is None and source == "wandb":
-        raise ValueError("with source 'wandb' name the samplers, such as ['tpe', 'random']")
-    recorded = records.samplers(task, protocol=protocol, results=results) if samplers is None else samplers
-    names = [name for name in recorded if samplers is not None or name != draws.FIXED]
-    if not names:
-        tasks = records.tasks(protocol=protocol, results=results)
-        what = f"a search of {task}" if recorded else task
-        raise FileNotFoundError(
-            f"no records of {what} ({protocol}) under {results}; tasks with records: "
-            f"{', '.join(tasks) or 'none'}"
-        )
-    where: dict[str, Any] = {"source": source, "protocol": protocol, "results": results, **options}
-    return {name: load(task, sampler=name, **where) for name in names}
+    if samplers is None:
+        if load is not records.load:
+            raise ValueError("a reader other than records.load needs samplers, such as ['tpe', 'random']")
+        samplers = records.searches(task, protocol=protocol, results=results)
+        if not samplers:
+            recorded = records.samplers(task, protocol=protocol, results=results)
+            tasks = records.tasks(protocol=protocol, results=results)
+            raise FileNotFoundError(
+                f"no records of {f'a search of {task}' if recorded else task} ({protocol}) under {results};"
+                f" tasks with records: {', '.join(tasks) or 'none'}"
+            )
+    return {name: load(task, protocol=protocol, sampler=name, results=results) for name in samplers}
 
 
-def locate(task: str, results: Iterable[str | Path], *, protocol: str = "paper") -> tuple[str, Path]:
-    """Where a task has a search on record: the first of these directories, else the first with its preset.
+def locate(task: str, *, protocol: str = "paper") -> Found:
+    """Where a task has a search on record (``places``): itself, else its preset, ``<task>_small``.
 
-    Args:
-        task: name of the task; its preset, smaller than the published task, is ``<task>_small``.
-        results: results directories, in this order.
-        protocol: name of the protocol.
-
-    Returns:
-        The name of the task, or of its preset where no directory has the task itself, and the directory.
+    The title names the task that is shown, and says where that is its preset.
 
     Raises:
-        FileNotFoundError: if there is neither anywhere; the message says where it was looked for.
+        FileNotFoundError: if neither is anywhere; the message says where it was looked for.
     """
-    directories = [Path(directory) for directory in results]
     for name in (task, f"{task}_small"):
-        for directory in directories:
-            if set(records.samplers(name, protocol=protocol, results=directory)) - {draws.FIXED}:
-                return name, directory
+        for place in places():
+            if records.searches(name, protocol=protocol, results=place):
+                said = (
+                    ""
+                    if name == task
+                    else (
+                        f", a preset of {task}, smaller than the paper's task: {task} itself is not on record"
+                    )
+                )
+                return Found(name, place, name + said)
     raise FileNotFoundError(
-        f"no records of {task} or {task}_small ({protocol}) under {', '.join(map(str, directories))};"
+        f"no records of {task} or {task}_small ({protocol}) under {', '.join(map(str, places()))};"
         f" 'make sweep TASK={task}' makes them"
     )
+
+
+def locate_landscapes() -> Path:
+    """The first of ``places`` with records of the functions of two variables.
+
+    Raises:
+        FileNotFoundError: if there are none; the message says where it was looked for.
+    """
+    for place in places():
+        if any((place / "landscapes").glob("*.parquet")):
+            return place
+    raise FileNotFoundError(
+        f"no records of landscapes under {', '.join(map(str, places()))}; 'make landscapes' makes them"
+    )
+
+
+def places() -> list[Path]:
+    """Results directories to look in: ``$RESULTS``, or else the user's own, then what is published.
+
+    Relative ones are relative to the repository that holds the working directory, or to that directory.
+    """
+    here = Path.cwd()
+    root = next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").exists()), here)
+    given = os.environ.get("RESULTS")
+    return [root / name for name in ([given] if given else ["results", "results/published"])]
 
 
 def objective(ours: Mapping[str, Records]) -> tuple[str, str]:
@@ -168,18 +126,6 @@ def objective(ours: Mapping[str, Records]) -> tuple[str, str]:
         names = ", ".join(sorted(found["objective"]))
         raise ValueError(f"the studies of one table share an objective, got {names}")
     return found["objective"].iloc[0], found["direction"].iloc[0]
-
-
-def words(metric: str) -> str:
-    """A metric's name as a reader sees it: ``test accuracy``."""
-    return metric.replace("/", " ").replace("_", " ")
-
-
-def ranks(optimizers: pd.Series, order: Iterable[str]) -> pd.Series:
-    """The place of each optimizer in this order; those that it lacks follow by name."""
-    names = list(order)
-    names += sorted(set(optimizers) - set(names))
-    return optimizers.map({name: place for place, name in enumerate(names)})
 
 
 def best_count(ours: Mapping[str, Records]) -> int:
@@ -215,38 +161,3 @@ def top(trials: pd.DataFrame, n: int) -> pd.DataFrame:
     # Optimizers in the order in which they came.
     rank = {name: place for place, name in enumerate(trials["optimizer"].unique())}
     return best.sort_values("optimizer", key=lambda names: names.map(rank), kind="stable", ignore_index=True)
-
-
-def _sorted(frame: pd.DataFrame, order: Mapping[str, int], key: list[str]) -> pd.DataFrame:
-    place = frame["optimizer"].map(order)
-    frame = frame.assign(_place=place).sort_values(["_place", *key], ignore_index=True)
-    return frame.drop(columns="_place")
-
-
-def _runs(path: str, filters: dict[str, Any]) -> Iterator[Any]:
-    import wandb
-
-    # Not lazily: a lazy run fetches its configuration and summary in a request of its own.
-    for run in wandb.Api().runs(path, filters=filters, per_page=_RUNS_PAGE, lazy=False):
-        if "state" in run.summary:  # an export under way, or one that was killed, has no outcome yet
-            yield run
-
-
-def _row(run: Any) -> dict[str, Any]:
-    given = {name: value for name, value in run.config.items() if not name.startswith("_")}
-    row = {name: value for name, value in given.items() if name not in RESERVED} | {
-        name: given[name] for name in RESERVED - set(OUTCOME)
-    }
-    row |= {name: json.dumps(row[name], sort_keys=True) for name in NESTED}
-    return row | {name: run.summary[name] for name in OUTCOME}
-
-
-def _curve(run: Any, row: Mapping[str, Any]) -> pa.Table:
-    history = list(run.scan_history(page_size=_HISTORY_PAGE))
-    metrics = sorted({name for entry in history for name in entry if not name.startswith("_")})
-    # float() also reads W&B's "NaN" and "Infinity".
-    curve: dict[str, Any] = {name: [float(entry[name]) for entry in history] for name in metrics}
-    curve["seconds"] = curve.pop(EPOCH_SECONDS)
-    curve["epoch"] = [int(entry["_step"]) for entry in history]
-    table = curve_table(row["trial"], curve)
-    return table.append_column("optimizer", pa.array([row["optimizer"]] * len(table), pa.string()))

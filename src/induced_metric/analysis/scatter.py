@@ -9,14 +9,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from induced_metric.analysis import runs
-from induced_metric.analysis.style import colour, label, ordered, style
+from induced_metric.analysis.style import colour, label, ordered, style, words
 from induced_metric.records import Records, published
 
 _SHAPES = ("o", "x", "^", "s", "+", "v")
 _COLUMNS = 4
 
 
-def best_runs(task: str, ours: Mapping[str, Records], *, n: int) -> Figure:
+def best_scatter(task: str, ours: Mapping[str, Records], *, n: int) -> Figure:
     """A panel an optimizer: its best ``n`` runs of each sampler, a shape each; in grey those of all others.
 
     Where the paper has the task, a diamond is its mean of the best 50 runs, with their population standard
@@ -66,8 +66,8 @@ def best_runs(task: str, ours: Mapping[str, Records], *, n: int) -> Figure:
             handles.append(Line2D([], [], ls="", marker="D", color="0", mfc="w", label="published mean, SD"))
         figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=7.5)
         kind = "min" if direction == "minimize" else "max"
-        figure.supxlabel(f"epoch of {kind} {runs.words(objective)} (from 0)", fontsize=9)
-        figure.supylabel(f"{kind} {runs.words(objective)}", fontsize=9)
+        figure.supxlabel(f"epoch of {kind} {words(objective)} (from 0)", fontsize=9)
+        figure.supylabel(f"{kind} {words(objective)}", fontsize=9)
     return figure
 
 

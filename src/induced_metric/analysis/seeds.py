@@ -3,12 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from induced_metric.analysis import runs
-from induced_metric.analysis.rendering import MISSING, Table
+from induced_metric.analysis import runs, style
+from induced_metric.analysis.rendering import Table, fixed
 from induced_metric.records import Records, published
 
 QUANTILES = {"low": 0.05, "lower": 0.25, "median": 0.5, "upper": 0.75, "high": 0.95}
-SUFFIX = "-seeds"
 
 
 def summary(records: Records) -> pd.DataFrame:
@@ -40,24 +39,22 @@ def summary(records: Records) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("optimizer")
 
 
-def best_runs(task: str, records: Records) -> Table:
+def seeds_table(task: str, records: Records) -> Table:
     """``summary`` beside the best published run, ready to be shown or written."""
     table = summary(records).reset_index()
     objective, _ = runs.objective({"": records})
     quoted = published.summary(task)["best_metric"]
-    table = table.assign(published=table["optimizer"].map(quoted), objective=objective)
-    order = runs.ranks(table["optimizer"], published.optimizers())
-    table = table.iloc[order.argsort(kind="stable")].reset_index(drop=True)
+    table = style.in_order(table.assign(published=table["optimizer"].map(quoted), objective=objective))
     names = [f"{share:.0%}" if key != "median" else "Median" for key, share in QUANTILES.items()]
     cells = {
-        "Optimiser": table["optimizer"].str.upper(),
+        "Optimiser": table["optimizer"].map(style.label),
         "n": table["n"].astype(str),
-        "Best": _text(table["best"]),
-        **{header: _text(table[key]) for header, key in zip(names, QUANTILES, strict=True)},
-        "Worst": _text(table["worst"]),
-        "Published best": _text(table["published"]),
+        "Best": fixed(table["best"], 4),
+        **{header: fixed(table[key], 4) for header, key in zip(names, QUANTILES, strict=True)},
+        "Worst": fixed(table["worst"], 4),
+        "Published best": fixed(table["published"], 4),
     }
-    metric = runs.words(objective)
+    metric = style.words(objective)
     title = (
         f"Seeds alone: best {metric} of a run with the {task} task at the published best hyperparameters of "
         "each optimiser, over n seeds: quantiles of the values, and the best run of the published search."
@@ -80,10 +77,3 @@ def _quantile(values: np.ndarray, share: float) -> float:
     # numpy's own interpolate with a difference, and that of an infinite value is not a number.
     place = round(share * len(values), 9)
     return float((values[int(np.ceil(place)) - 1] + values[int(np.floor(place))]) / 2)
-
-
-def _text(values: pd.Series) -> pd.Series:
-    def cell(value: float) -> str:
-        return MISSING if pd.isna(value) else f"{value:.4f}" if np.isfinite(value) else "diverged"
-
-    return values.map(cell)

@@ -1,15 +1,15 @@
-"""What all figures and the page share: colour, marker, line, label and place of each optimizer, and ``save``.
+"""What all tables, figures and the page share: place, label, colour, marker and line of each optimizer.
 
 All of it follows from an optimizer's name: leaving one out recolours nobody, in no figure.
 """
 
-import colorsys
-import hashlib
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib.style
+import pandas as pd
 from matplotlib.figure import Figure
 
 # In the published order. Okabe and Ito's colours, told apart with any colour vision; without yellow, which
@@ -23,6 +23,19 @@ _KNOWN = {
     "sgd_log_metric": ("#D55E00", "P"),
     "sgd_rms": ("#CC79A7", "X"),
 }
+# For any other, by a hash of its name: dark or muted, and each apart from all above.
+_OTHER_COLOURS = (
+    "#332288",  # indigo
+    "#882255",  # wine
+    "#7F6000",  # ochre
+    "#666666",  # grey
+    "#8A8AE0",  # lavender
+    "#8F9E3C",  # moss
+    "#7B4FB5",  # violet
+    "#B07A5A",  # clay
+    "#1F5A5E",  # petrol
+    "#C23B6B",  # crimson
+)
 _OTHER_MARKERS = ("<", ">", "p", "h", "*", "d")
 _OTHER_LINES = ("--", ":", "-.")
 _STYLE = {
@@ -62,26 +75,37 @@ def ordered(optimizers: Iterable[object]) -> list[str]:
     return sorted(names, key=lambda name: place.get(plain(name), len(place)))
 
 
+def ranks(optimizers: pd.Series) -> pd.Series:
+    """The place of each row's optimizer in the order of ``ordered``."""
+    return optimizers.map({name: place for place, name in enumerate(ordered(optimizers.unique()))})
+
+
+def in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows by the place of their ``optimizer``; those of one optimizer stay in their order."""
+    return table.sort_values("optimizer", key=ranks, kind="stable", ignore_index=True)
+
+
 def colour(optimizer: str) -> str:
-    """An optimizer's colour as ``#RRGGBB``, its control's too; one not of the paper has a hue of its name."""
+    """An optimizer's colour as ``#RRGGBB``, its control's too; one not of the paper has one by its name."""
     optimizer = plain(optimizer)
     if optimizer in _KNOWN:
         return _KNOWN[optimizer][0]
-    number = _number(optimizer)
-    hue, lightness = number % 360 / 360, (0.3, 0.4, 0.5)[number // 360 % 3]
-    return "#" + "".join(f"{round(255 * part):02X}" for part in colorsys.hls_to_rgb(hue, lightness, 0.6))
+    return _OTHER_COLOURS[_number(optimizer) % len(_OTHER_COLOURS)]
 
 
 def marker(optimizer: str) -> str:
     """An optimizer's marker, for those who do not see the colours."""
     if optimizer in _KNOWN:
         return _KNOWN[optimizer][1]
-    return _OTHER_MARKERS[_number(optimizer) % len(_OTHER_MARKERS)]
+    return _OTHER_MARKERS[_number(optimizer) // len(_OTHER_COLOURS) % len(_OTHER_MARKERS)]
 
 
 def line(optimizer: str) -> str:
-    """Solid for the optimizers of the paper; a broken line tells a hue drawn from a name from theirs."""
-    return "-" if optimizer in _KNOWN else _OTHER_LINES[_number(optimizer) % len(_OTHER_LINES)]
+    """Solid for the optimizers of the paper, broken for all others."""
+    if optimizer in _KNOWN:
+        return "-"
+    # With the markers: two names of the same colour differ in one of them, as a rule.
+    return _OTHER_LINES[_number(optimizer) // len(_OTHER_COLOURS) // len(_OTHER_MARKERS) % len(_OTHER_LINES)]
 
 
 def label(optimizer: str) -> str:
@@ -92,6 +116,11 @@ def label(optimizer: str) -> str:
 def plain(optimizer: str) -> str:
     """The optimizer of a control: ``sgd_log_metric`` of ``sgd_log_metric, f + 1``."""
     return optimizer.partition(",")[0]
+
+
+def words(metric: str) -> str:
+    """A metric's name as a reader sees it: ``test accuracy``."""
+    return metric.replace("/", " ").replace("_", " ")
 
 
 def title(function: str) -> str:
@@ -115,4 +144,4 @@ def save(figure: Figure, stem: str | Path) -> list[Path]:
 
 def _number(name: str) -> int:
     # Not hash(): that differs from process to process.
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
+    return zlib.crc32(name.encode())

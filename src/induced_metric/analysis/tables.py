@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from induced_metric.analysis import draws, runs, statistics
+from induced_metric.analysis import draws, runs, statistics, style
 from induced_metric.analysis.rendering import MISSING, Table, fixed, leads, seconds
 from induced_metric.records import Records, published
 
@@ -33,13 +33,11 @@ def compare(task: str, ours: Mapping[str, Records], *, n: int) -> pd.DataFrame:
     for sampler, records in ours.items():
         sources.append(statistics.summary(records, n).assign(source=sampler))
     table = pd.concat([source.reset_index() for source in sources if not source.empty], ignore_index=True)
-    rank = runs.ranks(table["optimizer"], published.optimizers())
-    # Stable: within an optimizer the sources stay in their order.
-    table = table.iloc[rank.argsort(kind="stable")].assign(objective=objective)
+    table = style.in_order(table).assign(objective=objective)
     # Nullable: the paper does not say how many of its trials were pruned or diverged.
     table = table.astype(dict.fromkeys(["best_epoch", *statistics.OUTCOMES], "Int64"))
     first = ["optimizer", "source", "n"]
-    return table[[*first, *(name for name in table.columns if name not in first)]].reset_index(drop=True)
+    return table[[*first, *(name for name in table.columns if name not in first)]]
 
 
 def caption(task: str, table: pd.DataFrame) -> str:
@@ -75,13 +73,13 @@ def remarks(table: pd.DataFrame, ours: Mapping[str, Records]) -> list[str]:
     return [*lines, SECONDS]
 
 
-def best_runs(task: str, ours: Mapping[str, Records], *, n: int) -> Table:
+def best_runs_table(task: str, ours: Mapping[str, Records], *, n: int) -> Table:
     """``compare`` in the published columns, ready to be shown or written."""
     table = compare(task, ours, n=n)
     metric = f"{'Min' if (table['direction'] == 'minimize').all() else 'Max'} {_name(table)}"
     mean, best = f"{metric} mean", f"Best {metric.lower()}"
     cells = {
-        "Optimiser": table["optimizer"].str.upper(),
+        "Optimiser": table["optimizer"].map(style.label),
         "Source": table["source"],
         "n": table["n"].astype(str),
         mean: fixed(table["metric_mean"], 6),
@@ -107,7 +105,7 @@ def best_runs(task: str, ours: Mapping[str, Records], *, n: int) -> Table:
 
 
 def _name(table: pd.DataFrame) -> str:
-    return runs.words(str(table["objective"].iloc[0]))
+    return style.words(str(table["objective"].iloc[0]))
 
 
 def _at(table: pd.DataFrame) -> pd.Series:

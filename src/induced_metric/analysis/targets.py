@@ -5,7 +5,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
 import pandas as pd
 
-from induced_metric.analysis import draws, runs
+from induced_metric.analysis import draws, runs, style
 from induced_metric.analysis.rendering import MISSING, Table, fixed, leads, seconds
 from induced_metric.analysis.runs import top
 from induced_metric.analysis.tables import PUBLISHED, SECONDS
@@ -91,17 +91,15 @@ def compare(
             times = time_to_target(records, target, n).reset_index()
             sources.append(times.assign(source=sampler, target=target))
     table = pd.concat([source for source in sources if not source.empty], ignore_index=True)
-    place = runs.ranks(table["optimizer"], published.optimizers())
     number = table["target"].map({target: number for number, target in enumerate(targets)})
-    # Stable: within an optimizer the sources stay in their order.
-    table = table.assign(_number=number, _place=place).sort_values(["_number", "_place"], kind="stable")
+    table = style.in_order(table.assign(_number=number)).sort_values("_number", kind="stable")
     table = table[["optimizer", "source", "target", "finished", "reached", *TIMES]]
     # Nullable: the paper does not say how many of its trials reached it.
     table = table.astype({"finished": "Int64", "reached": "Int64"})
     return table.assign(objective=objective, direction=direction).reset_index(drop=True)
 
 
-def best_runs(
+def time_to_target_table(
     task: str,
     ours: Mapping[str, Records],
     *,
@@ -130,7 +128,7 @@ def best_runs(
     table = compare(task, ours, targets, n=n)
     reached = table["reached"].astype(str) + "/" + table["finished"].astype(str)
     cells = {
-        "Optimiser": table["optimizer"].str.upper(),
+        "Optimiser": table["optimizer"].map(style.label),
         "Source": table["source"],
         "Target": table["target"].map("{:g}".format),
         "Reached": reached.mask(table["reached"].isna(), MISSING),
@@ -149,7 +147,7 @@ def best_runs(
         for header, name in zip(times, TIMES, strict=True)
         if name.endswith("_epochs")
     }
-    metric = runs.words(table["objective"].iloc[0])
+    metric = style.words(table["objective"].iloc[0])
     side = "at most" if table["direction"].iloc[0] == "minimize" else "at least"
     title = (
         f"Time to a {metric} of {side} the target with the {task} task: how many of all finished trials "

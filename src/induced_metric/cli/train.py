@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from induced_metric.training.checkpoints import Checkpoints
     from induced_metric.training.trial import Trial
 
-_SAMPLER = "single"  # of a trial that no study proposed
-
 
 def main() -> None:
     """Runs the entry point."""
@@ -31,7 +29,7 @@ def train(cfg: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from induced_metric.lanes.placement import device_facts, lane_facts
-    from induced_metric.records import RecordStore, StudyKey, provenance
+    from induced_metric.records import SINGLE, RecordStore, StudyKey, provenance
     from induced_metric.training.trial import Goal, Trial
 
     print(app.device(), flush=True)
@@ -55,7 +53,7 @@ def train(cfg: DictConfig) -> None:
                 data_parallel=shards,
                 micro_batch=pair.task.micro_batch,
             )
-            key = StudyKey(cfg.protocol.name, pair.task.name, _SAMPLER, cfg.optimizer.name)
+            key = StudyKey(cfg.protocol.name, pair.task.name, SINGLE, cfg.optimizer.name)
             facts = {
                 **{name: value for name, value in key._asdict().items() if name != "sampler"},
                 "seed": seed,

@@ -5,7 +5,7 @@ random-access data source, in TFDS's order of the examples, and keeps the decode
 ``induced-metric``, so that later runs map them into memory. Where the data directory is read-only they are
 kept in ``$XDG_CACHE_HOME/induced-metric/data`` (``~/.cache/...`` by default).
 
-``python -m induced_metric.data --task mnist [--manual-dir DIRECTORY]`` prepares a data set.
+``preparing.prepare`` prepares a data set: ``make data TASK=mnist``.
 """
 
 import os
@@ -30,6 +30,15 @@ class Dataset(NamedTuple):
     release: Release
     splits: dict[str, Arrays]
     directory: Path  # of the prepared files
+
+    def __str__(self) -> str:
+        """What it holds, in a line."""
+        parts = []
+        for split, arrays in self.splits.items():
+            count, released = len(next(iter(arrays.values()))), self.release.examples[split]
+            unit = "characters" if "text" in arrays else "examples"
+            parts.append(f"{split} {count:,}{f' of {released:,}' if count < released else ''} {unit}")
+        return f"{self.release.name} {self.release.version} in {self.directory}: {', '.join(parts)}"
 
     def part(self, split: str, start: int, count: int) -> Arrays:
         """``count`` examples of a split from ``start`` on, in TFDS's order.

@@ -9,7 +9,6 @@ class Release(NamedTuple):
 
     name: str
     version: str
-    task: str  # the task that needs it
     urls: tuple[str, ...]  # of its original files, as in TFDS
     shapes: Mapping[str, tuple[int, ...]]  # of one example, by feature; a text has none
     examples: Mapping[str, int]  # by split; of a text its characters
@@ -20,7 +19,7 @@ class Release(NamedTuple):
     @property
     def remedy(self) -> str:
         """The command that prepares it."""
-        return f"make data TASK={self.task}"
+        return f"make data TASK={self.name}"
 
     @property
     def offline(self) -> str:
@@ -39,7 +38,6 @@ RELEASES = {
     "mnist": Release(
         name="mnist",
         version="3.0.1",
-        task="mnist",
         urls=tuple(
             f"{_MNIST}{split}-{content}-ubyte.gz"
             for split in ("t10k", "train")
@@ -59,7 +57,6 @@ RELEASES = {
     "cifar10": Release(
         name="cifar10",
         version="3.0.2",
-        task="cifar10",
         urls=("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",),
         shapes={"image": (32, 32, 3), "label": ()},
         examples={"train": 50_000, "test": 10_000},
@@ -68,7 +65,6 @@ RELEASES = {
     "tiny_shakespeare": Release(
         name="tiny_shakespeare",
         version="1.0.0",
-        task="shakespeare",
         urls=(f"{_SHAKESPEARE}input.txt",),
         shapes={"text": ()},
         examples={"train": 1_003_854, "validation": 55_770, "test": 55_770},

@@ -27,6 +27,9 @@ provenance          string   JSON, keys sorted: version, git commit and dirtines
 config              string   JSON, keys sorted: the full configuration of the study
 ==================  =======  ==========================================================================
 
+Trials of no study (``train.py``) stand under the sampler ``single``: ``load`` reads them by that name, and
+``samplers`` lists the others.
+
 ``curves.parquet`` - one row an epoch: ``trial``, ``epoch`` (from 0), ``seconds`` (that epoch's share of the
 device) and one float32 column a metric, named after its split: ``train/loss``, ``test/loss``.
 
@@ -43,8 +46,20 @@ these files into the two tables.
 """
 
 from induced_metric.records.provenance import provenance
-from induced_metric.records.query import load, samplers, studies, tasks
-from induced_metric.records.schema import Records, StudyKey
+from induced_metric.records.query import load, samplers, searches, studies, tasks
+from induced_metric.records.schema import FIXED, SINGLE, Records, StudyKey
 from induced_metric.records.store import RecordStore
 
-__all__ = ["RecordStore", "Records", "StudyKey", "load", "provenance", "samplers", "studies", "tasks"]
+__all__ = [
+    "FIXED",
+    "SINGLE",
+    "RecordStore",
+    "Records",
+    "StudyKey",
+    "load",
+    "provenance",
+    "samplers",
+    "searches",
+    "studies",
+    "tasks",
+]

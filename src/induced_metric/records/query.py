@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from induced_metric.records.schema import Records, StudyKey, tidy
+from induced_metric.records.schema import FIXED, SINGLE, Records, StudyKey, tidy
 from induced_metric.records.store import RecordStore
 
 
@@ -14,15 +14,19 @@ def _subdirectories(path: Path) -> list[str]:
 
 
 def tasks(*, protocol: str = "paper", results: str | Path = "results") -> list[str]:
-    """The tasks that have records, by name."""
+    """The tasks that have records of a study, by name."""
     root = Path(results) / "records" / protocol
     return [name for name in _subdirectories(root) if samplers(name, protocol=protocol, results=results)]
 
 
 def samplers(task: str, *, protocol: str = "paper", results: str | Path = "results") -> list[str]:
-    """The samplers that have records of a task, by name."""
-    root = Path(results) / "records" / protocol / task
-    return [name for name in _subdirectories(root) if _recorded(root / name)]
+    """The samplers of the studies of a task that have records, by name; ``SINGLE`` proposes none."""
+    return [name for name in _samplers(task, protocol, results) if name != SINGLE]
+
+
+def searches(task: str, *, protocol: str = "paper", results: str | Path = "results") -> list[str]:
+    """Those of ``samplers`` that search: of what ``FIXED`` repeats there is no best to compare."""
+    return [name for name in samplers(task, protocol=protocol, results=results) if name != FIXED]
 
 
 def studies(
@@ -43,13 +47,18 @@ def studies(
     wanted = found if optimizers is None else list(optimizers)
     missing = [name for name in wanted if name not in found]
     if missing or not wanted:
-        others = samplers(task, protocol=protocol, results=results)
+        others = _samplers(task, protocol, results)
         raise FileNotFoundError(
             f"no records of {', '.join(missing) or task} under {root};"
             f" there are: {', '.join(found) or 'none'}"
             f" (samplers with records: {', '.join(others) or 'none'})"
         )
     return wanted
+
+
+def _samplers(task: str, protocol: str, results: str | Path) -> list[str]:
+    root = Path(results) / "records" / protocol / task
+    return [name for name in _subdirectories(root) if _recorded(root / name)]
 
 
 def _recorded(root: Path) -> list[str]:
@@ -74,7 +83,7 @@ def load(
     Args:
         task: name of the task.
         protocol: name of the protocol.
-        sampler: ``tpe``, ``random``, ``tpe+hyperband`` ...
+        sampler: ``tpe``, ``random``, ``tpe+hyperband`` ...; ``single`` for the trials of no study.
         optimizers: which to load; all that have records by default.
         results: the results directory.
 

@@ -34,6 +34,11 @@ NESTED = ("provenance", "config")
 EPOCH_SECONDS = "epoch/seconds"
 """What W&B calls a curve's ``seconds``: in a run's summary, ``seconds`` are those of the whole trial."""
 
+SINGLE = "single"
+"""In the place of a sampler: trials that no study proposed, such as those of ``train.py``."""
+FIXED = "fixed"
+"""The sampler that searches nothing: trial k is the published best setting with seed k."""
+
 
 class StudyKey(NamedTuple):
     """What makes a study one and the same: all of its trials share these names.

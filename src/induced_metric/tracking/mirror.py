@@ -11,6 +11,7 @@ from typing import IO, Any, NamedTuple
 import pandas as pd
 
 from induced_metric import records
+from induced_metric.errors import UserError
 from induced_metric.records import RecordStore, StudyKey
 from induced_metric.records.schema import NESTED, OUTCOME
 from induced_metric.tracking.live import PROJECT, Mode, check_mode, history, start
@@ -84,7 +85,7 @@ def export(
     Raises:
         ConnectionError: if W&B cannot be reached or does not know the account.
         FileNotFoundError: if a study asked for has no record.
-        RuntimeError: if another export into these results is under way.
+        UserError: if another export into these results is under way.
         ValueError: for another mode.
     """
     check_mode(mode)
@@ -196,7 +197,7 @@ def _ledger(path: Path) -> Iterator[tuple[dict[str, str], IO[str]]]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise RuntimeError(f"another export is under way: it holds {path}") from error
+            raise UserError(f"another export is under way: it holds {path}") from error
         file.seek(0)
         text = file.read()
         if text and not text.endswith("\n"):

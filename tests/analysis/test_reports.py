@@ -1,13 +1,15 @@
-import subprocess
-import sys
+"""Every table and figure of the list, as the commands write them."""
 
 import pytest
+import synthetic
 
-from induced_metric.analysis import __main__ as command
+from induced_metric.analysis import reports, runs, seeds
+from induced_metric.cli import commands
+from induced_metric.records import FIXED, SINGLE
 
 
 def test_tables_are_written_and_shown(results, capsys) -> None:
-    command.main(["tables", "--task", "regression", "--results", str(results), "--best", "50"])
+    commands.main(["tables", "--task", "regression", "--results", str(results), "--best", "50"])
     shown = capsys.readouterr().out
     assert "0.035900" in shown
     assert shown.index("Summary statistics") < shown.index("Time to a test loss of at most the target")
@@ -22,26 +24,53 @@ def test_tables_are_written_and_shown(results, capsys) -> None:
 
 
 def test_by_default_the_best_are_a_quarter_of_the_trials_of_the_samplers_asked_for(results, capsys) -> None:
-    command.main(["tables", "--task", "regression", "--results", str(results), "--samplers", "tpe"])
+    commands.main(["tables", "--task", "regression", "--results", str(results), "--samplers", "tpe"])
     table = (results / "tables/paper-regression.csv").read_text()
     assert "adam,tpe,2," in table
     assert "random" not in table
 
 
 def test_targets_are_those_asked_for(results, capsys) -> None:
-    command.main(["tables", "--task", "regression", "--results", str(results), "--targets", "0.1", "0.2"])
+    commands.main(["tables", "--task", "regression", "--results", str(results), "--targets", "0.1", "0.2"])
     lines = (results / "tables/paper-regression-time_to_target.md").read_text().splitlines()
     rows = [line.split(" | ") for line in lines if line.startswith("| ADAM |")]
     assert [row[2] for row in rows] == ["0.1", "0.1", "0.2", "0.2"]
 
 
 def test_figures_are_written_for_every_sampler(results) -> None:
-    command.main(["figures", "--task", "mnist", "--results", str(results)])
+    commands.main(["figures", "--task", "mnist", "--results", str(results)])
     assert {path.name for path in (results / "figures").glob("paper-mnist-*")} == {
         f"paper-mnist-{name}.{kind}"
         for name in ("tpe-best_curves", "tpe-best_histograms", "tpe-learning_rate", "best_scatter")
         for kind in ("pdf", "png")
     }
+
+
+def test_a_line_in_the_list_is_a_table_more(results, monkeypatch) -> None:
+    mine = reports.Report(
+        "tables", "mine", "search", lambda m: seeds.seeds_table(m.task, m.only) if "tpe" in m.ours else None
+    )
+    monkeypatch.setattr(reports, "REPORTS", (*reports.REPORTS, mine))
+    names = [stem.name for stem, _ in reports.make("tables", "regression", results=results)]
+    assert names[-2:] == [
+        "paper-regression-time_to_target",
+        "paper-regression-tpe-mine",
+    ]
+
+
+def test_what_searches_nothing_is_shown_where_asked_for_alone(tmp_path) -> None:
+    for sampler in (SINGLE, FIXED, "random"):
+        synthetic.write_study(tmp_path, "adam", trials=5, epochs=4, sampler=sampler)
+        synthetic.write_study(tmp_path, "sgd", trials=5, epochs=4, sampler=sampler)
+
+    def names(kind, **options):
+        return [stem.name for stem, _ in reports.make(kind, "regression", results=tmp_path, **options)]
+
+    assert not [name for name in names("figures") if SINGLE in name or FIXED in name]
+    tables = ["", "-differences", "-time_to_target", "-seeds"]
+    assert names("tables") == [f"paper-regression{name}" for name in tables]
+    assert f"paper-regression-{SINGLE}-best_curves" in names("figures", samplers=[SINGLE])
+    assert list(runs.load_samplers("regression", [SINGLE, "random"], results=tmp_path)) == [SINGLE, "random"]
 
 
 @pytest.mark.parametrize(
@@ -55,29 +84,13 @@ def test_figures_are_written_for_every_sampler(results) -> None:
         (["tables", "--task", "regression", "--protocol", "fair"], "no records of regression (fair)"),
         (["tables", "--task", "regression", "--best", "0"], "at least 1, got 0"),
         (["tables", "--task", "regression", "--targets", "soon"], "invalid float value: 'soon'"),
-        (["table", "--task", "regression"], "'tables', 'figures'"),
         (["tables"], "--task"),
     ],
 )
 def test_bad_input_ends_in_one_sentence(results, capsys, arguments, sentence) -> None:
     with pytest.raises(SystemExit) as ended:
-        command.main([*arguments, "--results", str(results)])
+        commands.main([*arguments, "--results", str(results)])
     assert ended.value.code == 2
     complaint = capsys.readouterr().err.strip()
     assert sentence in complaint
     assert "\n" not in complaint
-
-
-def test_the_module_runs_as_a_command(results) -> None:
-    done = subprocess.run(
-        [
-            sys.executable,
-            *["-W", "error", "-m", "induced_metric.analysis", "tables", "--task", "mnist", "--results"],
-            str(results),
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "Max mean" in done.stdout
-    assert done.stderr == ""

@@ -1,0 +1,136 @@
+"""The tables and figures of a task, in one list: a new one is a function and a line in ``REPORTS``."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
+
+from matplotlib.figure import Figure
+
+from induced_metric import records
+from induced_metric.analysis import (
+    agreement,
+    differences,
+    figures,
+    response,
+    runs,
+    scatter,
+    seeds,
+    style,
+    tables,
+    targets,
+)
+from induced_metric.analysis.rendering import Table
+from induced_metric.records import FIXED, Records
+
+Kind: TypeAlias = Literal["tables", "figures"]
+
+
+class Material(NamedTuple):
+    """What a report is made of."""
+
+    task: str
+    ours: Mapping[str, Records]  # by sampler
+    n: int  # how many of the best runs
+    targets: Sequence[float] | None  # of the objective; None: the task's
+
+    @property
+    def only(self) -> Records:
+        """The records of the one sampler that there is."""
+        (found,) = self.ours.values()
+        return found
+
+
+class Report(NamedTuple):
+    """A table or figure.
+
+    Attributes:
+        kind: which command makes it.
+        name: ends the names of its files.
+        of: the records it is made from: ``searches``, all of them; ``search``, once for each; or the name of
+            a sampler that searches nothing, where that is on record.
+        make: None where this material has no such report.
+    """
+
+    kind: Kind
+    name: str
+    of: str
+    make: Callable[[Material], Table | Figure | None]
+
+
+REPORTS = (
+    Report("tables", "", "searches", lambda m: tables.best_runs_table(m.task, m.ours, n=m.n)),
+    Report("tables", "agreement", "searches", lambda m: agreement.agreement_table(m.task, m.ours, n=m.n)),
+    Report("tables", "differences", "searches",
+           lambda m: differences.differences_table(m.task, m.ours, n=m.n)),
+    Report("tables", "time_to_target", "searches",
+           lambda m: targets.time_to_target_table(m.task, m.ours, n=m.n, targets=m.targets)),
+    Report("tables", "seeds", FIXED, lambda m: seeds.seeds_table(m.task, m.only)),
+    Report("figures", "best_curves", "search", lambda m: figures.best_curves(m.only)),
+    Report("figures", "best_histograms", "search",
+           lambda m: figures.best_histograms(runs.top(m.only.trials, m.n))),
+    Report("figures", "learning_rate", "search", lambda m: response.learning_rate(m.only.trials)),
+    Report("figures", "best_scatter", "searches", lambda m: scatter.best_scatter(m.task, m.ours, n=m.n)),
+)  # fmt: skip
+
+
+def make(
+    kind: Kind,
+    task: str,
+    *,
+    samplers: Sequence[str] | None = None,
+    protocol: str = "paper",
+    results: str | Path = "results",
+    best: int | None = None,
+    targets: Sequence[float] | None = None,
+) -> Iterator[tuple[Path, Table | Figure]]:
+    """Yields every report of a kind that there are records for, each with where it belongs.
+
+    Args:
+        kind: ``tables`` or ``figures``.
+        task: name of the task.
+        samplers: the searches, in this order; by default all that have records.
+        protocol: name of the protocol.
+        results: the results directory.
+        best: how many of the best runs; ``runs.best_count`` by default.
+        targets: of the objective, for the time to them; the task's by default.
+
+    Yields:
+        The path of its files below ``results``, without their endings, and the table or figure.
+
+    Raises:
+        FileNotFoundError: if there is no record to make anything of; the message says what there is.
+        ValueError: if there is no complete trial.
+    """
+    chosen = [report for report in REPORTS if report.kind == kind]
+    recorded = records.samplers(task, protocol=protocol, results=results)
+    # Made of what searches nothing: it needs no search beside it.
+    beside = {report.of for report in chosen} & set(recorded)
+    ours: dict[str, Records] = {}
+    if samplers or not beside or set(recorded) - beside:
+        ours = runs.load_samplers(task, samplers, protocol=protocol, results=results)
+    repeats = runs.load_samplers(task, sorted(beside), protocol=protocol, results=results)
+    n = best or (runs.best_count(ours) if ours else 1)
+    for report in chosen:
+        for names, records_of in _parts(report, ours, repeats):
+            made = report.make(Material(task, records_of, n, targets))
+            if made is not None:
+                yield Path(results, kind, "-".join([protocol, task, *names])), made
+
+
+def _parts(
+    report: Report, ours: Mapping[str, Records], repeats: Mapping[str, Records]
+) -> Iterator[tuple[list[str], Mapping[str, Records]]]:
+    """What ends the name of each file of a report, and what it is made of."""
+    suffix = [report.name] if report.name else []
+    if report.of == "search":
+        for sampler, found in ours.items():
+            yield [sampler, *suffix], {sampler: found}
+    elif report.of == "searches" and ours:
+        yield suffix, ours
+    elif report.of in repeats:
+        yield suffix, {report.of: repeats[report.of]}
+
+
+def write(stem: Path, made: Table | Figure) -> list[Path]:
+    """Writes a report in all its formats; returns the paths."""
+    return made.write(stem) if isinstance(made, Table) else style.save(made, stem)

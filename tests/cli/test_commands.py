@@ -1,0 +1,94 @@
+"""``induced-metric <command>``: what it offers, whom it hands over to, and how it ends."""
+
+import subprocess
+import sys
+
+import pytest
+import synthetic
+
+from induced_metric.cli import commands
+
+
+def module(*arguments):
+    command = [sys.executable, "-W", "error", "-m", "induced_metric", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_help_has_a_line_for_every_command(capsys):
+    with pytest.raises(SystemExit) as ended:
+        commands.main(["--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    names = {*commands.HYDRA, "tables", "figures", "wandb", "data", "landscapes-report"}
+    lines = [line.split() for line in shown.splitlines() if line.startswith("    ")]
+    assert names <= {line[0] for line in lines}
+
+
+def test_the_package_runs_as_a_command_and_starts_nothing_it_does_not_need():
+    done = module("tables", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: induced-metric tables")
+    code = """
+import sys
+from induced_metric.cli import commands
+try:
+    commands.main(["--help"])
+except SystemExit:
+    print(sorted({"jax", "hydra", "pandas", "matplotlib", "wandb"} & set(sys.modules)))
+"""
+    shown = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert shown.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", commands.HYDRA)
+def test_hydra_has_the_rest_of_the_line(name, monkeypatch):
+    seen = []
+    monkeypatch.setattr(f"induced_metric.cli.{name}.main", lambda: seen.append(list(sys.argv)))
+    monkeypatch.setattr(sys, "argv", ["somewhere/induced-metric", name, "seed=3", "--help"])
+    commands.main()
+    assert seen == [[f"induced-metric {name}", "seed=3", "--help"]]
+
+
+def test_a_mistake_in_what_hydra_reads_begins_with_the_command():
+    done = module("train", "optimzer=sgd")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("induced-metric train: unknown 'optimzer'")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "induced-metric: the following arguments are required: command"),
+        (["table"], "induced-metric: argument command: invalid choice: 'table'"),
+        (
+            ["data", "--task", "regression"],
+            "induced-metric data: task regression has no data set to prepare;",
+        ),
+        (["tables", "--task", "mnist"], "induced-metric tables: no records of mnist (paper) under"),
+        (["wandb", "--task", "mnist"], "induced-metric wandb: no records of mnist under"),
+    ],
+)
+def test_a_mistake_ends_in_one_sentence(arguments, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        commands.main(arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(sentence)
+
+
+def test_a_directory_that_cannot_be_written_ends_in_one_sentence(tmp_path, capsys):
+    synthetic.write_study(tmp_path, "sgd", trials=6, epochs=3)
+    (tmp_path / "tables").write_text("")
+    with pytest.raises(SystemExit) as ended:
+        commands.main(["tables", "--task", "regression", "--results", str(tmp_path)])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("induced-metric tables: ")
+    assert str(tmp_path / "tables") in line
+
+
+def test_the_landscapes_are_written_again_from_their_records(tmp_path, capsys):
+    commands.main(["landscapes-report", "--results", str(tmp_path)])
+    written = [line.removeprefix("wrote ") for line in capsys.readouterr().out.splitlines()]
+    assert str(tmp_path / "figures" / "figure_2.pdf") in written
