@@ -1,6 +1,5 @@
 """An entry point: Hydra composes the configuration, and whatever the user got wrong ends in one sentence."""
 
-import contextlib
 import difflib
 import functools
 import os
@@ -9,7 +8,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -133,17 +132,6 @@ def stop_on_sigterm() -> Callable[[], bool]:
     came = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: came.set())
     return came.is_set
-
-
-@contextlib.contextmanager
-def sentences(where: str) -> Iterator[None]:
-    """What is refused within is the user's mistake in this part of the configuration."""
-    try:
-        yield
-    except UserError:
-        raise
-    except (TypeError, ValueError, ConnectionError) as error:
-        raise UserError(f"{where}: {error}") from error
 
 
 def start_jax(cfg: DictConfig) -> str:

@@ -11,7 +11,7 @@ from pydantic import ValidationError, validate_call
 
 from induced_metric.cli.factories import Factory
 from induced_metric.cli.spaces import search_space
-from induced_metric.cli.values import integer, plain, sentence, settings, target
+from induced_metric.cli.values import integer, plain, sentence, sentences, settings, target
 from induced_metric.errors import UserError
 from induced_metric.space import Dimension
 
@@ -49,14 +49,28 @@ class Pairing:
         """Its lanes."""
         from induced_metric.training.trial import trial_lanes
 
-        return trial_lanes(
-            self.task,
-            self.optimizer,
-            self.hyperparameters,
-            placement,
-            static=[name for name, dimension in self.search_space.items() if dimension.static],
-            task_of=self.task_of,
-            schedule=self.schedule,
+        with sentences("lanes"):
+            return trial_lanes(
+                self.task,
+                self.optimizer,
+                self.hyperparameters,
+                placement,
+                static=[name for name, dimension in self.search_space.items() if dimension.static],
+                task_of=self.task_of,
+                schedule=self.schedule,
+            )
+
+    def provenance(self, lanes: "Lanes", placement: "Placement", flags: str) -> dict[str, Any]:
+        """What made the records of its trials."""
+        from induced_metric.lanes.placement import device_facts, lane_facts
+        from induced_metric.records import provenance
+
+        return provenance(
+            **device_facts(),
+            **lane_facts(lanes),
+            xla_flags=flags,
+            data_parallel=placement.shards(self.task.micro_batch or self.task.batch_size),
+            micro_batch=self.task.micro_batch,
         )
 
 

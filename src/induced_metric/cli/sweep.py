@@ -27,8 +27,7 @@ def main() -> None:
 def run_pairing(table: SweepTable, cfg: DictConfig) -> None:
     """Runs the studies of one task with one optimizer."""
     flags = app.start_jax(cfg)  # before anything imports JAX
-    from induced_metric.lanes.placement import device_facts, lane_facts
-    from induced_metric.records import RecordStore, provenance
+    from induced_metric.records import RecordStore
     from induced_metric.studies.study import StudyFiles, run_studies
 
     table.print(app.device())
@@ -51,18 +50,10 @@ def run_pairing(table: SweepTable, cfg: DictConfig) -> None:
         max(0, min(plan.in_flight or plan.trials, plan.trials - len(files.records.trials())))
         for plan, files, _ in studies
     )
-    with app.sentences("lanes"):
-        shards = placement.shards(pair.task.micro_batch or pair.task.batch_size)
-        lanes = pair.lanes(placement.for_trials(max(most, 1)))
-    with lanes:
+    placement = placement.for_trials(max(most, 1))
+    with pair.lanes(placement) as lanes:
         table.begin(lanes.capacity // (lanes.width * lanes.queue))
-        facts = provenance(
-            **device_facts(),
-            **lane_facts(lanes),
-            xla_flags=flags,
-            data_parallel=shards,
-            micro_batch=pair.task.micro_batch,
-        )
+        facts = pair.provenance(lanes, placement, flags)
         known = [(replace(plan, provenance=facts), files, show) for plan, files, show in studies]
         run_studies(known, lanes, stop=stop)
     if stop():

@@ -28,8 +28,7 @@ def train(cfg: DictConfig) -> None:
     flags = app.start_jax(cfg)  # before anything imports JAX
     from hydra.core.hydra_config import HydraConfig
 
-    from induced_metric.lanes.placement import device_facts, lane_facts
-    from induced_metric.records import SINGLE, RecordStore, StudyKey, provenance
+    from induced_metric.records import SINGLE, RecordStore, StudyKey
     from induced_metric.training.trial import Goal, Trial
 
     print(app.device(), flush=True)
@@ -42,23 +41,13 @@ def train(cfg: DictConfig) -> None:
     checkpoints = build.checkpoints(cfg, "train")
     with checkpoints.exclusive(trial.checkpoint):
         _forget_finished(checkpoints, results)
-        with app.sentences("lanes"):
-            shards = placement.shards(pair.task.micro_batch or pair.task.batch_size)
-            lanes = pair.lanes(placement)
-        with lanes:
-            made_by = provenance(
-                **device_facts(),
-                **lane_facts(lanes),
-                xla_flags=flags,
-                data_parallel=shards,
-                micro_batch=pair.task.micro_batch,
-            )
+        with pair.lanes(placement) as lanes:
             key = StudyKey(cfg.protocol.name, pair.task.name, SINGLE, cfg.optimizer.name)
             facts = {
                 **{name: value for name, value in key._asdict().items() if name != "sampler"},
                 "seed": seed,
                 **pair.hyperparameters,
-                "provenance": made_by,
+                "provenance": pair.provenance(lanes, placement, flags),
                 "config": config,
                 "checkpoint": trial.checkpoint,
             }
@@ -79,7 +68,7 @@ def train(cfg: DictConfig) -> None:
 def _live_run(cfg: DictConfig, facts: Mapping[str, Any]) -> Any:
     from induced_metric.tracking import LiveRun
 
-    with app.sentences("tracking"):
+    with values.sentences("tracking"):
         return LiveRun(
             cfg.tracking.mode,
             facts,

@@ -1,8 +1,9 @@
 """Values of a configuration, checked; what is wrong ends in one sentence that says what is allowed."""
 
+import contextlib
 import dataclasses
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,17 @@ from induced_metric.errors import UserError
 
 Settings = TypeVar("Settings")
 CONF = Path(__file__).parents[1] / "conf"
+
+
+@contextlib.contextmanager
+def sentences(where: str) -> Iterator[None]:
+    """What is refused within is the user's mistake in this part of the configuration."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (TypeError, ValueError, ConnectionError) as error:
+        raise UserError(f"{where}: {error}") from error
 
 
 def plain(node: DictConfig) -> dict[str, Any]:
