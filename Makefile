@@ -4,7 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 TASK       ?= regression
-OPTIMIZERS ?= adam adamw muon sgd sgd_log_metric sgd_metric sgd_rms# the paper's; any of conf/optimizer can be named
+# The paper's seven; any of conf/optimizer can be named.
+OPTIMIZERS ?= adam adamw muon sgd sgd_log_metric sgd_metric sgd_rms
 TRIALS     ?=
 SAMPLER    ?= tpe
 PRUNER     ?= none

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from induced_metric.cli import build, spaces, values
 from induced_metric.cli.factories import Factory
 from induced_metric.errors import UserError
-from induced_metric.space import Float
+from induced_metric.space import Choice, Float
 
 ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "src" / "induced_metric" / "records" / "paper"
@@ -22,6 +22,7 @@ OPTIMIZERS = sorted(path.stem for path in (values.CONF / "optimizer").glob("*.ya
 TASKS = sorted(path.stem for path in (values.CONF / "task").glob("*.yaml"))
 SAMPLERS = sorted(path.stem for path in (values.CONF / "sampler").glob("*.yaml"))
 PRUNERS = sorted(path.stem for path in (values.CONF / "pruner").glob("*.yaml"))
+SCHEDULES = sorted(path.stem for path in (values.CONF / "schedule").glob("*.yaml"))
 PAIRINGS = sorted(path.stem for path in (values.CONF / "pairing").glob("*.yaml"))
 BEST_VALUES = {
     f"{row['task']}_{row['optimizer']}": float(row["best_metric"])
@@ -52,6 +53,33 @@ def test_an_optimizer_is_named_after_its_file_and_can_be_made(name):
     assert cfg.optimizer.name == name
     factory = Factory.of(OmegaConf.to_container(cfg.optimizer), "optimizer")
     assert hasattr(factory(**factory.numbers), "update")
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_is_named_after_its_file_and_its_numbers_are_hyperparameters(name):
+    cfg = compose(f"schedule={name}")
+    assert cfg.schedule.name == name
+    pairing = build.pairing(cfg)
+    numbers = {
+        f"schedule.{key}": value for key, value in cfg.schedule.items() if key not in ("name", "_target_")
+    }
+    found = {key: value for key, value in pairing.hyperparameters.items() if key.startswith("schedule.")}
+    assert found == numbers
+    if pairing.schedule is not None:
+        assert callable(pairing.schedule(0.1, 10, **pairing.schedule.numbers))
+
+
+def test_the_embedding_of_an_optimizer_can_be_searched_by_its_name():
+    pairing = build.pairing(
+        compose("optimizer=adamw_metric", "+search_space.embedding.height={choices: [log, sqrt]}")
+    )
+    assert pairing.search_space["embedding.height"] == Choice(("log", "sqrt"), static=True)
+    assert pairing.hyperparameters["embedding.height"] == "identity"
+    for height in pairing.search_space["embedding.height"].choices:
+        numbers = {**pairing.hyperparameters, "embedding.height": height}
+        optimizer = pairing.optimizer(**numbers)
+        with pytest.raises(ValueError, match="value=loss"):  # unlike the identity, both need it
+            optimizer.update(np.ones(2), optimizer.init(np.ones(2)), np.ones(2))
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -205,6 +233,11 @@ def test_a_pruner_stops_the_worse_at_its_rungs(pruner):
             ["task=shakespeare", "task.micro_batch=few"],
             r"task.micro_batch: input should be a valid integer, .*, or input should be 'auto', got 'few'",
         ),
+        (
+            ["optimizer=lion_metric", "optimizer.embedding.height=exp"],
+            r"optimizer: height must be one of identity, log, sqrt, softplus, got 'exp'",
+        ),
+        (["schedule=wsd", "schedule.decay=2"], r"schedule: decay must be in \[0, 1\], got 2"),
         (["+optimizer.value=1"], r"optimizer: a hyperparameter cannot be called 'value': reserved are"),
         (["+optimizer.curve=1"], r"optimizer: a hyperparameter cannot be called 'curve'"),
     ],
