@@ -57,26 +57,18 @@ def serve_lanes(
     from induced_metric import xla
 
     xla.configure()
-    import jax
-
     import induced_metric
-    from induced_metric.lanes import Assignment, Lanes
-    from induced_metric.training.epoch import init_trial, train_epoch
+    from induced_metric.lanes import Assignment
+    from induced_metric.lanes.placement import Placement
+    from induced_metric.training.trial import trial_lanes
 
-    task, optimizer = make_task(), getattr(induced_metric, optimizer_name)
-    single: dict[str, Any] = {"devices": jax.devices()[:1], "width": 1, "queue": 1}
-    with Lanes(
-        lambda h, seed, _: init_trial(task, optimizer, h, seed),
-        lambda state, h, data: train_epoch(task, optimizer, state, h, data),
-        hyperparameters=list(hyperparameters),
-        shared=(task.splits,),
-        **(single if alone else {}),
-    ) as lanes:
+    placement = Placement(trials=1) if alone else Placement()
+    optimizer = getattr(induced_metric, optimizer_name)
+    with trial_lanes(make_task(), optimizer, hyperparameters, placement) as lanes:
 
         def work() -> None:
-            waiting = (Assignment(k, hyperparameters, k, epochs) for k in range(trials))
-            stride = 1 if alone else None
-            lanes.run(lambda: next(waiting, None), lambda reports: [True] * len(reports), stride=stride)
+            assignments = (Assignment(k, hyperparameters, k, epochs) for k in range(trials))
+            lanes.run_all(assignments, stride=1 if alone else None)
 
         serve(requests, work, units=units)
 

@@ -32,14 +32,12 @@ def study(requests, sampler, trials):
     import hydra
 
     import induced_metric
-    from induced_metric.lanes import Lanes
     from induced_metric.records import RecordStore, StudyKey
     from induced_metric.space import Float
     from induced_metric.studies.plan import StudyPlan
     from induced_metric.studies.study import StudyFiles, run_studies
     from induced_metric.training.checkpoints import Checkpoints
-    from induced_metric.training.epoch import init_trial, train_epoch
-    from induced_metric.training.trial import Goal
+    from induced_metric.training.trial import Goal, trial_lanes
 
     with hydra.initialize_config_dir(str(Path(__file__).parents[1] / "conf"), version_base="1.3"):
         cfg = hydra.compose("sweep", ["task=regression", "optimizer=adam", f"sampler={sampler}"])
@@ -53,12 +51,8 @@ def study(requests, sampler, trials):
         trials=trials, seed=0, create_sampler=hydra.utils.instantiate(cfg.sampler.create),
         in_flight=cfg.sampler.in_flight,
     )  # fmt: skip
-    with Lanes(
-        lambda h, seed, _: init_trial(regression, optimizer, h, seed),
-        lambda state, h, data: train_epoch(regression, optimizer, state, h, data),
-        hyperparameters=[*space, "eps"],
-        shared=(regression.splits,),
-    ) as lanes:
+    hyperparameters = dict.fromkeys([*space, "eps"], 0.5)
+    with trial_lanes(regression, optimizer, hyperparameters) as lanes:
 
         def work():
             with tempfile.TemporaryDirectory() as directory:

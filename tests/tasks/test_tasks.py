@@ -6,39 +6,14 @@ import numpy as np
 import pytest
 
 import induced_metric
-from induced_metric.lanes import Assignment, Lanes
+from induced_metric.lanes import Assignment
+from induced_metric.lanes.placement import Placement
 from induced_metric.models.dropout import StepKeys
 from induced_metric.training.epoch import evaluate, gradients, init_trial, train_epoch
+from induced_metric.training.trial import trial_lanes
 
 NAMES = ["mnist", "cifar10", "shakespeare"]
 ADAM = {"learning_rate": 0.01, "beta1": 0.9, "beta2": 0.999}
-
-
-def lanes_of(task, **options):
-    return Lanes(
-        lambda hyperparameters, seed, data: init_trial(task, induced_metric.adam, hyperparameters, seed),
-        lambda state, hyperparameters, data: train_epoch(
-            task, induced_metric.adam, state, hyperparameters, data
-        ),
-        hyperparameters=list(ADAM),
-        shared=(task.splits,),
-        **{"steps_per_dispatch": 2, **options},
-    )
-
-
-def curves(lanes, task, trials):
-    waiting, parts = iter(trials), {}
-
-    def tell(reports):
-        for report in reports:
-            parts.setdefault(report.trial, []).append(report.metrics)
-        return [True] * len(reports)
-
-    lanes.run(lambda: next(waiting, None), tell)
-    return {
-        trial: {name: np.concatenate([part[name] for part in metrics]) for name in metrics[0]}
-        for trial, metrics in parts.items()
-    }
 
 
 @pytest.fixture(params=NAMES)
@@ -48,11 +23,12 @@ def task(request, build):
 
 def test_a_trial_learns_and_is_the_same_bits_in_any_lane(task):
     trials = [Assignment(k, {**ADAM, "learning_rate": 0.03 * (1 + k % 2)}, k, task.epochs) for k in range(5)]
-    with lanes_of(task) as lanes:
-        together = curves(lanes, task, trials)
+    with trial_lanes(task, induced_metric.adam, ADAM, Placement(steps_per_dispatch=2)) as lanes:
+        together = lanes.run_all(trials)
         for trial in reversed(trials):
-            (alone,) = curves(lanes, task, [trial]).values()
-            for name, values in alone.items():
+            (alone,) = lanes.run_all([trial]).values()
+            for name in alone.keys() - {"seconds"}:
+                values = alone[name]
                 np.testing.assert_array_equal(values, together[trial.trial][name], err_msg=name)
     for curve in together.values():
         loss = curve["train/minibatch_loss"]

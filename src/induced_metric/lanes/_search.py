@@ -1,0 +1,83 @@
+"""Any JAX program of the lanes' shape under Optuna: many trials of a study at once, in one program."""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+
+from induced_metric.lanes.engine import Lanes
+from induced_metric.lanes.group import Assignment, Report
+
+
+def search(
+    study: optuna.Study,
+    lanes: Lanes,
+    space: Mapping[str, BaseDistribution],
+    *,
+    value: Callable[[Mapping[str, Any]], float],
+    steps: int,
+    trials: int,
+    fixed: Mapping[str, Any] | None = None,
+) -> None:
+    """Asks a study for trials, runs them in the lanes, and tells it what they came to.
+
+    After every dispatch a trial's value so far goes to the study's pruner. One whose metrics are not finite
+    is told as failed. The seed of a trial is its number.
+
+    Args:
+        study: any of Optuna's.
+        lanes: the engine; the names of ``space`` and ``fixed`` are its hyperparameters.
+        space: what is searched.
+        value: of the metrics of a step, the number that the study optimises; the last step's is a trial's.
+        steps: of a whole trial.
+        trials: how many to add to the study.
+        fixed: the other hyperparameters.
+
+    Example:
+        >>> import jax.numpy as jnp, optuna
+        >>> from induced_metric.lanes import Lanes, search
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
+        >>> space = {"rate": optuna.distributions.FloatDistribution(0.01, 1.0, log=True)}
+        >>> def init(hyperparameters, seed):
+        ...     return jnp.float32(4.0)
+        >>> def advance(x, hyperparameters):  # a step of gradient descent on x²
+        ...     x = x - hyperparameters["rate"] * 2 * x
+        ...     return x, {"loss": x**2}
+        >>> with Lanes(init, advance, hyperparameters=["rate"]) as lanes:
+        ...     search(study, lanes, space, value=lambda metrics: metrics["loss"], steps=10, trials=40)
+        >>> study.best_value < 1e-3
+        True
+    """
+    asked: dict[int, optuna.Trial] = {}
+    left = deque(range(trials))
+
+    def ask() -> Assignment | None:
+        if not left:
+            return None
+        left.popleft()
+        trial = study.ask(dict(space))
+        asked[trial.number] = trial
+        return Assignment(trial.number, {**(fixed or {}), **trial.params}, trial.number, steps)
+
+    def tell(reports: Sequence[Report]) -> list[bool]:
+        return [_goes_on(report) for report in reports]
+
+    def _goes_on(report: Report) -> bool:
+        trial = asked[report.trial]
+        if report.halted:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            return False
+        reached = float(value({name: values[-1] for name, values in report.metrics.items()}))
+        if report.finished:
+            study.tell(trial, reached)
+            return False
+        trial.report(reached, report.done)
+        if trial.should_prune():
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            return False
+        return True
+
+    lanes.run(ask, tell)
