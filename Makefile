@@ -49,7 +49,7 @@ report = $(BIN)/python -m induced_metric $(1) --task $(TASK) --protocol $(PROTOC
 	$(if $(BEST),--best $(BEST)) $(if $(TARGETS),--targets $(TARGETS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep landscapes data tables figures wandb test lint types bench lock clean
+.PHONY: help setup sweep landscapes data tables figures wandb notebook notebooks test lint types bench lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +91,16 @@ landscapes: setup ## Run the functions of two variables (STEPS=grid,timing,fair,
 $(VENV)/.data: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --no-build-isolation --constraint $(VENV)/pins.txt --editable '.[data]'
 	@touch $@
+
+$(VENV)/.notebook: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --no-build-isolation --constraint $(VENV)/pins.txt --editable '.[notebook]'
+	@touch $@
+
+notebook: setup $(VENV)/.notebook ## Open the notebooks in JupyterLab (RESULTS: whose records; yours, else those published)
+	@$(BIN)/python -m jupyterlab notebooks
+
+notebooks: setup $(VENV)/.notebook ## Execute the notebooks on the records of RESULTS and keep them there as HTML
+	@$(BIN)/python notebooks/publish.py --results '$(RESULTS)'
 
 data: setup ## Prepare the data set of TASK (MANUAL_DIR=... takes its files from there, without network)
 	@$(call where_missing)

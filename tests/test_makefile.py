@@ -155,3 +155,14 @@ def test_a_task_that_is_not_there_prepares_nothing(machine):
     machine.make("setup")
     _, calls = machine.make("sweep", "TASK=cifar10_smal")
     assert calls[0].startswith("sweeps/sweep.py task=cifar10_smal")
+
+
+def test_the_notebooks_install_jupyterlab_once_under_the_pins(machine):
+    machine.make("setup")
+    _, (install, start) = machine.make("notebook")
+    assert install.startswith("-m pip install")
+    assert f"--constraint {machine.venv}/pins.txt" in install
+    assert install.endswith(".[notebook]")
+    assert start == "-m jupyterlab notebooks"
+    _, calls = machine.make("notebooks", "RESULTS=results/published")
+    assert calls == ["notebooks/publish.py --results results/published"]

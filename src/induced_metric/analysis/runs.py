@@ -72,19 +72,14 @@ def locate(task: str, *, protocol: str = "paper") -> Found:
     Raises:
         FileNotFoundError: if neither is anywhere; the message says where it was looked for.
     """
-    for name in (task, f"{task}_small"):
+    names = [task] if task.endswith("_small") else [task, f"{task}_small"]
+    for name in names:
         for place in places():
             if records.searches(name, protocol=protocol, results=place):
-                said = (
-                    ""
-                    if name == task
-                    else (
-                        f", a preset of {task}, smaller than the paper's task: {task} itself is not on record"
-                    )
-                )
-                return Found(name, place, name + said)
+                preset = f", a preset, smaller than the paper's {task}, which is not on record"
+                return Found(name, place, name if name == task else name + preset)
     raise FileNotFoundError(
-        f"no records of {task} or {task}_small ({protocol}) under {', '.join(map(str, places()))};"
+        f"no records of {' or '.join(names)} ({protocol}) under {', '.join(map(str, places()))};"
         f" 'make sweep TASK={task}' makes them"
     )
 
