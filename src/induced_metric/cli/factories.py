@@ -97,10 +97,14 @@ class Factory:
         return None if argument is None else argument.annotation
 
     @property
-    def names(self) -> list[str]:
-        """All that a search may range over."""
-        inner = [f"{name}.{each}" for name, factory in self.nested.items() for each in factory.constants]
-        return [*self.numbers, *self.constants, *self.nested, *inner]
+    def values(self) -> dict[str, Any]:
+        """All that a search may range over, as configured; None for an argument that is made first."""
+        inner = {
+            f"{name}.{each}": value
+            for name, factory in self.nested.items()
+            for each, value in factory.constants.items()
+        }
+        return {**self.numbers, **self.constants, **dict.fromkeys(self.nested), **inner}
 
 
 def below(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:

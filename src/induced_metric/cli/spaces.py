@@ -38,7 +38,7 @@ def search_space(
     except ValueError as error:
         raise UserError(f"optimizer: {error}") from error
     optimizer.check({})
-    known = {**dict.fromkeys(optimizer.names), **numbers, **optimizer.constants}
+    known = optimizer.values
     for prefix, other in shapes.items():
         numbers |= {prefix + name: value for name, value in other.numbers.items()}
         known |= {prefix + name: value for name, value in {**other.numbers, **other.constants}.items()}
