@@ -1,35 +1,76 @@
-"""The README's snippets run as they stand."""
+"""The documents: their snippets run, their tables are those of the records, their links lead somewhere."""
 
 import re
 from pathlib import Path
 
 import pytest
+import yaml
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+PUBLISHED = ROOT / "results" / "published"
+DOCUMENTS = [ROOT / "README.md", PUBLISHED / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SECTIONS = {
-    "Use it in your JAX code": 1,
-    "Use it in your PyTorch code": 1,
-    "Put the metric on your optimizer": 2,
-    "Put any JAX program under a search": 1,
+    ("README.md", "Use the optimisers"): 2,
+    ("docs/optimizers.md", "Use it in your JAX code"): 1,
+    ("docs/optimizers.md", "Use it in your PyTorch code"): 1,
+    ("docs/optimizers.md", "Put the metric on your optimiser"): 2,
+    ("docs/adding.md", "Any JAX program in lanes"): 1,
 }
+LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
 
 
-def snippets(heading):
-    """The python snippets between a heading of the README and the next one."""
-    text = README.read_text(encoding="utf-8")
+def snippets(document, heading, language):
+    """The snippets in a language between a heading of a document and the next one."""
+    text = (ROOT / document).read_text(encoding="utf-8")
     section = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    assert section, f"README.md has no section {heading!r}"
-    return re.findall(r"^```python\n(.*?)^```", section.group(1), re.MULTILINE | re.DOTALL)
+    assert section, f"{document} has no section {heading!r}"
+    return re.findall(rf"^```{language}\n(.*?)^```", section.group(1), re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("heading", SECTIONS)
-def test_snippets_of_the_section_run(heading):
-    found = snippets(heading)
-    assert len(found) >= SECTIONS[heading]
+def prose(path):
+    """A document without its snippets."""
+    return re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(path):
+    """The anchors of the headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", prose(path), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(("document", "heading"), SECTIONS)
+def test_snippets_of_the_section_run(document, heading):
+    found = snippets(document, heading, "python")
+    assert len(found) >= SECTIONS[document, heading]
     for snippet in found:
         if re.search(r"^import torch$", snippet, re.MULTILINE):
             pytest.importorskip("torch", minversion="2.6")
-        exec(compile(snippet, f"README.md, {heading}", "exec"), {})
+        exec(compile(snippet, f"{document}, {heading}", "exec"), {})
+
+
+def test_the_optimizer_of_the_recipe_takes_a_step():
+    import jax.numpy as jnp
+
+    names = {}
+    exec(snippets("docs/adding.md", "An optimiser", "python")[0], names)
+    settings = yaml.safe_load(snippets("docs/adding.md", "An optimiser", "yaml")[0])["optimizer"]
+    target, _ = settings.pop("_target_"), settings.pop("name")
+    optimizer = names[target.rpartition(".")[2]](**settings)
+    updates, _ = optimizer.update(jnp.array([3.0, 4.0]), optimizer.init(jnp.zeros(2)))
+    assert updates == pytest.approx([-0.006, -0.008], rel=1e-4)
+
+
+def test_the_task_of_the_recipe_is_made_of_its_settings():
+    import jax
+
+    names = {}
+    exec(snippets("docs/adding.md", "A task", "python")[0], names)
+    config = yaml.safe_load(snippets("docs/adding.md", "A task", "yaml")[0])
+    settings = config["task"] | {"objective": "test/accuracy"}
+    task = names[settings.pop("_target_").rpartition(".")[2]](**settings)
+    params, state = task.init(jax.random.key(0))
+    assert 0 <= task.metrics(params, state, task.splits["test"])["accuracy"] <= 1
+    assert config["search_space"]["task"].keys() <= settings.keys()
 
 
 @pytest.mark.parametrize("name", ["agreement", "seeds"])
@@ -37,10 +78,24 @@ def test_the_tables_of_the_regression_study_are_those_of_the_records(name):
     from induced_metric import records
     from induced_metric.analysis import agreement, runs, seeds
 
-    results = README.parent / "results" / "published"
     if name == "agreement":
-        ours = runs.load_samplers("regression", results=results)
+        ours = runs.load_samplers("regression", results=PUBLISHED)
         table = agreement.agreement_table("regression", ours, n=50)
     else:
-        table = seeds.seeds_table("regression", records.load("regression", sampler="fixed", results=results))
-    assert table.markdown() in README.read_text(encoding="utf-8")
+        table = seeds.seeds_table(
+            "regression", records.load("regression", sampler="fixed", results=PUBLISHED)
+        )
+    assert table.markdown() in (PUBLISHED / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings_that_exist(path):
+    for target, anchor in LINK.findall(prose(path)):
+        linked = path.parent / target if target else path
+        assert linked.exists(), f"{path.name} links to {target}, which does not exist"
+        if anchor:
+            assert anchor in anchors(linked), f"{linked.name} has no heading #{anchor}"
+
+
+def test_the_readme_stays_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
