@@ -88,6 +88,47 @@ def test_the_tables_of_the_regression_study_are_those_of_the_records(name):
     assert table.markdown() in (PUBLISHED / "README.md").read_text(encoding="utf-8")
 
 
+PRESETS = {"mnist_small": (2, 4), "cifar10_small": (3, 3), "shakespeare_small": (4, 2)}
+
+
+def best_quarter(task):
+    """The best quarter of a preset's trials: a column of values by optimizer."""
+    from induced_metric import records
+    from induced_metric.analysis import runs
+
+    found = records.load(task, results=PUBLISHED)
+    best = runs.top(found.trials, runs.best_count({"tpe": found}))
+    return best.groupby("optimizer")["value"], best["direction"].iloc[0]
+
+
+def test_the_table_of_the_presets_is_that_of_the_records():
+    text = (PUBLISHED / "README.md").read_text(encoding="utf-8")
+    columns = {}
+    for task, (_, digits) in PRESETS.items():
+        values, direction = best_quarter(task)
+        first = values.max() if direction == "maximize" else values.min()
+        columns[task] = {
+            name: f"{mean:.{digits}f} ({first[name]:.{digits}f})" for name, mean in values.mean().items()
+        }
+    for name in columns["mnist_small"]:
+        cells = [columns[task][name] for task in PRESETS]
+        assert f"| {name.upper()} | {' | '.join(cells)} |" in text
+
+
+@pytest.mark.parametrize("task", PRESETS)
+def test_the_rank_correlations_of_the_presets_are_those_of_the_records(task):
+    from scipy.stats import spearmanr
+
+    from induced_metric.records import published
+
+    number, _ = PRESETS[task]
+    values, _ = best_quarter(task)
+    paper = published.summary(task.removesuffix("_small"))["metric_mean"]
+    found = spearmanr(values.mean(), paper[values.mean().index])
+    row = f"| `{task}` | Table {number} | {found.statistic:.2f} | {found.pvalue:.3f} |"
+    assert row in (PUBLISHED / "README.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_to_files_and_headings_that_exist(path):
     for target, anchor in LINK.findall(prose(path)):
