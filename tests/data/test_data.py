@@ -10,7 +10,7 @@ import pytest
 import tfds_files
 
 from induced_metric import data
-from induced_metric.data import cache, load, reading
+from induced_metric.data import cache, load, reading, releases
 from induced_metric.data.preparing import prepare
 from induced_metric.data.releases import RELEASES
 from induced_metric.errors import UserError
@@ -158,6 +158,13 @@ def test_a_damaged_file_is_named_with_the_remedy(root, name, damage):
     assert str(directory(root) / name.removesuffix("-00000-of-00001")) in sentence
     assert sentence.endswith(f"remove {directory(root)} and run make data TASK=mnist")
     assert "\n" not in sentence
+
+
+def test_without_the_repository_the_remedy_is_the_console_script(tmp_path, monkeypatch):
+    monkeypatch.setattr(releases, "_MAKEFILE", tmp_path / "Makefile")
+    release = releases.RELEASES["mnist"]
+    assert release.remedy == "induced-metric data --task mnist"
+    assert release.offline.endswith("and run induced-metric data --task mnist --manual-dir <directory>")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 """What the released data sets are known to hold."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
+
+_MAKEFILE = Path(__file__).parents[3] / "Makefile"  # of the repository; an installed package has none
 
 
 class Release(NamedTuple):
@@ -19,15 +22,18 @@ class Release(NamedTuple):
     @property
     def remedy(self) -> str:
         """The command that prepares it."""
-        return f"make data TASK={self.name}"
+        return (
+            f"make data TASK={self.name}" if _MAKEFILE.exists() else f"induced-metric data --task {self.name}"
+        )
 
     @property
     def offline(self) -> str:
         """What prepares it without network."""
         files = ", ".join(url.rsplit("/", 1)[1] for url in self.urls)
+        option = "MANUAL_DIR=<directory>" if _MAKEFILE.exists() else "--manual-dir <directory>"
         return (
-            f"without network, put its original files ({files}) into a directory and run "
-            f"{self.remedy} MANUAL_DIR=<directory>"
+            f"without network, put its original files ({files}) into a directory "
+            f"and run {self.remedy} {option}"
         )
 
 
