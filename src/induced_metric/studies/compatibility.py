@@ -7,18 +7,10 @@ from typing import Any
 from induced_metric.errors import UserError
 
 # What may change between two runs of one study: none of it touches its trials.
-_NOT_OF_THE_STUDY = {
-    *(
-        "trials",
-        "studies",
-        "results",
-        "lanes",
-        "checkpoint_every",
-        "checkpoint_seconds",
-        "published",
-        "budget",
-    )
-}
+_NOT_OF_THE_STUDY = (
+    "trials", "studies", "results", "lanes", "tracking", "checkpoint_every", "checkpoint_seconds",
+    "published", "budget",
+)  # fmt: skip
 # Settings that came later, with the values that mean what older studies did: on two cores eight trials were
 # under way.
 _LATER = {
