@@ -16,7 +16,7 @@ ROOMS = {
     "__main__": ("cli", ""),
     "errors": ("", ""),
     "xla": ("", ""),
-    "space": ("", ""),
+    "space": ("", "numpy"),
     "optimizers": ("", "jax optax numpy"),
     "torch": ("", "torch numpy"),
     "models": ("", "jax flax numpy"),
@@ -27,7 +27,7 @@ ROOMS = {
     "records": ("errors", "numpy pandas pyarrow"),
     "studies": ("training lanes records space errors", "numpy optuna sklearn scipy threadpoolctl"),
     "tracking": ("records errors", "pandas pyarrow wandb"),
-    "landscapes": ("space errors", "jax numpy optax scipy pandas pyarrow"),
+    "landscapes": ("space errors", "jax numpy optax scipy pandas"),
     "analysis": ("records space errors", "numpy pandas pyarrow scipy matplotlib rich"),
     "cli": (
         "errors xla space tasks lanes training records studies tracking landscapes analysis data",

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
+
 Value: TypeAlias = float | int | bool | str | None
 
 
@@ -50,12 +52,9 @@ class Float:
 
     def quantile(self, share: float) -> float:
         """The value below which this share of the range lies, 0 <= share <= 1."""
-        if self.complement:
-            share = 1 - share
-        low, high = self.searched
-        value = (
-            math.exp(math.log(low) + share * math.log(high / low)) if self.log else low + share * (high - low)
-        )
+        low, high = (1 - self.low, 1 - self.high) if self.complement else (self.low, self.high)
+        # NumPy's power, not Python's: they differ in the last bit, and recorded settings are of NumPy's.
+        value = float(low * np.power(high / low, share)) if self.log else low + share * (high - low)
         return min(max(1 - value if self.complement else value, self.low), self.high)
 
     def contains(self, value: Any) -> bool:

@@ -1,3 +1,6 @@
+import itertools
+
+import numpy as np
 import pandas as pd
 import pytest
 import synthetic
@@ -119,3 +122,21 @@ def test_repeats_of_one_setting_are_no_search(tmp_path) -> None:
     synthetic.write_study(tmp_path, "sgd", trials=3, epochs=2, sampler="random")
     assert list(runs.load_samplers("regression", results=tmp_path)) == ["random"]
     assert list(runs.load_samplers("regression", ["fixed"], results=tmp_path)) == ["fixed"]
+
+
+@pytest.mark.parametrize("budget", [1, 2, 3, 5])
+def test_rank_probabilities_are_those_of_all_subsets(budget: int) -> None:
+    counted = np.bincount([min(s) for s in itertools.combinations(range(5), budget)], minlength=5)
+    np.testing.assert_allclose(statistics.best_of(5, budget), counted / counted.sum())
+
+
+def test_intervals_hold_what_was_seen_and_narrow_with_more_of_it() -> None:
+    widths = []
+    for number in (10, 100, 1000):
+        low, high = statistics.share_interval(number // 5, number)
+        assert 0 < low < 0.2 < high < 1
+        widths.append(high - low)
+    assert widths == sorted(widths, reverse=True)
+    low, high = statistics.median_interval(np.arange(101))
+    assert low < 50 < high
+    assert np.isnan(statistics.median_interval(np.array([1, 2]))).all()

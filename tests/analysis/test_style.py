@@ -14,7 +14,8 @@ import synthetic
 from matplotlib.colors import to_hex
 
 from induced_metric.analysis import figures, runs, style
-from induced_metric.analysis.landscapes import grid_figures, page
+from induced_metric.analysis.landscapes import figures as landscape_figures
+from induced_metric.analysis.landscapes import page
 from induced_metric.records import published
 
 
@@ -57,7 +58,7 @@ def test_leaving_an_optimizer_out_recolours_nobody(ours) -> None:
 
 def test_both_families_of_figures_have_the_same_colours_and_names(ours) -> None:
     names = published.optimizers()
-    descents = curve_colours(grid_figures.convergence("beale", *landscape(names)))
+    descents = curve_colours(landscape_figures.convergence("beale", *landscape(names)))
     assert descents == curve_colours(figures.best_curves(ours["tpe"]))
     assert list(descents) == [name.upper() for name in names]
 
@@ -149,7 +150,7 @@ def test_histograms_stand_in_the_order_of_the_legend(ours) -> None:
 def test_a_run_that_repeats_another_is_named_with_it_and_shows_it_through() -> None:
     runs, paths, timing = landscape(["adam", "sgd", "muon"])
     paths["value"] -= 0.02 * (paths["optimizer"] == "muon")  # now Adam's own
-    figure = grid_figures.convergence("beale", runs, paths, timing)
+    figure = landscape_figures.convergence("beale", runs, paths, timing)
     entries = [text.get_text() for text in figure.legends[0].get_texts()]
     assert entries == ["ADAM (2 iter)", "MUON (2 iter,\nthe same curve as ADAM)", "SGD (2 iter)"]
     curves = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 3]
@@ -161,7 +162,7 @@ def test_what_a_logarithmic_axis_has_no_place_for_is_said(end, said) -> None:
     runs, paths, timing = landscape(["adam", "sgd"])
     # Of the first optimizer: all count, not the last one alone.
     paths.loc[2, "value"] = end
-    axes = grid_figures.convergence("beale", runs, paths, timing).axes[0]
+    axes = landscape_figures.convergence("beale", runs, paths, timing).axes[0]
     assert ["exactly 0" in text.get_text() for text in axes.texts] == [True] * said
     drawn = [line.get_ydata()[-1] for line in axes.lines if len(line.get_xdata()) == 3]
-    assert drawn[0] == max(end, grid_figures.FLOOR)
+    assert drawn[0] == max(end, landscape_figures.FLOOR)

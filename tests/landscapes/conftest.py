@@ -1,10 +1,10 @@
-"""Double precision for these tests alone, and the configuration of the entry point."""
+"""Double precision for these tests alone, and the candidates of ``conf/landscapes.yaml``."""
 
 import hydra
 import jax
 import pytest
 
-from induced_metric.cli import values
+from induced_metric.cli import landscapes, values
 
 
 @pytest.fixture(autouse=True)
@@ -16,19 +16,7 @@ def double_precision():
 
 
 @pytest.fixture(scope="session")
-def entry_point():
-    """``sweeps/landscapes.py`` as a module."""
-    from induced_metric.cli import landscapes
-
-    return landscapes
-
-
-@pytest.fixture(scope="session")
-def cfg():
+def candidates():
     with hydra.initialize_config_dir(str(values.CONF), version_base="1.3"):
-        return hydra.compose("landscapes")
-
-
-@pytest.fixture(scope="session")
-def contenders(entry_point, cfg):
-    return {contender.name: contender for contender in entry_point.contenders_of(cfg)}
+        cfg = hydra.compose("landscapes")
+    return {each.name: each for each in landscapes.candidates(values.plain(cfg)["optimizers"])}

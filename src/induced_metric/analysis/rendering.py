@@ -42,10 +42,7 @@ class Table:
 
     def markdown(self) -> str:
         """The cells in GitHub's Markdown."""
-        text = self._emphasised("**{}**")
-        rule = ["---", "---", *["---:"] * (len(text.columns) - 2)]
-        rows = [list(text.columns), rule, *text.to_numpy().tolist()]
-        return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+        return markdown(self._emphasised("**{}**"), numbers=self.cells.shape[1] - 2) + "\n"
 
     def _repr_markdown_(self) -> str:
         return f"{self.title}\n\n{self.markdown()}\n" + "".join(f"- {note}\n" for note in self.notes)
@@ -106,6 +103,25 @@ class Table:
         for suffix, content in contents.items():
             paths[suffix].write_text(content, encoding="utf-8")
         return list(paths.values())
+
+
+def markdown(table: pd.DataFrame, *, numbers: int = 0) -> str:
+    """A DataFrame in GitHub's Markdown, without its index and without a last newline.
+
+    Args:
+        table: text, or numbers, which have three digits; NaN is empty.
+        numbers: so many of the last columns are flush right.
+    """
+    rule = ["---"] * (table.shape[1] - numbers) + ["---:"] * numbers
+    cells = [[_cell(value) for value in row] for row in table.itertuples(index=False)]
+    rows = [[str(column) for column in table], rule, *cells]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "" if pd.isna(value) else f"{value:.3g}"
+    return str(value)
 
 
 def leads(cost: pd.Series, source: pd.Series) -> pd.Series:

@@ -1,11 +1,15 @@
-"""Numbers of the tables: the published columns and the counts behind them."""
+"""Numbers of the tables: the published columns, the counts behind them, and intervals."""
 
+import numpy as np
 import pandas as pd
+from scipy.special import gammaln
+from scipy.stats import binomtest, quantile_test
 
 from induced_metric.analysis.runs import top
 from induced_metric.records import Records
 
 OUTCOMES = ["complete", "pruned", "failed", "diverged"]
+CONFIDENCE = 0.95
 
 
 def counts(trials: pd.DataFrame) -> pd.DataFrame:
@@ -48,3 +52,31 @@ def summary(records: Records, n: int) -> pd.DataFrame:
 def _seconds_to_best(best: pd.DataFrame, curves: pd.DataFrame) -> pd.Series:
     epochs = curves.merge(best[["optimizer", "trial", "best_epoch"]], on=["optimizer", "trial"])
     return epochs[epochs["epoch"] <= epochs["best_epoch"]].groupby("optimizer")["seconds"].sum()
+
+
+def share_interval(successes: int, number: int) -> tuple[float, float]:
+    """Wilson's interval of a probability, from so many successes among ``number``."""
+    interval = binomtest(successes, number).proportion_ci(CONFIDENCE, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def median_interval(values: np.ndarray) -> tuple[float, float]:
+    """The interval of a median between two of the values; NaN where there are too few for one."""
+    interval = quantile_test(values, q=0, p=0.5).confidence_interval(CONFIDENCE)
+    return float(interval.low), float(interval.high)
+
+
+def best_of(number: int, budget: int) -> np.ndarray:
+    """Probability of each rank, from 0, to be the best of ``budget`` drawn without replacement.
+
+    Rank k of n is the best of b with probability C(n - k - 1, b - 1) / C(n, b), shape (number,).
+    """
+    left = number - np.arange(number) - 1
+    possible = left >= budget - 1
+    log_probability = np.full(number, -np.inf)
+    log_probability[possible] = _log_choose(left[possible], budget - 1) - _log_choose(number, budget)
+    return np.asarray(np.exp(log_probability))
+
+
+def _log_choose(n: np.ndarray | int, k: int) -> np.ndarray:
+    return np.asarray(gammaln(np.asarray(n) + 1) - gammaln(k + 1) - gammaln(np.asarray(n) - k + 1))

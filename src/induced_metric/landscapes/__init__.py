@@ -1,10 +1,40 @@
-"""Functions of two variables, and many descents on them: the published grid, its timing, the fair study.
+"""Functions of two variables, and many runs on them: the published grid, its timing, the fair study.
 
 The lane engine (``induced_metric.lanes``) suits steps that take milliseconds. A step here takes tens of
-nanoseconds, so all runs of an optimizer on a function are one compiled program of their own
-(``landscapes.descent``); the optimizers and the functions are the same as everywhere.
+nanoseconds, and asking a sampler once a run would cost more than the run, so all runs of an optimizer on a
+function are one compiled program of their own (``CompiledDescent``), in double precision where JAX is set
+to it; the optimizers are the same as everywhere.
 """
 
+from induced_metric.landscapes.candidates import Candidate, Case
+from induced_metric.landscapes.descent import CompiledDescent, DescentResult
+from induced_metric.landscapes.fair import FairStudy, run_fair
 from induced_metric.landscapes.functions import LANDSCAPES, Landscape, Point, raised
+from induced_metric.landscapes.gallery import Gallery, run_gallery
+from induced_metric.landscapes.grid import Grid, run_grid
+from induced_metric.landscapes.replay import Replay
+from induced_metric.landscapes.settings import FairSettings, GridSettings, PageSettings, TimingSettings
+from induced_metric.landscapes.timing import measure
 
-__all__ = ["LANDSCAPES", "Landscape", "Point", "raised"]
+__all__ = [
+    "LANDSCAPES",
+    "Candidate",
+    "Case",
+    "CompiledDescent",
+    "DescentResult",
+    "FairSettings",
+    "FairStudy",
+    "Gallery",
+    "Grid",
+    "GridSettings",
+    "Landscape",
+    "PageSettings",
+    "Point",
+    "Replay",
+    "TimingSettings",
+    "measure",
+    "raised",
+    "run_fair",
+    "run_gallery",
+    "run_grid",
+]

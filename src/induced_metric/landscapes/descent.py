@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Outcome(NamedTuple):
+class DescentResult(NamedTuple):
     """How runs ended; by run, then by tolerance."""
 
     iterations: Any  # shape=(runs, tolerances), int32, updates until ``fn`` was within tolerance; 0: never
@@ -38,21 +38,91 @@ class _Carry(NamedTuple):
     state: Any  # of the optimizer, by run
     value: jax.Array  # shape=(runs,), fn(theta)
     gradient: jax.Array  # shape=(runs, 2), of fn at theta
-    iterations: jax.Array  # as in Outcome
-    values: jax.Array  # as in Outcome
-    steps: jax.Array  # as in Outcome
+    iterations: jax.Array  # as in DescentResult
+    values: jax.Array  # as in DescentResult
+    steps: jax.Array  # as in DescentResult
     path: jax.Array  # shape=(iterations, runs, 2)
 
 
-def update(
-    transformation: optax.GradientTransformation, gradient: Any, state: Any, theta: Any, value: Any
-) -> tuple[Any, Any]:
-    """``transformation.update``, with the loss for those that want it."""
-    extended = optax.with_extra_args_support(transformation)
-    return extended.update(gradient, state, theta, value=value)
+class CompiledDescent:
+    """The descent of one optimizer on one landscape, compiled; then takes any number of runs.
+
+    Args:
+        landscape: the function.
+        optimizer: from the hyperparameters named here to a transformation.
+        names: of the hyperparameters that differ from run to run; they are traced.
+        tolerances: above the minimum; a run ends when it has reached all of them.
+        iterations: the most updates of a run.
+        keep_path: whether results have the paths of their runs.
+        tile: runs that advance together.
+        tiles: tiles of one call; more runs than these take several calls.
+        device: where to run.
+    """
+
+    def __init__(
+        self,
+        landscape: Landscape,
+        optimizer: Optimizer,
+        names: Sequence[str],
+        *,
+        tolerances: Sequence[float],
+        iterations: int,
+        keep_path: bool = False,
+        tile: int = 1,
+        tiles: int = 1,
+        device: jax.Device | None = None,
+    ) -> None:
+        self._names = tuple(names)
+        self._shape = (tiles, tile)
+        sharding = jax.sharding.SingleDeviceSharding(device or jax.devices()[0])
+
+        def tiled(hyperparameters: Any, starts: Any) -> Any:
+            return jax.lax.map(
+                lambda one: _run_tile(
+                    landscape,
+                    optimizer,
+                    *one,
+                    tolerances=tolerances,
+                    iterations=iterations,
+                    keep_path=keep_path,
+                ),
+                (hyperparameters, starts),
+            )
+
+        floats = jnp.result_type(float)
+        hyperparameters = {name: _abstract(self._shape, floats, sharding) for name in self._names}
+        starts = _abstract((*self._shape, 2), floats, sharding)
+        begun = time.perf_counter()
+        self._program = jax.jit(tiled).lower(hyperparameters, starts).compile()
+        self.compile_seconds = time.perf_counter() - begun
+        self.run_seconds = 0.0
+
+    def __call__(self, hyperparameters: Hyperparameters, starts: np.ndarray) -> DescentResult:
+        """The runs from ``starts``, shape (runs, 2), with one value a run of each hyperparameter."""
+        runs, capacity = len(starts), self._shape[0] * self._shape[1]
+        columns = [np.asarray(hyperparameters[name], float) for name in self._names]
+        parts = []
+        for low in range(0, runs, capacity):
+            # The last call is filled up with copies of its last run, which therefore stop when it does.
+            rows = np.minimum(np.arange(low, low + capacity), runs - 1)
+            begun = time.perf_counter()
+            result = self._program(
+                {
+                    name: column[rows].reshape(self._shape)
+                    for name, column in zip(self._names, columns, strict=True)
+                },
+                np.asarray(starts, float)[rows].reshape(*self._shape, 2),
+            )
+            result = jax.device_get(result)
+            self.run_seconds += time.perf_counter() - begun
+            wanted = min(capacity, runs - low)
+            parts.append(
+                jax.tree.map(lambda leaf, n=wanted: leaf.reshape(capacity, *leaf.shape[2:])[:n], result)
+            )
+        return DescentResult(*(np.concatenate(leaves) for leaves in zip(*parts, strict=True)))
 
 
-def descend(
+def _run_tile(
     landscape: Landscape,
     optimizer: Optimizer,
     hyperparameters: Hyperparameters,
@@ -60,9 +130,9 @@ def descend(
     *,
     tolerances: Sequence[float],
     iterations: int,
-    keep_path: bool = False,
-) -> Outcome:
-    """Runs of one tile, from ``starts`` of shape (runs, 2).
+    keep_path: bool,
+) -> DescentResult:
+    """The runs of one tile, from ``starts`` of shape (runs, 2).
 
     As published, ``fn`` is tested after each update, and the start itself is not tested.
     """
@@ -71,7 +141,9 @@ def descend(
     excess_allowed = jnp.asarray(tolerances)
 
     def step(values: Hyperparameters, theta: Any, state: Any, gradient: Any, value: Any) -> Any:
-        updates, state = update(optimizer(**values), gradient, state, theta, value)
+        # As in optax: those that want the loss get it, the others ignore it.
+        transformation = optax.with_extra_args_support(optimizer(**values))
+        updates, state = transformation.update(gradient, state, theta, value=value)
         return theta + updates, state
 
     def wanted(carry: _Carry) -> jax.Array:
@@ -119,85 +191,7 @@ def descend(
             path=jnp.zeros((iterations if keep_path else 0, runs, 2)),
         ),
     )
-    return Outcome(final.iterations, final.values, final.steps, jnp.swapaxes(final.path, 0, 1))
-
-
-class Program:
-    """``descend`` compiled for one landscape and one optimizer; then takes any number of runs.
-
-    Args:
-        landscape: the function.
-        optimizer: from the hyperparameters named here to a transformation.
-        names: of the hyperparameters that differ from run to run; they are traced.
-        tolerances: above the minimum; a run ends when it has reached all of them.
-        iterations: the most updates of a run.
-        keep_path: whether outcomes have their paths.
-        tile: runs that advance together.
-        tiles: tiles of one call; more runs than these take several calls.
-        device: where to run.
-    """
-
-    def __init__(
-        self,
-        landscape: Landscape,
-        optimizer: Optimizer,
-        names: Sequence[str],
-        *,
-        tolerances: Sequence[float],
-        iterations: int,
-        keep_path: bool = False,
-        tile: int = 64,
-        tiles: int = 1,
-        device: jax.Device | None = None,
-    ) -> None:
-        self._names = tuple(names)
-        self._shape = (tiles, tile)
-        sharding = jax.sharding.SingleDeviceSharding(device or jax.devices()[0])
-
-        def tiled(hyperparameters: Any, starts: Any) -> Any:
-            return jax.lax.map(
-                lambda one: descend(
-                    landscape,
-                    optimizer,
-                    *one,
-                    tolerances=tolerances,
-                    iterations=iterations,
-                    keep_path=keep_path,
-                ),
-                (hyperparameters, starts),
-            )
-
-        floats = jnp.result_type(float)
-        hyperparameters = {name: _abstract(self._shape, floats, sharding) for name in self._names}
-        starts = _abstract((*self._shape, 2), floats, sharding)
-        begun = time.perf_counter()
-        self._program = jax.jit(tiled).lower(hyperparameters, starts).compile()
-        self.compile_seconds = time.perf_counter() - begun
-        self.run_seconds = 0.0
-
-    def __call__(self, hyperparameters: Hyperparameters, starts: np.ndarray) -> Outcome:
-        """Descends from ``starts``, shape (runs, 2), with one value a run of each hyperparameter."""
-        runs, capacity = len(starts), self._shape[0] * self._shape[1]
-        columns = [np.asarray(hyperparameters[name], float) for name in self._names]
-        outcomes = []
-        for low in range(0, runs, capacity):
-            # The last call is filled up with copies of its last run, which therefore stop when it does.
-            rows = np.minimum(np.arange(low, low + capacity), runs - 1)
-            begun = time.perf_counter()
-            outcome = self._program(
-                {
-                    name: column[rows].reshape(self._shape)
-                    for name, column in zip(self._names, columns, strict=True)
-                },
-                np.asarray(starts, float)[rows].reshape(*self._shape, 2),
-            )
-            outcome = jax.device_get(outcome)
-            self.run_seconds += time.perf_counter() - begun
-            wanted = min(capacity, runs - low)
-            outcomes.append(
-                jax.tree.map(lambda leaf, n=wanted: leaf.reshape(capacity, *leaf.shape[2:])[:n], outcome)
-            )
-        return Outcome(*(np.concatenate(leaves) for leaves in zip(*outcomes, strict=True)))
+    return DescentResult(final.iterations, final.values, final.steps, jnp.swapaxes(final.path, 0, 1))
 
 
 def _abstract(shape: tuple[int, ...], dtype: Any, sharding: Any) -> Any:

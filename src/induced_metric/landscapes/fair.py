@@ -17,42 +17,17 @@ import jax
 import numpy as np
 import pandas as pd
 
-from induced_metric.landscapes.candidates import Contender
-from induced_metric.landscapes.descent import Outcome, Program, over_devices
-from induced_metric.landscapes.functions import Landscape, raised
-from induced_metric.landscapes.grid import tolerances_of
-
-
-class Plan(NamedTuple):
-    """Sizes of the study; every optimizer gets the same."""
-
-    settings: int  # the tuning budget
-    selection_starts: int
-    curve_starts: int
-    report_starts: int
-    iterations: int  # the most updates of a run
-    seed: int
-    tile: int = 128  # runs that advance together
-    tiles: int = 32  # of one call
-
-
-class Subject(NamedTuple):
-    """One optimizer on one function, raised by ``offset``: its minimum is then not at 0."""
-
-    function: str
-    contender: Contender
-    offset: float
-
-    @property
-    def identity(self) -> dict[str, object]:
-        """The columns that say whose rows they are."""
-        return {"function": self.function, "optimizer": self.contender.name, "offset": self.offset}
+from induced_metric.landscapes.candidates import Candidate, Case, cases
+from induced_metric.landscapes.descent import CompiledDescent, DescentResult, over_devices
+from induced_metric.landscapes.functions import Landscape
+from induced_metric.landscapes.settings import FairSettings
 
 
 class _Tuned(NamedTuple):
-    subject: Subject
-    program: Program
-    outcome: Outcome  # shape=(settings, selection + curve starts, ...)
+    case: Case
+    descent: CompiledDescent
+    draws: dict[str, np.ndarray]  # hyperparameter -> one value a setting
+    result: DescentResult  # shape=(settings, selection + curve starts, ...)
 
 
 class FairStudy(NamedTuple):
@@ -86,118 +61,92 @@ def choose(converged: np.ndarray, iterations: np.ndarray) -> int:
 
 def run_fair(
     landscapes: Mapping[str, Landscape],
-    contenders: Sequence[Contender],
+    candidates: Sequence[Candidate],
+    settings: FairSettings,
     *,
-    tolerances: Mapping[str, float],
-    plan: Plan,
-    offsets: Mapping[str, Sequence[float]],
     devices: Sequence[jax.Device],
 ) -> FairStudy:
-    """Runs the study; ``offsets`` are those of each optimizer, by name."""
-    subjects = [
-        Subject(name, contender, offset)
-        for contender in contenders
-        for offset in offsets[contender.name]
-        for name in landscapes
-    ]
-    tune = partial(_tune, landscapes=landscapes, tolerances=tolerances, plan=plan)
-    tuned = list(over_devices(tune, subjects, devices))
-    shared = _shared(tuned, len(tolerances) + 1, plan)
-    report = partial(_report, landscapes=landscapes, tolerances=tolerances, plan=plan, shared=shared)
+    """Runs the study; each of ``devices`` runs its share of the programs."""
+    work = cases(landscapes, candidates, controls=True)
+    tuned = list(over_devices(partial(_tune, settings=settings), work, devices))
+    report = partial(_report, settings=settings, shared=_shared(tuned, settings))
     reported = list(over_devices(report, tuned, devices))
     return FairStudy(
-        settings=pd.concat(
-            [_settings(one, landscapes[one.subject.function], tolerances, plan) for one in tuned],
-            ignore_index=True,
-        ),
+        settings=pd.concat([_drawn(one, settings) for one in tuned], ignore_index=True),
         runs=pd.concat([runs for runs, _ in reported], ignore_index=True),
         chosen=pd.concat([chosen for _, chosen in reported], ignore_index=True),
     )
 
 
-def _names(contender: Contender) -> list[str]:
-    """What differs from run to run: what is searched, and what is fixed at another value than the default."""
-    return list(dict.fromkeys([*contender.search, *contender.fixed]))
-
-
-def _tune(
-    subject: Subject,
-    device: jax.Device,
-    *,
-    landscapes: Mapping[str, Landscape],
-    tolerances: Mapping[str, float],
-    plan: Plan,
-) -> _Tuned:
-    landscape, contender = landscapes[subject.function], subject.contender
-    names = _names(contender)
-    program = Program(
-        raised(landscape, subject.offset),
-        contender.partial(names),
+def _tune(case: Case, device: jax.Device, *, settings: FairSettings) -> _Tuned:
+    landscape, candidate, number = case.landscape, case.candidate, settings.settings
+    names = candidate.searched
+    descent = CompiledDescent(
+        case.raised,
+        candidate.partial(names),
         names,
-        tolerances=list(tolerances_of(landscape, tolerances).values()),
-        iterations=plan.iterations,
-        tile=plan.tile,
-        tiles=plan.tiles,
+        tolerances=list(landscape.tolerances(settings.tolerances).values()),
+        iterations=settings.iterations,
+        tile=settings.tile,
+        tiles=settings.tiles,
         device=device,
     )
     starts = np.concatenate(
         [
-            random_starts(subject.function, landscape, "selection", plan.selection_starts, plan.seed),
-            random_starts(subject.function, landscape, "curve", plan.curve_starts, plan.seed),
+            random_starts(case.function, landscape, "selection", settings.selection_starts, settings.seed),
+            random_starts(case.function, landscape, "curve", settings.curve_starts, settings.seed),
         ]
     )
-    draws = {**_fixed(contender, plan.settings), **contender.draws(plan.settings, plan.seed)}
-    outcome = program(
-        {name: np.repeat(draws[name], len(starts)) for name in names}, np.tile(starts, (plan.settings, 1))
+    fixed = {name: np.full(number, float(value)) for name, value in candidate.fixed.items()}
+    draws = {**fixed, **candidate.draws(number, settings.seed)}
+    result = descent(
+        {name: np.repeat(draws[name], len(starts)) for name in names}, np.tile(starts, (number, 1))
     )
-    shape = (plan.settings, len(starts))
-    return _Tuned(subject, program, Outcome(*(leaf.reshape(*shape, *leaf.shape[1:]) for leaf in outcome)))
+    by_setting = DescentResult(*(leaf.reshape(number, len(starts), *leaf.shape[1:]) for leaf in result))
+    return _Tuned(case, descent, draws, by_setting)
 
 
-def _fixed(contender: Contender, number: int) -> dict[str, np.ndarray]:
-    return {name: np.full(number, float(value)) for name, value in contender.fixed.items()}
-
-
-def _spent(outcome: Outcome) -> np.ndarray:
+def _spent(result: DescentResult) -> np.ndarray:
     """Updates until a run converged or was stopped, by tolerance."""
-    return np.asarray(np.where(outcome.iterations > 0, outcome.iterations, outcome.steps[..., None]))
+    return np.asarray(np.where(result.iterations > 0, result.iterations, result.steps[..., None]))
 
 
-def _totals(outcome: Outcome, which: slice) -> tuple[np.ndarray, np.ndarray]:
+def _totals(result: DescentResult, which: slice) -> tuple[np.ndarray, np.ndarray]:
     """Converged runs and iterations in all, shape=(settings, tolerances), over some of the starts."""
-    converged = (outcome.iterations[:, which] > 0).sum(axis=1)
-    return converged, _spent(outcome)[:, which].sum(axis=1)
+    converged = (result.iterations[:, which] > 0).sum(axis=1)
+    return converged, _spent(result)[:, which].sum(axis=1)
 
 
-def _shared(tuned: Sequence[_Tuned], tolerances: int, plan: Plan) -> dict[tuple[str, float, int], int]:
+def _shared(tuned: Sequence[_Tuned], settings: FairSettings) -> dict[tuple[str, float, int], int]:
     """The setting that converges most over all functions, by optimizer, offset and tolerance."""
     sums: dict[tuple[str, float], list[tuple[np.ndarray, np.ndarray]]] = {}
     for one in tuned:
-        key = (one.subject.contender.name, one.subject.offset)
-        sums.setdefault(key, []).append(_totals(one.outcome, slice(plan.selection_starts)))
+        key = (one.case.candidate.name, one.case.offset)
+        sums.setdefault(key, []).append(_totals(one.result, slice(settings.selection_starts)))
     chosen = {}
     for key, totals in sums.items():
         converged, iterations = (np.sum(parts, axis=0) for parts in zip(*totals, strict=True))
-        for index in range(tolerances):
+        for index in range(converged.shape[1]):
             chosen[*key, index] = choose(converged[:, index], iterations[:, index])
     return chosen
 
 
-def _settings(one: _Tuned, landscape: Landscape, tolerances: Mapping[str, float], plan: Plan) -> pd.DataFrame:
-    contender = one.subject.contender
+def _drawn(one: _Tuned, settings: FairSettings) -> pd.DataFrame:
+    case, number = one.case, settings.settings
     parts = {
-        "selection": slice(plan.selection_starts),
-        "curve": slice(plan.selection_starts, None),
+        "selection": slice(settings.selection_starts),
+        "curve": slice(settings.selection_starts, None),
     }
+    searched = {name: one.draws[name] for name in case.candidate.search_space}
     frames = []
-    for index, tolerance in enumerate(tolerances_of(landscape, tolerances)):
-        columns = {**one.subject.identity, "tolerance": tolerance, "setting": np.arange(plan.settings)}
+    for index, tolerance in enumerate(case.landscape.tolerances(settings.tolerances)):
+        columns = {**case.identity, "tolerance": tolerance, "setting": np.arange(number)}
         for part, which in parts.items():
-            converged, iterations = _totals(one.outcome, which)
+            converged, iterations = _totals(one.result, which)
             columns[f"{part}_converged"] = converged[:, index].astype(np.int32)
             columns[f"{part}_iterations"] = iterations[:, index].astype(np.int32)
-            columns[f"{part}_starts"] = len(range(*which.indices(one.outcome.steps.shape[1])))
-        frames.append(pd.DataFrame({**columns, **contender.draws(plan.settings, plan.seed)}))
+            columns[f"{part}_starts"] = len(range(*which.indices(one.result.steps.shape[1])))
+        frames.append(pd.DataFrame({**columns, **searched}))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -205,37 +154,33 @@ def _report(
     one: _Tuned,
     device: jax.Device,
     *,
-    landscapes: Mapping[str, Landscape],
-    tolerances: Mapping[str, float],
-    plan: Plan,
+    settings: FairSettings,
     shared: Mapping[tuple[str, float, int], int],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     del device  # the program knows its own
-    subject, contender = one.subject, one.subject.contender
-    landscape = landscapes[subject.function]
-    starts = random_starts(subject.function, landscape, "report", plan.report_starts, plan.seed)
-    draws = {**_fixed(contender, plan.settings), **contender.draws(plan.settings, plan.seed)}
-    names = _names(contender)
+    case, candidate = one.case, one.case.candidate
+    starts = random_starts(case.function, case.landscape, "report", settings.report_starts, settings.seed)
+    names = candidate.searched
     arms: list[tuple[int, str, str, dict[str, float]]] = []
-    converged, iterations = _totals(one.outcome, slice(plan.selection_starts))
-    for index, tolerance in enumerate(tolerances_of(landscape, tolerances)):
+    converged, iterations = _totals(one.result, slice(settings.selection_starts))
+    for index, tolerance in enumerate(case.landscape.tolerances(settings.tolerances)):
         best = choose(converged[:, index], iterations[:, index])
-        common = shared[contender.name, subject.offset, index]
+        common = shared[candidate.name, case.offset, index]
         arms += [
-            (index, tolerance, "tuned", {name: float(draws[name][best]) for name in names}),
-            (index, tolerance, "shared", {name: float(draws[name][common]) for name in names}),
-            (index, tolerance, "default", {name: float(contender.default[name]) for name in names}),
+            (index, tolerance, "tuned", {name: float(one.draws[name][best]) for name in names}),
+            (index, tolerance, "shared", {name: float(one.draws[name][common]) for name in names}),
+            (index, tolerance, "default", {name: float(candidate.default[name]) for name in names}),
         ]
-    outcome = one.program(
+    result = one.descent(
         {name: np.repeat([arm[3][name] for arm in arms], len(starts)) for name in names},
         np.tile(starts, (len(arms), 1)),
     )
-    reached = outcome.iterations.reshape(len(arms), len(starts), -1)
-    spent = _spent(outcome).reshape(reached.shape)
+    reached = result.iterations.reshape(len(arms), len(starts), -1)
+    spent = _spent(result).reshape(reached.shape)
     runs = [
         pd.DataFrame(
             {
-                **subject.identity,
+                **case.identity,
                 "tolerance": tolerance,
                 "arm": arm,
                 "start": np.arange(len(starts), dtype=np.int32),
@@ -246,7 +191,7 @@ def _report(
         for row, (index, tolerance, arm, _) in enumerate(arms)
     ]
     chosen = [
-        {**subject.identity, "tolerance": tolerance, "arm": arm, **setting}
+        {**case.identity, "tolerance": tolerance, "arm": arm, **setting}
         for _, tolerance, arm, setting in arms
     ]
     return pd.concat(runs, ignore_index=True), pd.DataFrame(chosen)

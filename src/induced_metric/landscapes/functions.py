@@ -10,13 +10,14 @@ References:
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
 Point: TypeAlias = tuple[float, float]
+NOTEBOOK = "notebook"  # the tolerance that belongs to a function; others hold for all
 
 
 class Landscape(NamedTuple):
@@ -40,6 +41,10 @@ class Landscape(NamedTuple):
     domain: tuple[Point, Point]
     tolerance: float = 1e-6
     published: bool = False
+
+    def tolerances(self, others: Mapping[str, float]) -> dict[str, float]:
+        """The function's own tolerance and those that hold for all functions, by name."""
+        return {NOTEBOOK: self.tolerance, **others}
 
 
 def raised(landscape: Landscape, offset: float) -> Landscape:

@@ -9,10 +9,13 @@ import jax
 import numpy as np
 import pandas as pd
 
-from induced_metric.landscapes.candidates import Contender
-from induced_metric.landscapes.descent import Program, over_devices
-from induced_metric.landscapes.functions import Landscape, Point, raised
+from induced_metric.landscapes.candidates import Candidate, Case, cases
+from induced_metric.landscapes.descent import CompiledDescent, over_devices
+from induced_metric.landscapes.functions import Landscape, Point
 from induced_metric.landscapes.replay import Replay, surface
+from induced_metric.landscapes.settings import PageSettings
+
+_TILE = 16  # runs that advance together
 
 
 class Gallery(NamedTuple):
@@ -51,53 +54,20 @@ def shown(points: int, number: int) -> np.ndarray:
 
 def run_gallery(
     landscapes: Mapping[str, Landscape],
-    contenders: Sequence[Contender],
+    candidates: Sequence[Candidate],
+    settings: PageSettings,
     *,
-    choices: Mapping[str, Sequence[float]],
-    offsets: Mapping[str, Sequence[float]],
-    starts: int,
-    points: int,
-    resolution: int,
-    iterations: int,
-    seed: int,
     devices: Sequence[jax.Device],
 ) -> Gallery:
-    """Runs the gallery.
-
-    Args:
-        landscapes: the functions, by name.
-        contenders: the optimizers; what ``choices`` does not name has its default or fixed value.
-        choices: values of hyperparameters; ``momentum`` stands for each optimizer's own.
-        offsets: by how much the functions are raised, for each optimizer by name.
-        starts: the function's start, and others at random in its view.
-        points: the most points kept of a run.
-        resolution: of the surfaces.
-        iterations: the most updates of a run.
-        seed: of the random starts.
-        devices: each runs its share of the programs.
-    """
-    pairs = [
-        (name, contender, offset)
-        for contender in contenders
-        for offset in offsets[contender.name]
-        for name in landscapes
-    ]
-    work = partial(
-        _run_pair,
-        landscapes=landscapes,
-        choices=choices,
-        starts=starts,
-        points=points,
-        iterations=iterations,
-        seed=seed,
-    )
+    """Runs the gallery; each of ``devices`` runs its share of the programs."""
     runs, kept, number = [], [], 0
-    for pair_runs, pair_points in over_devices(work, pairs, devices):
-        runs.append(pair_runs.assign(run=pair_runs["run"] + number))
-        kept.append(pair_points.assign(run=pair_points["run"] + number))
-        number += len(pair_runs)
+    work = partial(_run_case, settings=settings)
+    for own_runs, own_points in over_devices(work, cases(landscapes, candidates, controls=True), devices):
+        runs.append(own_runs.assign(run=own_runs["run"] + number))
+        kept.append(own_points.assign(run=own_points["run"] + number))
+        number += len(own_runs)
     surfaces = [
-        surface(landscape, view(landscape), resolution).assign(function=name)
+        surface(landscape, view(landscape), settings.resolution).assign(function=name)
         for name, landscape in landscapes.items()
     ]
     minima = [
@@ -113,52 +83,39 @@ def run_gallery(
     )
 
 
-def _run_pair(
-    pair: tuple[str, Contender, float],
-    device: jax.Device,
-    *,
-    landscapes: Mapping[str, Landscape],
-    choices: Mapping[str, Sequence[float]],
-    starts: int,
-    points: int,
-    iterations: int,
-    seed: int,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    name, contender, offset = pair
-    landscape = raised(landscapes[name], offset)
-    own = {contender.momentum if key == "momentum" else key: values for key, values in choices.items()}
-    own = {key: values for key, values in own.items() if key in contender.default}
-    settings = [dict(zip(own, values, strict=True)) for values in itertools.product(*own.values())]
+def _run_case(case: Case, device: jax.Device, *, settings: PageSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
+    landscape, candidate = case.raised, case.candidate
+    own = {candidate.momentum if key == "momentum" else key: each for key, each in settings.choices.items()}
+    own = {key: values for key, values in own.items() if key in candidate.default}
+    chosen = [dict(zip(own, values, strict=True)) for values in itertools.product(*own.values())]
     low, high = np.array(view(landscape)).T
-    generator = np.random.default_rng([seed, *b"gallery", *name.encode()])
-    places = np.concatenate([[landscape.start], generator.uniform(low, high, (starts - 1, 2))])
-    runs = [(setting, place) for setting in settings for place in places]
-    program = Program(
+    generator = np.random.default_rng([settings.seed, *b"gallery", *case.function.encode()])
+    places = np.concatenate([[landscape.start], generator.uniform(low, high, (settings.starts - 1, 2))])
+    runs = [(setting, place) for setting in chosen for place in places]
+    descent = CompiledDescent(
         landscape,
-        contender.partial(list(own)),
+        candidate.partial(list(own)),
         list(own),
         tolerances=[landscape.tolerance],
-        iterations=iterations,
+        iterations=settings.iterations,
         keep_path=True,
-        tile=16,
-        tiles=-(-len(runs) // 16),
+        tile=_TILE,
+        tiles=-(-len(runs) // _TILE),
         device=device,
     )
-    outcome = program(
+    result = descent(
         {key: np.array([setting[key] for setting, _ in runs]) for key in own},
         np.array([place for _, place in runs]),
     )
-    replay = Replay(landscape, contender, list(own), iterations=iterations, device=device)
+    replay = Replay(landscape, candidate, list(own), iterations=settings.iterations, device=device)
     rows, kept = [], []
     for number, (setting, place) in enumerate(runs):
-        reached = int(outcome.iterations[number, 0])
-        length = reached or int(outcome.steps[number])
+        reached = int(result.iterations[number, 0])
+        length = reached or int(result.steps[number])
         rows.append(
             {
                 "run": number,
-                "function": name,
-                "optimizer": contender.name,
-                "offset": offset,
+                **case.identity,
                 "start_x": place[0],
                 "start_y": place[1],
                 **setting,
@@ -166,10 +123,10 @@ def _run_pair(
                 "iterations": length,
             }
         )
-        path = replay(setting, np.concatenate([place[None], outcome.path[number, :length]]))
+        path = replay(setting, np.concatenate([place[None], result.path[number, :length]]))
         # In double precision still: what float32 has left of f + 1 says little of a small f.
-        path["value"] -= offset
-        kept.append(path.iloc[shown(len(path), points)].assign(run=number))
+        path["value"] -= case.offset
+        kept.append(path.iloc[shown(len(path), settings.points)].assign(run=number))
     frame = pd.concat(kept, ignore_index=True)
     floats = [str(column) for column in frame if frame[column].dtype == np.float64]
     # What left float32 has left the picture too.

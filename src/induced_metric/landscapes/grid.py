@@ -8,12 +8,11 @@ import jax
 import numpy as np
 import pandas as pd
 
-from induced_metric.landscapes.candidates import Contender, duplicates
-from induced_metric.landscapes.descent import Outcome, Program, over_devices
+from induced_metric.landscapes.candidates import Candidate, Case, cases, duplicates
+from induced_metric.landscapes.descent import CompiledDescent, DescentResult, over_devices
 from induced_metric.landscapes.functions import Landscape
 from induced_metric.landscapes.replay import Replay
-
-NOTEBOOK = "notebook"  # the tolerance that belongs to the function; the others hold for all
+from induced_metric.landscapes.settings import GridSettings
 
 
 class Grid(NamedTuple):
@@ -38,46 +37,25 @@ class Grid(NamedTuple):
     run_seconds: float
 
 
-def tolerances_of(landscape: Landscape, tolerances: Mapping[str, float]) -> dict[str, float]:
-    """The function's own tolerance and those that hold for all functions, by name."""
-    return {NOTEBOOK: landscape.tolerance, **tolerances}
-
-
 def run_grid(
     landscapes: Mapping[str, Landscape],
-    contenders: Sequence[Contender],
+    candidates: Sequence[Candidate],
+    settings: GridSettings,
     *,
-    tolerances: Mapping[str, float],
-    iterations: int,
-    nudges: Sequence[int],
     select: Callable[[pd.DataFrame], pd.DataFrame],
     devices: Sequence[jax.Device],
-    tile: int = 64,
 ) -> Grid:
     """Runs the grid.
 
     Args:
         landscapes: the functions, by name.
-        contenders: the optimizers with their grids.
-        tolerances: beside each function's own.
-        iterations: the most updates of a run.
-        nudges: repeats of the grid, each from starts moved by so many units in the last place, the same
-            for x and y, since a start on a diagonal stays there. What they change is decided by rounding.
+        candidates: the optimizers with their grids.
+        settings: its size.
         select: from ``runs`` to those of its rows whose paths are to be kept.
         devices: each runs its share of the programs.
-        tile: runs that advance together.
     """
-    pairs = [(name, contender) for contender in contenders for name in landscapes]
-    work = partial(
-        _run_pair,
-        landscapes=landscapes,
-        tolerances=tolerances,
-        iterations=iterations,
-        nudges=nudges,
-        select=select,
-        tile=tile,
-    )
-    parts = list(over_devices(work, pairs, devices))
+    work = partial(_run_case, settings=settings, select=select)
+    parts = list(over_devices(work, cases(landscapes, candidates, controls=False), devices))
     return Grid(
         runs=pd.concat([part.runs for part in parts], ignore_index=True),
         nudged=pd.concat([part.nudged for part in parts], ignore_index=True),
@@ -87,38 +65,33 @@ def run_grid(
     )
 
 
-def _run_pair(
-    pair: tuple[str, Contender],
+def _run_case(
+    case: Case,
     device: jax.Device,
     *,
-    landscapes: Mapping[str, Landscape],
-    tolerances: Mapping[str, float],
-    iterations: int,
-    nudges: Sequence[int],
+    settings: GridSettings,
     select: Callable[[pd.DataFrame], pd.DataFrame],
-    tile: int,
 ) -> Grid:
-    name, contender = pair
-    landscape = landscapes[name]
-    names = tolerances_of(landscape, tolerances)
-    columns = contender.configurations()
+    landscape, candidate = case.landscape, case.candidate
+    tolerances = landscape.tolerances(settings.tolerances)
+    columns = candidate.configurations()
     configurations = len(next(iter(columns.values())))
-    program = Program(
+    descent = CompiledDescent(
         landscape,
-        contender.partial(list(columns)),
+        candidate.partial(list(columns)),
         list(columns),
-        tolerances=list(names.values()),
-        iterations=iterations,
+        tolerances=list(tolerances.values()),
+        iterations=settings.iterations,
         keep_path=True,
-        tile=tile,
-        tiles=-(-configurations // tile),
+        tile=settings.tile,
+        tiles=-(-configurations // settings.tile),
         device=device,
     )
     start = np.array(landscape.start)
-    outcome = program(columns, np.tile(start, (configurations, 1)))
+    result = descent(columns, np.tile(start, (configurations, 1)))
     identity = {
-        "function": name,
-        "optimizer": contender.name,
+        "function": case.function,
+        "optimizer": candidate.name,
         "configuration": np.arange(configurations, dtype=np.int32),
     }
     runs = pd.concat(
@@ -129,10 +102,10 @@ def _run_pair(
                     "duplicate": duplicates(columns),
                     **columns,
                     "tolerance": tolerance,
-                    **_ended(outcome, index),
+                    **_ended(result, index),
                 }
             )
-            for index, tolerance in enumerate(names)
+            for index, tolerance in enumerate(tolerances)
         ],
         ignore_index=True,
     )
@@ -146,18 +119,18 @@ def _run_pair(
                 "final_value": moved.values[:, index],
             }
         )
-        for nudge in nudges
-        for moved in [program(columns, np.tile(_nudge(start, nudge), (configurations, 1)))]
-        for index, tolerance in enumerate(names)
+        for nudge in settings.nudges
+        for moved in [descent(columns, np.tile(_nudge(start, nudge), (configurations, 1)))]
+        for index, tolerance in enumerate(tolerances)
     ]
-    replay = Replay(landscape, contender, list(columns), iterations=iterations, device=device)
+    replay = Replay(landscape, candidate, list(columns), iterations=settings.iterations, device=device)
     paths = [
         replay(
             {column: float(row[column]) for column in columns},
-            np.concatenate([start[None], outcome.path[row["configuration"], : row["iterations"]]]),
+            np.concatenate([start[None], result.path[row["configuration"], : row["iterations"]]]),
         ).assign(
-            function=name,
-            optimizer=contender.name,
+            function=case.function,
+            optimizer=candidate.name,
             configuration=row["configuration"],
             tolerance=row["tolerance"],
         )
@@ -167,17 +140,17 @@ def _run_pair(
         runs,
         pd.concat(nudged, ignore_index=True) if nudged else pd.DataFrame(),
         pd.concat(paths, ignore_index=True),
-        program.compile_seconds,
-        program.run_seconds,
+        descent.compile_seconds,
+        descent.run_seconds,
     )
 
 
-def _ended(outcome: Outcome, index: int) -> dict[str, np.ndarray]:
-    reached = outcome.iterations[:, index]
-    values = outcome.values[:, index]
+def _ended(result: DescentResult, index: int) -> dict[str, np.ndarray]:
+    reached = result.iterations[:, index]
+    values = result.values[:, index]
     return {
         "converged": reached > 0,
-        "iterations": np.where(reached > 0, reached, outcome.steps),
+        "iterations": np.where(reached > 0, reached, result.steps),
         "final_value": values,
         "diverged": ~np.isfinite(values),
     }

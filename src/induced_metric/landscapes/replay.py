@@ -12,10 +12,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pandas as pd
 
-from induced_metric.landscapes.candidates import Contender
-from induced_metric.landscapes.descent import update
+from induced_metric.landscapes.candidates import Candidate
 from induced_metric.landscapes.functions import Landscape
 
 
@@ -24,7 +24,7 @@ class Replay:
 
     Args:
         landscape: the function.
-        contender: the optimizer.
+        candidate: the optimizer.
         names: of the hyperparameters that differ from path to path.
         iterations: the most steps of a path.
         device: where to run.
@@ -33,26 +33,26 @@ class Replay:
     def __init__(
         self,
         landscape: Landscape,
-        contender: Contender,
+        candidate: Candidate,
         names: Sequence[str],
         *,
         iterations: int,
         device: jax.Device,
     ) -> None:
-        self._contender = contender
+        self._candidate = candidate
         self._iterations = iterations
         self._device = device
         # Beside the settings of the path, what the class varies: the momentum and, where there is one, ξ.
-        self._without_metric = {"xi": 0.0} if "xi" in contender.default else {}
-        self._names = list(dict.fromkeys([*names, contender.momentum, *self._without_metric]))
-        optimizer = contender.partial(self._names)
+        self._without_metric = {"xi": 0.0} if "xi" in candidate.default else {}
+        self._names = list(dict.fromkeys([*names, candidate.momentum, *self._without_metric]))
+        optimizer = candidate.partial(self._names)
 
         def updates(settings: Any, losses: Any, path: Any, gradients: Any) -> Any:
-            transformation = optimizer(**settings)
+            transformation = optax.with_extra_args_support(optimizer(**settings))
 
             def step(state: Any, inputs: Any) -> Any:
                 theta, gradient, loss = inputs
-                change, state = update(transformation, gradient, state, theta, loss)
+                change, state = transformation.update(gradient, state, theta, value=loss)
                 return state, change
 
             return jax.lax.scan(step, transformation.init(path[0]), (path, gradients, losses))[1]
@@ -73,9 +73,9 @@ class Replay:
         update that leaves this point; 1 for an optimizer without ξ), ``slope`` (f' there), ``gamma_x`` and
         ``gamma_y`` (diagonal of γ; NaN where the gradient is 0).
         """
-        settings = {**self._contender.default, **self._contender.fixed, **hyperparameters}
+        settings = {**self._candidate.default, **self._candidate.fixed, **hyperparameters}
         bare = {**settings, **self._without_metric}
-        momentum_free = {**bare, self._contender.momentum: 0.0}
+        momentum_free = {**bare, self._candidate.momentum: 0.0}
         variants = [settings, bare, bare, momentum_free]
         points = len(path)
         # All paths have one length, so that one program serves them all.

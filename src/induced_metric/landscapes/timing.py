@@ -3,7 +3,7 @@
 Three ways to run the same iterations are measured, because the published run-time gap comes from mixing
 them: the notebook jitted its own optimizers and let optax's run operation by operation.
 
-``compiled``  the whole descent is one program, as in this package; gradient included.
+``compiled``  the whole run is one program, as in this package; gradient included.
 ``stepped``   every update is one jitted call and Python tests f after each; gradient included.
 ``eager``     the same, with the optimizer's operations dispatched one by one.
 """
@@ -19,17 +19,17 @@ import numpy as np
 import optax
 import pandas as pd
 
-from induced_metric.landscapes.candidates import Contender
-from induced_metric.landscapes.descent import Program, update
+from induced_metric.landscapes.candidates import Candidate, Case, cases
+from induced_metric.landscapes.descent import CompiledDescent
 from induced_metric.landscapes.functions import Landscape
+from induced_metric.landscapes.settings import TimingSettings
 
 LEARNING_RATE = 1e-4
 """Small enough that no optimizer leaves the domain, so that all run all iterations."""
 
 
 class _Measured(NamedTuple):
-    function: str
-    optimizer: str
+    case: Case
     mode: str
     iterations: int  # of one measurement
     compile_seconds: float  # or of loading from the compilation cache; NaN where nothing is compiled
@@ -38,113 +38,97 @@ class _Measured(NamedTuple):
 
 def measure(
     landscapes: Mapping[str, Landscape],
-    contenders: Sequence[Contender],
+    candidates: Sequence[Candidate],
+    settings: TimingSettings,
     *,
-    compiled: int,
-    stepped: int,
-    eager: int,
-    rounds: int,
     device: jax.Device,
 ) -> pd.DataFrame:
-    """One row a function, optimizer and mode; ``compiled``, ``stepped`` and ``eager`` are iterations a round.
+    """One row a function, optimizer and mode.
 
     Columns: ``compile_seconds``, ``seconds_per_iteration`` (median over rounds), ``low`` and ``high``
     (quartiles) and ``rounds``. A round measures everything once, one after the other, so that what
     disturbs the machine for a while disturbs all alike.
     """
     with jax.default_device(device):
-        subjects = [
-            subject
-            for name, landscape in landscapes.items()
-            for contender in contenders
-            for subject in _subjects(name, landscape, contender, compiled, stepped, eager, device)
+        measured = [
+            each
+            for case in cases(landscapes, candidates, controls=False)
+            for each in _ways(case, settings, device)
         ]
-        for subject in subjects:
-            subject.run()
-        seconds: list[list[float]] = [[] for _ in subjects]
-        for _ in range(rounds):
-            for subject, measured in zip(subjects, seconds, strict=True):
+        for each in measured:
+            each.run()
+        seconds: list[list[float]] = [[] for _ in measured]
+        for _ in range(settings.rounds):
+            for each, found in zip(measured, seconds, strict=True):
                 begun = time.perf_counter()
-                subject.run()
-                measured.append((time.perf_counter() - begun) / subject.iterations)
+                each.run()
+                found.append((time.perf_counter() - begun) / each.iterations)
     rows = []
-    for subject, measured in zip(subjects, seconds, strict=True):
-        low, median, high = statistics.quantiles(measured, n=4, method="inclusive")
+    for each, found in zip(measured, seconds, strict=True):
+        low, median, high = statistics.quantiles(found, n=4, method="inclusive")
         rows.append(
             {
-                "function": subject.function,
-                "optimizer": subject.optimizer,
-                "mode": subject.mode,
-                "compile_seconds": subject.compile_seconds,
+                "function": each.case.function,
+                "optimizer": each.case.candidate.name,
+                "mode": each.mode,
+                "compile_seconds": each.compile_seconds,
                 "seconds_per_iteration": median,
                 "low": low,
                 "high": high,
-                "rounds": rounds,
+                "rounds": settings.rounds,
             }
         )
     return pd.DataFrame(rows)
 
 
-def _subjects(
-    name: str,
-    landscape: Landscape,
-    contender: Contender,
-    compiled: int,
-    stepped: int,
-    eager: int,
-    device: jax.Device,
-) -> list[_Measured]:
-    names = list(contender.grid)
-    settings = {key: contender.default[key] for key in names} | {"learning_rate": LEARNING_RATE}
-    optimizer = contender.partial(names)
+def _ways(case: Case, settings: TimingSettings, device: jax.Device) -> list[_Measured]:
+    landscape, candidate = case.landscape, case.candidate
+    names = list(candidate.grid)
+    hyperparameters = {key: candidate.default[key] for key in names} | {"learning_rate": LEARNING_RATE}
+    optimizer = candidate.partial(names)
     start = jnp.asarray(landscape.start)
     # No value lies 1 below the minimum, so the program runs all its iterations.
-    program = Program(
-        landscape, optimizer, names, tolerances=[-1.0], iterations=compiled, tile=1, device=device
+    descent = CompiledDescent(
+        landscape, optimizer, names, tolerances=[-1.0], iterations=settings.compiled, device=device
     )
-    columns = {key: np.array([value]) for key, value in settings.items()}
+    columns = {key: np.array([value]) for key, value in hyperparameters.items()}
+    runs = np.asarray(start)[None]
 
     def run_compiled() -> None:
-        made = int(program(columns, runs).steps[0])
-        if made != compiled:
-            raise RuntimeError(f"{contender.name} on {name} stopped after {made} of {compiled} iterations")
+        made = int(descent(columns, runs).steps[0])
+        if made != settings.compiled:
+            raise RuntimeError(
+                f"{candidate.name} on {case.function} stopped after {made} of {settings.compiled} iterations"
+            )
 
     value_and_gradient = jax.jit(jax.value_and_grad(landscape.fn))
-    transformation = optimizer(**settings)
+    transformation = optax.with_extra_args_support(optimizer(**hyperparameters))
 
     @jax.jit
     def step(theta: Any, state: Any) -> Any:
         value, gradient = jax.value_and_grad(landscape.fn)(theta)
-        updates, state = update(transformation, gradient, state, theta, value)
+        updates, state = transformation.update(gradient, state, theta, value=value)
         return optax.apply_updates(theta, updates), state, value
 
     def run_stepped() -> None:
         theta, state = start, transformation.init(start)
-        for _ in range(stepped):
+        for _ in range(settings.stepped):
             theta, state, value = step(theta, state)
             float(value)
 
     def run_eager() -> None:
         theta, state = start, transformation.init(start)
-        for _ in range(eager):
+        for _ in range(settings.eager):
             value, gradient = value_and_gradient(theta)
-            updates, state = update(transformation, gradient, state, theta, value)
+            updates, state = transformation.update(gradient, state, theta, value=value)
             theta = optax.apply_updates(theta, updates)
             float(value)
 
     begun = time.perf_counter()
     jax.device_get(step(start, transformation.init(start)))
     step_seconds = time.perf_counter() - begun
-    runs = np.asarray(start)[None]
     return [
-        _Measured(
-            name,
-            contender.name,
-            "compiled",
-            compiled,
-            program.compile_seconds,
-            run_compiled,
-        ),
-        _Measured(name, contender.name, "stepped", stepped, step_seconds, run_stepped),
-        _Measured(name, contender.name, "eager", eager, float("nan"), run_eager),
+        _Measured(case, "compiled", settings.compiled, descent.compile_seconds, run_compiled),
+        _Measured(case, "stepped", settings.stepped, step_seconds, run_stepped),
+        _Measured(case, "eager", settings.eager, float("nan"), run_eager),
     ]

@@ -1,17 +1,24 @@
 """Parquet files, written whole and synced, with floating-point columns in the encoding that suits them."""
 
 import contextlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+_PROVENANCE = b"provenance"
 
-def write_table(table: pa.Table, path: Path, *, compression_level: int) -> None:
-    """Writes a table durably."""
+
+def write_table(
+    table: pa.Table, path: Path, *, compression_level: int, provenance: Mapping[str, Any] | None = None
+) -> None:
+    """Writes a table durably, with its provenance, where given, in the metadata of its schema."""
+    if provenance is not None:
+        table = table.replace_schema_metadata({_PROVENANCE: json.dumps(dict(provenance))})
     floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
     with durable(path) as file:
         pq.write_table(
@@ -31,6 +38,18 @@ def read_table(path: Path) -> pa.Table | None:
             return file.read()
     except FileNotFoundError:
         return None
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """The provenance that a table was written with.
+
+    Raises:
+        ValueError: if it was written without any.
+    """
+    metadata = pq.read_schema(path).metadata or {}
+    if _PROVENANCE not in metadata:
+        raise ValueError(f"{path} carries no provenance")
+    return dict(json.loads(metadata[_PROVENANCE]))
 
 
 @contextlib.contextmanager

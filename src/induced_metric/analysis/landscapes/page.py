@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from induced_metric.analysis.landscapes import success as fair
+from induced_metric.analysis.landscapes import success
 from induced_metric.analysis.style import colour, label, ordered, plain, title
 
 _NOT_HYPERPARAMETERS = {
@@ -66,7 +66,7 @@ def page_data(
         )
     points = points.merge(runs[["run", "function", *({"xi"} & set(runs))]], on="run")
     points = points.sort_values(["run", "iteration"])
-    runs = runs.assign(optimizer=fair.label(runs))
+    runs = runs.assign(optimizer=success.label(runs))
     optimizers = ordered(runs["optimizer"])
     return {
         "functions": functions,

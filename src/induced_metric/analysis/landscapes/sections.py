@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from induced_metric.analysis.landscapes.success import standing
+from induced_metric.analysis.rendering import markdown
 from induced_metric.analysis.style import ordered, title
 
 _SOURCES = """Sources: `published start` is the grid of the paper from the paper's start points, its
@@ -13,22 +14,6 @@ intervals what rounding alone changes; `tuned` and `shared` are the fair study. 
 minimum where it does from more than half of the starts. *Fastest* is about expected iterations (failures
 included) and that number times the measured cost of an iteration. Intervals that overlap leave a
 statement unresolved."""
-
-
-def markdown(table: pd.DataFrame) -> str:
-    """A DataFrame as a Markdown table, without its index."""
-    rows = [
-        [str(column) for column in table],
-        ["---"] * table.shape[1],
-        *([_cell(value) for value in row] for row in table.itertuples(index=False)),
-    ]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return "" if pd.isna(value) else f"{value:.3g}"
-    return str(value)
 
 
 def grid_section(comparison: pd.DataFrame, counts: pd.DataFrame) -> str:
@@ -149,7 +134,7 @@ takes that knowledge away. All measures, both tolerances and the documented defa
 
 def _answer(own: pd.DataFrame) -> str:
     """Where each optimizer's success interval lies above all others', the control apart."""
-    lines = []
+    rows = []
     for arm in ("tuned", "shared"):
         ranks = standing(own[own["arm"] == arm])
         for name in ordered(ranks["optimizer"]):
@@ -157,17 +142,12 @@ def _answer(own: pd.DataFrame) -> str:
             if name.startswith("sgd_log_metric") or row["alone"].any():
                 alone = ", ".join(title(function) for function in row.loc[row["alone"], "function"])
                 beaten = ", ".join(title(function) for function in row.loc[row["beaten"], "function"])
-                lines.append(f"| {arm} | {name} | {alone or 'nowhere'} | {beaten or 'nowhere'} |")
-    return "\n".join(
-        [
-            "| arm | optimizer | better than all others on | beaten on |",
-            "| --- | --- | --- | --- |",
-            *lines,
-            "",
-            "Better and beaten are about success probabilities whose 95% intervals do not overlap; the",
-            "control is compared with the other optimizers, not with the log form itself.",
-        ]
-    )
+                rows.append((arm, name, alone or "nowhere", beaten or "nowhere"))
+    table = pd.DataFrame(rows, columns=["arm", "optimizer", "better than all others on", "beaten on"])
+    return f"""{markdown(table)}
+
+Better and beaten are about success probabilities whose 95% intervals do not overlap; the
+control is compared with the other optimizers, not with the log form itself."""
 
 
 def _wide(cells: pd.DataFrame) -> str:

@@ -7,11 +7,10 @@ the one number in which an optimizer that is fast but often fails can be compare
 
 import numpy as np
 import pandas as pd
-from scipy.special import gammaln
-from scipy.stats import binomtest, quantile_test
+
+from induced_metric.analysis.statistics import CONFIDENCE, best_of, median_interval, share_interval
 
 KEY = ["function", "optimizer", "tolerance", "arm"]
-CONFIDENCE = 0.95
 RESAMPLES = 999
 
 
@@ -48,32 +47,28 @@ def summary(runs: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
 
 
 def _success(converged: int, starts: int) -> dict[str, float]:
-    interval = binomtest(converged, starts).proportion_ci(CONFIDENCE, method="wilson")
+    low, high = share_interval(converged, starts)
     return {
         "starts": starts,
         "converged": converged,
         "success": converged / starts,
-        "success_low": interval.low,
-        "success_high": interval.high,
+        "success_low": low,
+        "success_high": high,
     }
 
 
 def _median(iterations: np.ndarray) -> dict[str, float]:
     if not len(iterations):
         return dict.fromkeys(["iterations", "iterations_low", "iterations_high"], float("nan"))
-    interval = quantile_test(iterations, q=0, p=0.5).confidence_interval(CONFIDENCE)
-    return {
-        "iterations": float(np.median(iterations)),
-        "iterations_low": interval.low,  # NaN where there are too few runs for an interval
-        "iterations_high": interval.high,
-    }
+    low, high = median_interval(iterations)
+    return {"iterations": float(np.median(iterations)), "iterations_low": low, "iterations_high": high}
 
 
 def _expected(converged: np.ndarray, iterations: np.ndarray, weights: np.ndarray) -> dict[str, float]:
     spent, successes = int(iterations.sum()), int(converged.sum())
     if not successes:
         # Nothing converged: only a lower bound, from the most that the success probability can be.
-        most = binomtest(0, len(converged)).proportion_ci(CONFIDENCE, method="wilson").high
+        _, most = share_interval(0, len(converged))
         return {
             "expected": float("inf"),
             "expected_low": spent / (most * len(converged)),
@@ -119,8 +114,8 @@ def against_budget(settings: pd.DataFrame) -> pd.DataFrame:
     """Success against tuning budget: one row a function, optimizer, tolerance and budget.
 
     A budget of b is b of the drawn settings at random; their best on the selection starts is judged on
-    the curve starts. With the settings ranked from 0 on the selection starts, the one of rank k among n is
-    the best of b with probability C(n - k - 1, b - 1) / C(n, b), so nothing needs to be sampled:
+    the curve starts. With the settings ranked on the selection starts, the probability of each to be the
+    best is known (``statistics.best_of``), so nothing needs to be sampled:
     ``success`` is the mean, ``low`` and ``high`` the 5th and 95th percentile over the subsets.
     """
     settings = settings.assign(optimizer=label(settings))
@@ -151,17 +146,3 @@ def against_budget(settings: pd.DataFrame) -> pd.DataFrame:
 def _budgets(most: int) -> list[int]:
     powers = [2**exponent for exponent in range(most.bit_length()) if 2**exponent <= most]
     return powers if powers[-1] == most else [*powers, most]
-
-
-def best_of(number: int, budget: int) -> np.ndarray:
-    """Probability of each rank, from 0, to be the best of ``budget`` drawn without replacement."""
-    ranks = np.arange(number)
-    left = number - ranks - 1
-    possible = left >= budget - 1
-    log_probability = np.full(number, -np.inf)
-    log_probability[possible] = _log_choose(left[possible], budget - 1) - _log_choose(number, budget)
-    return np.asarray(np.exp(log_probability))
-
-
-def _log_choose(n: np.ndarray | int, k: int) -> np.ndarray:
-    return np.asarray(gammaln(np.asarray(n) + 1) - gammaln(k + 1) - gammaln(np.asarray(n) - k + 1))

@@ -3,15 +3,14 @@
 import pandas as pd
 import pytest
 
+from induced_metric.analysis.claims import Evidence, decide
 from induced_metric.analysis.landscapes.claims import (
     ALL,
     CLAIMS,
     FIVE,
-    Evidence,
-    all_of,
     fair_evidence,
+    finds,
     grid_evidence,
-    negation,
     verdicts,
 )
 
@@ -32,11 +31,11 @@ def evidence(success=None, iterations=None, seconds=None):
                 low, high = (said or {}).get((function, optimizer), usual)
                 row |= {f"{measure}_low": low, f"{measure}_high": high}
             rows.append(row)
-    return Evidence(pd.DataFrame(rows))
+    return Evidence(pd.DataFrame(rows), ALL, problem="function")
 
 
 def verdict(number, given):
-    table = verdicts({"synthetic": given}).set_index("claim")
+    table = decide(CLAIMS, {"synthetic": given}).set_index("claim")
     return table.loc[number, "verdict"]
 
 
@@ -84,17 +83,9 @@ def test_verdicts(number, given, expected):
 
 
 def test_there_is_a_verdict_with_numbers_for_each_claim():
-    table = verdicts({"synthetic": evidence()})
+    table = decide(CLAIMS, {"synthetic": evidence()})
     assert table["claim"].tolist() == [claim.number for claim in CLAIMS] == list(range(1, 8))
     assert table["numbers"].str.contains("adam").all()
-
-
-def test_kleene_logic():
-    assert all_of([True, None, False]) is False
-    assert all_of([True, None]) is None
-    assert all_of([]) is True
-    assert negation(None) is None
-    assert negation(True) is False
 
 
 def timing():
@@ -121,7 +112,7 @@ def test_rounding_makes_the_intervals_of_the_grid():
     assert found.interval("beale", "adam", "success") == (0.0, 1.0)
     assert found.interval("beale", "adam", "iterations") == (10.0, float("inf"))
     assert found.interval("beale", "adam", "seconds") == (20.0, float("inf"))
-    assert found.finds("adam", "beale") is None
+    assert finds(found, "adam", "beale") is None
 
 
 def test_the_fair_study_gives_expected_iterations_times_cost():
@@ -141,4 +132,9 @@ def test_the_fair_study_gives_expected_iterations_times_cost():
     )
     found = fair_evidence(summary, timing())
     assert found.interval("beale", "adam", "seconds") == (200.0, 360.0)
-    assert found.finds("adam", "beale") is True
+    assert finds(found, "adam", "beale") is True
+
+
+def test_the_published_verdicts_follow_from_the_published_records(published):
+    table = verdicts(published, published["fair"])
+    pd.testing.assert_frame_equal(table, published["verdicts"])

@@ -7,14 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hydra
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
-from induced_metric.analysis.landscapes import page
-from induced_metric.landscapes import tables
+from induced_metric.cli import landscapes, values
+from induced_metric.errors import UserError
+from induced_metric.records.parquet import read_provenance
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,10 +26,10 @@ TINY = [
     "~optimizers.sgd_rms",
     "~optimizers.sgd_metric",
     "iterations=40",
-    "grid.values.learning_rate=[0.01,0.1,0.1]",
-    "grid.values.momentum=[0.5]",
-    "grid.values.decay=[0.9]",
-    "grid.values.xi=[0.1]",
+    "grid_values.learning_rate=[0.01,0.1,0.1]",
+    "grid_values.momentum=[0.5]",
+    "grid_values.decay=[0.9]",
+    "grid_values.xi=[0.1]",
     "grid.nudges=[1]",
     "grid.tile=4",
     "timing.rounds=2",
@@ -82,7 +84,7 @@ def test_counts_and_best_have_one_row_a_pair_and_tolerance(results):
 
 
 def test_records_carry_their_provenance(results):
-    facts = tables.provenance(results / "landscapes" / "grid.parquet")
+    facts = read_provenance(results / "landscapes" / "grid.parquet")
     assert facts["config"]["iterations"] == 40
     assert {"jax", "optax"} <= set(facts["versions"])
     assert facts["device"] == "cpu"
@@ -96,7 +98,7 @@ def test_it_runs_on_the_cpu_whatever_else_there_is_and_without_git(tmp_path):
         JAX_PLATFORMS="cuda", PATH="",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    facts = tables.provenance(tmp_path / "landscapes" / "timing.parquet")
+    facts = read_provenance(tmp_path / "landscapes" / "timing.parquet")
     assert facts["device"] == "cpu"
     assert facts["commit"] is None
     assert facts["dirty"] is None
@@ -139,24 +141,6 @@ def test_points_of_the_control_are_of_the_function_as_it_is(results):
     assert (control["slope"].to_numpy() < 1 / (control["value"].to_numpy() + 0.5)).all()
 
 
-def test_ellipses_are_unit_balls_of_the_metric():
-    points = pd.DataFrame(
-        {
-            "xi": [0.5, np.nan],
-            "gradient_x": [3.0, 1.0],
-            "gradient_y": [4.0, 1.0],
-            "slope": [2.0, 1.0],
-            "gamma_x": [1.0, 4.0],
-            "gamma_y": [1.0, 9.0],
-        }
-    )
-    found = page.ellipses(points)
-    np.testing.assert_allclose(found["major"], [1, 1 / 2])
-    np.testing.assert_allclose(found["minor"], [(1 + 0.5 * 4 * 25) ** -0.5, 1 / 3])
-    # The long axis lies across the gradient.
-    assert np.cos(found["angle"][0]) * 3 + np.sin(found["angle"][0]) * 4 == pytest.approx(0, abs=1e-9)
-
-
 def test_notebook_runs_and_is_stripped(results, monkeypatch):
     monkeypatch.setenv("RESULTS", str(results))
     notebook = nbformat.read(ROOT / "notebooks" / "landscapes.ipynb", as_version=4)
@@ -170,16 +154,38 @@ def test_notebook_runs_and_is_stripped(results, monkeypatch):
 @pytest.mark.parametrize(
     ("argument", "sentence"),
     [
+        ("steps=grid", r"steps must be a list: write steps=\[grid\]"),
         ("steps=[grids]", "steps must be among grid, timing, fair, page, got 'grids'"),
-        ("functions=[bale]", "functions must be among beale"),
-        ("iterations=0", "iterations must be an integer from 1 to 1000000, got 0"),
-        ("+optimizers.adm={momentum: m, fixed: {}, grid: {}, search: {}}", "optimizers must be among adam"),
-        ("optimizers.sgd.grid.xi=[1]", "sgd"),
+        ("functions=[bale]", "functions must be among beale, .* got 'bale'"),
+        ("functions=[]", "functions must be among beale, .* got none"),
+        ("functions=[booth]", "functions must have one of the paper's five where steps has grid or timing"),
+        ("iterations=0", "grid: iterations must be an integer from 1 to 1000000, got 0"),
+        ("timing.rounds=many", "timing.rounds: input should be a valid integer, .* got 'many'"),
+        ("fair.settings=0", "fair: settings must be an integer from 1 to 10000, got 0"),
+        ("page.points=1", "page: points must be an integer from 2 to 100000, got 1"),
+        ("+optimizers.adm={}", "optimizers must be among adam, .* got 'adm'"),
+        ("~optimizers.sgd.grid", "optimizers.sgd.grid is missing"),
+        (
+            "+optimizers.sgd.grid.xi=[1]",
+            "optimizers.sgd: grid must name hyperparameters among learning_rate, momentum, got 'xi'",
+        ),
+        ("+optimizers.sgd.moment=1", "unknown 'optimizers.sgd.moment': allowed are"),
+        (
+            "search_space.momentum.high=1.0",
+            "optimizers.adam.search_space.beta1: a range must have low < high, and high < 1 where log",
+        ),
     ],
 )
-def test_errors_are_one_sentence(argument, sentence, tmp_path):
-    done = run(argument, f"results={tmp_path}", "steps=[]" if not argument.startswith("steps") else "seed=0")
+def test_what_cannot_be_asked_for_is_said_in_a_sentence(argument, sentence):
+    with hydra.initialize_config_dir(str(values.CONF), version_base="1.3"):
+        cfg = hydra.compose("landscapes", [argument])
+    with pytest.raises(UserError, match=f"^{sentence}"):
+        landscapes.studies(cfg)
+
+
+@pytest.mark.parametrize("argument", ["iterations=0", "fair.setings=3"])
+def test_a_mistake_ends_in_one_sentence_and_exit_code_2(argument, tmp_path):
+    done = run(argument, f"results={tmp_path}")
     assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert sentence in done.stderr
-    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("landscapes.py: ")

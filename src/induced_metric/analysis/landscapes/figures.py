@@ -1,4 +1,4 @@
-"""Figures 4-8 and the summary of the published grid, with run times that compile all optimizers alike."""
+"""Figures 4-8: the best runs on each of the paper's functions; run times are of optimizers compiled alike."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import NullFormatter
 
-from induced_metric.analysis.landscapes.comparison import best, counts
+from induced_metric.analysis.landscapes.comparison import best
 from induced_metric.analysis.style import colour, label, ordered, style, title
 
 NUMBERS = {4: "rosenbrock", 5: "rastrigin", 6: "himmelblau", 7: "beale", 8: "ackley"}
@@ -115,66 +115,3 @@ def _floor(panels: Sequence[Axes]) -> None:
         fontsize=7.5,
         color="0.3",
     )
-
-
-def summary(runs: pd.DataFrame, timing: pd.DataFrame, *, tolerance: str = "notebook") -> Figure:
-    """Iterations, run time and final value of the best runs, and the share of the grid that converged."""
-    runs = runs[runs["tolerance"] == tolerance]
-    chosen = best(runs)
-    cost = costs(timing)
-    chosen = chosen.join(cost.rename("cost"), on=["function", "optimizer"])
-    chosen["seconds"] = chosen["iterations"] * chosen["cost"]
-    optimizers = ordered(chosen["optimizer"])
-    functions = list(dict.fromkeys(chosen["function"]))
-    with style():
-        figure = Figure(figsize=(11, 7.2), layout="constrained")
-        (iterations, seconds), (final, success) = figure.subplots(2, 2)
-        _bars(iterations, chosen, "iterations", functions, optimizers)
-        iterations.set_title("iterations of the best run (hatched: did not converge)")
-        _bars(seconds, chosen, "seconds", functions, optimizers)
-        seconds.set_title("run time of the best run (s), compiled alike")
-        _bars(final, chosen, "final_value", functions, optimizers)
-        final.set_title(f"final value of the best run (at least {FLOOR:g})")
-        _heatmap(success, counts(runs), functions, optimizers)
-        figure.legend(
-            *iterations.get_legend_handles_labels(), loc="outside lower center", ncols=len(optimizers)
-        )
-    return figure
-
-
-def _bars(
-    axes: Axes, chosen: pd.DataFrame, measure: str, functions: list[str], optimizers: list[str]
-) -> None:
-    width = 0.8 / len(optimizers)
-    for place, optimizer in enumerate(optimizers):
-        rows = chosen[chosen["optimizer"] == optimizer].set_index("function").loc[functions]
-        x = np.arange(len(functions)) + (place - (len(optimizers) - 1) / 2) * width
-        bars = axes.bar(
-            x, rows[measure].clip(lower=FLOOR), width * 0.92, color=colour(optimizer), label=label(optimizer)
-        )
-        for bar, converged in zip(bars, rows["converged"], strict=True):
-            if not converged:
-                bar.set(alpha=0.35, hatch="////", edgecolor="white")
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(numticks=8))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set_xticks(range(len(functions)), [title(name) for name in functions])
-    axes.grid(axis="x", visible=False)
-
-
-def _heatmap(axes: Axes, table: pd.DataFrame, functions: list[str], optimizers: list[str]) -> None:
-    shares = table.assign(share=table["converged"] / table["configurations"])
-    shares = shares.pivot_table(index="optimizer", columns="function", values="share").loc[
-        optimizers, functions
-    ]
-    converged = table.pivot_table(index="optimizer", columns="function", values="converged")
-    axes.imshow(shares, aspect="auto", vmin=0, vmax=0.4, cmap="Greens")
-    for row, optimizer in enumerate(optimizers):
-        for column, function in enumerate(functions):
-            number = int(converged[function][optimizer])
-            text = f"{number}\n{float(shares[function][optimizer]):.1%}" if number else "none"
-            axes.text(column, row, text, ha="center", va="center", fontsize=8)
-    axes.set_xticks(range(len(functions)), [title(name) for name in functions])
-    axes.set_yticks(range(len(optimizers)), map(label, optimizers))
-    axes.grid(visible=False)
-    axes.set_title("configurations of the grid that converged")

@@ -1,0 +1,145 @@
+"""How large the studies of the functions of two variables are; ``conf/landscapes.yaml`` has the numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from induced_metric.landscapes.functions import NOTEBOOK
+
+_ITERATIONS = (1, 10**6)
+_TILE = (1, 10**4)
+_SEED = (0, 2**32 - 1)
+
+
+@dataclass(frozen=True)
+class GridSettings:
+    """The published grid.
+
+    Attributes:
+        iterations: the most updates of a run.
+        tolerances: above the minimum, by name, beside each function's own.
+        nudges: repeats of the grid, each from starts moved by so many units in the last place, the same
+            for x and y, since a start on a diagonal stays there. What they change is decided by rounding.
+        tile: runs that advance together.
+
+    Raises:
+        ValueError: for a number out of range.
+    """
+
+    iterations: int
+    tolerances: Mapping[str, float]
+    nudges: tuple[int, ...]
+    tile: int
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        _check(self, iterations=_ITERATIONS, tile=_TILE)
+        _check_tolerances(self.tolerances)
+
+
+@dataclass(frozen=True)
+class TimingSettings:
+    """What an iteration costs.
+
+    Attributes:
+        compiled: iterations of a round in one program.
+        stepped: iterations of a round where Python calls every step.
+        eager: iterations of a round where every operation is dispatched by itself.
+        rounds: each measures every pair once, so that what disturbs the machine disturbs all alike.
+
+    Raises:
+        ValueError: for a number out of range.
+    """
+
+    compiled: int
+    stepped: int
+    eager: int
+    rounds: int
+
+    def __post_init__(self) -> None:
+        """Checks the ranges; quartiles need two rounds."""
+        _check(self, compiled=_ITERATIONS, stepped=_ITERATIONS, eager=_ITERATIONS, rounds=(2, 10**6))
+
+
+@dataclass(frozen=True)
+class FairSettings:
+    """The fair study; every optimizer gets the same.
+
+    Attributes:
+        settings: the tuning budget.
+        selection_starts: random starts on which settings are chosen.
+        curve_starts: others, on which success against tuning budget is measured.
+        report_starts: others again, on which the chosen settings are reported.
+        iterations: the most updates of a run.
+        tolerances: above the minimum, by name, beside each function's own.
+        seed: of the starts and the settings drawn.
+        tile: runs that advance together.
+        tiles: of one call.
+
+    Raises:
+        ValueError: for a number out of range.
+    """
+
+    settings: int
+    selection_starts: int
+    curve_starts: int
+    report_starts: int
+    iterations: int
+    tolerances: Mapping[str, float]
+    seed: int
+    tile: int
+    tiles: int
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        starts = (1, 10**6)
+        _check(self, settings=(1, 10**4), iterations=_ITERATIONS, seed=_SEED, tile=_TILE, tiles=_TILE)
+        _check(self, selection_starts=starts, curve_starts=starts, report_starts=starts)
+        _check_tolerances(self.tolerances)
+
+
+@dataclass(frozen=True)
+class PageSettings:
+    """The runs that can be looked at.
+
+    Attributes:
+        choices: values of hyperparameters; ``momentum`` stands for each optimizer's own. What is not named
+            has its fixed or default value.
+        starts: the function's start, and others at random around it and its minima.
+        iterations: the most updates of a run.
+        points: the most points kept of a run.
+        resolution: of a surface, along x and along y.
+        seed: of the random starts.
+
+    Raises:
+        ValueError: for a number out of range, or a choice without values.
+    """
+
+    choices: Mapping[str, tuple[float, ...]]
+    starts: int
+    iterations: int
+    points: int
+    resolution: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        _check(self, starts=(1, 100), iterations=_ITERATIONS, points=(2, 10**5))
+        _check(self, resolution=(2, 1000), seed=_SEED)
+        if empty := [name for name, values in self.choices.items() if not values]:
+            raise ValueError(f"choices.{empty[0]} must have at least one value")
+
+
+def _check(settings: Any, /, **ranges: tuple[int, int]) -> None:
+    for name, (low, high) in ranges.items():
+        value = getattr(settings, name)
+        if not isinstance(value, int) or not low <= value <= high:
+            raise ValueError(f"{name} must be an integer from {low} to {high}, got {value!r}")
+
+
+def _check_tolerances(tolerances: Mapping[str, float]) -> None:
+    if NOTEBOOK in tolerances:
+        raise ValueError(f"tolerances.{NOTEBOOK} is each function's own, and cannot be given")
+    for name, value in tolerances.items():
+        if not value > 0:
+            raise ValueError(f"tolerances.{name} must be > 0, got {value}")
