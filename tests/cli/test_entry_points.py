@@ -216,7 +216,7 @@ def test_a_checkpoint_goes_when_its_result_is_safe_and_not_before(tmp_path):
         return sorted(path.name for path in checkpoints.glob("*/*"))
 
     # Between the curve and the rest: what is there counts for nothing, and the trial goes on.
-    killed([*arguments, "seed=1"], "induced_metric.records:durable", 2)
+    killed([*arguments, "seed=1"], "induced_metric.records.parquet:durable", 2)
     assert steps() == ["4"]
     assert not list(tmp_path.rglob("trial.json"))
     (unfinished,) = (path.name for path in checkpoints.iterdir() if path.is_dir())
