@@ -14,7 +14,7 @@ SECTIONS = {
     ("docs/optimizers.md", "Use it in your JAX code"): 1,
     ("docs/optimizers.md", "Use it in your PyTorch code"): 1,
     ("docs/optimizers.md", "Put the metric on your optimiser"): 2,
-    ("docs/adding.md", "Any JAX program in lanes"): 1,
+    ("docs/adding.md", "Any JAX program in lanes"): 2,
 }
 LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
 
