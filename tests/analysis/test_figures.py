@@ -203,7 +203,7 @@ def test_the_analysis_starts_no_window_and_neither_jax_nor_wandb() -> None:
     script = """
 import sys
 from induced_metric.analysis import reports
-print([name for name in ("matplotlib.pyplot", "scipy", "wandb", "jax", "optuna") if name in sys.modules])
+print([name for name in ("matplotlib.pyplot", "wandb", "jax", "optuna") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
