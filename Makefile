@@ -49,7 +49,7 @@ report = $(BIN)/python -m induced_metric $(1) --task $(TASK) --protocol $(PROTOC
 	$(if $(BEST),--best $(BEST)) $(if $(TARGETS),--targets $(TARGETS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep landscapes data tables figures wandb notebook notebooks test lint types bench lock clean
+.PHONY: help setup sweep landscapes data tables figures wandb notebook notebooks test test-fast test-all lint types bench lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -115,7 +115,13 @@ figures: setup ## Draw the figures of TASK from its records
 wandb: setup ## Mirror the recorded trials of TASK to Weights & Biases (MODE=offline or online)
 	@$(mirror)
 
-test: setup ## Run the tests
+test: setup ## Run the tests, but for those that try every case of something
+	$(BIN)/python -m pytest -m 'not exhaustive'
+
+test-fast: setup ## Run the tests that take no seconds
+	$(BIN)/python -m pytest -m 'not exhaustive and not slow'
+
+test-all: setup ## Run all tests
 	$(BIN)/python -m pytest
 
 lint: setup ## Check style and types

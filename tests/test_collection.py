@@ -6,6 +6,10 @@ import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parent
 HELPERS = TESTS / "helpers"
 

@@ -14,6 +14,8 @@ from packaging.utils import canonicalize_name
 
 from induced_metric import __main__ as command_line
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Every one is for people who work in the repository, or for an accelerator.

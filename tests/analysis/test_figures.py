@@ -11,6 +11,8 @@ from matplotlib.colors import to_hex
 from induced_metric.analysis import figures, runs, style
 from induced_metric.records import load, published
 
+pytestmark = pytest.mark.slow
+
 
 def panels(figure):
     """Its axes without colour bars and empty panels."""

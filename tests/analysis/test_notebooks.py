@@ -11,6 +11,8 @@ import synthetic
 from induced_metric import records
 from induced_metric.analysis import runs
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 

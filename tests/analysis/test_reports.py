@@ -7,6 +7,8 @@ from induced_metric.analysis import reports, runs, seeds
 from induced_metric.cli import commands
 from induced_metric.records import FIXED, SINGLE
 
+pytestmark = pytest.mark.slow
+
 
 def test_tables_are_written_and_shown(results, capsys) -> None:
     commands.main(["tables", "--task", "regression", "--results", str(results), "--best", "50"])

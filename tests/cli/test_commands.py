@@ -8,6 +8,8 @@ import synthetic
 
 from induced_metric.cli import commands
 
+pytestmark = pytest.mark.slow
+
 
 def module(*arguments):
     command = [sys.executable, "-W", "error", "-m", "induced_metric", *arguments]

@@ -18,6 +18,8 @@ from induced_metric.cli import landscapes, values
 from induced_metric.errors import UserError
 from induced_metric.records.parquet import read_provenance
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 TINY = [

@@ -17,6 +17,8 @@ from induced_metric.data.preparing import prepare, to_prepare
 from induced_metric.data.releases import RELEASES
 from induced_metric.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 SPLITS = {"train": tfds_files.images(40, (28, 28, 1)), "test": tfds_files.images(20, (28, 28, 1), seed=1)}
 FILES = ", ".join(
     f"{split}-{content}-ubyte.gz" for split in ("t10k", "train") for content in ("images-idx3", "labels-idx1")

@@ -9,6 +9,8 @@ from induced_metric.analysis.landscapes import comparison
 from induced_metric.landscapes import LANDSCAPES, GridSettings, run_grid
 from induced_metric.records.published import PAPER
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def grid(candidates):

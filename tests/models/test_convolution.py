@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from induced_metric.models.convolution import convolve
 
+pytestmark = pytest.mark.slow
+
 
 def sharing(devices):
     """The mesh of so many devices in context, if more than one."""
@@ -31,6 +33,7 @@ def sharing(devices):
 )
 @example(examples=18, size=(24, 24), window=(3, 3), strides=(1, 1), padding="SAME", features=4, devices=2)
 @example(examples=18, size=(24, 24), window=(3, 3), strides=(1, 1), padding="SAME", features=40, devices=2)
+@pytest.mark.exhaustive
 def test_convolution_and_gradients_are_those_of_jax(
     examples, size, window, strides, padding, features, devices
 ):

@@ -12,6 +12,8 @@ from induced_metric.models.gpt import GPT
 from induced_metric.models.mlp import MLP
 from induced_metric.models.resnet import ResNet
 
+pytestmark = pytest.mark.slow
+
 TOKENS = jnp.arange(24).reshape(2, 12) % 11
 SMALL = GPT(vocabulary=11, context=12, layers=2, heads=2, width=8, dropout=0.5)
 

@@ -11,6 +11,8 @@ from families import FAST, OPTIMIZERS, OURS, assert_trees_close, loss, parameter
 
 import induced_metric
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_update_does_not_retrace_on_new_values(name):

@@ -14,6 +14,8 @@ from families import OPTIMIZERS, OURS, loss, parameters
 
 import induced_metric
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", ["sgd_metric", "sgd_rms"])
 def test_train_state_applies_gradients(name):

@@ -13,6 +13,8 @@ from hypothesis.extra import numpy as arrays
 import induced_metric
 from induced_metric.optimizers import euclidean, rms, scale_by_induced_metric
 
+pytestmark = pytest.mark.slow
+
 QUICK = settings(max_examples=25, deadline=None, derandomize=True)
 SHAPES = st.sampled_from([(), (1,), (3,), (2, 3), (0,), (1, 2, 2)])
 

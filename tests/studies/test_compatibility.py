@@ -20,6 +20,8 @@ from induced_metric.training import checkpoints
 from induced_metric.training.checkpoints import Checkpoints
 from induced_metric.training.trial import trial_lanes
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PUBLISHED = sorted((ROOT / "results" / "published" / "records").rglob("trials.parquet"))
 

@@ -18,6 +18,8 @@ from induced_metric.studies.study import StudyFiles, run_studies
 from induced_metric.training.checkpoints import Checkpoints
 from induced_metric.training.trial import Goal
 
+pytestmark = pytest.mark.slow
+
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 TRIALS = 120  # a dozen of SGD's diverged by then, at different epochs
 WORST = float(np.finfo(np.float32).max)

@@ -29,6 +29,8 @@ from induced_metric.studies.wandb_search import WandbBayesSampler
 from induced_metric.training.checkpoints import Checkpoints
 from induced_metric.training.trial import Goal
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 45  # three looks at a trial that no pruner judges
 
 
@@ -338,6 +340,7 @@ def test_two_processes_cannot_run_one_study(tmp_path, lanes):
 
 
 @pytest.mark.parametrize("every", [0, 2])
+@pytest.mark.exhaustive
 def test_a_stopped_trial_goes_on_where_it_was(tmp_path, lanes, every):
     whole, _ = run(tmp_path / "whole", lanes, trials=10)
     # Stop after every look at a trial: each run of the study moves every lane by one dispatch.
@@ -352,6 +355,7 @@ def test_a_stopped_trial_goes_on_where_it_was(tmp_path, lanes, every):
 
 
 @pytest.mark.parametrize("settings", [{}, TPE], ids=["random", "tpe"])
+@pytest.mark.exhaustive
 def test_a_kill_between_record_and_checkpoint_leaves_none(tmp_path, lanes, monkeypatch, settings):
     monkeypatch.setattr(Checkpoints, "remove", lambda *_: None)  # what a kill there comes to
     stops = iter([False] * 3)
@@ -445,6 +449,7 @@ SEARCHES = {
 
 @pytest.mark.parametrize("journal", ["kept", "lost"])
 @pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.exhaustive
 def test_a_study_killed_at_any_record_or_line_is_the_undisturbed_one(
     tmp_path, lanes, monkeypatch, name, journal
 ):
@@ -532,6 +537,7 @@ def _slow_study(directory):
         run(directory, lanes, trials=150, on_progress=lambda _: time.sleep(0.02), **TPE)
 
 
+@pytest.mark.exhaustive
 def test_killed_three_times_no_trial_is_lost_or_twice(tmp_path, lanes):
     context = multiprocessing.get_context("spawn")
     kills = 0

@@ -8,6 +8,8 @@ import induced_metric
 from induced_metric.lanes import Assignment, Lanes
 from induced_metric.training.epoch import init_trial, train_epoch
 
+pytestmark = pytest.mark.slow
+
 HYPERPARAMETERS = {"learning_rate": 0.05, "momentum": 0.9}
 
 

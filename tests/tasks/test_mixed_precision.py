@@ -10,6 +10,8 @@ from induced_metric.models.gpt import GPT
 from induced_metric.models.mlp import MLP
 from induced_metric.models.resnet import ResNet
 
+pytestmark = pytest.mark.slow
+
 MODELS = {
     "mlp": (lambda dtype: MLP((8, 3), dtype), jnp.ones((4, 6)), {}),
     "resnet": (lambda dtype: ResNet((4, 8), 1, 3, dtype), jnp.ones((4, 8, 8, 3)), {"train": False}),

@@ -9,6 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SMALL = {
     "mnist": [
@@ -32,10 +34,12 @@ def train(*runs, sizes, kill=None):
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("synthetic")
 @pytest.mark.parametrize("devices", [1, 2], ids=["one device", "two devices share a batch"])
-@pytest.mark.parametrize("name", list(SMALL))
+@pytest.mark.parametrize(
+    "name",
+    ["mnist", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("cifar10", "shakespeare"))],
+)
 def test_a_killed_trial_goes_on_to_the_uninterrupted_curve_bit_for_bit(prepared, tmp_path, name, devices):
     arguments = [
         f"task={name}", *SMALL[name], "task.epochs=5", "seed=7", "optimizer=sgd_rms",

@@ -12,6 +12,8 @@ from induced_metric.models.dropout import StepKeys
 from induced_metric.training.epoch import evaluate, gradients, init_trial, train_epoch
 from induced_metric.training.trial import trial_lanes
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["mnist", "cifar10", "shakespeare"]
 ADAM = {"learning_rate": 0.01, "beta1": 0.9, "beta2": 0.999}
 

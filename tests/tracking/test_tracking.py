@@ -20,6 +20,8 @@ from induced_metric.errors import UserError
 from induced_metric.records.schema import OUTCOME
 from induced_metric.tracking import mirror
 
+pytestmark = pytest.mark.slow
+
 
 def inspect(path: Path, *options: str) -> str:
     """What wandb's own reader says."""
