@@ -78,5 +78,5 @@ def test_settings_out_of_range_are_refused(build, name, settings, sentence):
 def test_a_missing_data_set_is_said_in_one_sentence(build, monkeypatch, tmp_path):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "nowhere"))
     for name, task in (("mnist", "mnist"), ("cifar10", "cifar10"), ("tiny_shakespeare", "shakespeare")):
-        with pytest.raises(UserError, match=rf"{name} is missing: .*; run make data TASK={task}, or set"):
+        with pytest.raises(UserError, match=rf"{name} is missing: .*; run make data TASK={name}, or set"):
             build(task)
