@@ -47,6 +47,7 @@ def test_no_more_lanes_and_dispatches_than_trials(layout, trials, lanes_and_queu
 def pair(tiny_task):
     numbers = {"learning_rate": 0.1, "momentum": 0.9}
     return build.Pairing(
+        name="sgd",
         task=tiny_task, task_of=lambda: tiny_task, optimizer=induced_metric.sgd, schedule=None,
         hyperparameters=numbers, search_space={}, published_best=None,
     )  # fmt: skip

@@ -112,6 +112,7 @@ def test_a_schedule_ends_at_its_last_rate():
     pair = pairing("optimizer=sgd", "schedule=linear", "schedule.final=0")
     constant = pairing("optimizer=sgd")
     assert constant.schedule is None
+    assert (constant.name, pair.name) == ("sgd", "sgd+linear")  # two studies, side by side in every table
     rates = [
         float(pair.schedule(0.1, pair.task.steps, final=0.0)(step)) for step in range(pair.task.steps + 1)
     ]

@@ -28,6 +28,7 @@ class Pairing:
     """One task with one optimizer.
 
     Attributes:
+        name: of the optimizer in records: with its schedule, ``adam+cosine``, where it has one.
         task: what is trained.
         task_of: the task with other settings.
         optimizer: a factory of the hyperparameters that are its own.
@@ -37,6 +38,7 @@ class Pairing:
         published_best: the paper's best value, if the pairing has one.
     """
 
+    name: str
     task: "Task"
     task_of: "Callable[..., Task]"
     optimizer: Callable[..., Any]
@@ -100,6 +102,7 @@ def pairing(cfg: DictConfig) -> Pairing:
 
     space, hyperparameters = search_space(cfg, optimizer, schedule, judged_alike)
     return Pairing(
+        name="+".join([cfg.optimizer.name, *([cfg.schedule.name] if schedule else [])]),
         task=task,
         task_of=task_of,
         optimizer=optimizer,

@@ -100,7 +100,7 @@ def plan_of(cfg: DictConfig, pair: build.Pairing, index: int) -> "StudyPlan":
             protocol=cfg.protocol.name,
             task=pair.task.name,
             sampler=f"{sampler}-seed{seed}" if index else sampler,
-            optimizer=cfg.optimizer.name,
+            optimizer=pair.name,
         ),
         search_space=searched,
         fixed={name: value for name, value in pair.hyperparameters.items() if name not in searched},

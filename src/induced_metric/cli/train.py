@@ -42,7 +42,7 @@ def train(cfg: DictConfig) -> None:
     with checkpoints.exclusive(trial.checkpoint):
         _forget_finished(checkpoints, results)
         with pair.lanes(placement) as lanes:
-            key = StudyKey(cfg.protocol.name, pair.task.name, SINGLE, cfg.optimizer.name)
+            key = StudyKey(cfg.protocol.name, pair.task.name, SINGLE, pair.name)
             facts = {
                 **{name: value for name, value in key._asdict().items() if name != "sampler"},
                 "seed": seed,
@@ -52,7 +52,7 @@ def train(cfg: DictConfig) -> None:
                 "checkpoint": trial.checkpoint,
             }
             with _live_run(cfg, facts) as run:
-                _run(trial, lanes, checkpoints, cfg.optimizer.name, run.log, stop)
+                _run(trial, lanes, checkpoints, pair.name, run.log, stop)
                 directory = Path(HydraConfig.get().runtime.output_dir)
                 _save(directory, trial, facts)
                 columns = {name: json.dumps(facts[name], sort_keys=True) for name in ("provenance", "config")}
