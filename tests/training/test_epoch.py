@@ -91,6 +91,7 @@ def test_seed_decides_parameters_and_order(tiny_task):
     assert int(start(2**32 - 1).seed) == 2**32 - 1
 
 
+@pytest.mark.slow
 def test_no_two_draws_of_a_trial_share_a_key(monkeypatch):
     """Nor does a key that others are made of draw anything itself: among its numbers are theirs."""
     model = GPT(vocabulary=5, context=4, layers=2, heads=1, width=4, dropout=0.5)
