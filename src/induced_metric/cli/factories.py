@@ -88,13 +88,13 @@ class Factory:
             where = "search_space" if changed else self.where
             raise UserError(f"{where}: {error}") from error
 
-    def takes(self, name: str) -> Any:
-        """The type that its signature gives an argument, None where it gives none."""
+    def is_static(self, name: str) -> bool:
+        """Whether its signature says of an argument that the program depends on its value."""
         first, _, rest = name.partition(".")
         if rest:
-            return self.nested[first].takes(rest) if first in self.nested else None
+            return self.nested[first].is_static(rest)
         argument = _arguments(self.create).get(name)
-        return None if argument is None else argument.annotation
+        return argument is not None and argument.annotation in _STATIC_TYPES
 
     @property
     def values(self) -> dict[str, Any]:

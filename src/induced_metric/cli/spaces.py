@@ -52,8 +52,8 @@ def search_space(
         prefix = next((each for each in (_SCHEDULE, _TASK) if name.startswith(each)), "")
         factory = optimizer if not prefix else shapes.get(prefix)
         bare = name.removeprefix(prefix)
-        annotation = None if factory is None else factory.takes(bare)
-        space[name] = _static(name, _dimension(name, ranges[name]), prefix == _TASK, annotation)
+        needed = factory is None or factory.is_static(bare)
+        space[name] = _static(name, _dimension(name, ranges[name]), needed)
         for end in space[name].ends:
             if factory is None:
                 check_task(**{bare: end})
@@ -75,12 +75,11 @@ def _dimension(name: str, given: Any) -> Dimension:
     return settings(kinds[kind], values, where)
 
 
-def _static(name: str, dimension: Dimension, of_the_task: bool, annotation: Any) -> Dimension:
+def _static(name: str, dimension: Dimension, needed: bool) -> Dimension:
     """The same, static where the program depends on the value."""
     if isinstance(dimension, Choice | Int):
-        needed = of_the_task or annotation in (int, bool, str, "int", "bool", "str")
         return replace(dimension, static=dimension.static or needed)
-    if of_the_task or annotation in (int, "int"):
+    if needed:
         raise UserError(
             f"search_space.{name} makes a program of each value: give it type: int, or choices, "
             "not a range of real numbers"

@@ -34,7 +34,7 @@ def run_pairing(table: SweepTable, cfg: DictConfig) -> None:
     stop = app.stop_on_sigterm()
     pair = build.pairing(cfg)
     placement = build.placement(cfg.lanes)
-    _say_programs(cfg, pair)
+    _say_programs(cfg, pair, table)
     results = app.results(cfg)
     studies = []
     for index in range(values.integer(cfg, "studies", low=1, high=1000)):
@@ -61,7 +61,7 @@ def run_pairing(table: SweepTable, cfg: DictConfig) -> None:
         raise SystemExit(0)
 
 
-def _say_programs(cfg: DictConfig, pair: build.Pairing) -> None:
+def _say_programs(cfg: DictConfig, pair: build.Pairing, table: SweepTable) -> None:
     """Says how many programs a search of static values may compile, before any; refuses too many."""
     static = [name for name, dimension in pair.search_space.items() if dimension.static]
     if not static:
@@ -72,9 +72,7 @@ def _say_programs(cfg: DictConfig, pair: build.Pairing) -> None:
             f"{', '.join(static)} make {number} programs, more than lanes.programs={most}: give them fewer "
             "values, or raise it"
         )
-    print(
-        f"up to {number} programs are compiled, one for each combination of {', '.join(static)}", flush=True
-    )
+    table.print(f"up to {number} programs are compiled, one for each combination of {', '.join(static)}")
 
 
 def plan_of(cfg: DictConfig, pair: build.Pairing, index: int) -> "StudyPlan":

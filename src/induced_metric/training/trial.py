@@ -110,9 +110,8 @@ def _check_program(
     try:
         measured = jax.eval_shape(epoch, dict.fromkeys(traced, 0.5), task.splits)
     except TypeError as error:  # also JAX's own, where a traced number is used as a plain one
-        jax.eval_shape(
-            lambda data: epoch({}, data), task.splits
-        )  # what is wrong of plain numbers too, is that
+        # What is wrong with plain numbers too is no matter of tracing: it is raised as it is.
+        jax.eval_shape(lambda data: epoch({}, data), task.splits)
         raise UserError(
             f"one of {', '.join(traced)} changes the program, so its range must say static: true "
             f"({str(error).splitlines()[0]})"
