@@ -92,7 +92,7 @@ def missing(name):
         ("hydra", "experiments"),
         ("orbax.checkpoint", "experiments"),
         ("torch", "torch"),
-        ("psycopg2", "cluster"),
+        ("psycopg", "cluster"),
     ],
 )
 def test_a_missing_extra_is_one_sentence(module, extra, monkeypatch, capsys):

@@ -10,7 +10,7 @@ _EXTRAS = {
     ),
     "torch": "torch",
     "data": "importlib_resources tensorflow",
-    "cluster": "hydra_plugins psycopg2",
+    "cluster": "optuna_dashboard psycopg submitit",
 }
 
 
