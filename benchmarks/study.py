@@ -34,8 +34,10 @@ def study(requests, sampler, trials):
     import induced_metric
     from induced_metric.records import RecordStore, StudyKey
     from induced_metric.space import Float
+    from induced_metric.studies.journal import JournalStorage
     from induced_metric.studies.plan import StudyPlan
-    from induced_metric.studies.study import StudyFiles, run_studies
+    from induced_metric.studies.running import run_studies
+    from induced_metric.studies.storage import StudyFiles
     from induced_metric.training.checkpoints import Checkpoints
     from induced_metric.training.trial import Goal, trial_lanes
 
@@ -57,7 +59,7 @@ def study(requests, sampler, trials):
         def work():
             with tempfile.TemporaryDirectory() as directory:
                 files = StudyFiles(
-                    journal=Path(directory, "journal"),
+                    storage=JournalStorage(Path(directory, "journal")),
                     records=RecordStore(Path(directory, "records")),
                     checkpoints=Checkpoints(Path(directory, "checkpoints")),
                 )

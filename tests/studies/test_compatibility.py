@@ -15,7 +15,9 @@ from induced_metric.errors import UserError
 from induced_metric.lanes.placement import Placement
 from induced_metric.records import RecordStore
 from induced_metric.studies.compatibility import check_config, study_config
-from induced_metric.studies.study import StudyFiles, run_studies
+from induced_metric.studies.journal import JournalStorage
+from induced_metric.studies.running import run_studies
+from induced_metric.studies.storage import StudyFiles
 from induced_metric.training import checkpoints
 from induced_metric.training.checkpoints import Checkpoints
 from induced_metric.training.trial import trial_lanes
@@ -66,7 +68,7 @@ def test_a_study_begun_before_the_packages_goes_on_from_its_records_and_checkpoi
     pair = build.pairing(cfg)
     plan = sweep.plan_of(cfg, pair, 0)
     files = StudyFiles(
-        journal=tmp_path / "studies/paper/regression/wandb_bayes/sgd_rms.journal",
+        storage=JournalStorage(tmp_path / "studies/paper/regression/wandb_bayes/sgd_rms.journal"),
         records=RecordStore(plan.key.directory(tmp_path)),
         checkpoints=Checkpoints(tmp_path / "checkpoints/paper/regression/wandb_bayes/sgd_rms"),
     )

@@ -13,8 +13,10 @@ from induced_metric import records
 from induced_metric.lanes import Lanes
 from induced_metric.records import RecordStore, StudyKey
 from induced_metric.space import Float
+from induced_metric.studies.journal import JournalStorage
 from induced_metric.studies.plan import StudyPlan
-from induced_metric.studies.study import StudyFiles, run_studies
+from induced_metric.studies.running import run_studies
+from induced_metric.studies.storage import StudyFiles
 from induced_metric.training.checkpoints import Checkpoints
 from induced_metric.training.trial import Goal
 
@@ -70,7 +72,7 @@ def test_the_published_study_is_proposed_again_bit_for_bit(tmp_path, optimizer, 
         in_flight=8,
     )
     files = StudyFiles(
-        journal=tmp_path / "journal",
+        storage=JournalStorage(tmp_path / "journal"),
         records=RecordStore(tmp_path / "records"),
         checkpoints=Checkpoints(tmp_path / "checkpoints"),
     )

@@ -21,9 +21,10 @@ from induced_metric.errors import UserError
 from induced_metric.lanes import Lanes
 from induced_metric.records import RecordStore, StudyKey
 from induced_metric.space import Float
-from induced_metric.studies.journal import Journal
+from induced_metric.studies.journal import Journal, JournalStorage
 from induced_metric.studies.plan import StudyPlan, trial_seed
-from induced_metric.studies.study import StudyFiles, run_studies
+from induced_metric.studies.running import run_studies
+from induced_metric.studies.storage import StudyFiles
 from induced_metric.studies.wandb_hyperband import WandbHyperbandPruner
 from induced_metric.studies.wandb_search import WandbBayesSampler
 from induced_metric.training.checkpoints import Checkpoints
@@ -66,7 +67,7 @@ def plan(**changes):
 
 def where(directory, every=0):
     return StudyFiles(
-        journal=directory / "toy.journal",
+        storage=JournalStorage(directory / "toy.journal"),
         records=RecordStore(directory / "records"),
         checkpoints=Checkpoints(directory / "checkpoints", every=every),
     )

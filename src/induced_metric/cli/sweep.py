@@ -28,7 +28,9 @@ def run_pairing(table: SweepTable, cfg: DictConfig) -> None:
     """Runs the studies of one task with one optimizer."""
     flags = app.start_jax(cfg)  # before anything imports JAX
     from induced_metric.records import RecordStore
-    from induced_metric.studies.study import StudyFiles, run_studies
+    from induced_metric.studies.journal import JournalStorage
+    from induced_metric.studies.running import run_studies
+    from induced_metric.studies.storage import StudyFiles
 
     table.print(app.device())
     stop = app.stop_on_sigterm()
@@ -40,7 +42,9 @@ def run_pairing(table: SweepTable, cfg: DictConfig) -> None:
     for index in range(values.integer(cfg, "studies", low=1, high=1000)):
         plan = plan_of(cfg, pair, index)
         files = StudyFiles(
-            journal=plan.key.directory(results, "studies").with_name(f"{plan.key.optimizer}.journal"),
+            storage=JournalStorage(
+                plan.key.directory(results, "studies").with_name(f"{plan.key.optimizer}.journal")
+            ),
             records=RecordStore(plan.key.directory(results)),
             checkpoints=build.checkpoints(cfg, *plan.key),
         )

@@ -45,6 +45,7 @@ to Optuna: a row a trial, the epochs of its curve as a list in the column ``curv
 these files into the two tables.
 """
 
+from induced_metric.records.feed import RecordFeed
 from induced_metric.records.provenance import provenance
 from induced_metric.records.query import load, samplers, searches, studies, tasks
 from induced_metric.records.schema import FIXED, SINGLE, Records, StudyKey
@@ -53,6 +54,7 @@ from induced_metric.records.store import RecordStore
 __all__ = [
     "FIXED",
     "SINGLE",
+    "RecordFeed",
     "RecordStore",
     "Records",
     "StudyKey",

@@ -61,8 +61,13 @@ def durable(path: Path) -> Iterator[IO[bytes]]:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
+    synced(path.parent)
+
+
+def synced(directory: Path) -> None:
+    """Makes the names in a directory survive a crash of the machine."""
+    opened = os.open(directory, os.O_RDONLY)
     try:
-        os.fsync(directory)
+        os.fsync(opened)
     finally:
-        os.close(directory)
+        os.close(opened)

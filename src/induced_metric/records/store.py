@@ -1,7 +1,10 @@
 """The store of one study: finished trials are appended durably, read, and folded into two tables."""
 
+import contextlib
 import itertools
-from collections.abc import Mapping, Sequence
+import os
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +12,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from induced_metric.records.parquet import read_table, write_table
+from induced_metric.errors import UserError
+from induced_metric.records.parquet import read_table, synced, write_table
 from induced_metric.records.schema import Records, curve_table, schema, tidy, trial_table
 
 
 class RecordStore:
-    """Append-only store of one study's records: one process writes, any number read meanwhile."""
+    """Append-only store of one study's records; any number of processes read while it grows.
+
+    One process appends, or many publish: of a trial that several have, the first record stays.
+    """
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
@@ -32,17 +39,52 @@ class RecordStore:
         Raises:
             ValueError: if a row lacks a column of the schema, or there is not one curve a trial.
         """
-        rows = trial_table(trials)
-        tables = [curve_table(row["trial"], curve) for row, curve in zip(trials, curves, strict=True)]
-        if not tables:
+        if not trials:
             return
-        epochs = pa.concat_tables(tables, promote_options="default").drop_columns("trial").combine_chunks()
-        ends = itertools.accumulate((table.num_rows for table in tables), initial=0)
-        # One struct an epoch, one list of them a trial.
-        nested = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), _structs(epochs))
+        table = _nested(trials, curves)
         self._pending.mkdir(parents=True, exist_ok=True)
-        path = self._pending / f"trials-{int(trials[0]['trial']):06d}.parquet"
-        write_table(rows.append_column("curve", nested), path, compression_level=1)
+        write_table(table, self._file(trials[0]["trial"]), compression_level=1)
+
+    def publish(self, trial: Mapping[str, Any], curve: Mapping[str, Any]) -> bool:
+        """Writes a finished trial as ``append`` does, unless it is recorded; any number of processes may.
+
+        Returns:
+            Whether this is its record. If not, another process was first, and the trial is as it wrote it.
+
+        Raises:
+            UserError: if the file system has no hard links, which decide who is first.
+        """
+        self._pending.mkdir(parents=True, exist_ok=True)
+        final = self._file(trial["trial"])
+        mine = self._pending / f"{final.stem}-{uuid.uuid4().hex[:12]}.written"
+        write_table(_nested([trial], [curve]), mine, compression_level=1)
+        try:
+            os.link(mine, final)
+        except FileExistsError:
+            # Over NFS the first reply may be lost, and the link made all the same.
+            return mine.stat().st_nlink > 1
+        except FileNotFoundError:
+            return False  # all trials are recorded: the pending files were folded in meanwhile
+        except OSError as error:
+            raise UserError(
+                f"{self.directory} must lie on a file system with hard links, by which workers agree on who "
+                f"was first ({error.strerror})"
+            ) from error
+        finally:
+            mine.unlink(missing_ok=True)
+        synced(self._pending)
+        return True
+
+    def has(self, trial: int) -> bool:
+        """Whether a trial was published, and is still in a file of its own."""
+        return self._file(trial).exists()
+
+    def read_one(self, trial: int) -> Records:
+        """What ``publish`` wrote of a trial, while it is in a file of its own."""
+        return self.read([self._file(trial)])
+
+    def _file(self, trial: Any) -> Path:
+        return self._pending / f"trials-{int(trial):06d}.parquet"
 
     def add(self, row: Mapping[str, Any], curve: Mapping[str, Any]) -> int:
         """Appends a trial of no study, under the next free number, which is returned; any process may."""
@@ -57,6 +99,18 @@ class RecordStore:
             self.compact()
         return number
 
+    def pending(self) -> list[Path]:
+        """The files of trials that are not yet in the tables."""
+        return sorted(self._pending.glob("*.parquet"))
+
+    def version(self) -> object:
+        """Changes whenever the tables do; None where there are none."""
+        try:
+            facts = (self.directory / "trials.parquet").stat()
+        except FileNotFoundError:
+            return None
+        return facts.st_ino, facts.st_mtime_ns
+
     def trials(self) -> pd.DataFrame:
         """One row a finished trial, by number; empty, without columns, where there is none."""
         return self.read().trials
@@ -65,19 +119,23 @@ class RecordStore:
         """One row an epoch of each finished trial; empty, without columns, where there is none."""
         return self.read().curves
 
-    def read(self) -> Records:
-        """Both tables at once, of the same trials."""
+    def read(self, files: Sequence[Path] | None = None) -> Records:
+        """Both tables at once, of the same trials.
+
+        Args:
+            files: some of the pending ones, to read no others; what has gone into the tables is left out.
+        """
         # Pending files first: what a compaction folds meanwhile is then found in the tables. Of these the
         # rows first, because a compaction writes the curves before them.
-        files = [read_table(path) for path in sorted(self._pending.glob("*.parquet"))]
-        rows, epochs = (read_table(self.directory / f"{name}.parquet") for name in ("trials", "curves"))
-        trials, curves = ([] if table is None else [table] for table in (rows, epochs))
-        if pending := [file for file in files if file is not None]:
-            table = pa.concat_tables(pending, promote_options="default")
-            lists = table["curve"].combine_chunks()
-            numbers = table["trial"].combine_chunks().take(pc.list_parent_indices(lists))
-            trials.append(table.drop_columns("curve"))
-            curves.append(pa.Table.from_struct_array(lists.flatten()).add_column(0, "trial", numbers))
+        pending = _tables(self.pending() if files is None else files)
+        trials, curves = (
+            [] if files is not None else _tables([self.directory / f"{name}.parquet"])
+            for name in ("trials", "curves")
+        )
+        if pending:
+            rows, epochs = _flat(pending)
+            trials.append(rows)
+            curves.append(epochs)
         if not trials:
             return Records(pd.DataFrame(), pd.DataFrame())
         # A compaction that was killed half-way leaves a trial in two places.
@@ -101,14 +159,38 @@ class RecordStore:
                     compression_level=9,
                 )
         for path in pending:
-            path.unlink()
-        if self._pending.exists():
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # there is none, or a process has begun to write there
             self._pending.rmdir()
+
+
+def _tables(files: Iterable[Path]) -> list[pa.Table]:
+    return [table for table in map(read_table, files) if table is not None]
+
+
+def _nested(trials: Sequence[Mapping[str, Any]], curves: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows of trials with the curve of each: one list of structs a trial, one struct an epoch."""
+    rows = trial_table(trials)
+    tables = [curve_table(row["trial"], curve) for row, curve in zip(trials, curves, strict=True)]
+    epochs = pa.concat_tables(tables, promote_options="default").drop_columns("trial").combine_chunks()
+    ends = itertools.accumulate((table.num_rows for table in tables), initial=0)
+    nested = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), _structs(epochs))
+    return rows.append_column("curve", nested)
 
 
 def _structs(table: pa.Table) -> pa.StructArray:
     return pa.StructArray.from_arrays(
         [column.combine_chunks() for column in table.columns], table.column_names
+    )
+
+
+def _flat(files: Sequence[pa.Table]) -> tuple[pa.Table, pa.Table]:
+    """The two tables of pending files."""
+    table = pa.concat_tables(files, promote_options="default")
+    lists = table["curve"].combine_chunks()
+    numbers = table["trial"].combine_chunks().take(pc.list_parent_indices(lists))
+    return table.drop_columns("curve"), pa.Table.from_struct_array(lists.flatten()).add_column(
+        0, "trial", numbers
     )
 
 

@@ -1,10 +1,11 @@
-"""Optuna's journal of a study, and the lock that makes its writer the only one."""
+"""The storage of one process: a lock that makes it the only one, and Optuna's journal for those who look."""
 
 import contextlib
 import fcntl
 import json
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ import optuna
 from optuna.storages.journal import BaseJournalBackend
 
 from induced_metric.errors import UserError
+from induced_metric.lanes.engine import Curve
 from induced_metric.records import RecordStore
 from induced_metric.studies.compatibility import check_config
 from induced_metric.studies.plan import StudyPlan
-
-_CONFIG = "config"
+from induced_metric.studies.storage import CONFIG, Claim, Published, agreed, new_study, published
 
 
 @contextlib.contextmanager
@@ -63,44 +64,64 @@ class Journal(BaseJournalBackend):
         self._path = self._path.replace(path)
 
 
-def create_study(plan: StudyPlan, journal: Path) -> tuple[optuna.Study, Journal]:
-    """A new study in a new journal beside the old one, whose place it may take."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    backend = Journal(journal.with_suffix(".new"))
-    study = optuna.create_study(
-        storage=optuna.storages.JournalStorage(backend),
-        study_name=plan.name,
-        direction=plan.goal.direction,
-        pruner=plan.pruner,
-    )
-    study.set_user_attr(_CONFIG, dict(plan.config))
-    return study, backend
+@dataclass(frozen=True)
+class JournalStorage:
+    """A study of one process at a time.
 
-
-def recorded(
-    plan: StudyPlan, journal: Path, records: RecordStore
-) -> tuple[dict[int, Mapping[str, Any]], dict[int, Any]]:
-    """What earlier runs left: the records, from which Optuna's study is made again.
-
-    Returns:
-        Rows by number, and, where they will be judged again, curves.
-
-    Raises:
-        UserError: if the study was begun with another configuration, or its journal knows trials that have
-            no record.
+    Attributes:
+        path: of the journal; made if it does not exist.
     """
-    rows: list[dict[str, Any]] = records.trials().to_dict("records")  # type: ignore[assignment]
-    for config in {row["config"] for row in rows}:
-        check_config(plan.name, json.loads(config), plan.config)
-    by_number: dict[int, Mapping[str, Any]] = {int(row["trial"]): row for row in rows}
-    told = _finished(journal, name=plan.name, config=plan.config)
-    if lost := sorted(told - by_number.keys()):
-        raise UserError(
-            f"the journal of {plan.name} holds {len(lost)} finished trials "
-            f"(first: {lost[0]}) whose records are gone; restore the records or remove the journal"
-        )
-    judged = plan.rungs and rows
-    return by_number, dict(iter(records.curves().groupby("trial"))) if judged else {}  # type: ignore[arg-type]
+
+    path: Path
+
+    @contextlib.contextmanager
+    def open(self, plan: StudyPlan, records: RecordStore) -> "Iterator[_OpenJournal]":
+        """As of ``Storage``; the only trials under way are those of this process."""
+        with exclusive(self.path):
+            yield _OpenJournal(self.path, plan, records)
+            records.compact()
+
+
+class _OpenJournal:
+    """As of ``OpenStorage``."""
+
+    shared = False
+
+    def __init__(self, path: Path, plan: StudyPlan, records: RecordStore) -> None:
+        self._path, self._records = path, records
+        found = published(agreed(plan, records), curves=bool(plan.rungs))
+        self.rows = {int(row["trial"]): row for row, _ in found}
+        self.curves = {int(row["trial"]): curve for row, curve in found if curve is not None}
+        told = _finished(path, name=plan.name, config=plan.config)
+        if lost := sorted(told - self.rows.keys()):
+            raise UserError(
+                f"the journal of {plan.name} holds {len(lost)} finished trials "
+                f"(first: {lost[0]}) whose records are gone; restore the records or remove the journal"
+            )
+        # A new one in a new file beside the old, whose place it takes once it knows as much.
+        self._journal = Journal(path.with_suffix(".new"))
+        self.study = new_study(plan, optuna.storages.JournalStorage(self._journal))
+        self.study.set_user_attr(CONFIG, dict(plan.config))
+
+    def begin(self) -> None:
+        self._journal.rename(self._path)
+
+    def claim(self, number: int, hyperparameters: Mapping[str, Any]) -> Claim:
+        del number
+        return Claim(hyperparameters)
+
+    def report(self, number: int, epochs: int, value: float) -> None:
+        pass
+
+    def publish(self, rows: Sequence[Mapping[str, Any]], curves: Sequence[Curve]) -> Sequence[Published]:
+        self._records.append(rows, curves)
+        return [Published(row, curve) for row, curve in zip(rows, curves, strict=True)]
+
+    def look(self, *, waiting: bool) -> None:
+        del waiting
+
+    def release(self, numbers: Sequence[int]) -> None:
+        pass
 
 
 def _finished(journal: Path, *, name: str, config: Mapping[str, Any]) -> set[int]:
@@ -123,5 +144,5 @@ def _finished(journal: Path, *, name: str, config: Mapping[str, Any]) -> set[int
             raise UserError(
                 f"the journal {journal} is damaged ({error}); remove it: it is made again from the records"
             ) from error
-        check_config(name, study.user_attrs.get(_CONFIG, config), config)
+        check_config(name, study.user_attrs.get(CONFIG, config), config)
         return {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}

@@ -84,6 +84,14 @@ class StudyPlan:
             **{name: json.dumps(dict(facts), sort_keys=True) for name, facts in nested.items()},
         }
 
+    def described(self, **facts: Any) -> dict[str, Any]:
+        """``columns``, with facts about a single trial in its provenance; those that are None are none."""
+        known = {name: fact for name, fact in facts.items() if fact is not None}
+        if not known:
+            return self.columns
+        provenance = json.dumps({**self.provenance, **known}, sort_keys=True)
+        return {**self.columns, "provenance": provenance}
+
 
 @dataclass(frozen=True)
 class StudyStatus:

@@ -1,160 +1,60 @@
-"""Studies: Optuna proposes trials, lanes train them, records keep them; killed, they continue.
+"""A study: Optuna proposes trials, lanes train them, records keep them; killed, it continues.
 
 A trial is told to Optuna only after its record is durable, and in an order that follows from the trials alone
-(``schedule``). Every run of a study begins with an empty one and tells it the recorded trials in that same
-order; what has no record is proposed and trained, again or for the first time. So a study that was killed, or
-is given more trials, goes on as if it had never stopped: ``trials`` finished trials are exactly the numbers
-0 ... ``trials`` - 1, none lost and none twice.
+(``schedule``). Every process that works on a study begins with an empty one and tells it the recorded trials
+in that same order; what has no record is proposed, and trained by whoever claims it (``storage``). So a study
+is the same whether one process runs it or several do, and whether or not they were killed, or it was given
+more trials later: ``trials`` finished trials are exactly the numbers 0 ... ``trials`` - 1, none lost and none
+twice.
 """
 
-import contextlib
 import copy
-import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from optuna.trial import TrialState
-
 from induced_metric.lanes import Assignment, Lanes, Report
-from induced_metric.records import RecordStore
+from induced_metric.studies.asked import Asked
 from induced_metric.studies.dimensions import propose, remember
-from induced_metric.studies.journal import create_study, exclusive, recorded
 from induced_metric.studies.plan import StudyPlan, StudyStatus, trial_seed
 from induced_metric.studies.schedule import Look, Schedule
+from induced_metric.studies.storage import STATES, OpenStorage, Published
 from induced_metric.training.checkpoints import Checkpoints
 from induced_metric.training.trial import Trial
 
-_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
-
-@dataclass(frozen=True, kw_only=True)
-class StudyFiles:
-    """Where a study is kept.
-
-    Attributes:
-        journal: file of Optuna's journal storage; made if it does not exist.
-        records: where finished trials go.
-        checkpoints: where trials under way are kept.
-    """
-
-    journal: Path
-    records: RecordStore
-    checkpoints: Checkpoints
-
-
-def run_studies(
-    studies: Sequence[tuple[StudyPlan, StudyFiles, Callable[[StudyStatus], None]]],
-    lanes: Lanes,
-    *,
-    stop: Callable[[], bool] = lambda: False,
-) -> None:
-    """Runs studies of one pairing in the same lanes, until each has its trials or they are stopped.
-
-    They know nothing of each other: each proposes what it would propose alone. The first gets the lanes it
-    can use, the next ones what it leaves.
-
-    Args:
-        studies: what to do, where it is kept, and what is called at the start and after every dispatch.
-        lanes: an engine whose steps are epochs and whose metrics hold the objective.
-        stop: once true, the epochs under way are finished, their trials are kept, and the studies return.
-
-    Raises:
-        UserError: if the configuration of one differs from that of the study so far, if its journal knows
-            trials that have no record, or if another process is running it.
-    """
-    with contextlib.ExitStack() as held:
-        for _, files, _ in studies:
-            held.enter_context(exclusive(files.journal))
-        stopping = False
-        running = [_Study(place, study, lanes, lambda: stopping) for place, study in enumerate(studies)]
-
-        def ask() -> Assignment | None:
-            return next((found for study in running if (found := study.ask()) is not None), None)
-
-        def tell(reports: Sequence[Report]) -> list[bool]:
-            nonlocal stopping
-            stopping = stop()  # once a dispatch: all of its trials are kept, or all go on
-            by_study: dict[int, list[Report]] = {}
-            for report in reports:
-                by_study.setdefault(report.trial[0], []).append(report)
-            answers = {place: iter(running[place].tell(news)) for place, news in by_study.items()}
-            return [next(answers[report.trial[0]]) for report in reports]
-
-        stride = min(_real_stride(plan, lanes.steps_per_dispatch) for plan, _, _ in studies)
-        lanes.run(ask, tell, stride=stride, stop=lambda: stopping)
-        for study in running:
-            study.close()
-
-
-def _real_stride(plan: StudyPlan, most: int) -> int:
-    """Epochs between two looks at a lane: as many as a dispatch has, but past no rung."""
-    if not plan.rungs:
-        return most
-    rungs = math.gcd(*plan.rungs)
-    return max(epochs for epochs in range(1, most + 1) if rungs % epochs == 0)
-
-
-@dataclass
-class _Asked:
-    """A trial that was asked for and not yet told.
-
-    Attributes:
-        trial: the trial.
-        id: in Optuna's storage.
-        looked: epochs after which it was last judged.
-        row: its record, once that is durable.
-    """
-
-    trial: Trial
-    id: int
-    looked: int = 0
-    row: Mapping[str, Any] | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Whether it has nothing left to train."""
-        return self.trial.ended or self.row is not None
-
-    def has_done(self, epochs: int) -> bool:
-        """Whether it has run so many epochs, or ended before."""
-        return self.trial.done >= epochs or self.ended
-
-    def due(self, rungs: Sequence[int]) -> bool:
-        """Whether it has come to a rung at which it is still to be judged."""
-        return any(self.looked < rung <= self.trial.done for rung in rungs)
-
-
-class _Study:
+class Study:
     """``ask`` and ``tell`` for the lanes.
 
-    A trial that was asked for and not yet told is in a lane, ready for one, paused at a rung until it is
-    judged, or at its end until its turn to be told.
+    Args:
+        place: among the studies that share the lanes.
+        plan: what to do.
+        storage: where it is coordinated.
+        checkpoints: where trials under way are kept.
+        lanes: that train them.
+        on_progress: called at the start and after every dispatch.
     """
 
     def __init__(
-        self,
-        place: int,
-        study: tuple[StudyPlan, StudyFiles, Callable[[StudyStatus], None]],
-        lanes: Lanes,
-        stop: Callable[[], bool],
-    ) -> None:
+        self, place: int, plan: StudyPlan, storage: OpenStorage, checkpoints: Checkpoints, lanes: Lanes,
+        on_progress: Callable[[StudyStatus], None],
+    ) -> None:  # fmt: skip
+        self.plan = plan
+        self.shared = storage.shared
         self._place = place
-        self._plan, files, self._on_progress = study
-        plan = self._plan
+        self._storage = storage
+        self._checkpoints = checkpoints
         self._lanes = lanes
-        self._records, self._checkpoints = files.records, files.checkpoints
-        self._stop = stop
+        self._on_progress = on_progress
         self._finished = self._pruned = self._diverged = 0
         self._best: float | None = None
-        self._recorded, self._curves = recorded(plan, files.journal, files.records)
-        for number, row in self._recorded.items():
+        self._recorded = {
+            number: Published(row, storage.curves.get(number)) for number, row in storage.rows.items()
+        }
+        for number, published in self._recorded.items():
             if number < plan.trials:
-                self._count(row)
-        self._study, journal = create_study(plan, files.journal)
-        self._asked: dict[int, _Asked] = {}
+                self._count(published.row)
+        self._asked: dict[int, Asked] = {}
         self._ready: deque[int] = deque()
         self._paused: set[int] = set()
         self._number = 0  # of the next trial
@@ -170,53 +70,130 @@ class _Study:
                 serve=self._serve,
             )
             self._schedule.advance()
-        journal.rename(files.journal)
+        storage.begin()
         self._report()
+
+    @property
+    def finished(self) -> bool:
+        """Whether all trials are recorded and told."""
+        return self._number >= self.plan.trials and not self._asked
 
     def ask(self) -> Assignment | None:
         """A trial for a lane, if there is one now."""
-        if self._schedule is None:
-            while not self._ready and (number := self._next()) is not None:
+        while self._ready or self._schedule is None:
+            if not self._ready:
+                number = self._next()
+                if number is None:
+                    return None
                 if self._asked[number].ended:
-                    self._serve([Look(number, self._plan.goal.epochs)])
-        if not self._ready:
-            return None
-        number = self._ready.popleft()
-        return self._asked[number].trial.assignment((self._place, number))
+                    self._advance([self._asked[number]])
+                continue
+            asked = self._asked.get(self._ready.popleft())
+            if asked is not None and self._claim(asked):
+                return asked.trial.assignment((self._place, asked.trial.number, asked.turn))
+        return None
 
-    def tell(self, reports: Sequence[Report]) -> list[bool]:
-        """Hears what the lanes did; False ends what goes on later, or not at all."""
+    def tell(self, reports: Sequence[Report], *, stopping: bool) -> list[bool]:
+        """Hears what the lanes did; False ends what goes on later, elsewhere, or not at all."""
+        self.look(waiting=not self._ready and len(self._asked) > len(reports))
         ended = []
         for report in reports:
-            asked = self._asked[report.trial[1]]
+            asked = self._carried(report)
+            if asked is None:
+                continue
+            before = asked.trial.done
             asked.trial.hear(report)
-            asked.trial.keep(report, self._checkpoints, stopping=self._stop())
+            asked.trial.keep(report, self._checkpoints, stopping=stopping, claim=asked.claim)
+            self._say(asked, since=before)
             if asked.ended:
                 ended.append(asked)
-        # What no rung can stop any more is what it will be told as: not to be lost while it waits.
-        self._record([(asked, "complete") for asked in ended if not asked.due(self._plan.rungs)])
-        if self._schedule is None:
-            self._serve([Look(asked.trial.number, self._plan.goal.epochs) for asked in ended])
-        else:
-            self._schedule.advance()
+        self._advance(ended)
         answers = [self._goes_on(report) for report in reports]
         self._report()
         return answers
 
+    def look(self, *, waiting: bool) -> None:
+        """Hears what other processes did."""
+        news = self._storage.look(waiting=waiting)
+        if news is None:
+            return
+        ended = []
+        for published in news.published:
+            number = int(published.row["trial"])
+            asked = self._asked.get(number)
+            if asked is not None and asked.row is None:
+                asked.recorded(published)
+                ended.append(asked)
+            elif asked is None and self._number <= number < self.plan.trials:
+                self._recorded[number] = published
+            else:
+                continue
+            self._count(published.row)
+        for number in news.lost & self._asked.keys():
+            if self._asked[number].row is None:
+                self._asked[number].lose()
+                self._paused.discard(number)
+        for number, asked in self._asked.items():
+            if asked.mine or asked.row is not None:
+                continue
+            if number in news.elsewhere:
+                asked.reported = news.elsewhere[number]
+            elif number not in self._ready:
+                self._ready.append(number)
+        self._advance(ended)
+
     def close(self) -> None:
-        """Keeps what waits without a record, and puts the records in order."""
-        for asked in self._asked.values():
+        """Keeps what waits without a record, and gives back what is not recorded."""
+        mine = [asked for asked in self._asked.values() if asked.mine and asked.row is None]
+        for asked in mine:
             trial = asked.trial
-            if asked.row is None and trial.state is not None:
-                self._checkpoints.save(trial.checkpoint, trial.state, trial.curve())
-        self._records.compact()
+            if trial.state is not None:
+                self._checkpoints.save(trial.checkpoint, trial.state, trial.curve(), claim=asked.claim)
+        self._storage.release([asked.trial.number for asked in mine])
+
+    def _claim(self, asked: Asked) -> bool:
+        """Makes a trial this process's; whether it is to be trained now."""
+        if asked.row is not None:
+            return False
+        if asked.mine:
+            return True
+        trial = asked.trial
+        claim = self._storage.claim(trial.number, trial.hyperparameters)
+        if claim is None:
+            return False
+        if claim.hyperparameters != trial.hyperparameters:
+            asked.trial = trial = Trial(
+                trial.number, claim.hyperparameters, trial.seed, trial.goal, until=trial.until
+            )
+        asked.claim, asked.lost, asked.failed = claim.name, claim.lost, claim.failed
+        if asked.failed is None:
+            trial.restore(self._checkpoints, self._lanes)
+            self._say(asked, since=0)
+        if asked.due(self.plan.rungs):
+            self._paused.add(trial.number)
+        elif not asked.ended:
+            return True
+        self._advance([asked] if asked.ended else [])
+        return False
+
+    def _say(self, asked: Asked, *, since: int) -> None:
+        """Reports what a trial is judged by at the rungs that it has come to."""
+        for rung in self.plan.rungs:
+            if since < rung <= asked.trial.done:
+                self._storage.report(asked.trial.number, rung, asked.trial.best_until(rung))
+
+    def _carried(self, report: Report) -> Asked | None:
+        """The trial of a report, unless it was lost to another process since it got its lane."""
+        _, number, turn = report.trial
+        asked = self._asked.get(number)
+        return asked if asked is not None and asked.mine and asked.turn == turn else None
 
     def _goes_on(self, report: Report) -> bool:
         """Whether a trial keeps its lane; at a rung it leaves it to another until its turn has come."""
-        asked = self._asked.get(report.trial[1])
+        asked = self._carried(report)
         if asked is None or asked.row is not None:
             return False
-        if asked.due(self._plan.rungs):
+        if asked.due(self.plan.rungs):
             asked.trial.state = report.state()
             self._paused.add(asked.trial.number)
             return False
@@ -224,97 +201,127 @@ class _Study:
 
     def _next(self) -> int | None:
         """The number of the next trial, proposed now or recorded earlier; None once there are enough."""
-        number, plan = self._number, self._plan
+        number, plan = self._number, self.plan
         if number >= plan.trials:
             return None
         self._number += 1
-        row = self._recorded.get(number)
-        given = self._propose(number) if row is None else remember(self._study, plan.search_space, row)
-        identity, searched = given
-        trial = Trial(number, {**plan.fixed, **searched}, trial_seed(plan.seed, number), plan.goal)
-        asked = self._asked[number] = _Asked(trial, identity, row=row)
-        if row is not None:
-            trial.read(int(row["epochs"]), self._curves.pop(number, None))
+        known = self._recorded.get(number)
+        if known is None:
+            identity, searched = self._propose(number)
         else:
-            trial.restore(self._checkpoints, self._lanes)
+            identity, searched = remember(self._storage.study, plan.search_space, known.row)
+        trial = Trial(number, {**plan.fixed, **searched}, trial_seed(plan.seed, number), plan.goal)
+        asked = self._asked[number] = Asked(trial, identity)
+        if known is None:
+            self._ready.append(number)
+            return number
+        asked.recorded(known)
+        self._recorded[number] = Published(known.row, None)
         if asked.due(plan.rungs):
             self._paused.add(number)
-        elif not asked.ended:
-            self._ready.append(number)
         return number
 
     def _propose(self, number: int) -> tuple[int, dict[str, Any]]:
-        self._study.sampler = self._plan.create_sampler(seed=trial_seed(self._plan.seed, number))
-        return propose(self._study, self._plan.search_space)
+        self._storage.study.sampler = self.plan.create_sampler(seed=trial_seed(self.plan.seed, number))
+        return propose(self._storage.study, self.plan.search_space)
+
+    def _advance(self, ended: Sequence[Asked]) -> None:
+        """Records trials that ended here, and serves those whose turn has come."""
+        # What no rung can stop any more is what it will be told as: not to be lost while it waits.
+        self._record([(asked, "complete") for asked in ended if not asked.due(self.plan.rungs)])
+        for asked in ended:
+            if asked.stopped and asked.row is not None:
+                self._forget(asked)
+        if self._schedule is None:
+            self._serve([Look(asked.trial.number, self.plan.goal.epochs) for asked in ended])
+        else:
+            self._schedule.advance()
 
     def _serve(self, looks: Sequence[Look]) -> list[bool]:
         """Judges trials, records and tells those that ended; for each, whether it goes on."""
-        ending: list[tuple[_Asked, str]] = []
+        ending: list[tuple[Asked, str]] = []
         for number, epochs in looks:
             asked = self._asked[number]
             asked.looked = epochs
             stopped_earlier = asked.row is not None and asked.row["state"] == "pruned"
             if asked.ended and asked.trial.done <= epochs and not stopped_earlier:
                 ending.append((asked, "complete"))
-            elif epochs in self._plan.rungs and self._is_stopped(asked, epochs):
+            elif epochs in self.plan.rungs and self._is_stopped(asked, epochs):
                 ending.append((asked, "pruned"))
         self._record(ending)
-        for asked, _ in ending:
-            self._tell(asked)
-            self._checkpoints.remove(asked.trial.checkpoint)
-            self._paused.discard(asked.trial.number)
-            del self._asked[asked.trial.number]
+        for asked, state in ending:
+            self._tell(asked, state)
+            if asked.row is not None:
+                self._forget(asked)
+            else:  # another process has it, and is about to record it
+                asked.stopped, asked.trial.until = True, asked.looked
+        over = {asked.trial.number for asked, _ in ending}
         for number, _ in looks:
-            if number in self._paused and not self._asked[number].due(self._plan.rungs):
+            if number in self._paused and not self._asked[number].due(self.plan.rungs):
                 self._paused.remove(number)
                 if not self._asked[number].ended:
                     self._ready.append(number)
-        return [number in self._asked for number, _ in looks]
+        return [number not in over for number, _ in looks]
 
-    def _is_stopped(self, asked: _Asked, epochs: int) -> bool:
+    def _is_stopped(self, asked: Asked, epochs: int) -> bool:
         """The pruner's verdict after so many epochs; of a recorded trial, what became of it."""
-        storage = self._study._storage
-        storage.set_trial_intermediate_value(asked.id, epochs, asked.trial.best_until(epochs))
+        study = self._storage.study
+        study._storage.set_trial_intermediate_value(asked.id, epochs, asked.best_until(epochs))
         # Asked for a recorded trial too: a pruner may keep notes in the trials that it judges.
-        stopped = bool(self._plan.pruner.prune(self._study, copy.deepcopy(storage.get_trial(asked.id))))
+        stopped = bool(self.plan.pruner.prune(study, copy.deepcopy(study._storage.get_trial(asked.id))))
         return stopped if asked.row is None else asked.row["epochs"] == epochs
 
-    def _record(self, ending: Sequence[tuple[_Asked, str]]) -> None:
-        """Makes records of what has none yet, with its state."""
-        new = [
-            (asked, asked.trial.row(self._plan.columns, state=state))
-            for asked, state in ending
-            if asked.row is None
-        ]
+    def _record(self, ending: Sequence[tuple[Asked, str]]) -> None:
+        """Makes records of what ended here and has none, with its state."""
+        new = [(asked, state) for asked, state in ending if asked.row is None and asked.mine]
         if not new:
             return
-        self._records.append([row for _, row in new], [asked.trial.curve() for asked, _ in new])
-        for asked, row in new:
-            asked.row = row
-            self._trained += 1 - asked.trial.restored / self._plan.goal.epochs
-            self._count(row)
+        rows = []
+        for asked, state in new:
+            if asked.failed is not None:
+                state = "failed"
+            elif asked.stopped:
+                state = "pruned"
+            rows.append(
+                asked.trial.row(
+                    self.plan.described(lost=asked.lost or None, failed=asked.failed), state=state
+                )
+            )
+        curves = [asked.trial.curve() for asked, _ in new]
+        for (asked, _), row, known in zip(new, rows, self._storage.publish(rows, curves), strict=True):
+            self._trained += 1 - asked.trial.restored / self.plan.goal.epochs
+            if known.row is row:
+                asked.row = row
+            else:
+                asked.recorded(known)
+            self._count(known.row)
 
-    def _tell(self, asked: _Asked) -> None:
-        if asked.row is not None:
-            state = _STATES[asked.row["state"]]
-            value = float(asked.row["value"]) if state is TrialState.COMPLETE else None
-            self._study.tell(asked.trial.number, value, state)
+    def _tell(self, asked: Asked, state: str) -> None:
+        row = asked.row or {"state": state}
+        value = float(row["value"]) if row["state"] == "complete" else None
+        self._storage.study.tell(asked.trial.number, value, STATES[row["state"]])
+
+    def _forget(self, asked: Asked) -> None:
+        """Lets go of a trial that is recorded and told."""
+        self._checkpoints.remove(asked.trial.checkpoint)
+        self._paused.discard(asked.trial.number)
+        del self._asked[asked.trial.number]
 
     def _count(self, row: Mapping[str, Any]) -> None:
         self._finished += 1
         self._pruned += row["state"] == "pruned"
         self._diverged += bool(row["diverged"])
-        if not row["diverged"]:
-            better = min if self._plan.goal.direction == "minimize" else max
+        if not row["diverged"] and row["state"] != "failed":
+            better = min if self.plan.goal.direction == "minimize" else max
             self._best = row["value"] if self._best is None else better(self._best, row["value"])
 
     def _report(self) -> None:
-        running = [asked.trial for asked in self._asked.values() if asked.row is None]
-        epochs = self._plan.goal.epochs
+        running = [asked.trial for asked in self._asked.values() if asked.row is None and asked.mine]
+        epochs = self.plan.goal.epochs
         self._on_progress(
             StudyStatus(
                 finished=self._finished,
-                total=self._plan.trials,
+                total=self.plan.trials,
                 running=[trial.done for trial in running],
                 epochs=epochs,
                 trained=self._trained + sum(trial.done - trial.restored for trial in running) / epochs,

@@ -1,7 +1,8 @@
 """Checkpoints of trials under way, by orbax: the state of a lane and the curve so far.
 
-A checkpoint is a directory ``<directory>/<trial>/<steps done>`` that orbax renames into place when it is
-whole, so a kill leaves the one before it. Arrays are saved bit for bit: a trial that goes on from a
+A checkpoint is a directory ``<directory>/<trial>/<steps done>``, or ``<directory>/<trial>/by-<claim>/<steps
+done>`` where several processes may train the trial. Orbax renames it into place when it is whole, so a kill
+leaves the one before it. Arrays are saved bit for bit: a trial that goes on from a
 checkpoint has the curve of one that was never interrupted.
 """
 
@@ -10,6 +11,7 @@ import fcntl
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -20,6 +22,7 @@ import numpy as np
 from induced_metric.errors import UserError
 
 _STATE, _CURVE = "state", "curve"
+_CLAIM = "by-"  # before the name of a claim: a directory of its own
 
 
 class Checkpoint(NamedTuple):
@@ -74,8 +77,17 @@ class Checkpoints:
             waited = now - self._since.setdefault(trial, now) >= self._seconds
         return waited and self.every > 0 and done // self.every > (done - new) // self.every
 
-    def save(self, trial: str | int, state: Any, curve: Mapping[str, np.ndarray]) -> None:
-        """Saves a trial after as many steps as its curve has entries; replaces its earlier checkpoint."""
+    def save(
+        self, trial: str | int, state: Any, curve: Mapping[str, np.ndarray], *, claim: str | None = None
+    ) -> None:
+        """Saves a trial after as many steps as its curve has entries; replaces its earlier checkpoint.
+
+        Args:
+            trial: its name.
+            state: of its lane.
+            curve: columns, one entry a step.
+            claim: under which it is trained, where several processes may: each replaces only its own.
+        """
         import orbax.checkpoint as ocp  # a second to import, and most runs never save
 
         done = len(next(iter(curve.values())))
@@ -84,6 +96,8 @@ class Checkpoints:
             f"{_CURVE}.{name.replace('/', ':')}": values for name, values in curve.items()
         }
         directory = self._directory / str(trial)
+        if claim:
+            directory /= f"{_CLAIM}{claim}"
         older = _steps(directory)
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(directory / str(done), arrays, force=True)
@@ -93,7 +107,9 @@ class Checkpoints:
         self._since[trial] = self._clock()
 
     def load(self, trial: str | int, like: Any) -> Checkpoint | None:
-        """The newest checkpoint of a trial, None where it has none.
+        """The newest checkpoint of a trial, under whatever claim; None where it has none.
+
+        One that is damaged is passed over, with a warning, for the one before it.
 
         Args:
             trial: as in ``save``.
@@ -102,28 +118,23 @@ class Checkpoints:
         import orbax.checkpoint as ocp
 
         directory = self._directory / str(trial)
-        steps = _steps(directory)
-        if not steps:
-            return None
-        with ocp.StandardCheckpointer() as checkpointer:
-            arrays = checkpointer.restore(directory / str(max(steps)))
-        leaves = [
-            arrays[f"{_STATE}.{name}"] if np.prod(leaf.shape, dtype=int) else np.zeros(leaf.shape, leaf.dtype)
-            for name, leaf in _named(like).items()
+        found = [
+            path / str(step)
+            for path in (directory, *sorted(directory.glob(f"{_CLAIM}*")))
+            for step in _steps(path)
         ]
-        curve = {
-            name.removeprefix(f"{_CURVE}.").replace(":", "/"): np.asarray(values)
-            for name, values in arrays.items()
-            if name.startswith(f"{_CURVE}.")
-        }
-        return Checkpoint(max(steps), jax.tree.unflatten(jax.tree.structure(like), leaves), curve)
+        for path in sorted(found, key=lambda path: int(path.name), reverse=True):
+            try:
+                with ocp.StandardCheckpointer() as checkpointer:
+                    return _checkpoint(int(path.name), checkpointer.restore(path), like)
+            except (ValueError, KeyError, OSError) as error:
+                warnings.warn(f"the checkpoint {path} is damaged ({_first_line(error)})", stacklevel=2)
+        return None
 
     def remove(self, trial: str | int) -> None:
         """Removes the checkpoint of a trial that has ended."""
         self._since.pop(trial, None)
-        directory = self._directory / str(trial)
-        if directory.exists():
-            shutil.rmtree(directory)
+        shutil.rmtree(self._directory / str(trial), ignore_errors=True)  # perhaps another process is at it
 
     def names(self) -> set[str]:
         """The trials that have a directory here, whole checkpoint or not."""
@@ -147,6 +158,23 @@ class Checkpoints:
                 yield
             finally:
                 path.unlink()
+
+
+def _checkpoint(done: int, arrays: Mapping[str, Any], like: Any) -> Checkpoint:
+    leaves = [
+        arrays[f"{_STATE}.{name}"] if np.prod(leaf.shape, dtype=int) else np.zeros(leaf.shape, leaf.dtype)
+        for name, leaf in _named(like).items()
+    ]
+    curve = {
+        name.removeprefix(f"{_CURVE}.").replace(":", "/"): np.asarray(values)
+        for name, values in arrays.items()
+        if name.startswith(f"{_CURVE}.")
+    }
+    return Checkpoint(done, jax.tree.unflatten(jax.tree.structure(like), leaves), curve)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _named(tree: Any) -> dict[str, Any]:

@@ -159,6 +159,7 @@ class Trial:
         restored: epochs that an earlier process did.
         halted: its metrics are not finite: it diverged.
         state: of its lane, while it is in none.
+        until: epochs after which it ends; all of them unless it was judged already.
     """
 
     number: int
@@ -170,27 +171,31 @@ class Trial:
     restored: int = 0
     halted: bool = False
     state: Any = None
+    until: int = 0
     _parts: list[Mapping[str, np.ndarray]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Names the checkpoint; another trial of the same number has another one."""
         if not self.checkpoint:
             self.checkpoint = f"{self.number}-{digest([self.hyperparameters, self.seed])}"
+        self.until = self.until or self.goal.epochs
 
     @property
     def ended(self) -> bool:
         """Whether it has nothing left to train."""
-        return self.halted or self.done >= self.goal.epochs
+        return self.halted or self.done >= self.until
 
     def curve(self) -> Curve:
         """The columns of its curve so far."""
+        if not self._parts:
+            return {"epoch": np.zeros(0, int), "seconds": np.zeros(0)}
         return joined(self._parts)
 
     def assignment(self, handle: Any) -> Assignment:
         """What a lane needs to take it up."""
         state, self.state = self.state, None
         done = self.done if state is not None else 0
-        return Assignment(handle, self.hyperparameters, self.seed, self.goal.epochs, done, state)
+        return Assignment(handle, self.hyperparameters, self.seed, self.until, done, state)
 
     def hear(self, report: Report) -> Curve:
         """Adds what a dispatch did; returns that part of the curve."""
@@ -200,12 +205,14 @@ class Trial:
         self.done, self.halted = report.done, report.halted
         return part
 
-    def keep(self, report: Report, checkpoints: Checkpoints, *, stopping: bool) -> None:
+    def keep(
+        self, report: Report, checkpoints: Checkpoints, *, stopping: bool, claim: str | None = None
+    ) -> None:
         """Saves it after a dispatch where that is due, or nothing of it would go on."""
         if not self.ended and (
             stopping or checkpoints.due(report.done, len(report.seconds), self.checkpoint)
         ):
-            checkpoints.save(self.checkpoint, report.state(), self.curve())
+            checkpoints.save(self.checkpoint, report.state(), self.curve(), claim=claim)
 
     def restore(self, checkpoints: Checkpoints, lanes: Lanes) -> bool:
         """Goes on from its newest checkpoint; False where it has none."""
@@ -227,12 +234,13 @@ class Trial:
         return float(values[self.goal.best(values)])
 
     def outcome(self) -> dict[str, Any]:
-        """What it came to, in columns of the records: a diverged one to the worst value."""
+        """What it came to, in columns of the records; the worst value if it diverged or was not trained."""
         curve, goal = self.curve(), self.goal
-        best = -1 if self.halted else goal.best(curve[goal.objective])
+        worst = self.halted or not self.done
+        best = -1 if worst else goal.best(curve[goal.objective])
         return {
             "diverged": self.halted,
-            "value": goal.worst if self.halted else float(curve[goal.objective][best]),
+            "value": goal.worst if worst else float(curve[goal.objective][best]),
             "best_epoch": best,
             "epochs": len(curve["seconds"]),
             "seconds": float(curve["seconds"].sum()),
@@ -243,7 +251,7 @@ class Trial:
 
         Args:
             study: the columns that it shares with the other trials of its study.
-            state: ``complete`` or ``pruned``.
+            state: ``complete``, ``pruned`` or ``failed``.
         """
         return {
             "trial": self.number,

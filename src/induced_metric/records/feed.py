@@ -1,0 +1,36 @@
+"""The records of a study as they come in, from whatever process."""
+
+import pandas as pd
+
+from induced_metric.records.schema import Records
+from induced_metric.records.store import RecordStore
+
+
+class RecordFeed:
+    """Hands out the records of a study in portions, each trial once.
+
+    Args:
+        store: where they are.
+    """
+
+    def __init__(self, store: RecordStore) -> None:
+        self._store = store
+        self._known: set[int] = set()
+        self._files: set[str] = set()
+        self._version: object = None
+
+    def news(self) -> Records:
+        """What was recorded since the last call; empty, without columns, where nothing was."""
+        pending = self._store.pending()
+        version = self._store.version()
+        new = [path for path in pending if path.name not in self._files]
+        if not new and version == self._version:
+            return Records(pd.DataFrame(), pd.DataFrame())
+        # Tables that changed have taken pending files in, some of them perhaps before they were seen here.
+        records = self._store.read(None if version != self._version else new)
+        self._version, self._files = version, {path.name for path in pending}
+        if records.trials.empty:
+            return records
+        trials, curves = (frame[~frame["trial"].isin(self._known)] for frame in records)
+        self._known.update(map(int, trials["trial"]))
+        return Records(trials, curves)

@@ -1,0 +1,257 @@
+"""A PostgreSQL server that holds Optuna's tables, by the one connection of this process."""
+
+import contextlib
+import hashlib
+import re
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import optuna
+from optuna.exceptions import StorageInternalError
+
+from induced_metric.errors import UserError
+
+T = TypeVar("T")
+_SETTINGS = "storage.url_file or the environment variable INDUCED_METRIC_STORAGE"
+_BEATS_A_GRACE = 6  # heartbeats of a worker within the time after which it counts as lost
+
+
+class _LockLostError(Exception):
+    """The session that held a lock is gone. Not an error of SQLAlchemy's: Optuna would try again, without."""
+
+
+class Server:
+    """Optuna's storage in PostgreSQL, for one worker.
+
+    There is a single connection, and what is done under ``exclusively`` is done on the connection that holds
+    the lock, or not at all: a new one is refused meanwhile. The server itself ends the session of a worker
+    that does not answer for as long as ``grace``, and with it all its locks, so that nobody waits for one
+    that is stopped.
+
+    Args:
+        url: ``postgresql://user:password@host:port/database``; it is shown nowhere.
+        worker: name of this worker, which no other has at the same time; by default the host's, with the
+            first number that is free.
+        grace: seconds without a heartbeat after which a worker counts as lost.
+        patience: seconds for which a server that does not answer is asked again.
+
+    Attributes:
+        storage: Optuna's.
+        worker: name of this worker.
+        grace: seconds.
+
+    Raises:
+        UserError: if the server cannot be used, or another worker has the name.
+    """
+
+    def __init__(
+        self, url: str, *, worker: str | None = None, grace: int = 60, patience: float = 300
+    ) -> None:
+        import sqlalchemy
+
+        self._secrets = _secrets(url)
+        self.grace = grace
+        self._patience = patience
+        self._thread = threading.RLock()  # one connection: threads take turns
+        self._holding = False
+        self._beating: set[int] = set()
+        self._ended = threading.Event()
+        self.worker = worker or ""
+        options = {
+            "timezone": "UTC",  # heartbeats are compared without their time zone
+            "synchronous_commit": "off",  # the records are what must survive a crash
+            "idle_session_timeout": 1000 * grace,
+            "idle_in_transaction_session_timeout": 1000 * grace,
+        }
+        engine: dict[str, Any] = {
+            "pool_size": 1,
+            "max_overflow": 0,
+            "connect_args": {
+                "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
+                "connect_timeout": 10,
+                "application_name": "induced-metric",
+            },
+        }
+        try:
+            parsed = sqlalchemy.make_url(url)
+        except sqlalchemy.exc.ArgumentError:
+            raise UserError(f"{_SETTINGS} must be postgresql://user:password@host:port/database") from None
+        if parsed.get_backend_name() != "postgresql":
+            raise UserError(_unsuited(parsed.get_backend_name()))
+        self._parsed = parsed.set(drivername="postgresql+psycopg")
+        self._engine_settings = engine
+        self.storage: optuna.storages.RDBStorage = self._again(self._connect)
+        self.worker = self._again(lambda: self._named(worker))
+        sqlalchemy.event.listen(self.storage.engine, "connect", self._connected)
+        self._thread_of_beats = threading.Thread(target=self._beats, name="heartbeats", daemon=True)
+        self._thread_of_beats.start()
+
+    def close(self) -> None:
+        """Ends the session."""
+        self._ended.set()
+        self._thread_of_beats.join()
+        self.storage.engine.dispose()
+
+    def call(self, work: Callable[[], T]) -> T:
+        """Does what may be done twice; while the server does not answer, again and again.
+
+        Raises:
+            UserError: if it does not answer for as long as the patience.
+        """
+        return self._again(work)
+
+    def exclusively(self, key: str, work: Callable[[], T]) -> T:
+        """``call`` for work that no two workers do at once for the same ``key``."""
+
+        def locked() -> T:
+            with self._lock(key):
+                return work()
+
+        return self._again(locked)
+
+    def beat(self, trial_id: int) -> None:
+        """Records a heartbeat of a trial, and from then on others, until ``rest``."""
+        self.storage.record_heartbeat(trial_id)
+        self._beating.add(trial_id)
+
+    def rest(self, trial_id: int) -> None:
+        """Records no more heartbeats of a trial."""
+        self._beating.discard(trial_id)
+
+    @property
+    def period(self) -> float:
+        """Seconds between two heartbeats."""
+        return self.grace / _BEATS_A_GRACE
+
+    def _beats(self) -> None:
+        while not self._ended.wait(self.period):
+            for trial_id in list(self._beating):
+                if trial_id in self._beating:
+                    # What cannot be said now is said next time; the main thread minds the server's absence.
+                    with contextlib.suppress(StorageInternalError), self._thread:
+                        self.storage.record_heartbeat(trial_id)
+            if not self._beating:
+                with contextlib.suppress(Exception), self._thread:
+                    self.execute("select 1")
+
+    def _again(self, work: Callable[[], T]) -> T:
+        from sqlalchemy.exc import InterfaceError, OperationalError
+
+        since, pause = time.monotonic(), 0.1
+        while True:
+            try:
+                with self._thread:
+                    return work()
+            except _LockLostError:
+                pass
+            except (StorageInternalError, OperationalError, InterfaceError) as error:
+                cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+                lost = isinstance(cause, OperationalError | InterfaceError)
+                if not lost or time.monotonic() - since > self._patience or _refused(cause):
+                    raise UserError(f"the database cannot be used: {self._public(cause or error)}") from None
+            time.sleep(pause)
+            pause = min(2 * pause, 5.0)
+
+    def _connect(self) -> optuna.storages.RDBStorage:
+        import sqlalchemy
+
+        url = self._parsed.render_as_string(hide_password=False)
+        no_pool = {
+            "poolclass": sqlalchemy.pool.NullPool,
+            "connect_args": self._engine_settings["connect_args"],
+        }
+        once = sqlalchemy.create_engine(self._parsed, **no_pool)
+        with once.connect() as connection:
+            # Tables are made by one worker at a time: two at once would both find them missing. The session
+            # ends with the block, and the lock with it. Making and checking them takes more connections than one.
+            connection.execute(sqlalchemy.text(f"select pg_advisory_lock({_number('tables')})"))
+            connection.commit()
+            optuna.storages.RDBStorage(url, engine_kwargs=no_pool)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeats
+            return optuna.storages.RDBStorage(
+                url,
+                engine_kwargs=self._engine_settings,
+                heartbeat_interval=max(1, int(self.period)),
+                grace_period=self.grace,
+                skip_table_creation=True,
+                skip_compatibility_check=True,
+            )
+
+    def _named(self, worker: str | None) -> str:
+        host = socket.gethostname()
+        names = [worker] if worker else [f"{host}-{number}" for number in range(1000)]
+        for name in names:
+            if self.execute(f"select pg_try_advisory_lock({_number('worker', name)})"):
+                return name
+        raise UserError(f"a worker called {worker} is running already; each needs a name of its own")
+
+    def _connected(self, connection: Any, _: object) -> None:
+        """A new session: not in the middle of what needs the old one's lock; with the worker's name."""
+        if self._holding:
+            raise _LockLostError
+        with connection.cursor() as cursor:
+            cursor.execute(f"select pg_try_advisory_lock({_number('worker', self.worker)})")
+        connection.commit()
+
+    def execute(self, statement: str) -> Any:
+        """The first value that a statement gives."""
+        import sqlalchemy
+
+        with self.storage.engine.connect() as connection:
+            found = connection.execute(sqlalchemy.text(statement)).scalar()
+            connection.commit()
+            return found
+
+    @contextlib.contextmanager
+    def _lock(self, key: str) -> Iterator[None]:
+        number = _number("study", key)
+        self.execute(f"select pg_advisory_lock({number})")
+        self._holding = True
+        try:
+            yield
+            self.execute(f"select pg_advisory_unlock({number})")
+        except BaseException:
+            # Whatever went wrong, the lock goes with its session.
+            self.storage.engine.dispose()
+            raise
+        finally:
+            self._holding = False
+
+    def _public(self, error: BaseException) -> str:
+        """An error in one line, without what is in the URL."""
+        line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        line = re.sub(r"^\([\w.]+\) ", "", line)
+        for secret in self._secrets:
+            line = line.replace(secret, "***")
+        return line
+
+
+def _refused(error: BaseException | None) -> bool:
+    """Whether asking again would not help: another password, another database."""
+    return any(words in str(error) for words in ("authentication failed", "does not exist", "no password"))
+
+
+def _unsuited(backend: str) -> str:
+    if backend == "sqlite":
+        return (
+            "SQLite cannot be shared by workers: its file locks fail over a network and it has no heartbeat; "
+            f"{_SETTINGS} must name a PostgreSQL database"
+        )
+    return f"{_SETTINGS} must name a PostgreSQL database, got {backend}"
+
+
+def _secrets(url: str) -> list[str]:
+    """What must not be shown of a URL, the longest first."""
+    found = re.match(r"[\w+]+://(?P<user>[^:/@]*):(?P<password>[^@]*)@", url)
+    return [url, *([found["password"]] if found and found["password"] else [])]
+
+
+def _number(*key: str) -> int:
+    """The number of an advisory lock: one of 64 bits with a sign."""
+    digest = hashlib.sha256(":".join(["induced-metric", *key]).encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
