@@ -3,6 +3,8 @@
 XLA is configured before any test imports JAX: two devices, as on two cores.
 """
 
+from contextlib import closing
+
 from induced_metric import xla
 
 xla.configure(devices=2)
@@ -18,3 +20,16 @@ collect_ignore = ["helpers"]  # no tests, and --doctest-modules would import eac
 def tiny_task():
     """The regression task, small enough to train in milliseconds."""
     return regression(epochs=6, batch_size=16, train_examples=70, test_examples=40, widths=(4, 1))
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server of the tests' own; its tests bear the marker ``postgres``."""
+    # Here, as it takes psycopg: most tests need neither.
+    from postgres import PostgresServer, reason_for_none
+
+    reason = reason_for_none()
+    if reason:
+        pytest.skip(reason)
+    with closing(PostgresServer()) as server:
+        yield server
