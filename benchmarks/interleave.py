@@ -11,8 +11,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, NamedTuple
 
+_CONF = Path(__file__).parents[1] / "conf"
 _UNITS_PER_GIB = 2**30 if sys.platform == "darwin" else 2**20  # of ru_maxrss: bytes there, KiB elsewhere
 
 
@@ -71,6 +73,15 @@ def serve_lanes(
             lanes.run_all(assignments, stride=1 if alone else None)
 
         serve(requests, work, units=units)
+
+
+def configured(name: str, **changes: Any) -> Any:
+    """The task of ``conf/task/<name>.yaml``, some of its settings changed."""
+    import hydra
+
+    with hydra.initialize_config_dir(str(_CONF), version_base="1.3"):
+        cfg = hydra.compose("config", [f"task={name}"])
+    return hydra.utils.instantiate(cfg.task, _convert_="all", **changes)
 
 
 def interleave(sides: Mapping[str, Callable[[Connection], None]], *, rounds: int) -> dict[str, Measured]:

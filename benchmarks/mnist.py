@@ -9,7 +9,7 @@ import os
 import sys
 from functools import partial
 
-from interleave import interleave, serve, serve_lanes
+from interleave import configured, interleave, serve, serve_lanes
 
 from induced_metric.data import load
 from induced_metric.errors import UserError
@@ -22,7 +22,7 @@ EVALUATION = {"train": 2 * sum(WEIGHTS) * 60_000, "test": 2 * sum(WEIGHTS) * 921
 TRIALS, EPOCHS = 4 * os.cpu_count(), 20  # of ours in a round: a trial for every lane
 
 
-def _loop(evaluated, *, jitted):
+def _loop(eval_splits, *, jitted):
     """One epoch of a Python loop over batches; the published one evaluates eagerly and copies every batch."""
     import jax
     import jax.numpy as jnp
@@ -31,7 +31,6 @@ def _loop(evaluated, *, jitted):
     from flax import linen as nn
 
     import induced_metric
-    from induced_metric.tasks.mnist import mnist
 
     class MLP(nn.Module):
         @nn.compact
@@ -40,7 +39,7 @@ def _loop(evaluated, *, jitted):
                 x = nn.gelu(nn.Dense(width)(x))
             return nn.Dense(10)(x)
 
-    task, model = mnist(), MLP()
+    task, model = configured("mnist"), MLP()
     (x, y), (x_test, y_test) = (
         (images.astype(np.float32) / 255, labels.astype(np.int32))
         for images, labels in (task.splits["train"], task.splits["test"])
@@ -72,7 +71,7 @@ def _loop(evaluated, *, jitted):
         for k in range(58):
             batch = order[k * 1024 : (k + 1) * 1024]
             params, opt_state = step(params, opt_state, x[batch], y[batch])
-        for images, labels, batches in [splits[split] for split in evaluated]:
+        for images, labels, batches in [splits[split] for split in eval_splits]:
             for k in range(batches):
                 part = slice(k * 1024, (k + 1) * 1024)
                 float(measure(params, images[part], labels[part]))
@@ -80,22 +79,17 @@ def _loop(evaluated, *, jitted):
     return epoch
 
 
-def published(requests, evaluated):
-    serve(requests, _loop(evaluated, jitted=False))
+def published(requests, eval_splits):
+    serve(requests, _loop(eval_splits, jitted=False))
 
 
-def plain(requests, evaluated):
-    serve(requests, _loop(evaluated, jitted=True))
+def plain(requests, eval_splits):
+    serve(requests, _loop(eval_splits, jitted=True))
 
 
-def ours(requests, evaluated):
+def ours(requests, eval_splits):
     """Seconds over epochs of all lanes."""
-
-    def task():
-        from induced_metric.tasks.mnist import mnist
-
-        return mnist(evaluated=evaluated)
-
+    task = partial(configured, "mnist", eval_splits=eval_splits)
     serve_lanes(requests, task, "adam", HYPERPARAMETERS, trials=TRIALS, epochs=EPOCHS, units=TRIALS * EPOCHS)
 
 
@@ -116,14 +110,16 @@ def main():
     except UserError as error:
         print(f"mnist.py measures nothing: {error}")
         return
-    for evaluated in (("test",), ("train", "test")):
-        sides = {side.__name__: partial(side, evaluated=evaluated) for side in (published, plain, ours)}
+    for eval_splits in (("test",), ("train", "test")):
+        sides = {side.__name__: partial(side, eval_splits=eval_splits) for side in (published, plain, ours)}
         measured = interleave({**sides, "matmul": matmul}, rounds=rounds)
         seconds = {name: one.median for name, one in measured.items()}
-        print(f"{'seconds an epoch, evaluated: ' + ' and '.join(evaluated):44} {'seconds':>8} {'to ours':>8}")
+        print(
+            f"{'seconds an epoch, evaluated: ' + ' and '.join(eval_splits):44} {'seconds':>8} {'to ours':>8}"
+        )
         for name in sides:
             print(f"{name:44} {seconds[name]:8.4f} {seconds[name] / seconds['ours']:7.2f}x")
-        work = TRAINING + sum(EVALUATION[split] for split in evaluated)
+        work = TRAINING + sum(EVALUATION[split] for split in eval_splits)
         rate, peak = work / seconds["ours"] / 1e9, 1 / seconds["matmul"]
         print(f"ours: {rate:.0f} GFLOP/s in products, {rate / peak:.0%} of a large product's {peak:.0f}")
 

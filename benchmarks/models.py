@@ -20,6 +20,8 @@ CASES = {
     "resnet1024": (1024, None),
 }
 STEPS = 2  # of a unit of work
+RESNET_18 = {"widths": (64, 128, 256, 512), "blocks": 2}
+GPT_SIZES = {"vocab_size": 65, "context": 256, "layers": 4, "heads": 4, "embed_dim": 128, "dropout": 0.1}
 
 
 def _inputs(case, batch):
@@ -42,7 +44,7 @@ def ours(requests, case):
     import jax.numpy as jnp
 
     import induced_metric
-    from induced_metric.cli import most_shards
+    from induced_metric.lanes.placement import most_shards
     from induced_metric.models.gpt import GPT
     from induced_metric.models.losses import cross_entropy
     from induced_metric.models.resnet import ResNet
@@ -53,7 +55,7 @@ def ours(requests, case):
     batch, micro_batch = CASES[case]
     train = _inputs(case, STEPS * batch)
     if case.startswith("resnet"):
-        model = ResNet()
+        model = ResNet(**RESNET_18)
 
         def init(key):
             variables = model.init(key, jnp.zeros((1, 32, 32, 3)), train=False)
@@ -68,7 +70,7 @@ def ours(requests, case):
             )
             return cross_entropy(logits, examples[1]), (changed["batch_stats"], {})
     else:
-        model = GPT(vocabulary=65)
+        model = GPT(**GPT_SIZES)
 
         def init(key):
             return model.init(key, jnp.zeros((1, 256), jnp.int32))["params"], {}
@@ -84,11 +86,12 @@ def ours(requests, case):
         init=init,
         loss=loss,
         metrics=lambda *_: {"loss": jnp.zeros([])},
-        evaluated=("test",),
+        eval_splits=("test",),
         objective="test/loss",
         direction="minimize",
         epochs=1,
         batch_size=batch,
+        shuffle="once",
         micro_batch=micro_batch,
     )
     hyperparameters = {"learning_rate": 1e-3}
@@ -140,7 +143,7 @@ def plain(requests, case):
         import induced_metric.models.resnet as resnet
 
         resnet.convolve = jax.lax.conv_general_dilated
-        model = ResNet()
+        model = ResNet(**RESNET_18)
         variables = model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False)
         images, labels = examples[0].astype(jnp.float32) / 255, examples[1]
 

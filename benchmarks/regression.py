@@ -9,7 +9,7 @@ Run: python benchmarks/regression.py [rounds]. Figures are medians over the roun
 import sys
 from functools import partial
 
-from interleave import interleave, serve, serve_lanes
+from interleave import configured, interleave, serve, serve_lanes
 
 HYPERPARAMETERS = {
     "adam": {"learning_rate": 3e-3, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8},
@@ -33,7 +33,6 @@ def plain(requests, optimizer_name):
     from flax import linen as nn
 
     import induced_metric
-    from induced_metric.tasks.regression import regression
 
     class MLP(nn.Module):
         @nn.compact
@@ -42,7 +41,7 @@ def plain(requests, optimizer_name):
             x = nn.gelu(nn.Dense(32)(x))
             return nn.Dense(1)(x)
 
-    task, model = regression(), MLP()
+    task, model = configured("regression"), MLP()
     (x_train, y_train), (x_test, y_test) = (
         jax.tree.map(jnp.asarray, task.splits[split]) for split in ("train", "test")
     )
@@ -78,14 +77,9 @@ def plain(requests, optimizer_name):
 
 
 def ours(requests, optimizer_name, trials, **options):
-    def task():
-        from induced_metric.tasks.regression import regression
-
-        return regression()
-
     serve_lanes(
         requests,
-        task,
+        partial(configured, "regression"),
         optimizer_name,
         HYPERPARAMETERS[optimizer_name],
         trials=trials,

@@ -12,16 +12,10 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from interleave import interleave, serve, serve_lanes
+from interleave import configured, interleave, serve, serve_lanes
 from regression import HYPERPARAMETERS
 
 SAMPLERS = ("random", "tpe", "tpe_optuna4", "wandb_bayes")
-
-
-def task():
-    from induced_metric.tasks.regression import regression
-
-    return regression()
 
 
 def study(requests, sampler, trials):
@@ -46,7 +40,7 @@ def study(requests, sampler, trials):
     space = {
         name: Float(**cfg.search_space[name]) for name in HYPERPARAMETERS["adam"] if name in cfg.search_space
     }
-    regression, optimizer = task(), induced_metric.adam
+    regression, optimizer = configured("regression"), induced_metric.adam
     plan = StudyPlan(
         key=StudyKey("paper", "regression", sampler, "adam"), search_space=space,
         fixed={"eps": 1e-8}, goal=Goal.of(regression),
@@ -73,7 +67,10 @@ def main():
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
     samplers = sys.argv[3:] or SAMPLERS
     lanes = partial(
-        serve_lanes, make_task=task, optimizer_name="adam", hyperparameters=HYPERPARAMETERS["adam"]
+        serve_lanes,
+        make_task=partial(configured, "regression"),
+        optimizer_name="adam",
+        hyperparameters=HYPERPARAMETERS["adam"],
     )
     sides = {"lanes": partial(lanes, trials=trials, epochs=200, units=trials)} | {
         sampler: partial(study, sampler=sampler, trials=trials) for sampler in samplers

@@ -9,9 +9,8 @@ from induced_metric import xla
 
 xla.configure(devices=2)
 
+import configured  # noqa: E402
 import pytest  # noqa: E402
-
-from induced_metric.tasks.regression import regression  # noqa: E402
 
 collect_ignore = ["helpers"]  # no tests, and --doctest-modules would import each a second time
 
@@ -19,7 +18,9 @@ collect_ignore = ["helpers"]  # no tests, and --doctest-modules would import eac
 @pytest.fixture(scope="session")
 def tiny_task():
     """The regression task, small enough to train in milliseconds."""
-    return regression(epochs=6, batch_size=16, train_examples=70, test_examples=40, widths=(4, 1))
+    return configured.task(
+        "regression", epochs=6, batch_size=16, train_examples=70, test_examples=40, widths=(4, 1)
+    )
 
 
 @pytest.fixture(scope="session")

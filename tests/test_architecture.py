@@ -21,7 +21,7 @@ ROOMS = {
     "torch": ("", "torch numpy"),
     "models": ("", "jax flax numpy"),
     "data": ("errors", "numpy tensorflow_datasets array_record cv2 rich requests google"),
-    "tasks": ("models data errors", "jax numpy"),
+    "tasks": ("models data errors", "jax numpy typing_extensions"),
     "lanes": ("errors", "jax numpy optuna"),
     "training": ("tasks.base models lanes errors", "jax numpy optax orbax"),
     "records": ("errors", "numpy pandas pyarrow"),

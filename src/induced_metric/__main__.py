@@ -6,7 +6,7 @@ import sys
 _EXTRAS = {
     "experiments": (
         "array_record cv2 flax hydra matplotlib omegaconf optuna orbax pandas pyarrow pydantic rich scipy "
-        "sklearn tensorflow_datasets threadpoolctl wandb"
+        "sklearn tensorflow_datasets threadpoolctl typing_extensions wandb"
     ),
     "torch": "torch",
     "data": "importlib_resources tensorflow",

@@ -208,9 +208,17 @@ def test_a_pruner_stops_the_worse_at_its_rungs(pruner):
         (["optimizer.learning_rate=nan"], r"optimizer: learning_rate must be"),
         (["optimizer.xi=abc"], r"optimizer.xi must be a number, got 'abc'"),
         (["+optimizer.nesterov=1"], r"unexpected keyword argument 'nesterov'"),
-        (["task.epochs=0"], r"task: epochs must be >= 1"),
+        (["task.epochs=0"], r"task: epochs must be an integer >= 1, got 0"),
         (["task.epochs=few"], r"task.epochs: input should be a valid integer"),
         (["task.shuffle=never"], r"'once' or 'every_epoch'"),
+        (["task.eval_splits=test"], r"task.eval_splits: 'str' instances are not allowed"),
+        (
+            ["task.eval_splits=[validation]"],
+            r"task: eval_splits must list .* train, test, got \['validation'\]",
+        ),
+        (["~task.epochs"], r"^task.epochs is missing$"),
+        (["~task.widths"], r"^task.widths is missing$"),
+        (["+task.epoch=1"], r"^unknown 'task.epoch'$"),
         (["task.name=${nowhere}"], r"nowhere"),
         (
             ["search_space.xi.low=1"],

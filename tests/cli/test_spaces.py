@@ -134,7 +134,7 @@ def test_a_schedule_ends_at_its_last_rate():
             ["+search_space.task.batch_size={low: 8, high: 16}"],
             r"search_space.task.batch_size makes a program of each value: give it type: int, or choices",
         ),
-        (["+search_space.task.batch_size={choices: [8, 999]}"], r"task: batch_size must be between 1 and"),
+        (["+search_space.task.batch_size={choices: [8, 999]}"], r"task: batch_size must be an integer"),
         (["+search_space.task.batch={choices: [8, 9]}"], r"search_space.task.batch is no .*mean task."),
         (["+search_space.eps={choices: [1e-8]}"], r"search_space.eps: choices must be at least two"),
         (["+search_space.eps={choices: [1e-8, a]}"], r"search_space.eps: choices must be of one kind"),

@@ -15,7 +15,10 @@ from induced_metric.models.resnet import ResNet
 pytestmark = pytest.mark.slow
 
 TOKENS = jnp.arange(24).reshape(2, 12) % 11
-SMALL = GPT(vocabulary=11, context=12, layers=2, heads=2, width=8, dropout=0.5)
+SMALL = GPT(vocab_size=11, context=12, layers=2, heads=2, embed_dim=8, dropout=0.5)
+# As published.
+RESNET_18 = ResNet((64, 128, 256, 512), 2)
+CHARACTERS = GPT(vocab_size=65, context=256, layers=4, heads=4, embed_dim=128, dropout=0.1)
 
 
 def size(tree):
@@ -30,8 +33,8 @@ def keys(seed, examples=2):
     ("model", "inputs", "options", "parameters"),
     [
         (MLP((64, 64, 10)), (1, 784), {}, 55_050),
-        (ResNet(), (1, 32, 32, 3), {"train": False}, 11_178_762),
-        (GPT(vocabulary=65), (1, 256), {}, 842_817),
+        (RESNET_18, (1, 32, 32, 3), {"train": False}, 11_178_762),
+        (CHARACTERS, (1, 256), {}, 842_817),
     ],
     ids=["mlp", "resnet", "gpt"],
 )
@@ -48,8 +51,8 @@ def test_muon_sees_the_published_shares_of_matrices():
         return sum(leaf.size for leaf in jax.tree.leaves(tree) if leaf.ndim == 2)
 
     images, tokens = jnp.zeros((1, 32, 32, 3)), jnp.zeros((1, 256), jnp.int32)
-    resnet = jax.eval_shape(lambda: ResNet().init(jax.random.key(0), images, train=False))["params"]
-    transformer = jax.eval_shape(lambda: GPT(vocabulary=65).init(jax.random.key(0), tokens))["params"]
+    resnet = jax.eval_shape(lambda: RESNET_18.init(jax.random.key(0), images, train=False))["params"]
+    transformer = jax.eval_shape(lambda: CHARACTERS.init(jax.random.key(0), tokens))["params"]
     assert matrices(resnet) == 5120
     assert matrices(transformer) / size(transformer) == pytest.approx(0.68, abs=0.005)
 
@@ -108,7 +111,7 @@ def test_gpt_is_plain_flax_with_its_gradients(monkeypatch, queries):
 
 def test_gpt_starts_from_flax_defaults():
     """Same initialisers: spreads of kernels and embeddings as in the plain model, biases zero."""
-    wide = GPT(vocabulary=65, context=64, layers=1, width=128)
+    wide = CHARACTERS.clone(context=64, layers=1)
     params = wide.init(jax.random.key(0), jnp.zeros((1, 64), jnp.int32))["params"]
     attention = params["MultiHeadAttention_0"]
     for kernel, fan_in in (

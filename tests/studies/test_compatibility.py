@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from induced_metric.cli import build, sweep, values
+from induced_metric.cli import build, sweep, train, values
 from induced_metric.errors import UserError
 from induced_metric.lanes.placement import Placement
 from induced_metric.records import RecordStore
@@ -28,9 +28,9 @@ ROOT = Path(__file__).parents[2]
 PUBLISHED = sorted((ROOT / "results" / "published" / "records").rglob("trials.parquet"))
 
 
-def compose(*overrides):
+def compose(*overrides, config="sweep"):
     with hydra.initialize_config_dir(str(values.CONF), version_base="1.3"):
-        return hydra.compose("sweep", list(overrides))
+        return hydra.compose(config, list(overrides))
 
 
 def test_there_are_published_studies():
@@ -56,6 +56,49 @@ def test_another_search_algorithm_at_the_new_place_is_still_another():
     check_config("study", before, moved)
     with pytest.raises(UserError, match=r"WandbBayesSampler -> .*Another"):
         check_config("study", before, other)
+
+
+def test_a_setting_under_an_older_name_is_the_one_of_today():
+    before = {"task": {"evaluated": ["validation"], "width": 32}}
+    check_config("study", before, {"task": {"eval_splits": ["validation"], "embed_dim": 32}})
+    with pytest.raises(UserError, match=r"\(task.embed_dim: 32 -> 64\)"):
+        check_config("study", before, {"task": {"eval_splits": ["validation"], "embed_dim": 64}})
+
+
+def test_a_task_may_have_a_setting_that_is_called_like_an_older_one():
+    check_config("study", {"task": {"width": 32}}, {"task": {"width": 32}})
+    with pytest.raises(UserError, match=r"\(task.embed_dim: absent -> 32; task.width: 32 -> 64\)"):
+        check_config("study", {"task": {"width": 32}}, {"task": {"width": 64, "embed_dim": 32}})
+
+
+def test_a_study_that_searched_a_setting_under_an_older_name_is_refused():
+    """Its records have the column of the older name, and the search another."""
+    spaces = [{"search_space": {"task": {name: {"choices": [8, 16]}}}} for name in ("width", "embed_dim")]
+    with pytest.raises(UserError, match=r"search_space.task.embed_dim.choices: absent -> \[8, 16\]"):
+        check_config("study", *spaces)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "older"),
+    [
+        (["task=regression", "optimizer=sgd_rms"], "regression-sgd_rms-8c4f41be646e"),
+        (["task=mnist", "optimizer=adam"], "mnist-adam-4934e1130618"),
+        (["task=cifar10", "optimizer=adam"], "cifar10-adam-4d7bf6159325"),
+        (["task=shakespeare", "optimizer=muon"], "shakespeare-muon-aebc36ace619"),
+        (
+            ["task=shakespeare_small", "optimizer=adam", "schedule=cosine"],
+            "shakespeare_small-adam-6b3bd42c6c89",
+        ),
+    ],
+)
+def test_a_trial_has_the_checkpoint_that_an_earlier_version_named(overrides, older):
+    """The names are those that b5def50 gave."""
+    config = OmegaConf.to_container(compose(*overrides, config="config"), resolve=True)
+    today = train.identity(config, 3, [])
+    assert today != older
+    assert train.identity(config, 3, [older]) == older
+    assert train.identity(config, 3, [older, today]) == today
+    assert train.identity(config, 4, [older]) != older
 
 
 def test_a_study_begun_before_the_packages_goes_on_from_its_records_and_checkpoints(tmp_path, monkeypatch):

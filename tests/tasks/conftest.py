@@ -1,5 +1,6 @@
 """Synthetic data sets of the three tasks, prepared as TFDS would, small enough to train on in a second."""
 
+import configured
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,9 +9,6 @@ import tfds_files
 
 import induced_metric
 from induced_metric.data.releases import RELEASES
-from induced_metric.tasks.cifar10 import cifar10
-from induced_metric.tasks.mnist import mnist
-from induced_metric.tasks.shakespeare import shakespeare
 from induced_metric.training.epoch import init_trial, train_epoch
 
 WORDS = ["to ", "be ", "or ", "not ", "that ", "is ", "the ", "question\n"]
@@ -48,27 +46,37 @@ def synthetic(prepared, monkeypatch):
 
 
 TINY = {
-    "mnist": lambda **settings: mnist(
-        **{"epochs": 4, "batch_size": 32, "train_examples": 100, "test_examples": 50, "widths": (16, 10)}
-        | settings
-    ),
-    "cifar10": lambda **settings: cifar10(
-        **{"epochs": 6, "batch_size": 16, "train_examples": 50, "test_examples": 30}
-        | {"widths": (4,), "blocks": 1}
-        | settings
-    ),
-    "shakespeare": lambda **settings: shakespeare(
-        **{"epochs": 4, "batch_size": 16, "context": 16, "layers": 1, "heads": 2, "width": 8}
-        | {"evaluated_sequences": 10, "micro_batch": 4}
-        | settings
-    ),
-}
+    "regression": {
+        "epochs": 4, "batch_size": 16, "train_examples": 70, "test_examples": 40, "widths": (4, 1),
+    },
+    "mnist": {
+        "epochs": 4, "batch_size": 32, "train_examples": 100, "test_examples": 50, "widths": (16, 10),
+    },
+    "cifar10": {
+        "epochs": 6, "batch_size": 16, "train_examples": 50, "test_examples": 30, "widths": (4,), "blocks": 1,
+    },
+    "shakespeare": {
+        "epochs": 4, "batch_size": 16, "micro_batch": 4, "evaluated_sequences": 10,
+        "context": 16, "layers": 1, "heads": 2, "embed_dim": 8,
+    },
+}  # fmt: skip
 
 
 @pytest.fixture
-def build(synthetic):
+def tiny_settings(synthetic):
+    """The builder of a task and the settings of a small version: ``tiny_settings("mnist", batch_size=8)``."""
+    return lambda name, **settings: configured.settings(name, **{**TINY[name], **settings})
+
+
+@pytest.fixture
+def build(tiny_settings):
     """Builds a small version of a task: ``build("mnist", batch_size=8)``."""
-    return lambda name, **settings: TINY[name](**settings)
+
+    def build(name, **settings):
+        make, whole = tiny_settings(name, **settings)
+        return make(**whole)
+
+    return build
 
 
 class Trial:

@@ -21,8 +21,8 @@ def test_splits_are_the_first_examples_in_the_order_of_tfds(build, name):
         np.testing.assert_array_equal(part.splits[split][1], labels[there])
     np.testing.assert_array_equal(part.splits["test"][0], everything.splits["test"][0][:30])
     assert "validation" not in everything.splits
-    chosen = {"evaluated": ("validation",), "objective": "validation/accuracy"}
-    assert build(name, train_examples=50, validation_examples=20, **chosen).examples("validation") == 20
+    chosen = {"eval_splits": ("validation",), "objective": "validation/accuracy"}
+    assert build(name, train_examples=50, validation_examples=20, **chosen).num_examples("validation") == 20
 
 
 def test_mnist_images_are_vectors_and_cifar10_images_are_images(build):
@@ -66,7 +66,7 @@ def test_accuracy_is_the_share_of_right_answers(build, name):
         ({"test_examples": 0}, "train_examples and test_examples must be >= 1"),
         ({"validation_examples": -1}, "validation_examples >= 0"),
         ({"objective": "validation/accuracy"}, "objective must be a metric of an evaluated split"),
-        ({"batch_size": 101}, "batch_size must be between 1 and the"),
+        ({"batch_size": 101}, "batch_size must be an integer between 1 and the"),
     ],
 )
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])

@@ -16,7 +16,9 @@ MODELS = {
     "mlp": (lambda dtype: MLP((8, 3), dtype), jnp.ones((4, 6)), {}),
     "resnet": (lambda dtype: ResNet((4, 8), 1, 3, dtype), jnp.ones((4, 8, 8, 3)), {"train": False}),
     "gpt": (
-        lambda dtype: GPT(vocabulary=11, context=12, layers=1, heads=2, width=8, dropout=0.1, dtype=dtype),
+        lambda dtype: GPT(
+            vocab_size=11, context=12, layers=1, heads=2, embed_dim=8, dropout=0.1, dtype=dtype
+        ),
         jnp.arange(24).reshape(2, 12) % 11,
         {},
     ),

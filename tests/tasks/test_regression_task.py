@@ -4,17 +4,20 @@ import os
 import subprocess
 import sys
 
+import configured
 import jax
 import numpy as np
 import pytest
 
 from induced_metric.errors import UserError
-from induced_metric.tasks.regression import polynomial_data, regression
+from induced_metric.tasks.regression import polynomial_data
+
+SMALL = {"train_examples": 64, "test_examples": 8, "batch_size": 8}
 
 
 @pytest.fixture(scope="module")
 def task():
-    return regression()
+    return configured.task("regression")
 
 
 def test_data_has_the_published_level(task):
@@ -96,16 +99,24 @@ def test_model_has_1249_parameters(task):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"epochs": 0}, "epochs must be >= 1"),
-        ({"batch_size": 0}, "batch_size must be between 1 and the 64 training examples"),
-        ({"batch_size": 65}, "batch_size must be between 1 and the 64 training examples"),
-        ({"evaluated": ()}, "evaluated must name at least one of the splits train, test"),
-        ({"evaluated": ("validation",)}, "got validation"),
+        ({"epochs": 0}, "epochs must be an integer >= 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be an integer between 1 and the 64 training examples"),
+        ({"batch_size": 65}, "batch_size must be an integer between 1 and the 64 training examples"),
+        ({"eval_splits": ()}, r"eval_splits must list at least one of the splits train, test, got \(\)"),
+        ({"eval_splits": ("validation",)}, r"eval_splits must list .*, got \('validation',\)"),
         ({"objective": "validation/loss"}, "objective must be a metric of an evaluated split"),
-        ({"shuffle": "never"}, "shuffle must be once or every_epoch"),
+        ({"epochs": "few"}, "epochs must be an integer >= 1, got 'few'"),
+        ({"batch_size": 1.5}, "batch_size must be an integer between 1 and .*, got 1.5"),
+        ({"micro_batch": 3}, "micro_batch must be null, auto, or divide the batch of 8, got 3"),
+        ({"micro_batch": "few"}, "micro_batch must be null, auto, or divide the batch of 8, got 'few'"),
+        ({"eval_splits": "test"}, "eval_splits must list .*, got 'test'"),
+        ({"eval_splits": 1}, "eval_splits must list .*, got 1"),
+        ({"objective": None}, "objective must be a metric of an evaluated split .*, got None"),
+        ({"name": ""}, "name must be a word, got ''"),
+        ({"shuffle": "never"}, "shuffle must be once or every_epoch, got 'never'"),
         ({"test_examples": 0}, "test_examples must be >= 1"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, sentence):
     with pytest.raises(ValueError, match=sentence):
-        regression(**{"train_examples": 64, "test_examples": 8, "batch_size": 8, **settings})
+        configured.task("regression", **{**SMALL, **settings})

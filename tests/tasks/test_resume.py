@@ -22,7 +22,7 @@ SMALL = {
     ],
     "shakespeare": [
         "task.batch_size=16", "task.micro_batch=4", "task.context=16", "task.layers=1", "task.heads=2",
-        "task.width=8", "task.evaluated_sequences=10",
+        "task.embed_dim=8", "task.evaluated_sequences=10",
     ],
 }  # fmt: skip
 

@@ -32,10 +32,10 @@ def test_the_last_tenth_is_validation_and_there_is_no_test_split(build, syntheti
 
 
 def test_a_test_split_can_be_had(build, synthetic):
-    task = build("shakespeare", test_split=True, evaluated=("validation", "test"))
+    task = build("shakespeare", test_split=True, eval_splits=("validation", "test"))
     assert sorted(task.splits) == ["test", "train", "validation"]
     assert decode(synthetic, task.splits["test"][:1])[0] == synthetic["texts"]["test"][:17]
-    assert sorted(task.sampled) == ["test", "validation"]
+    assert [task.num_sampled(split) for split in ("train", "validation", "test")] == [None, 10, 10]
 
 
 def test_perplexity_is_that_of_the_mean_over_all_tokens(build, start):
@@ -72,9 +72,9 @@ def test_each_trial_draws_its_validation_sequences_and_keeps_them(build, start):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"heads": 3}, "width must be a multiple of the 3 heads, got 8"),
+        ({"heads": 3}, "embed_dim must be a multiple of the 3 heads, got 8"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
-        ({"layers": 0}, "context, layers, heads and width must be >= 1"),
+        ({"layers": 0}, "context, layers, heads and embed_dim must be >= 1"),
         ({"train_sequences": 10**6}, "train_sequences must be between 1 and"),
         ({"evaluated_sequences": 0}, "sampled must take between 1 and all"),
         ({"evaluated_sequences": 10**6}, "sampled must take between 1 and all"),
@@ -94,7 +94,7 @@ def test_training_can_take_the_first_sequences(build):
 
 @pytest.mark.parametrize(("batch_size", "size"), [(16, 8), (12, 6), (7, 7), (11, 1)])
 def test_micro_batches_suit_the_device(build, monkeypatch, batch_size, size):
-    assert build("shakespeare", micro_batch="auto", batch_size=batch_size).micro_batch == size
+    assert build("shakespeare", micro_batch="auto", batch_size=batch_size).examples_at_once == size
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert build("shakespeare", micro_batch="auto", batch_size=batch_size).micro_batch is None
-    assert build("shakespeare", micro_batch=1, batch_size=batch_size).micro_batch == 1
+    assert build("shakespeare", micro_batch="auto", batch_size=batch_size).examples_at_once == batch_size
+    assert build("shakespeare", micro_batch=1, batch_size=batch_size).examples_at_once == 1

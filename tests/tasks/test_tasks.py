@@ -89,8 +89,9 @@ def test_batch_norm_refuses_micro_batches(build):
         ValueError, match=r"micro_batch must be null: BatchNorm .* whole batch of 16, and over 8"
     ):
         build("cifar10", micro_batch=8)
-    assert build("cifar10", micro_batch=16).micro_batch == 16
-    with pytest.raises(ValueError, match="micro_batch must divide the batch of 16, got 5"):
+    assert build("cifar10", micro_batch=16).examples_at_once == 16
+    assert build("cifar10", micro_batch="auto").examples_at_once == 16
+    with pytest.raises(ValueError, match="micro_batch must be null, auto, or divide the batch of 16, got 5"):
         build("shakespeare", micro_batch=5)
 
 

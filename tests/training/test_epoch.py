@@ -94,7 +94,7 @@ def test_seed_decides_parameters_and_order(tiny_task):
 @pytest.mark.slow
 def test_no_two_draws_of_a_trial_share_a_key(monkeypatch):
     """Nor does a key that others are made of draw anything itself: among its numbers are theirs."""
-    model = GPT(vocabulary=5, context=4, layers=2, heads=1, width=4, dropout=0.5)
+    model = GPT(vocab_size=5, context=4, layers=2, heads=1, embed_dim=4, dropout=0.5)
     sequences = np.arange(60).reshape(12, 5) % 5
 
     def loss(params, model_state, batch, keys):
@@ -110,11 +110,12 @@ def test_no_two_draws_of_a_trial_share_a_key(monkeypatch):
         init=lambda key: (model.init(key, sequences[:1, :-1])["params"], {}),
         loss=loss,
         metrics=lambda params, _, batch: {"loss": loss(params, {}, batch, None)[0]},
-        evaluated=("train",),
+        eval_splits=("train",),
         objective="train/loss",
         direction="minimize",
         epochs=2,
         batch_size=4,
+        micro_batch=None,
         shuffle="every_epoch",
     )
     state = init_trial(task, induced_metric.sgd_metric, HYPERPARAMETERS, jnp.uint32(1))

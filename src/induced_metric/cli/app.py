@@ -15,15 +15,21 @@ from typing import NoReturn
 import hydra
 import omegaconf
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf import DictConfig, OmegaConf
 
 from induced_metric import xla
 from induced_metric.cli.values import CONF
 from induced_metric.errors import UserError, check_platform
+from induced_metric.studies import compatibility
 
-_RENAMED = {"lanes.lanes": "lanes.width"}
-"""Settings that the command line takes under an older name, too."""
+_RENAMED = {"lanes.lanes": "lanes.width", **compatibility.RENAMED}
+_SEARCHED = "search_space."  # before the name of a setting that is searched
 
 
 def run(task: Callable[[DictConfig], None], config: str) -> NoReturn:
@@ -53,7 +59,7 @@ def run(task: Callable[[DictConfig], None], config: str) -> NoReturn:
         check_platform()
     except UserError as error:
         _fail(str(error))
-    sys.argv[1:] = map(renamed, sys.argv[1:])
+    sys.argv[1:] = renamed(sys.argv[1:], config)
     # Hydra then raises its errors instead of printing them with a stack trace.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
@@ -76,10 +82,34 @@ def run(task: Callable[[DictConfig], None], config: str) -> NoReturn:
     sys.exit(0)
 
 
-def renamed(override: str) -> str:
-    """An override with an older name of a setting in it, with today's."""
+def renamed(overrides: Sequence[str], config: str) -> list[str]:
+    """Overrides with older names of settings in them, with today's.
+
+    An older name may be today's of something else: what a task of one's own has under that name stays.
+    """
+    cfg = functools.cache(lambda: _composed(overrides, config))
+    return [_renamed(override, cfg) for override in overrides]
+
+
+def _renamed(override: str, cfg: Callable[[], DictConfig]) -> str:
     prefix, name, rest = re.fullmatch(r"([+~]*)([^=]*)(.*)", override, re.DOTALL).groups()  # type: ignore[union-attr]
-    return f"{prefix}{_RENAMED.get(name, name)}{rest}"
+    bare = name.removeprefix(_SEARCHED)
+    for old, new in _RENAMED.items():
+        # Below a searched setting lie the ends of its range.
+        if bare != old and not bare.startswith(f"{old}."):
+            continue
+        try:
+            if not _has(cfg(), old) and _has(cfg(), new):
+                searched = name.removesuffix(bare)
+                return f"{prefix}{searched}{new}{bare.removeprefix(old)}{rest}"
+        except HydraException:  # as it is, Hydra says later what is wrong
+            break
+    return override
+
+
+def _has(cfg: DictConfig, name: str) -> bool:
+    parent, _, key = name.rpartition(".")
+    return key in (OmegaConf.select(cfg, parent) or ())
 
 
 def _fail(sentence: str) -> NoReturn:
@@ -113,18 +143,23 @@ def _unknown_override(error: ConfigCompositionException, config: str) -> str:
 
 def _allowed_keys(parent: str, config: str) -> Sequence[str]:
     """The keys beside a misspelt one, under the groups that the command line chose."""
-    groups = {path.name for path in CONF.iterdir() if path.is_dir()}
-    chosen = [
-        f"{name}={value.split(',')[0]}"
-        for name, _, value in (argument.partition("=") for argument in sys.argv[1:])
-        if name in groups and value
-    ]
     GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = hydra.compose(config, chosen)
+    cfg = _composed(sys.argv[1:], config)
     node = OmegaConf.select(cfg, parent) if parent else cfg
     names = node.keys() if isinstance(node, DictConfig) else []
     return [str(name) for name in names if not str(name).startswith("_") and name != "name"]
+
+
+def _composed(overrides: Sequence[str], config: str) -> DictConfig:
+    """A configuration with the groups that the command line chose, and nothing else of it."""
+    groups = {path.name for path in CONF.iterdir() if path.is_dir()}
+    chosen = [
+        f"{name}={value.split(',')[0]}"
+        for name, _, value in (argument.partition("=") for argument in overrides)
+        if name in groups and value
+    ]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose(config, chosen)
 
 
 def stop_on_sigterm() -> Callable[[], bool]:

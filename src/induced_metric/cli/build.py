@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
-from pydantic import ValidationError, validate_call
+from pydantic import ConfigDict, ValidationError, validate_call
 
 from induced_metric.cli.factories import Factory
 from induced_metric.cli.spaces import search_space
@@ -71,8 +71,8 @@ class Pairing:
             **device_facts(),
             **lane_facts(lanes),
             xla_flags=flags,
-            data_parallel=placement.shards(self.task.micro_batch or self.task.batch_size),
-            micro_batch=self.task.micro_batch,
+            data_parallel=placement.shards(self.task.examples_at_once),
+            micro_batch=self.task.examples_at_once,
         )
 
 
@@ -115,7 +115,8 @@ def pairing(cfg: DictConfig) -> Pairing:
 
 def _task(chosen: Mapping[str, Any], **changed: Any) -> "Task":
     values = {**chosen, **changed}
-    build = validate_call(target(values, "task"))
+    # Else pydantic drops what no TypedDict behind `**run` has.
+    build = validate_call(config=ConfigDict(extra="forbid"))(target(values, "task"))
     try:
         return build(**values)
     except ValidationError as error:

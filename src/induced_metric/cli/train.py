@@ -4,7 +4,7 @@ python train.py optimizer=sgd_rms task=regression optimizer.xi=0.01 task.epochs=
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +37,9 @@ def train(cfg: DictConfig) -> None:
     pair, seed = build.pairing(cfg), values.seed(cfg)
     placement = build.placement(cfg.lanes).for_trials(1)
     config: Any = OmegaConf.to_container(cfg, resolve=True)
-    trial = Trial(0, pair.hyperparameters, seed, Goal.of(pair.task), _identity(config, seed))
     checkpoints = build.checkpoints(cfg, "train")
+    name = identity(config, seed, checkpoints.names())
+    trial = Trial(0, pair.hyperparameters, seed, Goal.of(pair.task), name)
     with checkpoints.exclusive(trial.checkpoint):
         _forget_finished(checkpoints, results)
         with pair.lanes(placement) as lanes:
@@ -111,14 +112,25 @@ def _run(
             raise SystemExit(0)
 
 
-def _identity(config: Mapping[str, Any], seed: int) -> str:
-    """Names the trial by all that its curve follows from."""
+def identity(config: Mapping[str, Any], seed: int, kept: Collection[str]) -> str:
+    """Names a trial by all that its curve follows from.
+
+    Args:
+        config: the whole configuration.
+        seed: of the trial.
+        kept: names of the trials that have a checkpoint; one of them may be what an earlier version named it.
+    """
+    from induced_metric.studies.compatibility import earlier_tasks
     from induced_metric.training.trial import digest
 
     parts = {key: config[key] for key in ("task", "optimizer", "protocol")}
     if config["schedule"].get("_target_"):  # without one, as it was named before there were any
         parts["schedule"] = config["schedule"]
-    return f"{config['task']['name']}-{config['optimizer']['name']}-{digest([parts, seed])}"
+    names = [
+        f"{config['task']['name']}-{config['optimizer']['name']}-{digest([{**parts, 'task': task}, seed])}"
+        for task in (config["task"], *earlier_tasks(config["task"]))
+    ]
+    return next((name for name in names if name in kept), names[0])
 
 
 def _forget_finished(checkpoints: "Checkpoints", results: Path) -> None:

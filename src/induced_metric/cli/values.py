@@ -108,7 +108,9 @@ def sentence(where: str, error: ValidationError) -> str:
     place = ".".join([where, *map(str, first["loc"][: 1 if others else None])])
     if first["type"] == "value_error":  # what a class of ours says names its value itself
         return f"{place}: {first['ctx']['error']}"
-    if first["type"] == "missing":
+    if first["type"].startswith("missing"):  # a field, or an argument
         return f"{'.'.join([where, *map(str, first['loc'])])} is missing"
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"unknown {place!r}"
     messages = [each["msg"][0].lower() + each["msg"][1:] for each in (first, *others)]
     return f"{place}: {', or '.join(messages)}, got {first['input']!r}"

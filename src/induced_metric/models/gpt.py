@@ -22,34 +22,34 @@ class GPT(nn.Module):
     layer, flax's default) and at the end of both branches.
 
     Attributes:
-        vocabulary: number of tokens.
+        vocab_size: number of tokens.
         context: longest sequence.
         layers: number of blocks.
         heads: attention heads of a block.
-        width: of the embedding; the MLP's is four times that.
+        embed_dim: units of the embedding; the MLP has four times as many.
         dropout: share of the units that are dropped.
         dtype: of the computation, None for that of the parameters; parameters and softmax stay float32.
     """
 
-    vocabulary: int
-    context: int = 256
-    layers: int = 4
-    heads: int = 4
-    width: int = 128
-    dropout: float = 0.1
+    vocab_size: int
+    context: int
+    layers: int
+    heads: int
+    embed_dim: int
+    dropout: float
     dtype: Dtype | None = None
 
     @nn.compact
     def __call__(self, tokens: jax.Array, keys: StepKeys | None = None) -> jax.Array:
-        """Maps tokens [examples, length] to logits [examples, length, vocabulary]; no keys, no dropout."""
+        """Maps tokens [examples, length] to logits [examples, length, vocab_size]; no keys, no dropout."""
 
         def drop(x: jax.Array, place: int) -> jax.Array:
             return x if keys is None else dropout(x, keys.at(place).examples, self.dropout)
 
         dense = functools.partial(nn.Dense, dtype=self.dtype)
         norm = functools.partial(nn.LayerNorm, dtype=self.dtype)
-        x = nn.Embed(self.vocabulary, self.width, dtype=self.dtype)(tokens)
-        x = x + nn.Embed(self.context, self.width, dtype=self.dtype)(jnp.arange(tokens.shape[1]))
+        x = nn.Embed(self.vocab_size, self.embed_dim, dtype=self.dtype)(tokens)
+        x = x + nn.Embed(self.context, self.embed_dim, dtype=self.dtype)(jnp.arange(tokens.shape[1]))
         x = drop(x, 0)
         for layer in range(self.layers):
             place = 3 * layer + 1
@@ -60,10 +60,10 @@ class GPT(nn.Module):
                 dtype=self.dtype,
             )(norm()(x))
             x = x + drop(y, place + 1)
-            y = dense(4 * self.width)(norm()(x))
-            y = dense(self.width)(nn.gelu(y))
+            y = dense(4 * self.embed_dim)(norm()(x))
+            y = dense(self.embed_dim)(nn.gelu(y))
             x = x + drop(y, place + 2)
-        return dense(self.vocabulary)(norm()(x))
+        return dense(self.vocab_size)(norm()(x))
 
 
 def _causal_attention(key: jax.Array | None, rate: float) -> Any:

@@ -53,8 +53,8 @@ class ResNet(nn.Module):
         dtype: of the computation, None for that of the parameters; parameters and statistics stay float32.
     """
 
-    widths: Sequence[int] = (64, 128, 256, 512)
-    blocks: int = 2
+    widths: Sequence[int]
+    blocks: int
     classes: int = 10
     dtype: Dtype | None = None
 

@@ -22,6 +22,11 @@ _LATER = {
     "task.micro_batch": (None,),
     "task.compute_dtype": (None,),
 }
+RENAMED = {
+    "task.evaluated": "task.eval_splits",
+    "task.width": "task.embed_dim",  # of the GPT; other tasks may have a width of their own
+}
+"""Settings by an older name, each with today's; it is meant where a configuration has today's alone."""
 # What a study says it was made with -> where that lies today.
 _MOVED = {
     "induced_metric.wandb_search.": "induced_metric.studies.wandb_search.",
@@ -37,6 +42,9 @@ def study_config(config: Mapping[str, Any]) -> dict[str, Any]:
 def check_config(name: str, known: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Raises UserError, with the difference, if a study was begun with another configuration."""
     before, now = _settings(known), _settings(json.loads(json.dumps(dict(config))))
+    for old, new in RENAMED.items():
+        if old in before and new in now and not (new in before or old in now):
+            before[new] = before.pop(old)
     changes = [
         f"{key}: {before.get(key, 'absent')} -> {now.get(key, 'absent')}"
         for key in sorted({*before, *now})
@@ -47,6 +55,23 @@ def check_config(name: str, known: Mapping[str, Any], config: Mapping[str, Any])
             f"{name} was begun with another configuration ({'; '.join(changes)}); "
             "use the same one, or another results directory"
         )
+
+
+def earlier_tasks(task: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A task's settings as earlier versions wrote them: by older names, then also without what came later.
+
+    Args:
+        task: its settings, as today's version writes them.
+    """
+    older = {new: old for old, new in RENAMED.items() if _bare(old) not in task}
+    named = {_bare(older.get(f"task.{name}", name)): value for name, value in task.items()}
+    return named, {
+        name: value for name, value in named.items() if value not in _LATER.get(f"task.{name}", ())
+    }
+
+
+def _bare(name: str) -> str:
+    return name.removeprefix("task.")
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

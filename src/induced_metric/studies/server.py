@@ -167,7 +167,7 @@ class Server:
         once = sqlalchemy.create_engine(self._parsed, **no_pool)
         with once.connect() as connection:
             # Tables are made by one worker at a time: two at once would both find them missing. The session
-            # ends with the block, and the lock with it. Making and checking them takes more connections than one.
+            # ends with the block, and the lock with it. Making and checking them takes two connections.
             connection.execute(sqlalchemy.text(f"select pg_advisory_lock({_number('tables')})"))
             connection.commit()
             optuna.storages.RDBStorage(url, engine_kwargs=no_pool)

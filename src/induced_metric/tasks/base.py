@@ -1,25 +1,55 @@
-"""What a task is: data splits, a model with its loss, and the metric that is to be optimised."""
+"""What a task is: data splits, a model with its loss, the metric to be optimised, and how it is run."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import jax
 import numpy as np
+from typing_extensions import TypedDict  # pydantic refuses that of `typing` below Python 3.12
 
 from induced_metric.models.dropout import StepKeys
 
 Params: TypeAlias = Any  # pytree of arrays
 ModelState: TypeAlias = Any  # pytree of arrays: {} or BatchNorm statistics
 Batch: TypeAlias = Any  # pytree of arrays with a leading axis of examples
+MicroBatch: TypeAlias = int | Literal["auto"] | None
+Shuffle: TypeAlias = Literal["once", "every_epoch"]
+
+
+class RunSettings(TypedDict):
+    """How a task is run: the settings that all tasks have, whatever their data and model.
+
+    A function that builds a task takes them as ``**run: Unpack[RunSettings]`` and hands them on, as
+    ``Task(..., **run)``, which checks them. None has a default: the task's YAML says each.
+
+    Attributes:
+        name: as in ``conf/task/<name>.yaml``.
+        epochs: epochs of one trial.
+        batch_size: examples of a step; a remainder of the training split is dropped.
+        micro_batch: examples whose gradient is computed at once; the gradients of a batch are averaged, so
+            that it bounds the memory and changes nothing but the rounding. None takes the whole batch, and so
+            does ``auto``, but on a CPU, where it takes no more examples than suit the task.
+        objective: the metric to optimise, named after its split: ``test/loss``.
+        eval_splits: the splits that are evaluated after every epoch.
+        shuffle: whether the training examples are put in a new order once a trial or before every epoch.
+    """
+
+    name: str
+    epochs: int
+    batch_size: int
+    micro_batch: MicroBatch
+    objective: str
+    eval_splits: Sequence[str]
+    shuffle: Shuffle
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Data splits + model + loss + objective.
+    """Data splits + model + loss + objective, with the settings of ``RunSettings``.
 
     Attributes:
-        name: as in ``conf/task/<name>.yaml``.
+        name: see ``RunSettings``, as for all up to ``shuffle``.
         splits: the data by split; ``train`` is trained on. Each is a pytree of host arrays whose leading
             axis counts examples.
         init: ``init(key) -> (params, model_state)``.
@@ -27,75 +57,61 @@ class Task:
             training mode; ``keys`` are for dropout. The metrics beside the loss are those worth having on the
             way: ``train/minibatch_accuracy``.
         metrics: ``metrics(params, model_state, batch) -> {name: mean over the batch}``, in evaluation mode.
-        evaluated: the splits on which ``metrics`` is measured after every epoch.
-        objective: the metric to optimise, named after its split: ``test/loss``.
         direction: whether the objective is to be minimised or maximised.
-        epochs: epochs of one trial.
-        batch_size: examples of a step; a remainder of the training split is dropped.
-        shuffle: whether the training examples are put in a new order once a trial or before every epoch.
-        micro_batch: examples whose gradient is computed at once; the gradients of a batch are averaged, so
-            that it bounds the memory and changes nothing but the rounding. None takes the whole batch.
+        cpu_micro_batch: the most examples that ``micro_batch: auto`` takes on a CPU, because their
+            activations fit its caches; None for the whole batch.
         couples_examples: whether the loss of a batch is not the mean of its examples' losses, as with
             BatchNorm, whose statistics are the batch's; such a batch cannot be divided.
-        sampled: of a split that is not to be evaluated whole, how many examples; each trial draws its own,
-            from its seed, and keeps them for all epochs.
+        sampled: how many examples of an evaluated split, other than ``train``, are evaluated; each trial
+            draws its own, from its seed, and keeps them for all epochs. None evaluates all.
         finish: applied to the means over a split, by split: ``{name: value} -> {name: value}``; a
             perplexity is the exponential of the mean loss and no mean of its own.
     """
 
     name: str
+    epochs: int
+    batch_size: int
+    micro_batch: MicroBatch
+    objective: str
+    eval_splits: Sequence[str]
+    shuffle: Shuffle
     splits: Mapping[str, Batch]
     init: Callable[[jax.Array], tuple[Params, ModelState]]
     loss: Callable[
         [Params, ModelState, Batch, StepKeys], tuple[jax.Array, tuple[ModelState, dict[str, jax.Array]]]
     ]
     metrics: Callable[[Params, ModelState, Batch], dict[str, jax.Array]]
-    evaluated: tuple[str, ...]
-    objective: str
     direction: Literal["minimize", "maximize"]
-    epochs: int
-    batch_size: int
-    shuffle: Literal["once", "every_epoch"] = "once"
-    micro_batch: int | None = None
+    cpu_micro_batch: int | None = None
     couples_examples: bool = False
-    sampled: Mapping[str, int] = field(default_factory=dict)
+    sampled: int | None = None
     finish: Callable[[dict[str, jax.Array]], dict[str, jax.Array]] = dict
 
     def __post_init__(self) -> None:
         """Raises ValueError, naming what is allowed, for a setting that cannot be run."""
-        if self.epochs < 1:
-            raise ValueError(f"epochs must be >= 1, got {self.epochs}")
-        if not 1 <= self.batch_size <= self.examples("train"):
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"name must be a word, got {self.name!r}")
+        if not isinstance(self.epochs, int) or self.epochs < 1:
+            raise ValueError(f"epochs must be an integer >= 1, got {self.epochs!r}")
+        most = self.num_examples("train")
+        if not isinstance(self.batch_size, int) or not 1 <= self.batch_size <= most:
             raise ValueError(
-                f"batch_size must be between 1 and the {self.examples('train')} training examples, "
-                f"got {self.batch_size}"
+                f"batch_size must be an integer between 1 and the {most} training examples, "
+                f"got {self.batch_size!r}"
             )
-        if self.micro_batch is not None:
+        if self.micro_batch not in (None, "auto"):
             self._check_micro_batch(self.micro_batch)
-        for split, count in self.sampled.items():
-            if not 1 <= count <= self.examples(split):
-                raise ValueError(
-                    f"sampled must take between 1 and all {self.examples(split)} of {split}, got {count}"
-                )
         if self.direction not in ("minimize", "maximize"):
-            raise ValueError(f"direction must be minimize or maximize, got {self.direction}")
+            raise ValueError(f"direction must be minimize or maximize, got {self.direction!r}")
         if self.shuffle not in ("once", "every_epoch"):
-            raise ValueError(f"shuffle must be once or every_epoch, got {self.shuffle}")
-        unknown = [split for split in self.evaluated if split not in self.splits]
-        if unknown or not self.evaluated:
-            raise ValueError(
-                f"evaluated must name at least one of the splits {', '.join(self.splits)}, "
-                f"got {', '.join(self.evaluated) or 'none'}"
-            )
-        if self.objective.split("/")[0] not in self.evaluated:
-            raise ValueError(
-                f"objective must be a metric of an evaluated split ({', '.join(self.evaluated)}), "
-                f"got {self.objective}"
-            )
+            raise ValueError(f"shuffle must be once or every_epoch, got {self.shuffle!r}")
+        self._check_evaluation()
 
-    def _check_micro_batch(self, size: int) -> None:
-        if size < 1 or self.batch_size % size:
-            raise ValueError(f"micro_batch must divide the batch of {self.batch_size}, got {size}")
+    def _check_micro_batch(self, size: Any) -> None:
+        if not isinstance(size, int) or size < 1 or self.batch_size % size:
+            raise ValueError(
+                f"micro_batch must be null, auto, or divide the batch of {self.batch_size}, got {size!r}"
+            )
         if self.couples_examples and size != self.batch_size:
             raise ValueError(
                 f"micro_batch must be null: BatchNorm takes its statistics over the whole batch of "
@@ -103,14 +119,46 @@ class Task:
                 "to need less memory, take a smaller batch_size"
             )
 
-    def examples(self, split: str) -> int:
+    def _check_evaluation(self) -> None:
+        given = self.eval_splits
+        listed = isinstance(given, Sequence) and not isinstance(given, str)
+        if not given or not listed or any(split not in self.splits for split in given):
+            raise ValueError(
+                f"eval_splits must list at least one of the splits {', '.join(self.splits)}, got {given!r}"
+            )
+        if not isinstance(self.objective, str) or self.objective.split("/")[0] not in given:
+            raise ValueError(
+                f"objective must be a metric of an evaluated split ({', '.join(given)}), "
+                f"got {self.objective!r}"
+            )
+        for split in given:
+            count, most = self.num_sampled(split), self.num_examples(split)
+            if count is not None and not 1 <= count <= most:
+                raise ValueError(f"sampled must take between 1 and all {most} of {split}, got {count}")
+
+    def num_examples(self, split: str) -> int:
         """Number of examples of a split."""
         return int(jax.tree.leaves(self.splits[split])[0].shape[0])
+
+    def num_sampled(self, split: str) -> int | None:
+        """Number of examples that a trial draws of a split to evaluate it; None where it takes all."""
+        return None if split == "train" else self.sampled
+
+    @property
+    def examples_at_once(self) -> int:
+        """Examples whose gradient is computed at once: what ``micro_batch`` comes to on this device."""
+        if self.micro_batch is None:
+            return self.batch_size
+        if self.micro_batch != "auto":
+            return self.micro_batch
+        if self.cpu_micro_batch is None or jax.default_backend() != "cpu":
+            return self.batch_size
+        return max(size for size in range(1, self.cpu_micro_batch + 1) if self.batch_size % size == 0)
 
     @property
     def steps(self) -> int:
         """Steps of a whole trial."""
-        return self.epochs * (self.examples("train") // self.batch_size)
+        return self.epochs * (self.num_examples("train") // self.batch_size)
 
     @property
     def worst(self) -> float:

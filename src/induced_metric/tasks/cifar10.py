@@ -1,32 +1,26 @@
 """Small colour images by ResNet-18 (paper, Section 3.3)."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import jax
 import jax.numpy as jnp
 
 from induced_metric.data import load
 from induced_metric.models.resnet import ResNet
-from induced_metric.tasks.base import Batch, ModelState, Params, Task
+from induced_metric.tasks.base import Batch, ModelState, Params, RunSettings, Task
 from induced_metric.tasks.images import classification_metrics, image_splits, pixels
 
 
 def cifar10(
     *,
-    name: str = "cifar10",
-    epochs: int = 400,
-    batch_size: int = 1024,
-    micro_batch: int | None = None,
-    train_examples: int = 50_000,
-    validation_examples: int = 0,
-    test_examples: int = 9216,
-    widths: Sequence[int] = (64, 128, 256, 512),
-    blocks: int = 2,
-    compute_dtype: Literal["bfloat16"] | None = None,
-    objective: str = "test/accuracy",
-    evaluated: Sequence[str] = ("test",),
-    shuffle: Literal["once", "every_epoch"] = "every_epoch",
+    train_examples: int,
+    validation_examples: int,
+    test_examples: int,
+    widths: Sequence[int],
+    blocks: int,
+    compute_dtype: Literal["bfloat16"] | None,
+    **run: Unpack[RunSettings],
 ) -> Task:
     """Builds the task: cross-entropy of ResNet-18 (N = 11,178,762 parameters) on pixels in [0, 1].
 
@@ -34,10 +28,6 @@ def cifar10(
     with them. A batch can therefore not be divided: a ``micro_batch`` is refused.
 
     Args:
-        name: of the task.
-        epochs: of a trial.
-        batch_size: 48 batches an epoch of 1024, the rest of the training split dropped.
-        micro_batch: must be None, or the batch size.
         train_examples: the first of the training split in TFDS's order.
         validation_examples: the next of the training split, none as published.
         test_examples: the first of the test split in TFDS's order; the published runs evaluate nine whole
@@ -46,9 +36,7 @@ def cifar10(
         blocks: residual blocks of each stage.
         compute_dtype: bfloat16 for mixed precision: the model computes in it; parameters, their averages and
             the loss stay float32.
-        objective: what is maximised.
-        evaluated: splits measured after every epoch.
-        shuffle: once a trial or every epoch.
+        run: see ``RunSettings``; the objective is maximised.
 
     Raises:
         ValueError: for a setting out of range.
@@ -79,17 +67,11 @@ def cifar10(
         return classification_metrics(model.apply(variables, pixels(batch[0]), train=False), batch)
 
     return Task(
-        name=name,
         splits=splits,
         init=init,
         loss=loss,
         metrics=metrics,
-        evaluated=tuple(evaluated),
-        objective=objective,
         direction="maximize",
-        epochs=epochs,
-        batch_size=batch_size,
-        micro_batch=micro_batch,
         couples_examples=True,
-        shuffle=shuffle,
+        **run,
     )

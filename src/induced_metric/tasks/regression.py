@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Literal
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ import numpy as np
 
 from induced_metric.errors import UserError
 from induced_metric.models.mlp import MLP
-from induced_metric.tasks.base import Batch, ModelState, Params, Task
+from induced_metric.tasks.base import Batch, ModelState, Params, RunSettings, Task
 
 # The published script asks for six variables of points that have four columns; JAX clamps an index out of
 # range, so variables 5 and 6 read the last column. Written out here, it is part of the data's definition.
@@ -70,20 +70,20 @@ def _published_normal(seed: int, shape: tuple[int, ...]) -> np.ndarray:
 
 def regression(
     *,
-    name: str = "regression",
-    epochs: int = 200,
-    batch_size: int = 1024,
-    train_examples: int = 8192,
-    test_examples: int = 5120,
-    widths: Sequence[int] = (32, 32, 1),
-    objective: str = "test/loss",
-    evaluated: Sequence[str] = ("train", "test"),
-    shuffle: Literal["once", "every_epoch"] = "once",
-    micro_batch: int | None = None,
+    train_examples: int,
+    test_examples: int,
+    widths: Sequence[int],
+    **run: Unpack[RunSettings],
 ) -> Task:
-    """Builds the task: mean squared error of an MLP 4-32-32-1 (N = 1,249 parameters).
+    """Builds the task: mean squared error of an MLP, as published 4-32-32-1 (N = 1,249 parameters).
 
     The loss of an evaluation is the mean squared error over the whole split.
+
+    Args:
+        train_examples: the first of the published data set.
+        test_examples: the next; how many there are in all changes the polynomial's scale.
+        widths: of the layers; the last has one unit.
+        run: see ``RunSettings``.
 
     Raises:
         ValueError: for a setting out of range.
@@ -104,7 +104,6 @@ def regression(
         return jnp.mean(jnp.square(model.apply({"params": params}, inputs)[:, 0] - targets))
 
     return Task(
-        name=name,
         splits={
             "train": (x[:train_examples], y[:train_examples]),
             "test": (x[train_examples:], y[train_examples:]),
@@ -112,11 +111,6 @@ def regression(
         init=init,
         loss=lambda params, model_state, batch, _: (mean_squared_error(params, batch), (model_state, {})),
         metrics=lambda params, _, batch: {"loss": mean_squared_error(params, batch)},
-        evaluated=tuple(evaluated),
-        objective=objective,
         direction="minimize",
-        epochs=epochs,
-        batch_size=batch_size,
-        shuffle=shuffle,
-        micro_batch=micro_batch,
+        **run,
     )

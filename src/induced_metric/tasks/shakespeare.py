@@ -1,7 +1,6 @@
 """Characters of Shakespeare by a small GPT (paper, Section 3.4)."""
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +10,9 @@ from induced_metric.data import load
 from induced_metric.models.dropout import StepKeys
 from induced_metric.models.gpt import GPT
 from induced_metric.models.losses import cross_entropy
-from induced_metric.tasks.base import Batch, ModelState, Params, Task
+from induced_metric.tasks.base import Batch, ModelState, Params, RunSettings, Task
 
-_CPU_SEQUENCES = 8
+_CPU_SEQUENCES = 8  # whose activations fit a CPU's caches
 
 
 def windows(tokens: np.ndarray, context: int) -> np.ndarray:
@@ -29,33 +28,22 @@ def windows(tokens: np.ndarray, context: int) -> np.ndarray:
 
 def shakespeare(
     *,
-    name: str = "shakespeare",
-    epochs: int = 250,
-    batch_size: int = 256,
-    micro_batch: int | Literal["auto"] | None = None,
-    train_sequences: int | None = None,
-    evaluated_sequences: int | None = 256,
-    test_split: bool = False,
-    context: int = 256,
-    layers: int = 4,
-    heads: int = 4,
-    width: int = 128,
-    dropout: float = 0.1,
-    compute_dtype: Literal["bfloat16"] | None = None,
-    objective: str = "validation/perplexity",
-    evaluated: Sequence[str] = ("validation",),
-    shuffle: Literal["once", "every_epoch"] = "once",
+    train_sequences: int | None,
+    evaluated_sequences: int | None,
+    test_split: bool,
+    context: int,
+    layers: int,
+    heads: int,
+    embed_dim: int,
+    dropout: float,
+    compute_dtype: Literal["bfloat16"] | None,
+    **run: Unpack[RunSettings],
 ) -> Task:
     """Builds the task: next-character cross-entropy of a GPT (N = 842,817 parameters).
 
     A perplexity is exp of the mean cross-entropy in nats over all evaluated tokens.
 
     Args:
-        name: of the task.
-        epochs: of a trial.
-        batch_size: sequences of a step; 15 batches an epoch of 256, the rest dropped.
-        micro_batch: see ``Task``; ``auto`` takes the whole batch on an accelerator, and on a CPU at most 8
-            sequences, whose activations fit its caches.
         train_sequences: the first of the training sequences; None takes all (3,921 of 256 characters).
         evaluated_sequences: of every split but ``train``, how many sequences each trial draws from its seed
             to evaluate on; None takes all.
@@ -64,19 +52,17 @@ def shakespeare(
         context: characters of a sequence.
         layers: of the model.
         heads: of each attention.
-        width: of the embedding.
+        embed_dim: units of the embedding; a multiple of ``heads``.
         dropout: rate.
         compute_dtype: bfloat16 for mixed precision: the model computes in it; parameters, their averages and
             the loss stay float32.
-        objective: what is minimised.
-        evaluated: splits measured after every epoch.
-        shuffle: once a trial or every epoch.
+        run: see ``RunSettings``; the objective is minimised.
 
     Raises:
         ValueError: for a setting out of range.
         UserError: if the data set is missing or damaged.
     """
-    _check(context=context, layers=layers, heads=heads, width=width, dropout=dropout)
+    _check(context=context, layers=layers, heads=heads, embed_dim=embed_dim, dropout=dropout)
     texts = {split: arrays["text"] for split, arrays in load("tiny_shakespeare").splits.items()}
     characters, tokens = np.unique(np.concatenate(list(texts.values())), return_inverse=True)
     ends = np.cumsum([len(text) for text in texts.values()])
@@ -91,11 +77,11 @@ def shakespeare(
             )
         splits["train"] = splits["train"][:train_sequences]
     model = GPT(
-        vocabulary=len(characters),
+        vocab_size=len(characters),
         context=context,
         layers=layers,
         heads=heads,
-        width=width,
+        embed_dim=embed_dim,
         dropout=dropout,
         dtype=compute_dtype,
     )
@@ -108,29 +94,16 @@ def shakespeare(
         return mean_loss(params, batch, keys if dropout else None), (model_state, {})
 
     return Task(
-        name=name,
         splits=splits,
         init=lambda key: (model.init(key, jnp.zeros((1, context), jnp.int32))["params"], {}),
         loss=loss,
         metrics=lambda params, _, batch: {"loss": mean_loss(params, batch, None)},
-        evaluated=tuple(evaluated),
-        objective=objective,
         direction="minimize",
-        epochs=epochs,
-        batch_size=batch_size,
-        micro_batch=_suiting_the_device(batch_size) if micro_batch == "auto" else micro_batch,
-        shuffle=shuffle,
-        sampled={}
-        if evaluated_sequences is None
-        else {split: evaluated_sequences for split in evaluated if split in splits and split != "train"},
+        cpu_micro_batch=_CPU_SEQUENCES,
+        sampled=evaluated_sequences,
         finish=_with_perplexity,
+        **run,
     )
-
-
-def _suiting_the_device(batch_size: int) -> int | None:
-    if jax.default_backend() != "cpu":
-        return None
-    return max(size for size in range(1, _CPU_SEQUENCES + 1) if batch_size % size == 0)
 
 
 def _with_perplexity(means: dict[str, jax.Array]) -> dict[str, jax.Array]:
@@ -139,12 +112,13 @@ def _with_perplexity(means: dict[str, jax.Array]) -> dict[str, jax.Array]:
     return {**means, "perplexity": perplexity}
 
 
-def _check(*, context: int, layers: int, heads: int, width: int, dropout: float) -> None:
-    if min(context, layers, heads, width) < 1:
+def _check(*, context: int, layers: int, heads: int, embed_dim: int, dropout: float) -> None:
+    if min(context, layers, heads, embed_dim) < 1:
         raise ValueError(
-            f"context, layers, heads and width must be >= 1, got {context}, {layers}, {heads} and {width}"
+            "context, layers, heads and embed_dim must be >= 1, "
+            f"got {context}, {layers}, {heads} and {embed_dim}"
         )
-    if width % heads:
-        raise ValueError(f"width must be a multiple of the {heads} heads, got {width}")
+    if embed_dim % heads:
+        raise ValueError(f"embed_dim must be a multiple of the {heads} heads, got {embed_dim}")
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be in [0, 1), got {dropout}")

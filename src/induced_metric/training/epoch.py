@@ -43,7 +43,7 @@ def init_trial(
 ) -> TrialState:
     """The state of a trial before its first epoch."""
     params, model_state = task.init(_key(seed, _PARAMETERS))
-    examples = task.examples("train")
+    examples = task.num_examples("train")
     order = (
         jax.random.permutation(_key(seed, _ORDER), examples)
         if task.shuffle == "once"
@@ -69,11 +69,11 @@ def train_epoch(
         the way, the loss among them, and ``<split>/<metric>`` after the epoch for each evaluated split.
     """
     transformation = optax.with_extra_args_support(optimizer(**hyperparameters))
-    steps = task.examples("train") // task.batch_size
+    steps = task.num_examples("train") // task.batch_size
     if task.shuffle == "once":
         order = state.order
     else:
-        order = jax.random.permutation(_key(state.seed, _ORDER, state.epoch), task.examples("train"))
+        order = jax.random.permutation(_key(state.seed, _ORDER, state.epoch), task.num_examples("train"))
     dropout = _key(state.seed, _DROPOUT, state.epoch)
 
     def step(carry: tuple[Params, ModelState, Any], inputs: tuple[jax.Array, jax.Array]) -> Any:
@@ -89,11 +89,12 @@ def train_epoch(
         step, (state.params, state.model_state, state.opt_state), (batches, jnp.arange(steps))
     )
     metrics = {f"train/minibatch_{name}": jnp.mean(values) for name, values in minibatch.items()}
-    for split in task.evaluated:
+    for split in task.eval_splits:
         examples = data[split]
-        if split in task.sampled:
-            drawn = jax.random.permutation(_key(state.seed, _EVALUATION), task.examples(split))
-            examples = _take(examples, drawn[: task.sampled[split]])
+        sampled = task.num_sampled(split)
+        if sampled is not None:
+            drawn = jax.random.permutation(_key(state.seed, _EVALUATION), task.num_examples(split))
+            examples = _take(examples, drawn[:sampled])
         for name, value in evaluate(task, params, model_state, examples).items():
             metrics[f"{split}/{name}"] = value
     return (
@@ -110,12 +111,12 @@ def gradients(
     keys: StepKeys,
     train: Batch,
 ) -> tuple[jax.Array, ModelState, dict[str, jax.Array], Params]:
-    """Loss, model state, metrics and gradients of one batch, ``task.micro_batch`` examples at a time.
+    """Loss, model state, metrics and gradients of one batch, ``task.examples_at_once`` at a time.
 
     The loss is a mean over equal parts, so the means of the parts' losses and gradients are the batch's.
     """
     gradient = jax.value_and_grad(task.loss, has_aux=True)
-    parts = 1 if task.micro_batch is None else task.batch_size // task.micro_batch
+    parts = task.batch_size // task.examples_at_once
 
     def part(params: Params, model_state: ModelState, indices: jax.Array, examples: jax.Array) -> Any:
         batch = shard_batch(_take(train, indices))
@@ -160,7 +161,7 @@ def shard_batch(batch: Batch) -> Batch:
 def evaluate(task: Task, params: Params, model_state: ModelState, split: Batch) -> dict[str, jax.Array]:
     """The task's metrics over all given examples, batch by batch; a smaller last batch counts by its size."""
     examples = jax.tree.leaves(split)[0].shape[0]
-    size = min(task.micro_batch or task.batch_size, examples)
+    size = min(task.examples_at_once, examples)
     batches, remainder = divmod(examples, size)
 
     def total(batch: Batch, count: int) -> dict[str, jax.Array]:

@@ -82,7 +82,7 @@ def trial_lanes(
         init,
         advance,
         trial=Assignment(None, hyperparameters, 0, 2),
-        examples=task.micro_batch or task.batch_size,
+        examples=task.examples_at_once,
         static=static,
         shared=lambda values: (parts({**hyperparameters, **values})[0].splits,),
     )
