@@ -1,5 +1,6 @@
 """An entry point: Hydra composes the configuration, and whatever the user got wrong ends in one sentence."""
 
+import contextlib
 import difflib
 import functools
 import os
@@ -8,7 +9,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,12 +33,15 @@ _RENAMED = {"lanes.lanes": "lanes.width", **compatibility.RENAMED}
 _SEARCHED = "search_space."  # before the name of a setting that is searched
 
 
-def run(task: Callable[[DictConfig], None], config: str) -> NoReturn:
+def run(
+    task: Callable[[DictConfig], None], config: str, *, afterwards: Callable[[], None] = lambda: None
+) -> NoReturn:
     """Runs ``task`` as a Hydra application; a UserError ends in one sentence and exit code 2.
 
     Args:
         task: takes the composed configuration.
         config: name of the primary configuration in ``conf/``.
+        afterwards: called at the end, when Hydra has run all jobs.
     """
     begun = False
 
@@ -46,14 +50,8 @@ def run(task: Callable[[DictConfig], None], config: str) -> NoReturn:
     def job(cfg: DictConfig) -> None:
         nonlocal begun
         begun = True
-        try:
+        with _one_sentence():
             task(cfg)
-        except UserError as error:
-            _fail(str(error))
-        except (MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
-                raise
-            _fail(_out_of_memory(error))
 
     try:
         check_platform()
@@ -64,6 +62,8 @@ def run(task: Callable[[DictConfig], None], config: str) -> NoReturn:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config)(job)()
+        with _one_sentence():
+            afterwards()
     except MissingConfigException as error:
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
         allowed = ", ".join(OmegaConf.create(str(error.options or [])))
@@ -80,6 +80,18 @@ def run(task: Callable[[DictConfig], None], config: str) -> NoReturn:
         print("interrupted; run the same command again to continue", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)
+
+
+@contextlib.contextmanager
+def _one_sentence() -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        _fail(str(error))
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        _fail(_out_of_memory(error))
 
 
 def renamed(overrides: Sequence[str], config: str) -> list[str]:

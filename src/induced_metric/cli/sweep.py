@@ -3,64 +3,128 @@
 python sweeps/sweep.py task=regression sampler=random trials=100 optimizer=adam,sgd_rms
 """
 
-import functools
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from induced_metric.cli import app, build, values
+from induced_metric.cli.storages import Database, storages, turned
 from induced_metric.cli.views import SweepTable
 from induced_metric.errors import UserError
 from induced_metric.space import programs
 
 if TYPE_CHECKING:
+    from induced_metric.records import StudyKey
     from induced_metric.studies.plan import StudyPlan
+    from induced_metric.studies.running import Studies
+    from induced_metric.studies.storage import Storage
 
 
 def main() -> None:
     """Runs the entry point, with one live view over all studies."""
     with SweepTable() as table:
-        app.run(functools.partial(run_pairing, table), "sweep")
+        sweep = Sweep(table)
+        app.run(sweep.job, "sweep", afterwards=sweep.work)
 
 
-def run_pairing(table: SweepTable, cfg: DictConfig) -> None:
-    """Runs the studies of one task with one optimizer."""
-    flags = app.start_jax(cfg)  # before anything imports JAX
-    from induced_metric.records import RecordStore
-    from induced_metric.studies.journal import JournalStorage
-    from induced_metric.studies.running import run_studies
-    from induced_metric.studies.storage import StudyFiles
+class Sweep:
+    """The studies of a task, one an optimizer: a job of Hydra each.
 
-    table.print(app.device())
-    stop = app.stop_on_sigterm()
-    pair = build.pairing(cfg)
-    placement = build.placement(cfg.lanes)
-    _say_programs(cfg, pair, table)
-    results = app.results(cfg)
-    studies = []
-    for index in range(values.integer(cfg, "studies", low=1, high=1000)):
-        plan = plan_of(cfg, pair, index)
-        files = StudyFiles(
-            storage=JournalStorage(
-                plan.key.directory(results, "studies").with_name(f"{plan.key.optimizer}.journal")
-            ),
-            records=RecordStore(plan.key.directory(results)),
-            checkpoints=build.checkpoints(cfg, *plan.key),
+    With a journal a job runs its studies to their end. With a database the jobs are collected first: a worker
+    begins with another study than the next worker does, and goes to and fro between those that are not
+    finished.
+
+    Args:
+        table: the live view.
+    """
+
+    def __init__(self, table: SweepTable) -> None:
+        self._table = table
+        self._collected: list[DictConfig] = []
+
+    def job(self, cfg: DictConfig) -> None:
+        """Runs the studies with one optimizer, or puts them on the list of ``work``."""
+        app.start_jax(cfg)  # before anything imports JAX
+        storage = storages(cfg)
+        if isinstance(storage, Database):
+            self._collected.append(cfg)
+            return
+        from induced_metric.studies.running import run_opened
+
+        stop = app.stop_on_sigterm()
+        results = app.results(cfg)
+        with self._opened(cfg, lambda key: storage.of(key, results)) as studies:
+            run_opened([studies], stop=stop)
+        _say(stop())
+
+    def work(self) -> None:
+        """Runs the collected studies as one worker of many."""
+        if not self._collected:
+            return
+        from induced_metric.studies.running import run_opened
+
+        stop = app.stop_on_sigterm()
+        first = self._collected[0]
+        results = app.results(first)
+        storage = storages(first)
+        assert isinstance(storage, Database)
+        with contextlib.ExitStack() as held:
+            server = held.enter_context(contextlib.closing(storage.connect(first.worker)))
+            self._table.print(f"worker: {server.worker}")
+            begun = []
+            for cfg in turned(server.worker, self._collected):
+                if not stop():
+                    opened = self._opened(cfg, lambda key: storage.of(server, key, results), server.worker)
+                    begun.append(held.enter_context(opened))
+                    run_opened(begun[-1:], stop=stop, wait=False)
+            if not stop():
+                run_opened(begun, stop=stop)
+        _say(stop())
+
+    @contextlib.contextmanager
+    def _opened(
+        self, cfg: DictConfig, storage: "Callable[[StudyKey], Storage]", worker: str | None = None
+    ) -> "Iterator[Studies]":
+        """The studies of one task with one optimizer, and the lanes that train them."""
+        from induced_metric.records import RecordStore
+        from induced_metric.studies.running import open_studies
+        from induced_metric.studies.storage import StudyFiles
+
+        table = self._table
+        table.print(app.device())
+        pair = build.pairing(cfg)
+        _say_programs(cfg, pair, table)
+        results = app.results(cfg)
+        studies = []
+        for index in range(values.integer(cfg, "studies", low=1, high=1000)):
+            plan = plan_of(cfg, pair, index)
+            files = StudyFiles(
+                storage=storage(plan.key),
+                records=RecordStore(plan.key.directory(results)),
+                checkpoints=build.checkpoints(cfg, *plan.key),
+            )
+            studies.append((plan, files, table.study(plan.name, pair.published_best)))
+        # No lane is made that would have nothing to do.
+        most = sum(
+            max(0, min(plan.in_flight or plan.trials, plan.trials - len(files.records.trials())))
+            for plan, files, _ in studies
         )
-        studies.append((plan, files, table.study(plan.name, pair.published_best)))
-    # No lane is made that would have nothing to do.
-    most = sum(
-        max(0, min(plan.in_flight or plan.trials, plan.trials - len(files.records.trials())))
-        for plan, files, _ in studies
-    )
-    placement = placement.for_trials(max(most, 1))
-    with pair.lanes(placement) as lanes:
-        table.begin(lanes.capacity // (lanes.width * lanes.queue))
-        facts = pair.provenance(lanes, placement, flags)
-        known = [(replace(plan, provenance=facts), files, show) for plan, files, show in studies]
-        run_studies(known, lanes, stop=stop)
-    if stop():
+        placement = build.placement(cfg.lanes).for_trials(max(most, 1))
+        with pair.lanes(placement) as lanes:
+            table.begin(lanes.capacity // (lanes.width * lanes.queue))
+            facts = pair.provenance(lanes, placement, app.start_jax(cfg))
+            if worker is not None:
+                facts["worker"] = worker
+            known = [(replace(plan, provenance=facts), files, show) for plan, files, show in studies]
+            with open_studies(known, lanes) as opened:
+                yield opened
+
+
+def _say(stopped: bool) -> None:
+    if stopped:
         print("stopped after the epochs under way; the same command continues")
         raise SystemExit(0)
 

@@ -9,7 +9,7 @@ from induced_metric.errors import UserError
 # What may change between two runs of one study: none of it touches its trials.
 _NOT_OF_THE_STUDY = (
     "trials", "studies", "results", "lanes", "tracking", "checkpoint_every", "checkpoint_seconds",
-    "published", "budget",
+    "published", "budget", "launcher", "worker", "storage", "retry",
 )  # fmt: skip
 # Settings that came later, with the values that mean what older studies did: on two cores eight trials were
 # under way.

@@ -116,8 +116,16 @@ def run_studies(
         run_opened([opened], stop=stop)
 
 
-def run_opened(opened: Sequence[Studies], *, stop: Callable[[], bool] = lambda: False) -> None:
-    """Runs studies of several pairings until all are finished, each as long as it has a trial to claim."""
+def run_opened(
+    opened: Sequence[Studies], *, stop: Callable[[], bool] = lambda: False, wait: bool = True
+) -> None:
+    """Runs studies of several pairings until all are finished, each as long as it has a trial to claim.
+
+    Args:
+        opened: by ``open_studies``.
+        stop: as of ``run_studies``.
+        wait: for what other processes train; if not, this returns when there is nothing to claim.
+    """
     while True:
         trained = False
         for studies in opened:
@@ -128,7 +136,7 @@ def run_opened(opened: Sequence[Studies], *, stop: Callable[[], bool] = lambda: 
         if all(studies.finished for studies in opened) or not any(studies.shared for studies in opened):
             return
         if not trained:
-            if stop():
+            if not wait or stop():
                 return
             time.sleep(_PAUSE_SECONDS)
 

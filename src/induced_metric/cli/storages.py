@@ -1,0 +1,100 @@
+"""Where studies are coordinated, by the configuration group ``storage``."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from omegaconf import DictConfig
+from pydantic import Field
+
+from induced_metric.cli.values import plain, settings
+from induced_metric.errors import UserError
+
+if TYPE_CHECKING:
+    from induced_metric.records import StudyKey
+    from induced_metric.studies.server import Server
+    from induced_metric.studies.storage import Storage
+
+_URL = "INDUCED_METRIC_STORAGE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Journals:
+    """A journal a study."""
+
+    name: Literal["journal"]
+
+    def of(self, key: "StudyKey", results: Path) -> "Storage":
+        """The storage of a study."""
+        from induced_metric.studies.journal import JournalStorage
+
+        return JournalStorage(_file(key, results, "journal"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """One database for all studies."""
+
+    name: Literal["postgresql"]
+    url_file: str | None
+    grace: Annotated[int, Field(ge=3)]
+    patience: Annotated[float, Field(ge=0)]
+    claims: Annotated[int, Field(ge=1)]
+    same_code: Annotated[bool, Field(strict=True)]
+
+    def of(self, server: "Server", key: "StudyKey", results: Path) -> "Storage":
+        """The storage of a study."""
+        from induced_metric.studies.postgres import PostgresStorage
+
+        lock = _file(key, results, "lock")
+        return PostgresStorage(server=server, lock=lock, claims=self.claims, same_code=self.same_code)
+
+    def connect(self, worker: str | None) -> "Server":
+        """Opens the database for a worker of this name.
+
+        Raises:
+            UserError: if it cannot be used, or the name is taken.
+        """
+        from induced_metric.studies.server import Server
+
+        return Server(self._url(), worker=worker, grace=self.grace, patience=self.patience)
+
+    def _url(self) -> str:
+        if self.url_file is None:
+            found = os.environ.get(_URL, "")
+            if not found:
+                raise UserError(
+                    f"storage=postgresql needs the URL of the database: set {_URL}, or name a file by "
+                    "storage.url_file"
+                )
+            return found
+        try:
+            return Path(self.url_file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "no text"
+            raise UserError(f"storage.url_file: cannot read {self.url_file} ({reason})") from error
+
+
+def storages(cfg: DictConfig) -> Journals | Database:
+    """What the configuration chooses.
+
+    Raises:
+        UserError: for a setting of another type or out of range.
+    """
+    chosen: dict[str, Any] = plain(cfg.storage)
+    if chosen["name"] == "journal":
+        return settings(Journals, chosen, "storage")
+    return settings(Database, chosen, "storage")
+
+
+def turned(worker: str, configurations: list[DictConfig]) -> list[DictConfig]:
+    """In the order in which a worker begins: each with another one, by the number at the end of its name."""
+    number = re.search(r"\d+$", worker)
+    first = int(number[0]) % len(configurations) if number else 0
+    return configurations[first:] + configurations[:first]
+
+
+def _file(key: "StudyKey", results: Path, kind: str) -> Path:
+    return key.directory(results, "studies").with_name(f"{key.optimizer}.{kind}")
