@@ -25,7 +25,7 @@ ROOMS = {
     "lanes": ("errors", "jax numpy optuna"),
     "training": ("tasks.base models lanes errors", "jax numpy optax orbax"),
     "records": ("errors", "numpy pandas pyarrow"),
-    "studies": ("training lanes records space errors", "numpy optuna sklearn scipy threadpoolctl"),
+    "studies": ("training lanes records space errors", "numpy optuna sklearn scipy threadpoolctl sqlalchemy"),
     "tracking": ("records errors", "pandas pyarrow wandb"),
     "landscapes": ("space errors", "jax numpy optax scipy pandas"),
     "analysis": ("records space errors", "numpy pandas pyarrow scipy matplotlib rich"),
@@ -35,7 +35,7 @@ ROOMS = {
     ),
 }
 # Only where a function asks for it: importing the room must not need it.
-LAZILY = {"tensorflow_datasets", "wandb", "sklearn", "orbax"}
+LAZILY = {"tensorflow_datasets", "wandb", "sklearn", "orbax", "sqlalchemy"}
 TYPE_CHECKING = "if TYPE_CHECKING:"
 
 

@@ -27,38 +27,22 @@ def distribution(dimension: Dimension) -> BaseDistribution:
 def propose(study: optuna.Study, space: Mapping[str, Dimension]) -> tuple[int, dict[str, Any]]:
     """Asks a study for a trial: its id in the storage, and what was proposed."""
     trial = study.ask()
-    params = {name: trial._suggest(name, distribution(dimension)) for name, dimension in space.items()}
-    return trial._trial_id, proposed(space, params)
+    proposed = {}
+    for name, dimension in space.items():
+        value = trial._suggest(name, distribution(dimension))
+        proposed[name] = _complement(dimension, value)
+    return trial._trial_id, proposed
 
 
 def remember(study: optuna.Study, space: Mapping[str, Dimension], row: Mapping[str, Any]) -> tuple[int, Any]:
     """Gives a study a recorded trial as one that runs: its id in the storage, and what was proposed."""
-    trial = frozen(space, row, optuna.trial.TrialState.RUNNING)
-    return study._storage.create_new_trial(study._study_id, trial), proposed(space, trial.params)
-
-
-def frozen(
-    space: Mapping[str, Dimension], row: Mapping[str, Any] | None, state: optuna.trial.TrialState,
-    value: float | None = None,
-) -> optuna.trial.FrozenTrial:  # fmt: skip
-    """A trial as Optuna's storages take it, with the values of a record or a proposal, where there is one."""
-    params = {} if row is None else {name: param(space, row, name) for name in space}
-    return optuna.trial.create_trial(
-        state=state,
-        value=value if state is optuna.trial.TrialState.COMPLETE else None,
-        params=params,
-        distributions={name: distribution(space[name]) for name in params},
+    proposed = {name: _recorded(dimension, row[name]) for name, dimension in space.items()}
+    trial = optuna.trial.create_trial(
+        state=optuna.trial.TrialState.RUNNING,
+        params={name: _complement(space[name], value) for name, value in proposed.items()},
+        distributions={name: distribution(dimension) for name, dimension in space.items()},
     )
-
-
-def param(space: Mapping[str, Dimension], row: Mapping[str, Any], name: str) -> Any:
-    """A value of a record or a proposal as Optuna knows it."""
-    return _complement(space[name], _recorded(space[name], row[name]))
-
-
-def proposed(space: Mapping[str, Dimension], params: Mapping[str, Any]) -> dict[str, Any]:
-    """What was proposed, by what Optuna knows."""
-    return {name: _complement(space[name], params[name]) for name in space}
+    return study._storage.create_new_trial(study._study_id, trial), proposed
 
 
 def _complement(dimension: Dimension, value: Any) -> Any:
