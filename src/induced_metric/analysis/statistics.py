@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.special import gammaln
 from scipy.stats import binomtest, quantile_test
 
@@ -66,17 +67,30 @@ def median_interval(values: np.ndarray) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def best_of(number: int, budget: int) -> np.ndarray:
+def best_of(number: int, budget: int | ArrayLike) -> np.ndarray:
     """Probability of each rank, from 0, to be the best of ``budget`` drawn without replacement.
 
-    Rank k of n is the best of b with probability C(n - k - 1, b - 1) / C(n, b), shape (number,).
+    Rank k of n is the best of b with probability C(n - k - 1, b - 1) / C(n, b).
+
+    Args:
+        number: how many there are to draw from, n.
+        budget: how many are drawn, b, from 1 to n; one or several.
+
+    Returns:
+        shape=(shape of budget, number); each row sums to 1.
+
+    Raises:
+        ValueError: if a budget is not from 1 to ``number``.
     """
+    drawn = np.asarray(budget)[..., None]
+    if drawn.size and not 1 <= drawn.min() <= drawn.max() <= number:
+        raise ValueError(f"the best of b of {number} needs b from 1 to {number}, got {budget}")
     left = number - np.arange(number) - 1
-    possible = left >= budget - 1
-    log_probability = np.full(number, -np.inf)
-    log_probability[possible] = _log_choose(left[possible], budget - 1) - _log_choose(number, budget)
-    return np.asarray(np.exp(log_probability))
+    with np.errstate(invalid="ignore"):  # where it is impossible
+        log_probability = _log_choose(left, drawn - 1) - _log_choose(number, drawn)
+    return np.asarray(np.exp(np.where(left >= drawn - 1, log_probability, -np.inf)))
 
 
-def _log_choose(n: np.ndarray | int, k: int) -> np.ndarray:
-    return np.asarray(gammaln(np.asarray(n) + 1) - gammaln(k + 1) - gammaln(np.asarray(n) - k + 1))
+def _log_choose(n: np.ndarray | int, k: np.ndarray) -> np.ndarray:
+    n = np.asarray(n)
+    return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))
