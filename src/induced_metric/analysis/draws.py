@@ -1,15 +1,17 @@
 """How the trials of a study were drawn, read off its recorded configuration, and what follows for tables."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from induced_metric.records import Records
+from induced_metric.records import CONFIRMED, Records
 
 FIXED = "fixed"
 """The sampler that searches nothing: trial k is the published best setting with seed k."""
+_STUDY = re.compile(rf"(-seed\d+)?({CONFIRMED})?$")
 _IN_FLIGHT = 8
 """Trials in flight of the studies that did not record them."""
 
@@ -46,6 +48,19 @@ def ranks_stopped(trials: pd.DataFrame) -> pd.Series:
         for text in trials["config"].unique()
     }
     return trials["config"].map(stopped).astype(bool)
+
+
+def family(sampler: str) -> str:
+    """What independent studies share: ``tpe`` of ``tpe``, ``tpe-seed1`` and the confirmation of either."""
+    return _STUDY.sub("", sampler)
+
+
+def families(ours: Mapping[str, Records]) -> dict[str, dict[str, Records]]:
+    """The records of each family of samplers, by sampler."""
+    found: dict[str, dict[str, Records]] = {}
+    for sampler, records in ours.items():
+        found.setdefault(family(sampler), {})[sampler] = records
+    return found
 
 
 def warnings(ours: Mapping[str, Records]) -> list[str]:

@@ -28,7 +28,9 @@ config              string   JSON, keys sorted: the full configuration of the st
 ==================  =======  ==========================================================================
 
 Trials of no study (``train.py``) stand under the sampler ``single``: ``load`` reads them by that name, and
-``samplers`` lists the others.
+``samplers`` lists the others. What a search chose, trained again from fresh seeds, stands under the name of
+its sampler followed by ``-confirmed``; where one such study confirms those of several searches, the column
+``study`` says whose.
 
 ``curves.parquet`` - one row an epoch: ``trial``, ``epoch`` (from 0), ``seconds`` (that epoch's share of the
 device) and one float32 column a metric, named after its split: ``train/loss``, ``test/loss``.
@@ -47,17 +49,19 @@ these files into the two tables.
 
 from induced_metric.records.feed import RecordFeed
 from induced_metric.records.provenance import provenance
-from induced_metric.records.query import load, samplers, searches, studies, tasks
-from induced_metric.records.schema import FIXED, SINGLE, Records, StudyKey
+from induced_metric.records.query import confirmations, load, samplers, searches, studies, tasks
+from induced_metric.records.schema import CONFIRMED, FIXED, SINGLE, Records, StudyKey
 from induced_metric.records.store import RecordStore
 
 __all__ = [
+    "CONFIRMED",
     "FIXED",
     "SINGLE",
     "RecordFeed",
     "RecordStore",
     "Records",
     "StudyKey",
+    "confirmations",
     "load",
     "provenance",
     "samplers",

@@ -38,6 +38,9 @@ SINGLE = "single"
 """In the place of a sampler: trials that no study proposed, such as those of ``train.py``."""
 FIXED = "fixed"
 """The sampler that searches nothing: trial k is the published best setting with seed k."""
+CONFIRMED = "-confirmed"
+"""Ends the name of a sampler that searches nothing: the settings that the search before it chose, each
+trained again from seeds that the choice did not see, the same seeds for every optimizer and study."""
 
 
 class StudyKey(NamedTuple):

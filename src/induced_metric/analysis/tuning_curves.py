@@ -1,0 +1,254 @@
+"""The curves of ``tuning``, drawn and as tables: every sampler on record, by what its trials allow."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from induced_metric.analysis import draws, runs, style, tuning
+from induced_metric.analysis.rendering import MISSING, Table, fixed, leads
+from induced_metric.analysis.statistics import CONFIDENCE
+from induced_metric.records import Records
+
+SHOWN = (10, 30, 100)
+"""The numbers of trials that a table shows, as far as there are so many."""
+_COLUMNS = 4
+_SINGULAR = {"trials": "trial", "studies": "study"}
+_LINES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
+
+
+def curves(ours: Mapping[str, Records], budgets: Sequence[int] | None = None) -> pd.DataFrame:
+    """The tuning curves of every family of samplers (``draws.family``).
+
+    Independent trials of several studies are one sample; of any other sampler the studies are averaged.
+
+    Returns:
+        ``source`` (the family), ``kind`` (``trials`` or ``studies``), and the columns of ``tuning.of_random``
+        or ``tuning.of_studies``; ``n`` counts what ``kind`` says.
+    """
+    bounds = _support(ours)
+    parts = []
+    for source, studies in draws.families(ours).items():
+        if all(draws.independent(study.trials) for study in studies.values()):
+            part = tuning.of_random(_pooled(studies), bounds, budgets=budgets).assign(kind="trials")
+        else:
+            trials = {name: study.trials for name, study in studies.items()}
+            part = tuning.of_studies(trials, bounds).assign(kind="studies")
+            if budgets is not None:
+                part = part[part["trials"].isin(budgets)]
+        parts.append(part.assign(source=source))
+    return style.in_order(pd.concat(parts, ignore_index=True))
+
+
+def tuning_table(task: str, ours: Mapping[str, Records]) -> Table:
+    """The expected best after a few numbers of trials, ready to be shown or written."""
+    most = min(int(study.trials.groupby("optimizer").size().max()) for study in ours.values())
+    shown = [k for k in SHOWN if k <= most] or [most]
+    table = curves(ours, shown)
+    objective, direction = runs.objective(ours)
+    row = ["optimizer", "source", "kind"]
+    wide = table.pivot_table(index=row, columns="trials", values=["best", "low", "high", "n"], sort=False)
+    names = wide.index.to_frame(index=False)
+    count = wide["n"].T.max().astype(int).reset_index(drop=True)
+    cells = {
+        "Optimiser": names["optimizer"].map(style.label),
+        "Source": names["source"],
+        "From": count.astype(str) + " " + names["kind"].where(count > 1, names["kind"].map(_SINGULAR)),
+    }
+    bold = {}
+    sign = 1 if direction == "minimize" else -1
+    known = (names["kind"] == "trials") | (count > 1)
+    for k in shown:
+        best, low, high = (wide[name][k].reset_index(drop=True) for name in ("best", "low", "high"))
+        header = f"Best of {k}"
+        cells[header] = fixed(best, 4)
+        between = fixed(low, 3) + " to " + fixed(high, 3)
+        cells[f"{k}: band"] = between.where(known, MISSING)
+        bold[header] = leads(sign * best, names["source"]) & known
+    metric = style.words(objective)
+    title = (
+        f"What tuning costs: the best {metric} that so many trials are expected to find with the {task} "
+        "task. Bold: best of its source, unless that is a single study, of which the order may be luck."
+    )
+    notes = [*_method(table, ours), *draws.warnings(ours)]
+    return Table(table, pd.DataFrame(cells), pd.DataFrame(bold), title, notes, metric=metric)
+
+
+def paired_table(task: str, ours: Mapping[str, Records], baseline: str | None = None) -> Table | None:
+    """Differences of the curves of random search to a baseline's; None where there is no such search.
+
+    Args:
+        task: name of the task.
+        ours: our records, by sampler.
+        baseline: with which the others are compared; by default the first in the published order.
+    """
+    table = differences(ours, SHOWN, baseline)
+    if table.empty:
+        return None
+    objective, direction = runs.objective(ours)
+    metric = style.words(objective)
+    low, high = (fixed(table[end], 4, signed=True) for end in ("low", "high"))
+    apart = (table["low"] > 0) | (table["high"] < 0)
+    cells = {
+        "Optimiser": table["optimizer"].map(style.label),
+        "Source": table["source"],
+        "n": table["n"].astype(str),
+        "Best of": table["trials"].astype(str),
+        "Difference": fixed(table["difference"], 4, signed=True),
+        "95% band": "[" + low + ", " + high + "]",
+    }
+    against = " or ".join(dict.fromkeys(table["baseline"].map(style.label)))
+    title = (
+        f"Expected best {metric} of so many trials of random search with the {task} task, minus that of "
+        f"{against}: {'below' if direction == 'minimize' else 'above'} 0 is better. Bold: 0 is outside the "
+        "band."
+    )
+    notes = [
+        f"Bands: {CONFIDENCE:.0%}, for all numbers of trials of an optimiser at once, not for all "
+        f"optimisers; of a bootstrap of {tuning.RESAMPLES:,} resamples that draws trial numbers, the same for all, since "
+        "trial k of every optimiser has the same seed and the same random draws.",
+        f"Numbers of trials up to {tuning.SHARE:.0%} of n. The settings differ with every search; this "
+        "says what a search of so many trials costs, not which optimiser is better once tuned.",
+    ]
+    return Table(table, pd.DataFrame(cells), pd.DataFrame({"Difference": apart}), title, notes, metric=metric)
+
+
+def differences(
+    ours: Mapping[str, Records], budgets: Sequence[int], baseline: str | None = None
+) -> pd.DataFrame:
+    """``tuning.paired`` of every family of independent trials, with its ``source`` and ``baseline``.
+
+    Of numbers of trials that are all too many for a study, the most that it allows instead.
+    """
+    bounds = _support(ours)
+    parts = []
+    for source, studies in draws.families(ours).items():
+        trials = _pooled(studies)
+        names = trials["optimizer"].drop_duplicates()
+        if len(names) < 2 or not draws.independent(trials):
+            continue
+        first = baseline or str(names.iloc[style.ranks(names).argmin()])
+        most = max(1, int(tuning.SHARE * trials["trial"].nunique()))
+        part = tuning.paired(trials, first, bounds, [k for k in budgets if k <= most] or [most])
+        parts.append(part.assign(source=source, baseline=first))
+    return style.in_order(pd.concat(parts, ignore_index=True)) if parts else pd.DataFrame()
+
+
+def tuning_figure(task: str, ours: Mapping[str, Records]) -> Figure:
+    """All curves of the first source in one panel, then a panel an optimizer: its sources and their bands.
+
+    The first source is random search where there is one. Shaded: the simultaneous band of independent trials,
+    or the range of several studies. Grey: the other optimizers' curves of the first source. Instead of an
+    accuracy its distance to 1 is drawn.
+    """
+    table = curves(ours)
+    objective, direction = runs.objective(ours)
+    flipped = direction == "maximize" and objective.endswith("accuracy")
+    if flipped:
+        table[["best", "low", "high"]] = 1 - table[["best", "high", "low"]].to_numpy()
+    sources = list(dict.fromkeys(table.sort_values("kind", ascending=False, kind="stable")["source"]))
+    looks = dict(zip(sources, _LINES * len(sources), strict=False))
+    names = style.ordered(table["optimizer"].unique())
+    rows = -(-(len(names) + 1) // _COLUMNS)
+    with style.style():
+        figure = Figure(figsize=(6.75, 1.9 * rows + 0.7), layout="constrained")
+        grid = figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False)
+        for name in names:
+            own = table[(table["optimizer"] == name) & (table["source"] == sources[0])]
+            _curve(grid.flat[0], own, style.line(name), color=style.colour(name))
+            for axes, other in zip(grid.flat[1:], names, strict=False):
+                if other != name:
+                    _curve(axes, own, "-", color="0.85", lw=0.7, zorder=1)
+        grid.flat[0].set_title(f"all, {sources[0]}", fontsize=8)
+        for axes, name in zip(grid.flat[1:], names, strict=False):
+            for source, look in looks.items():
+                own = table[(table["optimizer"] == name) & (table["source"] == source)]
+                _curve(axes, own, look, color=style.colour(name), zorder=3)
+                if not own.empty and (own["kind"].iloc[0] == "trials" or own["n"].iloc[0] > 1):
+                    ends = own["trials"], own["low"], own["high"]
+                    axes.fill_between(*ends, color=style.colour(name), alpha=0.2, lw=0)
+            axes.set_title(style.label(name), fontsize=8)
+        for axes in grid.flat[len(names) + 1 :]:
+            axes.set_axis_off()
+        _scales(grid.flat[0], table, log=flipped or direction == "minimize")
+        for axes in grid.flat[max(len(names) + 1 - _COLUMNS, 0) : len(names) + 1]:
+            axes.tick_params(labelbottom=True)
+        handles = [Line2D([], [], color="0.3", ls=look, lw=1.2, label=_named(table, source))
+                   for source, look in looks.items()]  # fmt: skip
+        figure.legend(handles=handles, loc="outside upper center", ncols=2, fontsize=7)
+        figure.supxlabel(f"trials of the search ({task})", fontsize=9)
+        metric = style.words(objective)
+        figure.supylabel(f"best {metric} so far" if not flipped else f"1 - best {metric} so far", fontsize=9)
+    return figure
+
+
+def _curve(axes: Axes, own: pd.DataFrame, line: Any, **look: Any) -> None:
+    # The running best of a study changes at a trial; an expectation is smooth.
+    drawn = "steps-post" if (own["kind"] == "studies").all() else "default"
+    axes.plot(own["trials"], own["best"], ls=line, drawstyle=drawn, **{"lw": 1.1} | look)
+
+
+def _scales(axes: Axes, table: pd.DataFrame, *, log: bool) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    low, high = table["best"].min(), table["best"].max()
+    if log and low > 0:
+        axes.set_yscale("log")
+        # The band ends at the best value there can be, which is no value that was seen.
+        axes.set_ylim(low / 1.6, high * 1.2)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        margin = 0.05 * (high - low)
+        axes.set_ylim(low - margin, high + margin)
+
+
+def _named(table: pd.DataFrame, source: str) -> str:
+    own = table[table["source"] == source]
+    number = int(own["n"].max())
+    if own["kind"].iloc[0] == "trials":
+        return f"{source}: expected, {number} independent trials, {CONFIDENCE:.0%} band"
+    return f"{source}: one study" if number == 1 else f"{source}: mean of {number} studies, their range"
+
+
+def _method(table: pd.DataFrame, ours: Mapping[str, Records]) -> list[str]:
+    """How the numbers of a table came about, one sentence a kind of source."""
+    lines = []
+    for kind, own in table.groupby("kind", sort=False):
+        sources = ", ".join(own["source"].unique())
+        if kind == "trials":
+            lines.append(
+                f"{sources}: the mean over all subsets of the n trials, which are independent; the bands "
+                f"hold with {CONFIDENCE:.0%} for all numbers of trials of an optimiser at once, whatever the "
+                "distribution (central intervals of the order statistics, widened until all hold)."
+            )
+        else:
+            lines.append(
+                f"{sources}: the running best, averaged over independent studies, with their range where "
+                "there are several; one study has no interval, and nothing within a study is resampled."
+            )
+    bounds = _support(ours)
+    lines.append(
+        f"A trial that diverged or failed counts as {bounds.worst:.3g}, as does any worse than that: the "
+        "median over the optimisers of their worst finite values, or 0 for an accuracy."
+    )
+    return lines
+
+
+def _support(ours: Mapping[str, Records]) -> tuning.Support:
+    return tuning.support(pd.concat([study.trials for study in ours.values()]))
+
+
+def _pooled(studies: Mapping[str, Records]) -> pd.DataFrame:
+    """The trials of several studies as one, numbered through."""
+    parts, first = [], 0
+    for study in studies.values():
+        parts.append(study.trials.assign(trial=study.trials["trial"] + first))
+        first += 1 + int(np.max(study.trials["trial"]))
+    return pd.concat(parts, ignore_index=True)
