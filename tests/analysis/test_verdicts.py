@@ -33,8 +33,8 @@ def of_trials() -> np.ndarray:
 def under_other_names(rng: np.random.Generator, *, studies: int, seeds: int) -> np.ndarray:
     """One optimizer's confirmations three times, resampled from the records; shape=(3, studies, seeds).
 
-    What a study found is the best of 100 of the trials on record; what a seed does are the deviations of three
-    trainings from it, which of them has which name being drawn for every seed.
+    What a study found is the best of 100 of the trials on record; what a seed does are the deviations of
+    three trainings from it, which of them has which name being drawn for every seed.
     """
     found = rng.choice(of_trials(), size=(3, studies, 100)).min(axis=2)
     drawn = rng.permuted(of_seeds()[rng.choice(100, size=(studies, seeds))], axis=2)

@@ -1,13 +1,13 @@
 r"""The error of a mean over studies and seeds: what the luck of the search adds to that of the seed.
 
-A search is repeated in S independent studies, and the winner of each is trained from the same N fresh seeds. A
-number of each of these trainings, such as the difference of two optimizers, is
+A search is repeated in S independent studies, and the winner of each is trained from the same N fresh seeds.
+A number of each of these trainings, such as the difference of two optimizers, is
 
 .. math:: D_{ij} = \mu + a_i + b_j + e_{ij},
 
-the effect :math:`a_i` of what study i found, :math:`b_j` of seed j, and what the two do together. The cells of a
-study share :math:`a_i`: to take S·N of them as that many independent ones understates the error, the more so the
-more seeds there are.
+the effect :math:`a_i` of what study i found, :math:`b_j` of seed j, and what the two do together. The cells
+of a study share :math:`a_i`: to take S·N of them as that many independent ones understates the error, the
+more so the more seeds there are.
 """
 
 import functools
@@ -53,10 +53,10 @@ def estimate(cells: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0) ->
 
     A resample draws studies, seeds, and what is left of the cells, each with replacement; their effects are
     scaled so that each level has the variance that the analysis of variance estimates (reflated residuals:
-    Carpenter, Goldstein and Rasbash, Applied Statistics 52, 2003; Davison and Hinkley, Bootstrap Methods, 1997,
-    section 3.8). Drawing the cells of drawn studies as they are would count what is left of a cell up to three
-    times (Owen, Annals of Applied Statistics 1, 2007). With the mean squares M of studies, seeds and the rest,
-    the variance of the resampled means tends to
+    Carpenter, Goldstein and Rasbash, Applied Statistics 52, 2003; Davison and Hinkley, Bootstrap Methods,
+    1997, section 3.8). Drawing the cells of drawn studies as they are would count what is left of a cell up
+    to three times (Owen, Annals of Applied Statistics 1, 2007). With the mean squares M of studies, seeds and
+    the rest, the variance of the resampled means tends to
 
     .. math:: (M_a + M_b - \min(M_a, M_b, M_e)) / (S N),
 
@@ -103,7 +103,7 @@ def _scaled(effects: np.ndarray, variance: float) -> np.ndarray:
 
 @functools.lru_cache(maxsize=8)
 def _draws(studies: int, seeds: int, resamples: int, seed: int) -> tuple[np.ndarray, ...]:
-    """How often each study, seed and cell is in a resample, as shares; shape=(resamples, their number) each."""
+    """The share of each study, seed and cell in a resample; shape=(resamples, their number) each."""
     generator = np.random.default_rng(seed)
     numbers = (studies, seeds, studies * seeds)
     return tuple(generator.multinomial(n, np.full(n, 1 / n), resamples) / n for n in numbers)

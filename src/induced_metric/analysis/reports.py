@@ -1,6 +1,6 @@
 """The tables and figures of a task, in one list: a new one is a function and a line in ``REPORTS``."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 from induced_metric import records
 from induced_metric.analysis import (
     agreement,
+    confirmed,
     differences,
+    draws,
     figures,
     response,
     runs,
@@ -18,11 +20,14 @@ from induced_metric.analysis import (
     style,
     tables,
     targets,
+    tuning_curves,
 )
 from induced_metric.analysis.rendering import Table
-from induced_metric.records import FIXED, Records
+from induced_metric.records import CONFIRMED, FIXED, Records
 
 Kind: TypeAlias = Literal["tables", "figures"]
+
+CONFIRMATIONS = "confirmations"
 
 
 class Material(NamedTuple):
@@ -30,6 +35,7 @@ class Material(NamedTuple):
 
     task: str
     ours: Mapping[str, Records]  # by sampler
+    searches: Mapping[str, Records]  # all of them, whatever it is made of
     n: int  # how many of the best runs
     targets: Sequence[float] | None  # of the objective; None: the task's
 
@@ -46,8 +52,10 @@ class Report(NamedTuple):
     Attributes:
         kind: which command makes it.
         name: ends the names of its files.
-        of: the records it is made from: ``searches``, all of them; ``search``, once for each; or the name of
-            a sampler that searches nothing, where that is on record.
+        of: the records it is made from: ``searches``, all of them; ``search``, once for each;
+        ``confirmations``,
+            once for each family of samplers (``draws.family``); or the name of a sampler that searches
+            nothing, where that is on record.
         make: None where this material has no such report.
     """
 
@@ -64,11 +72,22 @@ REPORTS = (
            lambda m: differences.differences_table(m.task, m.ours, n=m.n)),
     Report("tables", "time_to_target", "searches",
            lambda m: targets.time_to_target_table(m.task, m.ours, n=m.n, targets=m.targets)),
+    Report("tables", "tuning", "searches", lambda m: tuning_curves.tuning_table(m.task, m.ours)),
+    Report("tables", "tuning_differences", "searches", lambda m: tuning_curves.paired_table(m.task, m.ours)),
     Report("tables", "seeds", FIXED, lambda m: seeds.seeds_table(m.task, m.only)),
+    Report("tables", "seeds_confirmed", FIXED,
+           lambda m: confirmed.confirmed_table(m.task, m.ours, m.searches)),
+    Report("tables", "seeds_verdicts", FIXED,
+           lambda m: confirmed.verdicts_table(m.task, m.ours, m.searches)),
+    Report("tables", "confirmed", CONFIRMATIONS,
+           lambda m: confirmed.confirmed_table(m.task, m.ours, m.searches)),
+    Report("tables", "verdicts", CONFIRMATIONS,
+           lambda m: confirmed.verdicts_table(m.task, m.ours, m.searches)),
     Report("figures", "best_curves", "search", lambda m: figures.best_curves(m.only)),
     Report("figures", "best_histograms", "search",
            lambda m: figures.best_histograms(runs.top(m.only.trials, m.n))),
     Report("figures", "learning_rate", "search", lambda m: response.learning_rate(m.only.trials)),
+    Report("figures", "tuning", "searches", lambda m: tuning_curves.tuning_figure(m.task, m.ours)),
     Report("figures", "best_scatter", "searches", lambda m: scatter.best_scatter(m.task, m.ours, n=m.n)),
 )  # fmt: skip
 
@@ -103,16 +122,21 @@ def make(
     """
     chosen = [report for report in REPORTS if report.kind == kind]
     recorded = records.samplers(task, protocol=protocol, results=results)
+
+    def load(names: Iterable[str] | None) -> dict[str, Records]:
+        return runs.load_samplers(task, names, protocol=protocol, results=results)
+
     # Made of what searches nothing: it needs no search beside it.
-    beside = {report.of for report in chosen} & set(recorded)
-    ours: dict[str, Records] = {}
-    if samplers or not beside or set(recorded) - beside:
-        ours = runs.load_samplers(task, samplers, protocol=protocol, results=results)
-    repeats = runs.load_samplers(task, sorted(beside), protocol=protocol, results=results)
+    made_of = {report.of for report in chosen}
+    confirmed = records.confirmations(task, protocol=protocol, results=results)
+    beside = sorted(set(recorded) & made_of) + (confirmed if CONFIRMATIONS in made_of else [])
+    searched = records.searches(task, protocol=protocol, results=results)
+    ours = load(samplers) if samplers or searched or not beside else {}
+    repeats = load(beside)
     n = best or (runs.best_count(ours) if ours else 1)
     for report in chosen:
         for names, records_of in _parts(report, ours, repeats):
-            made = report.make(Material(task, records_of, n, targets))
+            made = report.make(Material(task, records_of, ours, n, targets))
             if made is not None:
                 yield Path(results, kind, "-".join([protocol, task, *names])), made
 
@@ -127,6 +151,10 @@ def _parts(
             yield [sampler, *suffix], {sampler: found}
     elif report.of == "searches" and ours:
         yield suffix, ours
+    elif report.of == CONFIRMATIONS:
+        confirmed = {name: found for name, found in repeats.items() if name.endswith(CONFIRMED)}
+        for family, studies in draws.families(confirmed).items():
+            yield [family, *suffix], studies
     elif report.of in repeats:
         yield suffix, {report.of: repeats[report.of]}
 

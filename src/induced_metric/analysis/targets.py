@@ -36,6 +36,19 @@ def typical_best(ours: Mapping[str, Records], n: int) -> float:
     return float(Context(prec=3, rounding=easier).create_decimal_from_float(float(typical)))
 
 
+def first_reached(records: Records, target: float) -> pd.DataFrame:
+    """When each trial that reached the target first did.
+
+    Returns:
+        ``optimizer``, ``trial``, ``epochs`` and ``seconds`` up to the end of that epoch; no row for a miss.
+    """
+    curves, key = records.curves, ["optimizer", "trial"]
+    objective, direction = runs.objective({"": records})
+    there = curves[objective] <= target if direction == "minimize" else curves[objective] >= target
+    curves = curves.assign(epochs=curves["epoch"] + 1, seconds=curves.groupby(key)["seconds"].cumsum())
+    return curves.loc[there, [*key, "epochs", "seconds"]].drop_duplicates(key)
+
+
 def time_to_target(records: Records, target: float, n: int) -> pd.DataFrame:
     """How soon the trials of each optimizer reached the target.
 
@@ -47,12 +60,8 @@ def time_to_target(records: Records, target: float, n: int) -> pd.DataFrame:
         and ``best_seconds``; their medians over the best ``n`` runs, where one that never reached it counts
         as slower than all that did. NaN where it was not reached. Seconds are device seconds from the start.
     """
-    trials, curves = records
-    objective, direction = runs.objective({"": records})
-    key = ["optimizer", "trial"]
-    curves = curves.assign(epochs=curves["epoch"] + 1, seconds=curves.groupby(key)["seconds"].cumsum())
-    there = curves[objective] <= target if direction == "minimize" else curves[objective] >= target
-    first = curves.loc[there, [*key, "epochs", "seconds"]].drop_duplicates(key)
+    trials, key = records.trials, ["optimizer", "trial"]
+    first = first_reached(records, target)
 
     def of_best(count: int) -> pd.DataFrame:
         best = top(trials, count)[key].merge(first, on=key, how="left").fillna(float("inf"))

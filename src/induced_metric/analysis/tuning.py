@@ -195,8 +195,8 @@ def paired(
 
     What the draws did to one they did to the other (common random numbers), so a resample draws trial
     numbers, the same for all. The band is :math:`D_k \pm c\, s_k` with :math:`s_k` the standard deviation of
-    the resampled difference and :math:`c` the quantile of :math:`\max_k |D^*_k - \bar D^*_k| / s_k`: it holds for
-    all the budgets at once (Montiel Olea and Plagborg-Moller, Journal of Applied Econometrics 34, 2019).
+    the resampled difference and :math:`c` the quantile of :math:`\max_k |D^*_k - \bar D^*_k| / s_k`: it holds
+    for all the budgets at once (Montiel Olea and Plagborg-Moller, Journal of Applied Econometrics 34, 2019).
 
     Args:
         trials: of random search.

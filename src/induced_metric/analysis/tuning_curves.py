@@ -110,8 +110,8 @@ def paired_table(task: str, ours: Mapping[str, Records], baseline: str | None = 
     )
     notes = [
         f"Bands: {CONFIDENCE:.0%}, for all numbers of trials of an optimiser at once, not for all "
-        f"optimisers; of a bootstrap of {tuning.RESAMPLES:,} resamples that draws trial numbers, the same for all, since "
-        "trial k of every optimiser has the same seed and the same random draws.",
+        f"optimisers; of a bootstrap of {tuning.RESAMPLES:,} resamples that draws trial numbers, the same "
+        "for all, since trial k of every optimiser has the same seed and the same random draws.",
         f"Numbers of trials up to {tuning.SHARE:.0%} of n. The settings differ with every search; this "
         "says what a search of so many trials costs, not which optimiser is better once tuned.",
     ]

@@ -1,15 +1,16 @@
 r"""Which optimizer is better once tuned: better, worse, equivalent or undecided, pair by pair.
 
-The evidence are confirmations: the winner of each study of an optimizer trained again from fresh seeds, the same
-seeds for all. Two optimizers are compared by the differences on the same study and seed.
+The evidence are confirmations: the winner of each study of an optimizer trained again from fresh seeds, the
+same seeds for all. Two optimizers are compared by the differences on the same study and seed.
 
 * *equivalent*: the interval of the difference lies within the margin, which is stated beforehand;
 * *better*, *worse*: otherwise, if a difference of 0 is rejected;
 * *undecided*: neither.
 
 Over the m pairs of a table the chance of any false *better* or *worse* is at most 1 - level by Holm's rule
-(Scandinavian Journal of Statistics 6, 1979): the i-th smallest p-value is multiplied by m - i + 1. The intervals
-are simultaneous by Bonferroni, 1 - (1 - level)/m each, so the same holds for any false *equivalent*.
+(Scandinavian Journal of Statistics 6, 1979): the i-th smallest p-value is multiplied by m - i + 1. The
+intervals are simultaneous by Bonferroni, 1 - (1 - level)/m each, so the same holds for any false
+*equivalent*.
 """
 
 from collections.abc import Mapping
@@ -45,16 +46,16 @@ def grids(confirmed: pd.DataFrame) -> dict[str, pd.DataFrame]:
     Raises:
         ValueError: if an optimizer was trained twice from a seed of a study.
     """
-    rows = confirmed.set_index(["optimizer", "study", "seed"])["value"]
-    if not rows.index.is_unique:
-        name = rows.index[rows.index.duplicated()][0][0]
+    twice = confirmed.duplicated(["optimizer", "study", "seed"])
+    if twice.any():
+        name = confirmed.loc[twice, "optimizer"].iloc[0]
         raise ValueError(f"{name} was trained more than once from the same seed of a study")
-    wide = rows.unstack("seed")
+    wide = confirmed.pivot_table(index=["optimizer", "study"], columns="seed", values="value", sort=False)
     return {str(name): own.droplevel("optimizer") for name, own in wide.groupby("optimizer", sort=False)}
 
 
 def cells(table: Mapping[str, pd.DataFrame], one: str, other: str) -> Cells:
-    """The values of two optimizers of ``grids`` on the studies that both have, and the seeds all of these have.
+    """The values of two optimizers on the studies that both have, and the seeds that all of these have.
 
     Raises:
         ValueError: if they share no study, or fewer than two seeds.
@@ -96,12 +97,13 @@ def compare(
         seed: of the bootstrap.
 
     Returns:
-        ``optimizer`` and ``other``; ``difference``, the mean of the first minus that of the other, with ``low``
-        and ``high``, its simultaneous interval, and ``p``, Holm's; ``superiority``, the probability that the
-        first is better on a study and seed, ties half, with the ends of its own interval ``superiority_low`` and
-        ``superiority_high``; ``verdict``, on the first; ``more_seeds`` and ``more_studies``, about how many it
-        would take to decide (``needed``), missing where decided; ``detectable``, the difference that this many
-        would find with the probability ``POWER``; ``studies``, ``seeds``, ``margin``.
+        ``optimizer`` and ``other``; ``difference``, the mean of the first minus that of the other, with
+        ``low`` and ``high``, its simultaneous interval, and ``p``, Holm's; ``superiority``, the probability
+        that the first is better on a study and seed, ties half, with the ends of its own interval
+        ``superiority_low`` and ``superiority_high``; ``verdict``, on the first; ``more_seeds`` and
+        ``more_studies``, about how many it would take to decide (``needed``), missing where decided;
+        ``detectable``, the difference that this many would find with the probability ``POWER``; ``studies``,
+        ``seeds``, ``margin``.
 
     Raises:
         ValueError: if the margin is negative, or two optimizers share no seeds.
@@ -168,10 +170,11 @@ def holm(p: np.ndarray) -> np.ndarray:
 def needed(found: Estimate, margin: float, level: float, shape: tuple[int, ...]) -> dict[str, float]:
     r"""About how many more seeds, or studies, decide a pair with the probability ``POWER``.
 
-    If the difference is what was found, it takes an error of :math:`h / (t_{(1+\text{level})/2} + z_\text{POWER})`
-    to tell it from 0, with :math:`h = |\bar D|`, or to tell that it lies within the margin, with :math:`h =
-    \text{margin} - |\bar D|`; the easier of the two is planned for. More seeds shrink all of the squared error but
-    its part ``of_studies``; where that alone is too large, more studies are needed, with as many seeds each.
+    If the difference is what was found, it takes an error of :math:`h / (t_{(1+\text{level})/2} +
+    z_\text{POWER})` to tell it from 0, with :math:`h = |\bar D|`, or to tell that it lies within the margin,
+    with :math:`h = \text{margin} - |\bar D|`; the easier of the two is planned for. More seeds shrink all of
+    the squared error but its part ``of_studies``; where that alone is too large, more studies are needed,
+    with as many seeds each.
 
     Args:
         found: the difference.
