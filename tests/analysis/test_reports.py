@@ -18,7 +18,7 @@ def test_tables_are_written_and_shown(results, capsys) -> None:
     assert f"wrote {results / 'tables/paper-regression.md'}" in shown
     assert {path.name for path in (results / "tables").glob("paper-regression*")} == {
         f"paper-regression{name}.{kind}"
-        for name in ("", "-agreement", "-differences", "-time_to_target")
+        for name in ("", "-agreement", "-differences", "-time_to_target", "-tuning", "-tuning_differences")
         for kind in ("md", "csv", "tex")
     }
     assert "| ADAM | tpe | 6 |" in (results / "tables/paper-regression.md").read_text()
@@ -43,9 +43,12 @@ def test_figures_are_written_for_every_sampler(results) -> None:
     commands.main(["figures", "--task", "mnist", "--results", str(results)])
     assert {path.name for path in (results / "figures").glob("paper-mnist-*")} == {
         f"paper-mnist-{name}.{kind}"
-        for name in ("tpe-best_curves", "tpe-best_histograms", "tpe-learning_rate", "best_scatter")
+        for name in (
+            "tpe-best_curves", "tpe-best_histograms", "tpe-learning_rate", "best_scatter", "reached", "tuning"
+        )
         for kind in ("pdf", "png")
-    }
+    }  # fmt: skip
+    assert (results / "figures/paper-tasks-tpe-reached.png").exists()
 
 
 def test_a_line_in_the_list_is_a_table_more(results, monkeypatch) -> None:
@@ -55,7 +58,7 @@ def test_a_line_in_the_list_is_a_table_more(results, monkeypatch) -> None:
     monkeypatch.setattr(reports, "REPORTS", (*reports.REPORTS, mine))
     names = [stem.name for stem, _ in reports.make("tables", "regression", results=results)]
     assert names[-2:] == [
-        "paper-regression-time_to_target",
+        "paper-tasks-tpe-reached",
         "paper-regression-tpe-mine",
     ]
 
@@ -69,7 +72,8 @@ def test_what_searches_nothing_is_shown_where_asked_for_alone(tmp_path) -> None:
         return [stem.name for stem, _ in reports.make(kind, "regression", results=tmp_path, **options)]
 
     assert not [name for name in names("figures") if SINGLE in name or FIXED in name]
-    tables = ["", "-differences", "-time_to_target", "-seeds"]
+    seeds_alone = ["-seeds", "-seeds_confirmed", "-seeds_verdicts", "-seeds_budgets"]
+    tables = ["", "-differences", "-time_to_target", "-tuning", "-tuning_differences", *seeds_alone]
     assert names("tables") == [f"paper-regression{name}" for name in tables]
     assert f"paper-regression-{SINGLE}-best_curves" in names("figures", samplers=[SINGLE])
     assert list(runs.load_samplers("regression", [SINGLE, "random"], results=tmp_path)) == [SINGLE, "random"]

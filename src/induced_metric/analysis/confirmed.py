@@ -123,7 +123,7 @@ def confirmed_table(task: str, ours: Mapping[str, Records], searches: Mapping[st
         "Optimism": fixed(table["optimism"], 4, signed=True),
     }
     title = (
-        f"What it is worth once tuned: {metric} of {_whose(ours)} with the {task} task, trained again from "
+        f"What it is worth once tuned: {metric} of {whose(ours)} with the {task} task, trained again from "
         "fresh seeds. Optimism: the best value that the search saw, minus that mean."
     )
     notes = [*_interval(table), *_lost(table, ours, searches)]
@@ -163,7 +163,7 @@ def verdicts_table(
     }
     bold = {"Verdict": table["verdict"].isin(["better", "worse"])}
     title = (
-        f"Verdicts on {_whose(ours)} with the {task} task: {metric} of the optimiser minus that of the "
+        f"Verdicts on {whose(ours)} with the {task} task: {metric} of the optimiser minus that of the "
         f"other, {'below' if direction == 'minimize' else 'above'} 0 is better."
     )
     rule = "a fifth of the median standard deviation over seeds" if margin is None else "stated beforehand"
@@ -180,7 +180,8 @@ def verdicts_table(
     return Table(table, pd.DataFrame(cells), pd.DataFrame(bold), title, notes, metric=metric)
 
 
-def _whose(ours: Mapping[str, Records]) -> str:
+def whose(ours: Mapping[str, Records]) -> str:
+    """Whose settings were trained again, in words."""
     if FIXED in ours:
         return "the published best setting of each optimiser"
     return "the winner of each study"

@@ -4,15 +4,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from induced_metric import records
 from induced_metric.analysis import (
     agreement,
+    budgets,
     confirmed,
     differences,
     draws,
     figures,
+    reached,
     response,
     runs,
     scatter,
@@ -27,7 +30,7 @@ from induced_metric.records import CONFIRMED, FIXED, Records
 
 Kind: TypeAlias = Literal["tables", "figures"]
 
-CONFIRMATIONS = "confirmations"
+CONFIRMATIONS, TASKS = "confirmations", "tasks"
 
 
 class Material(NamedTuple):
@@ -38,6 +41,7 @@ class Material(NamedTuple):
     searches: Mapping[str, Records]  # all of them, whatever it is made of
     n: int  # how many of the best runs
     targets: Sequence[float] | None  # of the objective; None: the task's
+    costs: pd.Series  # device seconds per epoch, by optimizer; empty where none is on record
 
     @property
     def only(self) -> Records:
@@ -53,9 +57,8 @@ class Report(NamedTuple):
         kind: which command makes it.
         name: ends the names of its files.
         of: the records it is made from: ``searches``, all of them; ``search``, once for each;
-        ``confirmations``,
-            once for each family of samplers (``draws.family``); or the name of a sampler that searches
-            nothing, where that is on record.
+            ``confirmations``, once for each family of samplers (``draws.family``); ``tasks``, those of every
+            task, once for each sampler; or the name of a sampler that searches nothing, where on record.
         make: None where this material has no such report.
     """
 
@@ -83,6 +86,15 @@ REPORTS = (
            lambda m: confirmed.confirmed_table(m.task, m.ours, m.searches)),
     Report("tables", "verdicts", CONFIRMATIONS,
            lambda m: confirmed.verdicts_table(m.task, m.ours, m.searches)),
+    Report("tables", "seeds_budgets", FIXED,
+           lambda m: budgets.budgets_table(m.task, m.ours, m.searches, m.costs)),
+    Report("tables", "budgets", CONFIRMATIONS,
+           lambda m: budgets.budgets_table(m.task, m.ours, m.searches, m.costs)),
+    Report("tables", "reached", TASKS,
+           lambda m: reached.tasks_table(m.task, m.ours, _goals(m.ours))),
+    Report("figures", "reached", TASKS,
+           lambda m: reached.tasks_figure(m.task, m.ours, _goals(m.ours))),
+    Report("figures", "reached", "searches", lambda m: reached.reached_figure(m.task, m.ours, m.n)),
     Report("figures", "best_curves", "search", lambda m: figures.best_curves(m.only)),
     Report("figures", "best_histograms", "search",
            lambda m: figures.best_histograms(runs.top(m.only.trials, m.n))),
@@ -134,29 +146,56 @@ def make(
     ours = load(samplers) if samplers or searched or not beside else {}
     repeats = load(beside)
     n = best or (runs.best_count(ours) if ours else 1)
+    costs = budgets.read_costs(Path(results, "costs.csv"), task)
     for report in chosen:
-        for names, records_of in _parts(report, ours, repeats):
-            made = report.make(Material(task, records_of, ours, n, targets))
+        if report.of == TASKS:
+            parts = _over_tasks(ours, protocol, results)
+        else:
+            parts = (([task, *names], task, found) for names, found in _parts(report, ours, repeats))
+        for names, subject, records_of in parts:
+            made = report.make(Material(subject, records_of, ours, n, targets, costs))
             if made is not None:
-                yield Path(results, kind, "-".join([protocol, task, *names])), made
+                suffix = [report.name] if report.name else []
+                yield Path(results, kind, "-".join([protocol, *names, *suffix])), made
+
+
+def _over_tasks(
+    ours: Mapping[str, Records], protocol: str, results: str | Path
+) -> Iterator[tuple[list[str], str, Mapping[str, Records]]]:
+    """Every sampler that has searched several tasks: what names the files, its name, its records by task."""
+    names = records.tasks(protocol=protocol, results=results)
+    for sampler in ours:
+        tasks = {
+            name: runs.load_samplers(name, [sampler], protocol=protocol, results=results)[sampler]
+            for name in names
+            if sampler in records.searches(name, protocol=protocol, results=results)
+        }
+        if len(tasks) > 1:
+            yield [TASKS, sampler], sampler, tasks
+
+
+def _goals(tasks: Mapping[str, Records]) -> dict[str, reached.Target]:
+    return {
+        name: reached.target_of(name, {"": found}, runs.best_count({"": found}))
+        for name, found in tasks.items()
+    }
 
 
 def _parts(
     report: Report, ours: Mapping[str, Records], repeats: Mapping[str, Records]
 ) -> Iterator[tuple[list[str], Mapping[str, Records]]]:
-    """What ends the name of each file of a report, and what it is made of."""
-    suffix = [report.name] if report.name else []
+    """What is in the name of each file of a report besides its own, and what it is made of."""
     if report.of == "search":
         for sampler, found in ours.items():
-            yield [sampler, *suffix], {sampler: found}
+            yield [sampler], {sampler: found}
     elif report.of == "searches" and ours:
-        yield suffix, ours
+        yield [], ours
     elif report.of == CONFIRMATIONS:
         confirmed = {name: found for name, found in repeats.items() if name.endswith(CONFIRMED)}
         for family, studies in draws.families(confirmed).items():
-            yield [family, *suffix], studies
+            yield [family], studies
     elif report.of in repeats:
-        yield suffix, {report.of: repeats[report.of]}
+        yield [], {report.of: repeats[report.of]}
 
 
 def write(stem: Path, made: Table | Figure) -> list[Path]:
