@@ -11,8 +11,8 @@ import pytest
 from opda.nonparametric import EmpiricalDistribution
 
 from induced_metric import records
-from induced_metric.analysis import runs, tuning, tuning_curves
-from induced_metric.analysis.tuning import Support
+from induced_metric.analysis import runs, tuning, tuning_curves, tuning_differences
+from induced_metric.analysis.support import Support, support
 from induced_metric.records import Records
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
@@ -84,7 +84,7 @@ def test_to_diverge_counts_as_the_worst_and_gains_nothing() -> None:
     trials = study(a=uniform(20), b=uniform(20))
     trials.loc[(trials["optimizer"] == "b") & (trials["value"] > 0.5), "diverged"] = True
     trials.loc[trials["diverged"], "value"] = float(np.finfo(np.float32).max)
-    bounds = tuning.support(trials, worst=2.0)
+    bounds = support(trials, worst=2.0)
     assert bounds == Support(0.0, 2.0)
     table = tuning.of_random(trials, bounds).set_index(["optimizer", "trials"])["best"]
     assert (table["b"] >= table["a"] - 1e-12).all()
@@ -93,12 +93,12 @@ def test_to_diverge_counts_as_the_worst_and_gains_nothing() -> None:
 
 
 def test_the_support_is_an_accuracys_or_the_typical_worst() -> None:
-    assert tuning.support(study(direction="maximize", a=uniform(9))) == Support(1.0, 0.0)
+    assert support(study(direction="maximize", a=uniform(9))) == Support(1.0, 0.0)
     trials = study(a=np.array([1.0, 3]), b=np.array([1.0, 4]), c=np.array([2.0, 1e9]))
-    assert tuning.support(trials) == Support(0.0, 4.0)
-    assert tuning.support(trials.assign(value=-trials["value"])).best == -np.inf
+    assert support(trials) == Support(0.0, 4.0)
+    assert support(trials.assign(value=-trials["value"])).best == -np.inf
     with pytest.raises(ValueError, match="no complete trial"):
-        tuning.support(trials.assign(diverged=True))
+        support(trials.assign(diverged=True))
 
 
 def test_an_end_of_the_support_at_infinity_is_an_end_of_the_band() -> None:
@@ -166,9 +166,9 @@ def test_bad_pairs_are_refused() -> None:
 def test_the_published_curves_are_as_audited_and_take_no_second() -> None:
     trials, _ = records.load("regression", sampler="random", results=PUBLISHED)
     started = time.process_time()
-    table = tuning.of_random(trials, tuning.support(trials))
+    table = tuning.of_random(trials, support(trials))
     assert time.process_time() - started < 1
-    best = tuning.of_random(trials, tuning.support(trials), budgets=[100]).set_index("optimizer")["best"]
+    best = tuning.of_random(trials, support(trials), budgets=[100]).set_index("optimizer")["best"]
     for name, value in {"adam": 0.0314, "adamw": 0.0316, "sgd_rms": 0.0314, "sgd_metric": 0.0474}.items():
         assert best[name] == pytest.approx(value, abs=1e-4)
     assert (table["low"] <= table["best"]).all()
@@ -185,14 +185,14 @@ def test_the_tables_say_what_each_number_rests_on() -> None:
     assert table.cells["From"].tolist() == ["40 trials", "2 studies"] * 2
     assert table.cells.columns[3::2].tolist() == ["Best of 10", "Best of 30"]
     assert any("independent studies" in note for note in table.notes)
-    differences = tuning_curves.paired_table("regression", ours)
+    differences = tuning_differences.paired_table("regression", ours)
     assert differences is not None
     assert differences.cells["Source"].tolist() == ["random"]
     alone = {"tpe": ours["tpe"]}
     single = tuning_curves.tuning_table("regression", alone)
     assert set(single.cells["10: band"]) == {"–"}
     assert not single.bold.to_numpy().any()
-    assert tuning_curves.paired_table("regression", alone) is None
+    assert tuning_differences.paired_table("regression", alone) is None
 
 
 def test_the_figure_has_a_panel_an_optimizer_and_one_of_all() -> None:

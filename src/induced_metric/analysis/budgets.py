@@ -13,7 +13,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from induced_metric.analysis import confirmed, draws, runs, style, tuning, tuning_curves, verdicts
+from induced_metric.analysis import (
+    confirmed,
+    draws,
+    runs,
+    style,
+    tuning,
+    tuning_curves,
+    tuning_differences,
+    verdicts,
+)
 from induced_metric.analysis.rendering import MISSING, Table, fixed
 from induced_metric.analysis.statistics import CONFIDENCE
 from induced_metric.records import Records
@@ -139,7 +148,7 @@ def _of_search(searches: Mapping[str, Records], names: list[str]) -> Outcome:
     leads: set[tuple[str, str]] = set()
     for baseline in set(names) & set(curves.index) if independent else ():
         # Of one pair, so no correction: all of them are looked at, and the note says so.
-        table = tuning_curves.differences(chosen, [k], baseline)
+        table = tuning_differences.differences(chosen, [k], baseline)
         worse = table["low"] > 0 if direction == "minimize" else table["high"] < 0
         leads |= {(baseline, str(other)) for other in table.loc[worse, "optimizer"]}
     return Outcome(curves.reindex(names), leads, pd.Series(k, names))

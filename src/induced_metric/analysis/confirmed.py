@@ -9,9 +9,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from induced_metric.analysis import hierarchy, runs, style, tuning, verdicts
+from induced_metric.analysis import hierarchy, runs, style, verdicts
 from induced_metric.analysis.rendering import MISSING, Table, fixed
 from induced_metric.analysis.statistics import CONFIDENCE
+from induced_metric.analysis.support import counted, support
 from induced_metric.records import CONFIRMED, FIXED, Records, published
 
 PUBLISHED = "published"
@@ -24,14 +25,14 @@ def collect(ours: Mapping[str, Records], searches: Mapping[str, Records]) -> pd.
     Args:
         ours: the confirmations, by sampler (``CONFIRMED``), or the published settings (``FIXED``).
         searches: by sampler, those that are confirmed among them: they say what a model is worth that learnt
-            nothing (``tuning.support``).
+            nothing (``support``).
 
     Returns:
         ``optimizer``; ``study``, the sampler of the search that is confirmed; ``seed``; ``value``, the worst
         of the support where it ``lost``, that is diverged or failed.
     """
     every = pd.concat([study.trials for study in (*ours.values(), *searches.values())])
-    bounds = tuning.support(every)
+    bounds = support(every)
     parts = []
     for sampler, study in ours.items():
         trials = study.trials
@@ -43,7 +44,7 @@ def collect(ours: Mapping[str, Records], searches: Mapping[str, Records]) -> pd.
                     "optimizer": trials["optimizer"],
                     "study": whose,
                     "seed": trials["seed"],
-                    "value": tuning.counted(trials, bounds),
+                    "value": counted(trials, bounds),
                     "lost": ~runs.eligible(trials),
                 }
             )
@@ -201,7 +202,7 @@ def _lost(table: pd.DataFrame, ours: Mapping[str, Records], searches: Mapping[st
     if lost.empty:
         return []
     named = ", ".join(f"{style.label(str(row.optimizer))} {row.lost}" for row in lost.itertuples())
-    worst = tuning.support(pd.concat([x.trials for x in (*ours.values(), *searches.values())])).worst
+    worst = support(pd.concat([x.trials for x in (*ours.values(), *searches.values())])).worst
     return [
         f"Diverged or failed, each counted as {worst:.3g}, near what an untrained model has: {named}. A few "
         "of these decide a mean and its error; P(better) counts each as one defeat."

@@ -24,6 +24,7 @@ from induced_metric.analysis import (
     tables,
     targets,
     tuning_curves,
+    tuning_differences,
 )
 from induced_metric.analysis.rendering import Table
 from induced_metric.records import CONFIRMED, FIXED, Records
@@ -76,7 +77,8 @@ REPORTS = (
     Report("tables", "time_to_target", "searches",
            lambda m: targets.time_to_target_table(m.task, m.ours, n=m.n, targets=m.targets)),
     Report("tables", "tuning", "searches", lambda m: tuning_curves.tuning_table(m.task, m.ours)),
-    Report("tables", "tuning_differences", "searches", lambda m: tuning_curves.paired_table(m.task, m.ours)),
+    Report("tables", "tuning_differences", "searches",
+           lambda m: tuning_differences.paired_table(m.task, m.ours)),
     Report("tables", "seeds", FIXED, lambda m: seeds.seeds_table(m.task, m.only)),
     Report("tables", "seeds_confirmed", FIXED,
            lambda m: confirmed.confirmed_table(m.task, m.ours, m.searches)),

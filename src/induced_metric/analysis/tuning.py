@@ -4,61 +4,22 @@ Of random search, whose trials are independent, everything follows from the samp
 is drawn. Of a search that learns, such as TPE, trial k depends on those before it: its curve is the running
 best of whole studies, averaged over independent ones, and nothing within a study is resampled.
 
-A trial that failed or diverged is worth ``Support.worst``, and so is any that is worse than that: to diverge
-gains nothing, and no expectation is infinite.
+A trial that failed or diverged counts as the worst of the support (``support``): to diverge gains nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from induced_metric.analysis import bands, draws, runs
+from induced_metric.analysis import bands, draws
 from induced_metric.analysis.statistics import CONFIDENCE, best_of
+from induced_metric.analysis.support import Support, counted
 
 RESAMPLES = 1000
 SHARE = 0.2
 """Of the trials: the most that the bootstrap of differences is asked for."""
-
-
-class Support(NamedTuple):
-    """The ends between which all values of an objective are counted."""
-
-    best: float
-    worst: float
-
-
-def support(trials: pd.DataFrame, worst: float | None = None) -> Support:
-    """The best value that there can be, and the one that a trial counts as which learnt nothing.
-
-    Args:
-        trials: of all optimizers that are compared, which share it.
-        worst: named beforehand; by default 0 for an accuracy, else the median over the optimizers of the
-            worst finite value of each, which is near that of an untrained model.
-
-    Raises:
-        ValueError: if no trial has a finite value.
-    """
-    objective, direction = trials["objective"].iloc[0], trials["direction"].iloc[0]
-    finished = trials[runs.eligible(trials) & np.isfinite(trials["value"])]
-    if finished.empty:
-        raise ValueError("there is no complete trial")
-    share = objective.endswith("accuracy")
-    values = finished.groupby("optimizer")["value"]
-    if direction == "minimize":
-        positive = finished["value"].min() >= 0
-        return Support(0.0 if positive else -np.inf, float(values.max().median() if worst is None else worst))
-    best = 1.0 if share else np.inf
-    if worst is None:
-        worst = 0.0 if share else float(values.min().median())
-    return Support(best, worst)
-
-
-def counted(trials: pd.DataFrame, bounds: Support) -> pd.Series:
-    """The value of each trial within the support; the worst for one that is not eligible."""
-    value = trials["value"].where(runs.eligible(trials), bounds.worst)
-    return value.clip(min(bounds), max(bounds))
 
 
 def expected_best(values: np.ndarray, budgets: Sequence[int], *, minimize: bool) -> np.ndarray:

@@ -13,6 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from induced_metric.analysis import draws, runs, style, tuning
 from induced_metric.analysis.rendering import MISSING, Table, fixed, leads
 from induced_metric.analysis.statistics import CONFIDENCE
+from induced_metric.analysis.support import Support, support
 from induced_metric.records import Records
 
 SHOWN = (10, 30, 100)
@@ -31,11 +32,11 @@ def curves(ours: Mapping[str, Records], budgets: Sequence[int] | None = None) ->
         ``source`` (the family), ``kind`` (``trials`` or ``studies``), and the columns of ``tuning.of_random``
         or ``tuning.of_studies``; ``n`` counts what ``kind`` says.
     """
-    bounds = _support(ours)
+    bounds = common_support(ours)
     parts = []
     for source, studies in draws.families(ours).items():
         if all(draws.independent(study.trials) for study in studies.values()):
-            part = tuning.of_random(_pooled(studies), bounds, budgets=budgets).assign(kind="trials")
+            part = tuning.of_random(pooled(studies), bounds, budgets=budgets).assign(kind="trials")
         else:
             trials = {name: study.trials for name, study in studies.items()}
             part = tuning.of_studies(trials, bounds).assign(kind="studies")
@@ -77,66 +78,6 @@ def tuning_table(task: str, ours: Mapping[str, Records]) -> Table:
     )
     notes = [*_method(table, ours), *draws.warnings(ours)]
     return Table(table, pd.DataFrame(cells), pd.DataFrame(bold), title, notes, metric=metric)
-
-
-def paired_table(task: str, ours: Mapping[str, Records], baseline: str | None = None) -> Table | None:
-    """Differences of the curves of random search to a baseline's; None where there is no such search.
-
-    Args:
-        task: name of the task.
-        ours: our records, by sampler.
-        baseline: with which the others are compared; by default the first in the published order.
-    """
-    table = differences(ours, SHOWN, baseline)
-    if table.empty:
-        return None
-    objective, direction = runs.objective(ours)
-    metric = style.words(objective)
-    low, high = (fixed(table[end], 4, signed=True) for end in ("low", "high"))
-    apart = (table["low"] > 0) | (table["high"] < 0)
-    cells = {
-        "Optimiser": table["optimizer"].map(style.label),
-        "Source": table["source"],
-        "n": table["n"].astype(str),
-        "Best of": table["trials"].astype(str),
-        "Difference": fixed(table["difference"], 4, signed=True),
-        "95% band": "[" + low + ", " + high + "]",
-    }
-    against = " or ".join(dict.fromkeys(table["baseline"].map(style.label)))
-    title = (
-        f"Expected best {metric} of so many trials of random search with the {task} task, minus that of "
-        f"{against}: {'below' if direction == 'minimize' else 'above'} 0 is better. Bold: 0 is outside the "
-        "band."
-    )
-    notes = [
-        f"Bands: {CONFIDENCE:.0%}, for all numbers of trials of an optimiser at once, not for all "
-        f"optimisers; of a bootstrap of {tuning.RESAMPLES:,} resamples that draws trial numbers, the same "
-        "for all, since trial k of every optimiser has the same seed and the same random draws.",
-        f"Numbers of trials up to {tuning.SHARE:.0%} of n. The settings differ with every search; this "
-        "says what a search of so many trials costs, not which optimiser is better once tuned.",
-    ]
-    return Table(table, pd.DataFrame(cells), pd.DataFrame({"Difference": apart}), title, notes, metric=metric)
-
-
-def differences(
-    ours: Mapping[str, Records], budgets: Sequence[int], baseline: str | None = None
-) -> pd.DataFrame:
-    """``tuning.paired`` of every family of independent trials, with its ``source`` and ``baseline``.
-
-    Of numbers of trials that are all too many for a study, the most that it allows instead.
-    """
-    bounds = _support(ours)
-    parts = []
-    for source, studies in draws.families(ours).items():
-        trials = _pooled(studies)
-        names = trials["optimizer"].drop_duplicates()
-        if len(names) < 2 or not draws.independent(trials):
-            continue
-        first = baseline or str(names.iloc[style.ranks(names).argmin()])
-        most = max(1, int(tuning.SHARE * trials["trial"].nunique()))
-        part = tuning.paired(trials, first, bounds, [k for k in budgets if k <= most] or [most])
-        parts.append(part.assign(source=source, baseline=first))
-    return style.in_order(pd.concat(parts, ignore_index=True)) if parts else pd.DataFrame()
 
 
 def tuning_figure(task: str, ours: Mapping[str, Records]) -> Figure:
@@ -233,7 +174,7 @@ def _method(table: pd.DataFrame, ours: Mapping[str, Records]) -> list[str]:
                 f"{sources}: the running best, averaged over independent studies, with their range where "
                 "there are several; one study has no interval, and nothing within a study is resampled."
             )
-    bounds = _support(ours)
+    bounds = common_support(ours)
     lines.append(
         f"A trial that diverged or failed counts as {bounds.worst:.3g}, as does any worse than that: the "
         "median over the optimisers of their worst finite values, or 0 for an accuracy."
@@ -241,11 +182,12 @@ def _method(table: pd.DataFrame, ours: Mapping[str, Records]) -> list[str]:
     return lines
 
 
-def _support(ours: Mapping[str, Records]) -> tuning.Support:
-    return tuning.support(pd.concat([study.trials for study in ours.values()]))
+def common_support(ours: Mapping[str, Records]) -> Support:
+    """The support of all trials together."""
+    return support(pd.concat([study.trials for study in ours.values()]))
 
 
-def _pooled(studies: Mapping[str, Records]) -> pd.DataFrame:
+def pooled(studies: Mapping[str, Records]) -> pd.DataFrame:
     """The trials of several studies as one, numbered through."""
     parts, first = [], 0
     for study in studies.values():
