@@ -72,7 +72,7 @@ def test_the_figure_names_task_target_and_n(ours) -> None:
     assert figure.get_suptitle() == "regression: test loss ≤ 0.05"
     assert [axes.get_title() for axes in figure.axes] == ["tpe (n = 8)", "random (n = 5)"]
     unnamed = reached.reached_figure("regression_128", ours, 2)
-    assert unnamed.get_suptitle().endswith("read off these records")
+    assert unnamed.get_suptitle().endswith("(target read off these records)")
 
 
 def test_over_tasks_the_heat_map_has_a_row_an_optimizer_and_a_column_a_task(results) -> None:

@@ -135,7 +135,9 @@ def reached_figure(task: str, ours: Mapping[str, Records], n: int) -> Figure:
             table = cumulative(study, goal.value)
             for name, own in style.in_order(table).groupby("optimizer", sort=False):
                 look = {"color": style.colour(str(name)), "ls": style.line(str(name)), "lw": 1.2}
-                axes.plot(own["epochs"], own["share"], drawstyle="steps-post", **look)
+                # A little beyond the last epoch, or what was reached there would be the edge of the panel.
+                epochs = [*own["epochs"], 1.03 * own["epochs"].iloc[-1]]
+                axes.plot(epochs, [*own["share"], own["share"].iloc[-1]], drawstyle="steps-post", **look)
             # A name such as wandb_bayes+wandb_hyperband is wider than a panel.
             axes.set_title(f"{sampler.replace('+', chr(10) + '+')} (n = {_range(table['n'])})", fontsize=7.5)
         grid.flat[0].set_ylim(bottom=0)
@@ -149,7 +151,7 @@ def reached_figure(task: str, ours: Mapping[str, Records], n: int) -> Figure:
             handles=handles, loc="outside lower center", ncols=4 if columns > 1 else 2, fontsize=7.5
         )
         side = "≤" if direction == "minimize" else "≥"
-        origin = "" if goal.named else ", read off these records"
+        origin = "" if goal.named else "\n(target read off these records)"
         figure.suptitle(f"{task}: {style.words(objective)} {side} {goal.value:g}{origin}", fontsize=9)
         figure.supylabel("share of all trials that reached it", fontsize=9)
     return figure

@@ -141,7 +141,7 @@ def _scales(axes: Axes, table: pd.DataFrame, *, log: bool) -> None:
     if log and low > 0:
         axes.set_yscale("log")
         # The band ends at the best value there can be, which is no value that was seen.
-        axes.set_ylim(low / 1.6, high * 1.2)
+        axes.set_ylim(low / (1.6 if (table["kind"] == "trials").any() else 1.1), high * 1.1)
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
