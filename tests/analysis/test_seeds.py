@@ -65,11 +65,12 @@ def test_tables_write_the_seeds_apart_from_the_searches(tmp_path, capsys) -> Non
         synthetic.write_study(tmp_path, optimizer, trials=5, epochs=4, sampler="fixed")
     where = ["--task", "regression", "--results", str(tmp_path)]
     commands.main(["tables", *where])
-    assert {path.name for path in (tmp_path / "tables").glob("*.md")} == {"paper-regression-seeds.md"}
+    alone = {f"paper-regression-seeds{name}.md" for name in ("", "_confirmed", "_verdicts", "_budgets")}
+    assert {path.name for path in (tmp_path / "tables").glob("*.md")} == alone
     synthetic.write_study(tmp_path, "adam", trials=5, epochs=4, sampler="random")
     commands.main(["tables", *where])
     names = {path.name for path in (tmp_path / "tables").glob("*.md")}
-    assert names == {f"paper-regression{name}.md" for name in ("", "-time_to_target", "-seeds")}
+    assert names == alone | {f"paper-regression{name}.md" for name in ("", "-time_to_target", "-tuning")}
     assert "fixed" not in (tmp_path / "tables" / "paper-regression.md").read_text()
     lines = (tmp_path / "tables" / "paper-regression-seeds.md").read_text().splitlines()
     assert [line.split(" | ")[:2] for line in lines if line.startswith(("| ADAM", "| SGD"))] == [
