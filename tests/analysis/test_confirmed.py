@@ -95,7 +95,7 @@ def test_the_verdict_names_its_margin_its_method_and_its_n(ours, searches) -> No
     ]  # fmt: skip
     text = " ".join(table.notes)
     assert "a fifth of the median standard deviation over seeds" in text
-    assert "Holm over the 1 pairs" in text
+    assert "Holm over 1 pair." in text
     assert "the luck of the search is in them" in text
 
 

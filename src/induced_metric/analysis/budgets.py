@@ -149,6 +149,8 @@ def _of_search(searches: Mapping[str, Records], names: list[str]) -> Outcome:
     for baseline in set(names) & set(curves.index) if independent else ():
         # Of one pair, so no correction: all of them are looked at, and the note says so.
         table = tuning_differences.differences(chosen, [k], baseline)
+        if table.empty:  # nobody to compare with
+            continue
         worse = table["low"] > 0 if direction == "minimize" else table["high"] < 0
         leads |= {(baseline, str(other)) for other in table.loc[worse, "optimizer"]}
     return Outcome(curves.reindex(names), leads, pd.Series(k, names))
