@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from induced_metric.cli import app, build, values
+from induced_metric.cli import app, build, launch, values
 from induced_metric.cli.storages import Database, storages, turned
 from induced_metric.cli.views import SweepTable
 from induced_metric.errors import UserError
@@ -27,7 +27,7 @@ def main() -> None:
     """Runs the entry point, with one live view over all studies."""
     with SweepTable() as table:
         sweep = Sweep(table)
-        app.run(sweep.job, "sweep", afterwards=sweep.work)
+        app.run(launch.placed(sweep.job), "sweep", afterwards=sweep.work)
 
 
 class Sweep:
