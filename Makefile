@@ -50,8 +50,8 @@ chosen = optimizer=$(subst $(space),$(comma),$(strip $(OPTIMIZERS)))
 prepare = $(BIN)/python -m induced_metric data --task $(TASK) $(if $(MANUAL_DIR),--manual-dir '$(MANUAL_DIR)')
 # The check answers 1 where a data set is to be prepared. Only then is TensorFlow installed.
 where_missing = $(prepare) --check; case $$? in 0) ;; 1) $(MAKE) --no-print-directory $(VENV)/.data $(1) ;; *) exit 2 ;; esac
-placed = $(if $(filter journal,$(STORAGE)),,storage=$(STORAGE)) \
-	$(if $(filter none,$(LAUNCHER)),,launcher=$(LAUNCHER) launcher.workers=$(WORKERS) $(addprefix launcher.,$(LAUNCH)))
+placed = $(strip $(if $(filter journal,$(STORAGE)),,storage=$(STORAGE)) \
+	$(if $(filter none,$(LAUNCHER)),,launcher=$(LAUNCHER) launcher.workers=$(WORKERS) $(addprefix launcher.,$(LAUNCH))))
 mirror = $(BIN)/python -m induced_metric wandb --task $(TASK) --protocol $(PROTOCOL) --mode $(MODE) --results '$(RESULTS)'
 report = $(BIN)/python -m induced_metric $(1) --task $(TASK) --protocol $(PROTOCOL) --results '$(RESULTS)' \
 	$(if $(BEST),--best $(BEST)) $(if $(TARGETS),--targets $(TARGETS))

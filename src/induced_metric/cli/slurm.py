@@ -1,5 +1,7 @@
 """A sweep's workers as the elements of a SLURM array."""
 
+import contextlib
+import io
 import shutil
 import signal
 import subprocess
@@ -75,10 +77,12 @@ class Slurm(Restarts):
             )
             executor.update_parameters(**self._parameters())
             element = _Element(sweep, self)
-            with executor.batch():
+            # What sbatch complains about, submitit prints, too.
+            with contextlib.redirect_stderr(io.StringIO()), executor.batch():
                 jobs = [executor.submit(element) for _ in range(self.workers)]
-        except RuntimeError as error:  # no srun here, or sbatch refused; of its complaints the last says why
-            raise UserError(f"launcher: {str(error).strip().splitlines()[-1]}") from error
+        except RuntimeError as error:  # no srun here, or sbatch refused
+            said = str(error).replace("sbatch: error: ", "").splitlines()
+            raise UserError(f"launcher: {'; '.join(said)}") from error
         self._announce([job.job_id for job in jobs], sweep)
         return 0
 
