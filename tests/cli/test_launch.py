@@ -143,7 +143,7 @@ def test_cards_are_those_that_nvidia_smi_lists(monkeypatch, tmp_path):
 def sweep(results, *arguments):
     command = [sys.executable, "sweeps/sweep.py", *TINY, f"results={results}", *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, text=True, cwd=ROOT, **pipes)
+    return subprocess.Popen(command, text=True, cwd=ROOT, start_new_session=True, **pipes)
 
 
 HERE = ["launcher=local", "launcher.workers=1", "launcher.prefix=here"]
@@ -172,7 +172,8 @@ def test_a_signal_stops_the_workers_of_a_sweep_in_order(tmp_path, how, code):
     while not list(tmp_path.glob("records/*/*/*/*/pending/*.parquet")):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
-    process.send_signal(how)
+    # As a terminal does, which sends Ctrl-C to all that it started.
+    os.killpg(process.pid, how) if how == signal.SIGINT else process.send_signal(how)
     out, err = process.communicate()
     assert (process.returncode, err) == (code, "")
     assert out.splitlines()[1:] == ["worker here-0 stopped", "stopped; the same command continues"]
