@@ -148,23 +148,9 @@ def test_submitits_processes_run_the_workers_and_queue_a_warned_one_again(tmp_pa
     until(lambda: all("all studies have their trials" in log for log in logs(tmp_path).values()))
 
 
-def slurm_answers():
-    try:
-        return subprocess.run(["sinfo"], capture_output=True, check=False, timeout=10).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-
-
-def states(job):
-    """Array element -> state of its job."""
-    said = subprocess.check_output(["squeue", "--noheader", f"--jobs={job}", "--format=%i %T"], text=True)
-    return {line.split()[0].partition("_")[2]: line.split()[1] for line in said.splitlines()}
-
-
 @pytest.mark.slurm
 @pytest.mark.slow
-@pytest.mark.skipif(not slurm_answers(), reason="needs a SLURM: sinfo does not answer")
-def test_on_a_real_slurm_one_is_cancelled_two_are_queued_again_and_all_is_done(tmp_path, monkeypatch):
+def test_on_a_real_slurm_one_is_cancelled_two_are_queued_again_and_all_is_done(tmp_path, slurm, monkeypatch):
     monkeypatch.setenv("INDUCED_METRIC_STORAGE", SECRET)
     lines = submitted(tmp_path, workers=4, cpus=1, minutes=5, stop_seconds=60)
     job = re.fullmatch(r"submitted 4 workers as job (\d+)", lines[0])[1]
@@ -176,7 +162,7 @@ def test_on_a_real_slurm_one_is_cancelled_two_are_queued_again_and_all_is_done(t
         return logs(tmp_path)[f"slurm-{job}-{element}"].count("stopped; the same command continues")
 
     def at_once(element):
-        until(lambda: states(job).get(element) == "PENDING")  # SLURM waits for two minutes by itself
+        until(lambda: slurm(job).get(element) == "PENDING")  # SLURM waits for two minutes by itself
         subprocess.run(["scontrol", "update", f"JobId={job}_{element}", "StartTime=now"], check=True)
 
     try:
@@ -193,7 +179,7 @@ def test_on_a_real_slurm_one_is_cancelled_two_are_queued_again_and_all_is_done(t
         until(lambda: begun(1) == 2, 120)
         assert stopped(1) == 1
         (tmp_path / "file").touch()
-        until(lambda: not states(job), 120)
+        until(lambda: not slurm(job), 120)
     finally:
         (tmp_path / "file").touch()
         subprocess.run(["scancel", job], check=True)
