@@ -21,6 +21,7 @@ match todo:
     case "wait":
         while not stopped and not file.exists():
             time.sleep(0.01)
+        time.sleep(0.5 if stopped else 0)  # the epochs under way
         print("stopped; the same command continues" if stopped else "all studies have their trials")
     case "deaf":
         time.sleep(60)

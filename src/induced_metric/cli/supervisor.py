@@ -1,7 +1,6 @@
 """Keeps workers running: commands as child processes, started again when something kills them."""
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import signal
@@ -15,10 +14,12 @@ from typing import Annotated, BinaryIO, Self
 
 from pydantic import Field
 
+from induced_metric.cli import child
 from induced_metric.errors import UserError
 
 _LOOK_EVERY_SECONDS = 0.1
-_PR_SET_PDEATHSIG = 1  # of Linux's <sys/prctl.h>
+# What may end a worker that is told to stop before it listens.
+_STOPS = (-signal.SIGTERM, -signal.SIGUSR1, -signal.SIGUSR2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ class Worker:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-class _Child:
+class _Kept:
     """A worker and its process.
 
     Attributes:
@@ -82,26 +83,15 @@ class _Child:
         """Starts its process, which ends in order should this one die."""
         self.due, self.begun = None, time.monotonic()
         self._offset = self.log.seek(0, os.SEEK_END)
-        libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-        def prepare() -> None:
-            # SLURM sends its warning to every process of a job; only the one above this is to act on it.
-            for number in (signal.SIGUSR1, signal.SIGUSR2):
-                signal.signal(number, signal.SIG_IGN)
-            if self.worker.cores:
-                os.sched_setaffinity(0, self.worker.cores)
-            if libc is not None:
-                libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-
+        cores = ",".join(map(str, sorted(self.worker.cores)))
         self.process = subprocess.Popen(
-            self.worker.command,
+            [sys.executable, "-S", "-E", child.__file__, cores, *self.worker.command],
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **self.worker.environment},
             # Ctrl-C is for the process at the terminal, which passes it on as SIGTERM.
             start_new_session=True,
-            preexec_fn=prepare,
         )
 
     def last_line(self) -> str:
@@ -138,7 +128,7 @@ class Supervisor:
         self._files = contextlib.ExitStack()
         self._refused = False
         try:
-            self._children = [_Child(worker, self._log(worker, exclusive)) for worker in workers]
+            self._children = [_Kept(worker, self._log(worker, exclusive)) for worker in workers]
         except BaseException:
             self._files.close()
             raise
@@ -149,9 +139,9 @@ class Supervisor:
     def __exit__(self, *_: object) -> None:
         """Leaves no process behind."""
         self._send(signal.SIGKILL)
-        for child in self._children:
-            if child.process:
-                child.process.wait()
+        for kept in self._children:
+            if kept.process:
+                kept.process.wait()
         self._files.close()
 
     def _log(self, worker: Worker, exclusive: bool) -> BinaryIO:
@@ -183,54 +173,54 @@ class Supervisor:
             0 if each worker ended so, 2 if one did, whose last line is then shown as the error, else 1.
         """
         stopping = False
-        while any(child.process or child.due is not None for child in self._children):
+        while any(kept.process or kept.due is not None for kept in self._children):
             if (came or self._refused) and not stopping:
                 stopping = True
                 self._send(signal.SIGTERM)
-                for child in self._children:
-                    child.due = None
+                for kept in self._children:
+                    kept.due = None
             if list(came).count(signal.SIGINT) > 1:
                 self._send(signal.SIGKILL)
-            for child in self._children:
-                if child.due is not None and time.monotonic() >= child.due:
-                    child.start()
-                    if not child.killed:
-                        self._say(f"worker {child.worker.name} started, log {child.worker.log}")
-                elif child.process and (code := child.process.poll()) is not None:
-                    child.process = None
-                    self._ended(child, code, stopping)
+            for kept in self._children:
+                if kept.due is not None and time.monotonic() >= kept.due:
+                    kept.start()
+                    if not kept.killed:
+                        self._say(f"worker {kept.worker.name} started, log {kept.worker.log}")
+                elif kept.process and (code := kept.process.poll()) is not None:
+                    kept.process = None
+                    self._ended(kept, code, stopping)
             time.sleep(_LOOK_EVERY_SECONDS)
-        return 2 if self._refused else int(any(child.failed for child in self._children))
+        return 2 if self._refused else int(any(kept.failed for kept in self._children))
 
     def _send(self, number: int) -> None:
-        for child in self._children:
-            if child.process:
-                child.process.send_signal(number)
+        for kept in self._children:
+            if kept.process:
+                kept.process.send_signal(number)
 
-    def _ended(self, child: _Child, code: int, stopping: bool) -> None:
+    def _ended(self, kept: _Kept, code: int, stopping: bool) -> None:
         """Says how a worker ended, and decides whether it is started again."""
-        name = child.worker.name
-        if code == 0 or (stopping and code == -signal.SIGTERM):  # which came before it could listen
+        name = kept.worker.name
+        if code == 0 or (stopping and code in _STOPS):
             self._say(f"worker {name} {'stopped' if stopping else 'finished'}")
         elif code == 2 and not self._refused:
             self._refused = True
-            print(child.last_line(), file=sys.stderr, flush=True)
+            print(kept.last_line(), file=sys.stderr, flush=True)
             self._say(f"worker {name} refused to run; the others are stopped")
         elif code > 0 or stopping:
-            child.failed = True
+            kept.failed = True
             how = f"ended with exit code {code}" if code > 0 else f"was killed by {_signal(-code)}"
-            self._say(f"worker {name} {how}: {child.last_line()}")
+            self._say(f"worker {name} {how}: {kept.last_line()}")
         else:
-            lived = time.monotonic() - child.begun
-            child.killed = 1 if lived > self._restarts.longest_pause else child.killed + 1
+            lived = time.monotonic() - kept.begun
+            kept.killed = 1 if lived > self._restarts.longest_pause else kept.killed + 1
             killed = f"worker {name} was killed by {_signal(-code)}"
-            if child.killed > self._restarts.restarts:
-                child.failed = True
+            if kept.killed > self._restarts.restarts:
+                kept.failed = True
                 self._say(f"{killed}, and not started again after {self._restarts.restarts} restarts")
                 return
-            pause = self._restarts.pause_of(child.killed)
-            child.due = time.monotonic() + pause
-            self._say(f"{killed}; started again in {pause:g} s ({child.killed} of {self._restarts.restarts})")
+            pause = self._restarts.pause_of(kept.killed)
+            kept.due = time.monotonic() + pause
+            self._say(f"{killed}; started again in {pause:g} s ({kept.killed} of {self._restarts.restarts})")
 
 
 def _signal(number: int) -> str:
