@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pydantic import Field
 
 from induced_metric import xla
 from induced_metric.cli import app, values
+from induced_metric.cli.storages import Database, storages
 from induced_metric.cli.supervisor import Restarts, Supervisor, Worker, noted
 from induced_metric.errors import UserError
 
@@ -73,10 +74,13 @@ def placed(task: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
         create: Any = values.target(chosen, "launcher")
         with values.sentences("launcher"):
             launcher = values.settings(create, chosen, "launcher")
+        storage = storages(cfg)
+        if isinstance(storage, Database):
+            storage.url()  # which every worker would miss, on a cluster hours later
         sweep = Sweep(
             command=command(),
             logs=app.results(cfg) / "workers",
-            shared=OmegaConf.select(cfg, "storage.name", default="journal") != "journal",
+            shared=isinstance(storage, Database),
             devices=cfg.lanes.devices,
         )
         # Beyond this job: each worker runs the jobs of all optimizers.

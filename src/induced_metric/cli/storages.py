@@ -59,9 +59,14 @@ class Database:
         """
         from induced_metric.studies.server import Server
 
-        return Server(self._url(), worker=worker, grace=self.grace, patience=self.patience)
+        return Server(self.url(), worker=worker, grace=self.grace, patience=self.patience)
 
-    def _url(self) -> str:
+    def url(self) -> str:
+        """The address, from the file or the environment.
+
+        Raises:
+            UserError: if neither has it.
+        """
         if self.url_file is None:
             found = os.environ.get(_URL, "")
             if not found:
