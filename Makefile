@@ -18,6 +18,12 @@ BEST       ?=
 TARGETS    ?=
 STEPS      ?= grid,timing,fair,page
 MANUAL_DIR ?=
+# Who trains: this process, so many on this machine, or so many on a cluster (docs/scaling.md).
+WORKERS    ?= 1
+LAUNCHER   ?= $(if $(filter 1,$(WORKERS)),none,local)
+STORAGE    ?= $(if $(filter-out 1,$(WORKERS))$(filter slurm,$(LAUNCHER)),postgresql,journal)
+# Further settings of the launcher: LAUNCH="partition=gpu gpus=1"
+LAUNCH     ?=
 
 ifneq ($(words $(MODE))$(filter offline online disabled,$(MODE)),1$(MODE))
 $(error MODE must be one of offline online disabled, got '$(MODE)')
@@ -44,6 +50,8 @@ chosen = optimizer=$(subst $(space),$(comma),$(strip $(OPTIMIZERS)))
 prepare = $(BIN)/python -m induced_metric data --task $(TASK) $(if $(MANUAL_DIR),--manual-dir '$(MANUAL_DIR)')
 # The check answers 1 where a data set is to be prepared. Only then is TensorFlow installed.
 where_missing = $(prepare) --check; case $$? in 0) ;; 1) $(MAKE) --no-print-directory $(VENV)/.data $(1) ;; *) exit 2 ;; esac
+placed = $(strip $(if $(filter journal,$(STORAGE)),,storage=$(STORAGE)) \
+	$(if $(filter none,$(LAUNCHER)),,launcher=$(LAUNCHER) launcher.workers=$(WORKERS) $(addprefix launcher.,$(LAUNCH))))
 mirror = $(BIN)/python -m induced_metric wandb --task $(TASK) --protocol $(PROTOCOL) --mode $(MODE) --results '$(RESULTS)'
 report = $(BIN)/python -m induced_metric $(1) --task $(TASK) --protocol $(PROTOCOL) --results '$(RESULTS)' \
 	$(if $(BEST),--best $(BEST)) $(if $(TARGETS),--targets $(TARGETS))
@@ -57,6 +65,7 @@ help: ## Show this help
 	@echo "  Variables: TASK=$(TASK) OPTIMIZERS=\"$(OPTIMIZERS)\""
 	@echo "             TRIALS=<the task's budget> SAMPLER=$(SAMPLER) PRUNER=$(PRUNER) PROTOCOL=$(PROTOCOL) STUDIES=$(STUDIES) SEED=$(SEED) RESULTS=$(RESULTS) MODE=$(MODE)"
 	@echo "             ACCELERATOR=$(ACCELERATOR) ($(ACCELERATORS)) MANUAL_DIR=<the original files of a data set>"
+	@echo "             WORKERS=$(WORKERS) LAUNCHER=$(LAUNCHER) STORAGE=$(STORAGE) LAUNCH=<further settings of conf/launcher/$(LAUNCHER).yaml>"
 	@echo "             BEST=<50, at most a quarter of the trials> TARGETS=\"<the task's>\""
 
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -81,9 +90,11 @@ setup: $(VENV)/.jax-$(accelerator) ## Create .venv from the pins, with JAX for A
 sweep: setup ## Run or continue the studies of TASK (its data set prepared first), mirror them to W&B (MODE=disabled: not), print the tables
 	@$(if $(wildcard conf/task/$(TASK).yaml),$(call where_missing,&& $(prepare)))
 	@$(BIN)/python sweeps/sweep.py task=$(TASK) $(chosen) $(if $(TRIALS),trials=$(TRIALS)) sampler=$(SAMPLER) \
-		pruner=$(PRUNER) protocol=$(PROTOCOL) studies=$(STUDIES) seed=$(SEED) 'results=$(RESULTS)'
+		pruner=$(PRUNER) protocol=$(PROTOCOL) studies=$(STUDIES) seed=$(SEED) 'results=$(RESULTS)' $(placed)
+ifneq ($(LAUNCHER),slurm)
 	@$(mirror)
 	@$(call report,tables)
+endif
 
 landscapes: setup ## Run the functions of two variables (STEPS=grid,timing,fair,page), their tables, figures and page
 	@$(BIN)/python sweeps/landscapes.py 'steps=[$(STEPS)]' 'results=$(RESULTS)'

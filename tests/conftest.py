@@ -3,6 +3,7 @@
 XLA is configured before any test imports JAX: two devices, as on two cores.
 """
 
+import subprocess
 from contextlib import closing
 
 from induced_metric import xla
@@ -34,3 +35,20 @@ def postgres():
         pytest.skip(reason)
     with closing(PostgresServer()) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def slurm():
+    """What a real SLURM says of an array: the state of each element; its tests bear the marker ``slurm``."""
+    try:
+        subprocess.run(["sinfo"], capture_output=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        pytest.skip("needs a SLURM, and sinfo does not answer")
+
+    def states(job):
+        command = ["squeue", "--noheader", f"--jobs={job}", "--format=%i %T"]
+        # Of a job that is long gone, squeue says that it has no valid number.
+        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        return {line.split()[0].partition("_")[2]: line.split()[1] for line in said.splitlines()}
+
+    return states

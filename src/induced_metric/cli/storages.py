@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -51,7 +52,7 @@ class Database:
         lock = _file(key, results, "lock")
         return PostgresStorage(server=server, lock=lock, claims=self.claims, same_code=self.same_code)
 
-    def connect(self, worker: str | None) -> "Server":
+    def connect(self, worker: str | None, stop: Callable[[], bool]) -> "Server":
         """Opens the database for a worker of this name.
 
         Raises:
@@ -59,9 +60,14 @@ class Database:
         """
         from induced_metric.studies.server import Server
 
-        return Server(self._url(), worker=worker, grace=self.grace, patience=self.patience)
+        return Server(self.url(), worker=worker, grace=self.grace, patience=self.patience, stop=stop)
 
-    def _url(self) -> str:
+    def url(self) -> str:
+        """The address, from the file or the environment.
+
+        Raises:
+            UserError: if neither has it.
+        """
         if self.url_file is None:
             found = os.environ.get(_URL, "")
             if not found:

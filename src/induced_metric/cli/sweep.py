@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from induced_metric.cli import app, build, values
+from induced_metric.cli import app, build, launch, values
 from induced_metric.cli.storages import Database, storages, turned
 from induced_metric.cli.views import SweepTable
 from induced_metric.errors import UserError
@@ -27,7 +27,7 @@ def main() -> None:
     """Runs the entry point, with one live view over all studies."""
     with SweepTable() as table:
         sweep = Sweep(table)
-        app.run(sweep.job, "sweep", afterwards=sweep.work)
+        app.run(launch.placed(sweep.job), "sweep", afterwards=sweep.work)
 
 
 class Sweep:
@@ -65,14 +65,15 @@ class Sweep:
         if not self._collected:
             return
         from induced_metric.studies.running import run_opened
+        from induced_metric.studies.server import StoppedError
 
         stop = app.stop_on_sigterm()
         first = self._collected[0]
         results = app.results(first)
         storage = storages(first)
         assert isinstance(storage, Database)
-        with contextlib.ExitStack() as held:
-            server = held.enter_context(contextlib.closing(storage.connect(first.worker)))
+        with contextlib.suppress(StoppedError), contextlib.ExitStack() as held:
+            server = held.enter_context(contextlib.closing(storage.connect(first.worker, stop)))
             self._table.print(f"worker: {server.worker}")
             begun = []
             for cfg in turned(server.worker, self._collected):

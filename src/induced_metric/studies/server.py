@@ -20,6 +20,10 @@ _SETTINGS = "storage.url_file or the environment variable INDUCED_METRIC_STORAGE
 _BEATS_A_GRACE = 6  # heartbeats of a worker within the time after which it counts as lost
 
 
+class StoppedError(Exception):
+    """The worker was asked to stop while the server did not answer."""
+
+
 class _LockLostError(Exception):
     """The session that held a lock is gone. Not an error of SQLAlchemy's: Optuna would try again, without."""
 
@@ -38,6 +42,7 @@ class Server:
             first number that is free.
         grace: seconds without a heartbeat after which a worker counts as lost.
         patience: seconds for which a server that does not answer is asked again.
+        stop: once true, it is not asked again.
 
     Attributes:
         storage: Optuna's.
@@ -46,16 +51,23 @@ class Server:
 
     Raises:
         UserError: if the server cannot be used, or another worker has the name.
+        StoppedError: if ``stop`` came true before the server answered; also later.
     """
 
     def __init__(
-        self, url: str, *, worker: str | None = None, grace: int = 60, patience: float = 300
+        self,
+        url: str,
+        *,
+        worker: str | None = None,
+        grace: int = 60,
+        patience: float = 300,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
         import sqlalchemy
 
         self._secrets = _secrets(url)
         self.grace = grace
-        self._patience = patience
+        self._patience, self._stop = patience, stop
         self._thread = threading.RLock()  # one connection: threads take turns
         self._holding = False
         self._beating: set[int] = set()
@@ -85,7 +97,7 @@ class Server:
         self._parsed = parsed.set(drivername="postgresql+psycopg")
         self._engine_settings = engine
         self.storage: optuna.storages.RDBStorage = self._again(self._connect)
-        self.worker = self._again(lambda: self._named(worker))
+        self.worker = self._name(worker)
         sqlalchemy.event.listen(self.storage.engine, "connect", self._connected)
         self._thread_of_beats = threading.Thread(target=self._beats, name="heartbeats", daemon=True)
         self._thread_of_beats.start()
@@ -153,6 +165,8 @@ class Server:
                 lost = isinstance(cause, OperationalError | InterfaceError)
                 if not lost or time.monotonic() - since > self._patience or _refused(cause):
                     raise UserError(f"the database cannot be used: {self._public(cause or error)}") from None
+            if self._stop():
+                raise StoppedError
             time.sleep(pause)
             pause = min(2 * pause, 5.0)
 
@@ -182,13 +196,23 @@ class Server:
                 skip_compatibility_check=True,
             )
 
-    def _named(self, worker: str | None) -> str:
+    def _name(self, worker: str | None) -> str:
+        """Takes a name; one that a lost worker had is free as soon as the server has noticed."""
         host = socket.gethostname()
-        names = [worker] if worker else [f"{host}-{number}" for number in range(1000)]
-        for name in names:
-            if self.execute(f"select pg_try_advisory_lock({_number('worker', name)})"):
-                return name
-        raise UserError(f"a worker called {worker} is running already; each needs a name of its own")
+        names = [worker] if worker else [f"{host}.{number}" for number in range(1000)]
+        until = time.monotonic() + self.grace
+        while True:
+            found = self._again(lambda: next(filter(self._take, names), None))
+            if found is not None:
+                return found
+            if time.monotonic() > until:
+                raise UserError(f"a worker called {worker} is running already; each needs a name of its own")
+            if self._stop():
+                raise StoppedError
+            time.sleep(min(1.0, self.grace / 3))
+
+    def _take(self, worker: str) -> bool:
+        return bool(self.execute(f"select pg_try_advisory_lock({_number('worker', worker)})"))
 
     def _connected(self, connection: Any, _: object) -> None:
         """A new session: not in the middle of what needs the old one's lock; with the worker's name."""

@@ -1,0 +1,165 @@
+"""Where the workers of a sweep run: the configuration group ``launcher``.
+
+A worker is the command that the user gave, with ``worker=<name> launcher=none``. A launcher starts it a
+number of times and has one method, ``launch(sweep)``, which returns the exit code.
+"""
+
+import functools
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from omegaconf import DictConfig
+from pydantic import Field
+
+from induced_metric import xla
+from induced_metric.cli import app, values
+from induced_metric.cli.storages import Database, storages
+from induced_metric.cli.supervisor import Restarts, Supervisor, Worker, noted
+from induced_metric.errors import UserError
+
+Count = Annotated[int, Field(ge=1)]
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_OURS = re.compile(r"[+~]*(launcher|worker)([.=@]|$)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """What a launcher starts.
+
+    Attributes:
+        command: of a worker, but for its name.
+        logs: the directory of the workers' logs.
+        shared: whether several processes can work on its studies.
+        devices: of a worker's CPU, as the user set it.
+    """
+
+    command: Sequence[str]
+    logs: Path
+    shared: bool = True
+    devices: int | str = "auto"
+
+    def worker(self, name: str, *settings: str, **about: Any) -> Worker:
+        """The worker of a name, with settings that are its own."""
+        command = [*self.command, *settings, "launcher=none", f"worker={name}"]
+        return Worker(name=name, command=command, log=self.logs / f"{name}.log", **about)
+
+    def check(self, workers: int) -> None:
+        """Raises UserError if so many workers cannot share its studies."""
+        if workers > 1 and not self.shared:
+            raise UserError(
+                f"launcher.workers={workers} needs storage=postgresql: the journal is for one process"
+            )
+
+
+def placed(task: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
+    """A job of Hydra: does ``task`` in this process or, once for all jobs, has workers do it elsewhere."""
+
+    @functools.wraps(task)
+    def job(cfg: DictConfig) -> None:
+        name = cfg.worker
+        if name is not None and not re.fullmatch(_NAME, str(name)):
+            raise UserError(f"worker must be a name of letters, digits, '.', '_' and '-', got {name!r}")
+        chosen = values.plain(cfg.launcher)
+        if chosen.get("_target_") is None:
+            return task(cfg)
+        create: Any = values.target(chosen, "launcher")
+        with values.sentences("launcher"):
+            launcher = values.settings(create, chosen, "launcher")
+        storage = storages(cfg)
+        if isinstance(storage, Database):
+            storage.url()  # which every worker would miss, on a cluster hours later
+        sweep = Sweep(
+            command=command(),
+            logs=app.results(cfg) / "workers",
+            shared=isinstance(storage, Database),
+            devices=cfg.lanes.devices,
+        )
+        # Beyond this job: each worker runs the jobs of all optimizers.
+        raise SystemExit(launcher.launch(sweep))
+
+    return job
+
+
+def command() -> list[str]:
+    """The command of this process, as it was given, without what concerns its launcher."""
+    words = sys.argv[1:]
+    start = sys.orig_argv[1 : len(sys.orig_argv) - len(words)]
+    return [sys.executable, *start, *(word for word in words if not _OURS.match(word))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Local(Restarts):
+    """Workers on this machine, for which this process waits.
+
+    Attributes:
+        workers: how many.
+        prefix: of their names; None takes the machine's name.
+        pin: keep each to cores of its own. XLA's threads take every core that their process may use, however
+            few devices it makes of them.
+    """
+
+    workers: Count
+    prefix: Annotated[str, Field(pattern=f"^{_NAME}$")] | None
+    pin: bool
+
+    def launch(self, sweep: Sweep) -> int:
+        """Runs the workers to their end; SIGTERM and Ctrl-C stop them in order.
+
+        Returns:
+            0 when all are done or SIGTERM came, 130 after Ctrl-C, 2 if one refused to run, 1 if one failed.
+        """
+        sweep.check(self.workers)
+        workers = self._workers(sweep)
+        with Supervisor(workers, self) as supervisor, noted(signal.SIGTERM, signal.SIGINT) as came:
+            code = supervisor.run(came)
+        if came:
+            print("stopped; the same command continues")
+            return 130 if signal.SIGINT in came else 0
+        return code
+
+    def _workers(self, sweep: Sweep) -> list[Worker]:
+        prefix = self.prefix or re.sub(r"[^A-Za-z0-9]+", "-", socket.gethostname().partition(".")[0])
+        count, allowed = xla.cores(), _affinity()
+        # Under a quota the cores are not ours: all who are limited so would crowd on the same first ones.
+        pinned = self.pin and len(allowed) == count
+        settings = []
+        if not pinned and sweep.devices == "auto":
+            settings = [f"lanes.devices={max(1, count // self.workers)}"]
+        cards = _cards()
+        workers = []
+        for index in range(self.workers):
+            cores = allowed[index :: self.workers] or [allowed[index % len(allowed)]] if pinned else []
+            # A process of JAX takes the memory of all cards that it sees.
+            shares = len(cards) >= self.workers > 1
+            own = {"CUDA_VISIBLE_DEVICES": ",".join(cards[index :: self.workers])} if shares else {}
+            about = {"cores": frozenset(cores), "environment": own}
+            workers.append(sweep.worker(f"{prefix}-{index}", *settings, **about))
+        return workers
+
+
+def _affinity() -> list[int]:
+    """The cores on which this process may run, where the system says so."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def _cards() -> list[str]:
+    """NVIDIA's cards that this process may use, by the names that CUDA_VISIBLE_DEVICES takes."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [card for card in chosen.split(",") if card]
+    query = shutil.which("nvidia-smi")
+    if query is None:
+        return []
+    found = subprocess.run(
+        [query, "--query-gpu=uuid", "--format=csv,noheader"], capture_output=True, text=True, check=False
+    )
+    return [line.strip() for line in found.stdout.splitlines() if line.startswith("GPU-")]

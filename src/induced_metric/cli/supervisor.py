@@ -1,0 +1,239 @@
+"""Keeps workers running: commands as child processes, started again when something kills them."""
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, BinaryIO, Self
+
+from pydantic import Field
+
+from induced_metric.cli import child
+from induced_metric.errors import UserError
+
+_LOOK_EVERY_SECONDS = 0.1
+# What may end a worker that is told to stop before it listens.
+_STOPS = (-signal.SIGTERM, -signal.SIGUSR1, -signal.SIGUSR2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restarts:
+    """When a worker that was killed is started again.
+
+    Attributes:
+        restarts: how often at most.
+        pause: seconds before the first restart; each further one waits twice as long.
+        longest_pause: seconds. A worker that lived longer than this has its restarts counted anew.
+    """
+
+    restarts: Annotated[int, Field(ge=0)]
+    pause: Annotated[float, Field(ge=0)]
+    longest_pause: Annotated[float, Field(ge=0)]
+
+    def pause_of(self, number: int) -> float:
+        """Seconds before restart ``number``, the first of which is 1."""
+        return min(self.pause * 2.0 ** min(number - 1, 64), self.longest_pause)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """One command to keep running.
+
+    Attributes:
+        name: the same after a restart.
+        command: with its arguments.
+        log: what the command prints, after what is there already.
+        cores: on which alone it may run; empty: wherever this process may.
+        environment: variables beside those of this process.
+    """
+
+    name: str
+    command: Sequence[str]
+    log: Path
+    cores: frozenset[int] = frozenset()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class _Kept:
+    """A worker and its process.
+
+    Attributes:
+        process: while it runs.
+        due: when it is to start, on the monotonic clock; None where it is not to.
+        killed: how often in a row.
+        failed: whether it ended in another way than it should.
+    """
+
+    def __init__(self, worker: Worker, log: BinaryIO) -> None:
+        self.worker, self.log = worker, log
+        self.process: subprocess.Popen[bytes] | None = None
+        self.due: float | None = 0.0
+        self.killed = 0
+        self.failed = False
+        self.begun = 0.0
+        self._offset = 0
+
+    def start(self) -> None:
+        """Starts its process, which ends in order should this one die."""
+        self.due, self.begun = None, time.monotonic()
+        self._offset = self.log.seek(0, os.SEEK_END)
+        cores = ",".join(map(str, sorted(self.worker.cores)))
+        self.process = subprocess.Popen(
+            [sys.executable, "-S", "-E", child.__file__, cores, *self.worker.command],
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **self.worker.environment},
+            # Ctrl-C is for the process at the terminal, which passes it on as SIGTERM.
+            start_new_session=True,
+        )
+
+    def last_line(self) -> str:
+        """What its process printed last."""
+        with self.worker.log.open("rb") as log:
+            log.seek(self._offset)
+            lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
+        return next(filter(None, reversed(lines)), "")
+
+
+class Supervisor:
+    """Runs workers until each has ended. Use it as a context manager.
+
+    Args:
+        workers: with names and logs that differ.
+        restarts: when one that was killed is started again.
+        exclusive: refuse a worker whose log another process of this machine writes. The lock lies on the open
+            log, which the worker inherits: it is let go of when the last of both has ended.
+        say: shows a line.
+
+    Raises:
+        UserError: if a log cannot be written, or is written by another process.
+    """
+
+    def __init__(
+        self,
+        workers: Sequence[Worker],
+        restarts: Restarts,
+        *,
+        exclusive: bool = True,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self._restarts, self._say = restarts, say
+        self._files = contextlib.ExitStack()
+        self._refused = False
+        try:
+            self._children = [_Kept(worker, self._log(worker, exclusive)) for worker in workers]
+        except BaseException:
+            self._files.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leaves no process behind."""
+        self._send(signal.SIGKILL)
+        for kept in self._children:
+            if kept.process:
+                kept.process.wait()
+        self._files.close()
+
+    def _log(self, worker: Worker, exclusive: bool) -> BinaryIO:
+        try:
+            worker.log.parent.mkdir(parents=True, exist_ok=True)
+            log = self._files.enter_context(worker.log.open("ab"))
+        except OSError as error:
+            raise UserError(f"the log {worker.log} cannot be written ({error.strerror})") from error
+        if exclusive:
+            try:
+                fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(
+                    f"worker {worker.name} runs already: another process writes {worker.log}; "
+                    "end that one, or give these workers other names by launcher.prefix"
+                ) from error
+            except OSError:
+                pass  # a file system without locks: then names are the user's own care
+        return log
+
+    def run(self, came: Sequence[int] = ()) -> int:
+        """Starts the workers and waits until all have ended.
+
+        Args:
+            came: the signals so far; once there is one, every worker gets SIGTERM and none is started again,
+                and a second Ctrl-C kills what still runs.
+
+        Returns:
+            0 if each worker ended so, 2 if one did, whose last line is then shown as the error, else 1.
+        """
+        stopping = False
+        while any(kept.process or kept.due is not None for kept in self._children):
+            if (came or self._refused) and not stopping:
+                stopping = True
+                self._send(signal.SIGTERM)
+                for kept in self._children:
+                    kept.due = None
+            if list(came).count(signal.SIGINT) > 1:
+                self._send(signal.SIGKILL)
+            for kept in self._children:
+                if kept.due is not None and time.monotonic() >= kept.due:
+                    kept.start()
+                    if not kept.killed:
+                        self._say(f"worker {kept.worker.name} started, log {kept.worker.log}")
+                elif kept.process and (code := kept.process.poll()) is not None:
+                    kept.process = None
+                    self._ended(kept, code, stopping)
+            time.sleep(_LOOK_EVERY_SECONDS)
+        return 2 if self._refused else int(any(kept.failed for kept in self._children))
+
+    def _send(self, number: int) -> None:
+        for kept in self._children:
+            if kept.process:
+                kept.process.send_signal(number)
+
+    def _ended(self, kept: _Kept, code: int, stopping: bool) -> None:
+        """Says how a worker ended, and decides whether it is started again."""
+        name = kept.worker.name
+        if code == 0 or (stopping and code in _STOPS):
+            self._say(f"worker {name} {'stopped' if stopping else 'finished'}")
+        elif code == 2 and not self._refused:
+            self._refused = True
+            print(kept.last_line(), file=sys.stderr, flush=True)
+            self._say(f"worker {name} refused to run; the others are stopped")
+        elif code > 0 or stopping:
+            kept.failed = True
+            how = f"ended with exit code {code}" if code > 0 else f"was killed by {_signal(-code)}"
+            self._say(f"worker {name} {how}: {kept.last_line()}")
+        else:
+            lived = time.monotonic() - kept.begun
+            kept.killed = 1 if lived > self._restarts.longest_pause else kept.killed + 1
+            killed = f"worker {name} was killed by {_signal(-code)}"
+            if kept.killed > self._restarts.restarts:
+                kept.failed = True
+                self._say(f"{killed}, and not started again after {self._restarts.restarts} restarts")
+                return
+            pause = self._restarts.pause_of(kept.killed)
+            kept.due = time.monotonic() + pause
+            self._say(f"{killed}; started again in {pause:g} s ({kept.killed} of {self._restarts.restarts})")
+
+
+def _signal(number: int) -> str:
+    return f"signal {number} ({signal.strsignal(number)})"
+
+
+@contextlib.contextmanager
+def noted(*numbers: int) -> Iterator[list[int]]:
+    """While it lasts, these signals do nothing but come into a list."""
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in numbers}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
