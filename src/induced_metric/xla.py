@@ -32,7 +32,7 @@ def configure(*, devices: int | str = "auto", cache: bool = True) -> str:
     """
     if devices == "auto":
         devices = cores()
-    if not isinstance(devices, int) or devices < 1:
+    if not isinstance(devices, int) or isinstance(devices, bool) or devices < 1:
         raise ValueError(f"devices must be auto or a number >= 1, got {devices}")
     if "jax" in sys.modules and "--xla_force_host_platform_device_count" not in os.environ.get(
         "XLA_FLAGS", ""

@@ -210,6 +210,16 @@ def test_a_pruner_stops_the_worse_at_its_rungs(pruner):
         (["+optimizer.nesterov=1"], r"unexpected keyword argument 'nesterov'"),
         (["task.epochs=0"], r"task: epochs must be an integer >= 1, got 0"),
         (["task.epochs=few"], r"task.epochs: input should be a valid integer"),
+        # True is 1 to Python.
+        (["task.epochs=true"], r"task.epochs must be a number, got true"),
+        (["task.widths=[true,1]"], r"task.widths.0 must be a number, got true"),
+        (["optimizer.xi=true"], r"optimizer.xi must be a number, got true"),
+        (["optimizer.learning_rate=false"], r"optimizer.learning_rate must be a number, got false"),
+        (["schedule=cosine", "schedule.final=true"], r"schedule.final must be a number, got true"),
+        (
+            ["search_space.xi.log=false", "search_space.xi.low=false"],
+            r"search_space.xi.low must be a number, got false",
+        ),
         (["task.shuffle=never"], r"'once' or 'every_epoch'"),
         (["task.eval_splits=test"], r"task.eval_splits: 'str' instances are not allowed"),
         (
@@ -255,3 +265,8 @@ def test_a_bad_value_ends_in_one_sentence(overrides, sentence):
     with pytest.raises(UserError, match=sentence) as error:
         build.pairing(compose(*overrides))
     assert "\n" not in str(error.value)
+
+
+def test_a_whole_number_may_be_written_as_a_real_one():
+    assert build.pairing(compose("task.epochs=1e1")).task.epochs == 10
+    assert build.placement(compose("lanes.width=2e0").lanes).width == 2

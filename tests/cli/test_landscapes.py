@@ -162,6 +162,8 @@ def test_notebook_runs_and_is_stripped(results, monkeypatch):
         ("functions=[]", "functions must be among beale, .* got none"),
         ("functions=[booth]", "functions must have one of the paper's five where steps has grid or timing"),
         ("iterations=0", "grid: iterations must be an integer from 1 to 1000000, got 0"),
+        ("iterations=true", "grid.iterations must be a number, got true"),
+        ("tolerances.paper_text=true", "grid.tolerances.paper_text must be a number, got true"),
         ("timing.rounds=many", "timing.rounds: input should be a valid integer, .* got 'many'"),
         ("fair.settings=0", "fair: settings must be an integer from 1 to 10000, got 0"),
         ("page.points=1", "page: points must be an integer from 2 to 100000, got 1"),

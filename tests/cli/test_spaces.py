@@ -138,6 +138,7 @@ def test_a_schedule_ends_at_its_last_rate():
         (["+search_space.task.batch={choices: [8, 9]}"], r"search_space.task.batch is no .*mean task."),
         (["+search_space.eps={choices: [1e-8]}"], r"search_space.eps: choices must be at least two"),
         (["+search_space.eps={choices: [1e-8, a]}"], r"search_space.eps: choices must be of one kind"),
+        (["+search_space.eps={choices: [false, true]}"], r"search_space: eps must be a number, got false"),
         (["+search_space.eps={low: 1, high: 2, type: real}"], r"search_space.eps.type must be float or int"),
         (["+search_space.eps={low: 1, hi: 2}"], r"unknown 'search_space.eps.hi': allowed are low, high, log"),
         (["+search_space.eps=3"], r"search_space.eps must have low and high, or choices, got 3"),

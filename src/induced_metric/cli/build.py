@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
-from pydantic import ConfigDict, ValidationError, validate_call
 
 from induced_metric.cli.factories import Factory
 from induced_metric.cli.spaces import search_space
-from induced_metric.cli.values import integer, plain, sentence, sentences, settings, target
+from induced_metric.cli.values import arguments, integer, plain, sentences, settings, target
 from induced_metric.errors import UserError
 from induced_metric.space import Dimension
 
@@ -115,12 +114,10 @@ def pairing(cfg: DictConfig) -> Pairing:
 
 def _task(chosen: Mapping[str, Any], **changed: Any) -> "Task":
     values = {**chosen, **changed}
-    # Else pydantic drops what no TypedDict behind `**run` has.
-    build = validate_call(config=ConfigDict(extra="forbid"))(target(values, "task"))
+    build = target(values, "task")
+    checked = arguments(build, values, "task")
     try:
-        return build(**values)
-    except ValidationError as error:
-        raise UserError(sentence("task", error)) from error
+        return build(**checked)
     except (ValueError, FileNotFoundError) as error:
         raise UserError(f"task: {error}") from error
 

@@ -1,6 +1,7 @@
 """What a configuration names by ``_target_``, as a factory of its hyperparameters."""
 
 import inspect
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from induced_metric.cli.values import target
 from induced_metric.errors import UserError
 
 _STATIC_TYPES = (int, bool, str, "int", "bool", "str")
+_NUMBERS = (int, float, "int", "float")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,8 @@ class Factory:
             if isinstance(value, Mapping) and "_target_" in value:
                 nested[name] = cls.of(value, f"{where}.{name}")
                 numbers |= {f"{name}.{inner}": number for inner, number in nested[name].numbers.items()}
+            elif isinstance(value, bool) and name in arguments and _takes_number(arguments[name]):
+                raise UserError(f"{where}.{name} must be a number, got {str(value).lower()}")
             elif (
                 isinstance(value, bool)
                 or value is None
@@ -82,6 +86,8 @@ class Factory:
         Raises:
             UserError: for what it refuses.
         """
+        if wrong := [name for name in changed if isinstance(changed[name], bool) and name in self.numbers]:
+            raise UserError(f"search_space: {wrong[0]} must be a number, got {str(changed[wrong[0]]).lower()}")
         try:
             self(*arguments, **{**self.numbers, **changed})
         except (TypeError, ValueError) as error:
@@ -105,6 +111,14 @@ class Factory:
             for each, value in factory.values.items()
         }
         return {**self.numbers, **self.constants, **dict.fromkeys(self.nested), **inner}
+
+
+def _takes_number(argument: inspect.Parameter) -> bool:
+    """Whether an argument is a number and no boolean, by its default or else its type."""
+    if isinstance(argument.default, int | float):
+        return not isinstance(argument.default, bool)
+    kinds = typing.get_args(argument.annotation) or (argument.annotation,)
+    return any(kind in kinds for kind in _NUMBERS) and bool not in kinds
 
 
 def below(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,6 +54,7 @@ def run(cfg: DictConfig) -> None:
     # A step is a handful of scalar operations: launching them on an accelerator takes longer than they do.
     jax.config.update("jax_platforms", "cpu")
     devices = jax.devices("cpu")
+    print(app.device(), flush=True)
 
     from induced_metric.analysis.landscapes import comparison, report
     from induced_metric.landscapes import measure, run_fair, run_gallery, run_grid

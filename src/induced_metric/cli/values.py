@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 
 import omegaconf
 from omegaconf import DictConfig, OmegaConf
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError, validate_call
 
 from induced_metric.errors import UserError
 
@@ -95,12 +96,53 @@ def settings(cls: type[Settings], values: Mapping[str, Any], where: str) -> Sett
     if unknown := [name for name in values if name not in fields]:
         raise UserError(f"unknown '{where}.{unknown[0]}': allowed are {', '.join(fields)}")
     try:
-        return TypeAdapter(cls).validate_python(dict(values))
+        read = TypeAdapter(cls).validate_python(dict(values))
     except ValidationError as error:
-        raise UserError(sentence(where, error)) from error
+        raise UserError(_sentence(where, error)) from error
+    _check_booleans(values, read, where)
+    return read
 
 
-def sentence(where: str, error: ValidationError) -> str:
+def arguments(function: Callable[..., Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The arguments of a function, of the types that its signature gives.
+
+    Args:
+        function: it is not called.
+        values: of its arguments, by name.
+        where: the part of the configuration that has them.
+
+    Raises:
+        UserError: for a value of another type, a name that is no argument, or an argument that is missing.
+    """
+
+    @functools.wraps(function)
+    def read(**arguments: Any) -> dict[str, Any]:
+        return arguments
+
+    try:
+        # Else pydantic drops what no TypedDict behind `**run` has.
+        found: dict[str, Any] = validate_call(config=ConfigDict(extra="forbid"))(read)(**values)
+    except ValidationError as error:
+        raise UserError(_sentence(where, error)) from error
+    _check_booleans(values, found, where)
+    return found
+
+
+def _check_booleans(given: Any, read: Any, where: str) -> None:
+    """Raises UserError where pydantic read a boolean as a number; its strict mode would refuse 1e3 too."""
+    if isinstance(given, bool) and not isinstance(read, bool):
+        raise UserError(f"{where} must be a number, got {str(given).lower()}")
+    if dataclasses.is_dataclass(read):
+        read = vars(read)
+    if isinstance(given, Mapping) and isinstance(read, Mapping):
+        for name, value in given.items():
+            _check_booleans(value, read[name], f"{where}.{name}")
+    elif isinstance(given, list | tuple) and isinstance(read, list | tuple):
+        for index, value in enumerate(given):
+            _check_booleans(value, read[index], f"{where}.{index}")
+
+
+def _sentence(where: str, error: ValidationError) -> str:
     """What pydantic complains about, in a sentence."""
     first, *others = error.errors()
     # Of a value that may be one of several types there is a complaint for each.

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-Scalar: TypeAlias = Any  # a number or an array of shape ()
+Scalar: TypeAlias = float | jax.Array  # shape=()
 Params: TypeAlias = Any  # pytree of arrays
 Mask: TypeAlias = Any | Callable[[Any], Any] | None  # pytree of bools, or a function from parameters to one
 Subsets: TypeAlias = Any  # pytree of labels in the shape of the parameters, or a function that makes it

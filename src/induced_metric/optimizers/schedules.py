@@ -17,7 +17,7 @@ def _check(learning_rate: Scalar, steps: Scalar, **shares: Scalar) -> None:
     check_share(**shares)
 
 
-def _done(count: jax.typing.ArrayLike, begin: Scalar, end: Scalar) -> jax.Array:
+def _done(count: Scalar, begin: Scalar, end: Scalar) -> jax.Array:
     """The share of a phase that is over: below 0 before it begins, above 1 after it ends."""
     # An empty phase must not divide by zero, not even where the result is not used: gradients would be NaN.
     return (count - begin) / jnp.where(end > begin, end - begin, 1)
@@ -95,7 +95,7 @@ def warmup_cosine(learning_rate: Scalar, steps: Scalar, *, warmup: Scalar, final
     _check(learning_rate, steps, warmup=warmup, final=final)
     peak_at, fall = warmup * steps, _cosine(learning_rate, final)
 
-    def schedule(count: jax.typing.ArrayLike) -> jax.Array:
+    def schedule(count: Scalar) -> jax.Array:
         rise = learning_rate * _done(count, 0, peak_at)
         return jnp.where(count < peak_at, rise, fall(_done(count, peak_at, steps)))
 
@@ -158,7 +158,7 @@ def wsd(
     peak_at, fall = warmup * steps, _linear(learning_rate, final)
     decay_from = jnp.maximum(peak_at, (1 - decay) * steps)
 
-    def schedule(count: jax.typing.ArrayLike) -> jax.Array:
+    def schedule(count: Scalar) -> jax.Array:
         rise = learning_rate * _done(count, 0, peak_at)
         return jnp.where(count < peak_at, rise, fall(_done(count, decay_from, steps)))
 
