@@ -60,7 +60,6 @@ def test_the_task_is_a_parameter_of_the_first_code_cell() -> None:
 
 
 @JUPYTER
-@pytest.mark.slow
 def test_the_notebook_of_the_studies_shows_tables_and_figures(results, monkeypatch, publish) -> None:
     monkeypatch.setenv("RESULTS", str(results))
     notebook = publish.executed("studies", task="shakespeare", samplers=["tpe"])
@@ -79,7 +78,7 @@ def test_the_notebook_of_the_studies_shows_tables_and_figures(results, monkeypat
 
 
 @JUPYTER
-@pytest.mark.slow
+@pytest.mark.exhaustive  # tests/cli/test_landscapes.py runs it on small records
 def test_the_notebook_of_the_landscapes_shows_what_is_published(monkeypatch, publish) -> None:
     # As README writes it: from the root, not from where the kernel happens to run.
     monkeypatch.setenv("RESULTS", "results/published")

@@ -95,8 +95,8 @@ def test_train_logs_offline_by_default_and_multirun_trains_each(tmp_path):
     assert len(list(tmp_path.rglob("curve.parquet"))) == 2
 
 
-def test_a_changed_sweep_is_refused(swept):
-    done = run("sweeps/sweep.py", *TINY, f"results={swept[0]}", "optimizer=sgd", "trials=12", "seed=4")
+def test_a_changed_sweep_is_refused(swept, here):
+    done = here("sweeps/sweep.py", *TINY, f"results={swept[0]}", "optimizer=sgd", "trials=12", "seed=4")
     assert done.returncode == 2
     assert done.stderr.strip() == (
         "sweep.py: paper-regression-tpe-sgd was begun with another configuration (seed: 0 -> 4); "
@@ -120,7 +120,6 @@ def test_a_changed_sweep_is_refused(swept):
             "unknown 'optimizer.beta3': allowed under optimizer are learning_rate, beta1, beta2, eps",
         ),
         ("train.py", ["-m", "optimizer=sgd,adan", *TINY], "unknown optimizer 'adan'"),
-        ("train.py", ["optimizer.momentum=2"], "optimizer: momentum must be in [0, 1), got 2.0"),
         ("train.py", ["seed=-1"], "seed must be an integer from 0 to 4294967295, got -1"),
         ("train.py", ["optimizer.xi=["], "cannot read the override 'optimizer.xi=['"),
         ("train.py", ["tracking.mode=loud"], "tracking: mode must be one of"),
@@ -152,29 +151,38 @@ def test_a_changed_sweep_is_refused(swept):
             "sampler.in_flight must say how many trials are under way",
         ),
         ("sweeps/sweep.py", ["studies=0"], "studies must be an integer from 1 to "),
-        ("sweeps/sweep.py", ["trials=0"], "trials must be an integer from 1 to "),
         ("sweeps/sweep.py", ["search_space.xi.low=-1"], "search_space.xi: a range must have low < high"),
     ],
 )
-def test_a_mistake_ends_in_one_sentence_and_exit_code_2(script, arguments, sentence, tmp_path):
-    done = run(script, *arguments, f"results={tmp_path}")
+def test_a_mistake_ends_in_one_sentence_and_exit_code_2(script, arguments, sentence, tmp_path, here):
+    check_refused(here(script, *arguments, f"results={tmp_path}"), script, sentence)
+
+
+@pytest.mark.parametrize(
+    ("script", "argument", "sentence"),
+    [
+        ("train.py", "optimizer.momentum=2", "optimizer: momentum must be in [0, 1), got 2.0"),
+        ("sweeps/sweep.py", "trials=0", "trials must be an integer from 1 to "),
+    ],
+)
+def test_a_process_whose_command_is_wrong_says_that_alone(script, argument, sentence, tmp_path):
+    check_refused(run(script, argument, f"results={tmp_path}"), script, sentence)
+
+
+def check_refused(done, script, sentence):
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith(f"{Path(script).name}: {sentence}")
 
 
 @pytest.mark.parametrize("script", ["train.py", "sweeps/sweep.py"])
-def test_results_that_are_no_directory_end_in_one_sentence(script, tmp_path):
+def test_results_that_are_no_directory_end_in_one_sentence(script, tmp_path, here):
     (tmp_path / "file").write_text("")
-    done = run(script, *TINY, f"results={tmp_path / 'file'}")
-    assert done.returncode == 2, done.stderr
-    (line,) = done.stderr.strip().splitlines()
-    assert line.startswith(
-        f"{Path(script).name}: results must be a directory that can be written, and {tmp_path}"
-    )
+    done = here(script, *TINY, f"results={tmp_path / 'file'}")
+    check_refused(done, script, f"results must be a directory that can be written, and {tmp_path}")
 
 
-def test_the_same_command_twice_at_once_is_refused(tmp_path):
+def test_the_same_command_twice_at_once_is_refused(tmp_path, here):
     arguments = [*TINY, "task.epochs=1000000", f"results={tmp_path}", "tracking=disabled"]
     command = [sys.executable, str(ROOT / "train.py"), *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
@@ -182,7 +190,7 @@ def test_the_same_command_twice_at_once_is_refused(tmp_path):
         while not list(tmp_path.glob("checkpoints/train/*.lock")):
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.05)
-        again = run("train.py", *arguments)
+        again = here("train.py", *arguments)
         assert process.poll() is None
     finally:
         process.kill()
@@ -191,7 +199,8 @@ def test_the_same_command_twice_at_once_is_refused(tmp_path):
     assert again.stderr.startswith("train.py: another process is training this very trial: it holds ")
     assert again.stderr.count("\n") == 1
     # What a killed process held, the system let go of.
-    succeed("train.py", *TINY, f"results={tmp_path}", "tracking=disabled", "task.epochs=3")
+    done = here("train.py", *arguments, "task.epochs=3")
+    assert done.returncode == 0, done.stderr
 
 
 def killed(arguments, *kill):
@@ -204,7 +213,7 @@ def killed(arguments, *kill):
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
-def test_a_checkpoint_goes_when_its_result_is_safe_and_not_before(tmp_path):
+def test_a_checkpoint_goes_when_its_result_is_safe_and_not_before(tmp_path, here):
     arguments = [
         *TINY,
         f"results={tmp_path}",
@@ -226,9 +235,11 @@ def test_a_checkpoint_goes_when_its_result_is_safe_and_not_before(tmp_path):
     killed([*arguments, "seed=2"], "induced_metric.training.checkpoints:Checkpoints.remove", 1)
     assert steps() == ["4", "4"]
     assert len(list(tmp_path.rglob("trial.json"))) == 1
-    succeed("train.py", *arguments, "seed=3")
+    done = here("train.py", *arguments, "seed=3")
+    assert done.returncode == 0, done.stderr
     assert [path.name for path in checkpoints.iterdir() if path.is_dir()] == [unfinished]
-    done = succeed("train.py", *arguments, "seed=1")
+    done = here("train.py", *arguments, "seed=1")
+    assert done.returncode == 0, done.stderr
     assert "going on after epoch 3" in done.stdout
     assert steps() == []
     results = [json.loads(path.read_text()) for path in tmp_path.rglob("trial.json")]
@@ -238,11 +249,27 @@ def test_a_checkpoint_goes_when_its_result_is_safe_and_not_before(tmp_path):
         assert result["provenance"]["matmul_precision"] == "float32"
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
-def test_train_goes_on_where_it_was_stopped(tmp_path, how):
-    # Long enough to be caught in the middle; a checkpoint every other epoch.
-    arguments = [*TINY, "task.epochs=4000", "optimizer=sgd_rms", "tracking=disabled"]
-    arguments += ["checkpoint_every=2", "checkpoint_seconds=0"]
+# Long enough to be caught in the middle.
+LONG = [*TINY, "task.epochs=1000", "optimizer=sgd_rms", "tracking=disabled"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The curve of ``LONG``, never stopped."""
+    results = tmp_path_factory.mktemp("whole")
+    succeed("train.py", *LONG, f"results={results}")
+    (path,) = results.rglob("curve.parquet")
+    return pd.read_parquet(path)
+
+
+# A killed trial is compared epoch by epoch in tests/tasks/test_resume.py, too.
+@pytest.mark.parametrize(
+    "how",
+    [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.exhaustive)],
+    ids=lambda how: how.name,
+)
+def test_train_goes_on_where_it_was_stopped(tmp_path, how, whole):
+    arguments = [*LONG, "checkpoint_every=2", "checkpoint_seconds=0"]
     command = [sys.executable, str(ROOT / "train.py"), *arguments, f"results={tmp_path / 'parts'}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     while not any(path.name.isdigit() for path in tmp_path.glob("parts/checkpoints/train/*/*")):
@@ -258,10 +285,9 @@ def test_train_goes_on_where_it_was_stopped(tmp_path, how):
     finish = ["checkpoint_every=0"]  # which does not belong to the trial
     done = succeed("train.py", *arguments, *finish, f"results={tmp_path / 'parts'}")
     assert "going on after epoch" in done.stdout
-    succeed("train.py", *arguments, *finish, f"results={tmp_path / 'whole'}")
-    (parts,), (whole,) = ((tmp_path / name).rglob("curve.parquet") for name in ("parts", "whole"))
+    (path,) = (tmp_path / "parts").rglob("curve.parquet")
     metrics = ["epoch", "train/loss", "test/loss", "train/minibatch_loss"]
-    pd.testing.assert_frame_equal(pd.read_parquet(parts)[metrics], pd.read_parquet(whole)[metrics])
+    pd.testing.assert_frame_equal(pd.read_parquet(path)[metrics], whole[metrics])
     assert not list((tmp_path / "parts" / "checkpoints" / "train").iterdir())
 
 
@@ -285,14 +311,16 @@ def test_sigterm_ends_a_sweep_in_order(tmp_path):
     assert list(trials["trial"]) == list(range(before + 3))
 
 
-def test_devices_share_out_the_batches_of_a_sweep_on_request(tmp_path):
+def test_devices_share_out_the_batches_of_a_sweep_on_request(tmp_path, here):
     loaded, together = [], []
+    search = ["optimizer=sgd_rms", "trials=5", "sampler=random"]
     for name, lanes in (
         ("one", []),
         ("two", ["lanes.data_parallel=2"]),
         ("wide", ["lanes=wide"]),
     ):
-        sweep(tmp_path / name, "optimizer=sgd_rms", "trials=5", "sampler=random", *lanes)
+        done = here("sweeps/sweep.py", *TINY, *search, *lanes, f"results={tmp_path / name}")
+        assert done.returncode == 0, done.stderr
         loaded.append(records.load("regression", sampler="random", results=tmp_path / name))
         provenance = json.loads(loaded[-1].trials["provenance"].iloc[0])
         together.append(provenance["data_parallel"])

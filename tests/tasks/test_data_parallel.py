@@ -40,8 +40,14 @@ def curves(task, devices, **options):
     return {trial: np.concatenate(values) for trial, values in found.items()}
 
 
-@pytest.mark.parametrize("layout", ["map", "vmap"])
-@pytest.mark.parametrize("name", ["mnist", "cifar10", "shakespeare"])
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [
+        ("mnist", "vmap"),
+        *((name, "map") for name in ("mnist", "cifar10", "shakespeare")),
+        *(pytest.param(name, "vmap", marks=pytest.mark.exhaustive) for name in ("cifar10", "shakespeare")),
+    ],
+)
 def test_a_trial_on_two_devices_is_that_on_one(build, name, layout):
     """BatchNorm takes the statistics of the whole batch, dropout the masks of one device."""
     task = build(name, objective={"shakespeare": "validation/loss"}.get(name, "test/loss"))

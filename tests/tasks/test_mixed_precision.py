@@ -30,14 +30,18 @@ def test_bfloat16_computes_in_16_bits_with_parameters_in_32(name):
     make, inputs, options = MODELS[name]
     plain, mixed = make(None), make("bfloat16")
     variables = plain.init(jax.random.key(0), inputs, **options)
-    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(
-        jnp.shape, mixed.init(jax.random.key(0), inputs, **options)
-    )
+    of_mixed = jax.eval_shape(lambda key: mixed.init(key, inputs, **options), jax.random.key(0))
+    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, of_mixed)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-    expected, logits = (model.apply(variables, inputs, **options) for model in (plain, mixed))
+    expected, logits = (
+        jax.jit(model.apply, static_argnames=[*options])(variables, inputs, **options)
+        for model in (plain, mixed)
+    )
     assert logits.dtype == jnp.bfloat16
     np.testing.assert_allclose(logits.astype(jnp.float32), expected, rtol=0.1, atol=0.1)
-    gradients = jax.grad(lambda v: mixed.apply(v, inputs, **options).astype(jnp.float32).sum())(variables)
+    gradients = jax.eval_shape(
+        jax.grad(lambda v: mixed.apply(v, inputs, **options).astype(jnp.float32).sum()), variables
+    )
     assert {leaf.dtype for leaf in jax.tree.leaves(gradients)} == {jnp.dtype("float32")}
 
 

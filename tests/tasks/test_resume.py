@@ -35,10 +35,13 @@ def train(*runs, sizes, kill=None):
 
 
 @pytest.mark.usefixtures("synthetic")
-@pytest.mark.parametrize("devices", [1, 2], ids=["one device", "two devices share a batch"])
 @pytest.mark.parametrize(
-    "name",
-    ["mnist", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("cifar10", "shakespeare"))],
+    ("name", "devices"),
+    [
+        pytest.param(name, devices, marks=[pytest.mark.exhaustive] * ((name, devices) != ("mnist", 2)))
+        for name in SMALL
+        for devices in (1, 2)
+    ],
 )
 def test_a_killed_trial_goes_on_to_the_uninterrupted_curve_bit_for_bit(prepared, tmp_path, name, devices):
     arguments = [
