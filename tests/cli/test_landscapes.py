@@ -63,6 +63,7 @@ def results(tmp_path_factory):
     directory = tmp_path_factory.mktemp("results")
     done = run(*TINY, f"results={directory}")
     assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("device: cpu x ")
     return directory
 
 
@@ -188,8 +189,8 @@ def test_what_cannot_be_asked_for_is_said_in_a_sentence(argument, sentence):
 
 
 @pytest.mark.parametrize("argument", ["iterations=0", "fair.setings=3"])
-def test_a_mistake_ends_in_one_sentence_and_exit_code_2(argument, tmp_path):
-    done = run(argument, f"results={tmp_path}")
+def test_a_mistake_ends_in_one_sentence_and_exit_code_2(argument, tmp_path, here):
+    done = here("sweeps/landscapes.py", argument, f"results={tmp_path}")
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("landscapes.py: ")

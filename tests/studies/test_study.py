@@ -188,7 +188,7 @@ def test_proposals_do_not_depend_on_the_lanes(tmp_path, tpe, options):
     assert store.trials()[PROPOSALS].equals(tpe)
 
 
-@pytest.mark.parametrize("devices", [1, 2, 16])
+@pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.exhaustive), 16])
 def test_proposals_and_verdicts_do_not_depend_on_the_number_of_devices(tmp_path, devices):
     """Each in a process of its own, whose CPU is so many devices."""
     code = (
