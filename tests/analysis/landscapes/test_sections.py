@@ -16,3 +16,10 @@ def test_the_published_readme_is_made_of_the_published_tables(published) -> None
     ]
     text = "# Functions of two variables\n\n" + "\n".join(made)
     assert text == README.read_text(encoding="utf-8")
+
+
+def test_times_without_adam_stand_without_ratios(published) -> None:
+    timing = published["timing"]
+    section = sections.timing_section(timing[timing["optimizer"] != "adam"])
+    assert "ratio to Adam" not in section
+    assert "| compiled" in section

@@ -62,12 +62,15 @@ def timing_section(timing: pd.DataFrame) -> str:
         index="mode", columns="optimizer", values="seconds_per_iteration", aggfunc="median"
     )
     medians = medians[ordered(medians.columns)].loc[["compiled", "stepped", "eager"]]
-    ratios = medians.div(medians["adam"], axis=0)
-    cells = medians.map("{:.3g} µs".format) + ratios.map(" ({:.2f})".format)
+    cells = medians.map("{:.3g} µs".format)
+    brackets = ""
+    if "adam" in medians:
+        cells += medians.div(medians["adam"], axis=0).map(" ({:.2f})".format)
+        brackets = "; in brackets the ratio to Adam"
     compiled = timing[timing["mode"] == "compiled"]["compile_seconds"].median()
     return f"""## Time
 
-Median over functions of the time of one iteration, gradient included; in brackets the ratio to Adam.
+Median over functions of the time of one iteration, gradient included{brackets}.
 `compiled`: the whole descent is one program. `stepped`: one jitted call an update, f tested by Python.
 `eager`: as `stepped`, but the optimizer's operations are dispatched one by one. Figures 4-8 use `compiled`.
 Compilation (or loading from a warm cache) is not in these numbers; here it took {compiled:.2f} s a program.
