@@ -56,6 +56,9 @@ mirror = $(BIN)/python -m induced_metric wandb --task $(TASK) --protocol $(PROTO
 report = $(BIN)/python -m induced_metric $(1) --task $(TASK) --protocol $(PROTOCOL) --results '$(RESULTS)' \
 	$(if $(BEST),--best $(BEST)) $(if $(TARGETS),--targets $(TARGETS))
 
+# Containers run as root, where Jupyter starts only if told so.
+as_root = $(if $(filter 0,$(shell id -u)),--allow-root)
+
 .DEFAULT_GOAL := help
 .PHONY: help setup sweep landscapes data tables figures wandb notebook notebooks test test-fast test-all lint types bench lock clean
 
@@ -108,7 +111,7 @@ $(VENV)/.notebook: $(VENV)/.installed
 	@touch $@
 
 notebook: setup $(VENV)/.notebook ## Open the notebooks in JupyterLab (RESULTS: whose records; yours, else those published)
-	@$(BIN)/python -m jupyterlab notebooks
+	@$(BIN)/python -m jupyterlab notebooks $(as_root)
 
 notebooks: setup $(VENV)/.notebook ## Execute the notebooks on the records of RESULTS and keep them there as HTML
 	@$(BIN)/python notebooks/publish.py --results '$(RESULTS)'

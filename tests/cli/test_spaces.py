@@ -108,6 +108,20 @@ def test_trials_of_every_static_value_are_trained_as_with_their_own_task():
     assert not np.array_equal(curves[16]["test/loss"], curves[32]["test/loss"])
 
 
+def test_a_list_of_the_task_is_searched_as_a_word():
+    choices = "+search_space.task.widths={choices: [[4,1], [3,2,1]]}"
+    pair = pairing("optimizer=adam", choices)
+    assert pair.search_space["task.widths"] == Choice(("[4, 1]", "[3, 2, 1]"), static=True)
+    assert pair.hyperparameters["task.widths"] == "[4, 1]"
+    with pair.lanes(Placement()) as lanes:
+        numbers = {**pair.hyperparameters, "task.widths": "[3, 2, 1]"}
+        curve = lanes.run_all([Assignment(0, numbers, 5, 3)])[0]
+    own = pairing("optimizer=adam", "task.widths=[3,2,1]")
+    with own.lanes(Placement()) as lanes:
+        alone = lanes.run_all([Assignment(0, own.hyperparameters, 5, 3)])[0]
+    np.testing.assert_array_equal(curve["test/loss"], alone["test/loss"])
+
+
 def test_a_schedule_ends_at_its_last_rate():
     pair = pairing("optimizer=sgd", "schedule=linear", "schedule.final=0")
     constant = pairing("optimizer=sgd")
@@ -135,6 +149,9 @@ def test_a_schedule_ends_at_its_last_rate():
             r"search_space.task.batch_size makes a program of each value: give it type: int, or choices",
         ),
         (["+search_space.task.batch_size={choices: [8, 999]}"], r"task: batch_size must be an integer"),
+        (["+search_space.task.widths={choices: [[4,1],4]}"], r"task.widths: choices must be of one kind"),
+        (["+search_space.task.widths={choices: [[4,1],[a,1]]}"], r"^task.widths.0: input should be a"),
+        (["+search_space.task.widths={low: 1, high: 4}"], r"task.widths makes a program of each value"),
         (["+search_space.task.batch={choices: [8, 9]}"], r"search_space.task.batch is no .*mean task."),
         (["+search_space.eps={choices: [1e-8]}"], r"search_space.eps: choices must be at least two"),
         (["+search_space.eps={choices: [1e-8, a]}"], r"search_space.eps: choices must be of one kind"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from induced_metric.cli.factories import Factory
-from induced_metric.cli.spaces import search_space
+from induced_metric.cli.spaces import from_word, search_space
 from induced_metric.cli.values import arguments, integer, plain, sentences, settings, target
 from induced_metric.errors import UserError
 from induced_metric.space import Dimension
@@ -113,7 +113,7 @@ def pairing(cfg: DictConfig) -> Pairing:
 
 
 def _task(chosen: Mapping[str, Any], **changed: Any) -> "Task":
-    values = {**chosen, **changed}
+    values = {**chosen, **{name: from_word(value) for name, value in changed.items()}}
     build = target(values, "task")
     checked = arguments(build, values, "task")
     try:

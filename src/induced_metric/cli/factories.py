@@ -86,8 +86,9 @@ class Factory:
         Raises:
             UserError: for what it refuses.
         """
-        if wrong := [name for name in changed if isinstance(changed[name], bool) and name in self.numbers]:
-            raise UserError(f"search_space: {wrong[0]} must be a number, got {str(changed[wrong[0]]).lower()}")
+        for name, value in changed.items():
+            if isinstance(value, bool) and name in self.numbers:
+                raise UserError(f"search_space: {name} must be a number, got {str(value).lower()}")
         try:
             self(*arguments, **{**self.numbers, **changed})
         except (TypeError, ValueError) as error:

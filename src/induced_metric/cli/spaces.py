@@ -1,6 +1,7 @@
 """The search space of a configuration: what is searched, in which range, and what of it is static."""
 
 import difflib
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -42,7 +43,7 @@ def search_space(
     for prefix, other in shapes.items():
         numbers |= {prefix + name: value for name, value in other.numbers.items()}
         known |= {prefix + name: value for name, value in {**other.numbers, **other.constants}.items()}
-    task = {f"{_TASK}{name}": value for name, value in plain(cfg.task).items() if not isinstance(value, list)}
+    task = {_TASK + name: as_word(value) for name, value in plain(cfg.task).items()}
     ranges = dict(_flat(plain(cfg.search_space)))
     _check_names(ranges, [*known, *task], list(numbers), cfg.optimizer.name, _shared(plain(cfg.task)["name"]))
     space = {}
@@ -62,6 +63,16 @@ def search_space(
     return space, numbers | {name: {**known, **task}[name] for name in space}
 
 
+def as_word(value: Any) -> Any:
+    """A list as the text ``[32, 32, 1]``, for Optuna and the records have none; anything else as it is."""
+    return json.dumps(value) if isinstance(value, list) else value
+
+
+def from_word(value: Any) -> Any:
+    """What ``as_word`` was given."""
+    return json.loads(value) if isinstance(value, str) and value.startswith("[") else value
+
+
 def _dimension(name: str, given: Any) -> Dimension:
     where = f"search_space.{name}"
     if not isinstance(given, Mapping):
@@ -69,10 +80,21 @@ def _dimension(name: str, given: Any) -> Dimension:
     kind, values = given.get("type", "float"), {key: value for key, value in given.items() if key != "type"}
     kinds: dict[Any, type[Float] | type[Int]] = {"float": Float, "int": Int}
     if "choices" in values:
+        if name.startswith(_TASK):
+            values["choices"] = _words(values["choices"], where)
         return settings(Choice, values, where)
     if kind not in kinds:
         raise UserError(f"{where}.type must be float or int, got {kind!r}")
     return settings(kinds[kind], values, where)
+
+
+def _words(choices: Any, where: str) -> Any:
+    """Choices with their lists as words."""
+    if not isinstance(choices, list) or not any(isinstance(each, list) for each in choices):
+        return choices
+    if other := [each for each in choices if not isinstance(each, list | None)]:
+        raise UserError(f"{where}: choices must be of one kind, null aside, got lists and {other[0]!r}")
+    return [as_word(each) for each in choices]
 
 
 def _static(name: str, dimension: Dimension, needed: bool) -> Dimension:
