@@ -1,4 +1,4 @@
-"""``induced-metric`` and ``python -m induced_metric``: needs no library, to say which one is missing."""
+"""``induced-metric``, ``python -m induced_metric``; imports no library, so that it can name a missing one."""
 
 import sys
 

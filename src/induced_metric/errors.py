@@ -1,4 +1,4 @@
-"""The one exception whose message is meant for the person at the command line, and the first to raise it."""
+"""The exception whose message is for the user at the command line, and the check of the platform."""
 
 import sys
 
@@ -8,6 +8,6 @@ class UserError(ValueError):
 
 
 def check_platform() -> None:
-    """Raises UserError on Windows, which lacks what keeps two processes off one study."""
+    """Raises UserError on Windows, which has no ``fcntl`` to lock a study with."""
     if sys.platform == "win32":
         raise UserError("Windows is not supported, since it has no fcntl locks; use Linux, macOS or WSL 2")

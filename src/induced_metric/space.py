@@ -47,7 +47,7 @@ class Float:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Values that stand for the whole range."""
+        """The values to check for the whole range."""
         return self.low, self.high
 
     def quantile(self, share: float) -> float:
@@ -93,7 +93,7 @@ class Int:
 
     @property
     def ends(self) -> tuple[int, int]:
-        """Values that stand for the whole range."""
+        """The values to check for the whole range."""
         return self.low, self.low + (self.high - self.low) // self.step * self.step
 
     @property
@@ -142,7 +142,7 @@ class Choice:
 
     @property
     def ends(self) -> tuple[Value, ...]:
-        """Values that stand for the whole range."""
+        """The values to check for the whole range."""
         return self.choices
 
     @property

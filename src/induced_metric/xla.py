@@ -41,7 +41,7 @@ def configure(*, devices: int | str = "auto", cache: bool = True) -> str:
     flags = os.environ.get("XLA_FLAGS", "")
     for flag, value in {
         "xla_force_host_platform_device_count": devices,
-        # A device has one core, so its matrix products must not be shared out among threads.
+        # A device has one core, so its matrix products must not be divided among threads.
         "xla_cpu_multi_thread_eigen": "false" if devices > 1 else "true",
         # Small models gain 12 to 30% where the processor has AVX-512; elsewhere it changes nothing.
         "xla_cpu_prefer_vector_width": 512,
@@ -51,7 +51,7 @@ def configure(*, devices: int | str = "auto", cache: bool = True) -> str:
     os.environ["XLA_FLAGS"] = flags
     if cache:
         home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        # Without a home directory the tilde stays: containers run as users that nobody has entered.
+        # Without a home directory the tilde stays, as in containers whose user is not in /etc/passwd.
         if not home.startswith("~") and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
             directory = Path(home, "induced-metric", "xla")
             os.environ["JAX_COMPILATION_CACHE_DIR"] = str(directory)

@@ -28,8 +28,8 @@ def best_curves(records: Records) -> Figure:
 
     Returns:
         Two rows, and a column for training beside that of the objective: the objective's metric on the
-        training split or, where that was not evaluated, its mean over the minibatches of an epoch or theirs
-        of the loss. All but accuracy is on logarithmic axes; the marker is the best value.
+        training split or, where that was not evaluated, the mean over the minibatches of an epoch, of the
+        metric or else of the loss. All but accuracy is on logarithmic axes; the marker is the best value.
     """
     best = _ordered(top(records.trials, 1))
     objective = str(best["objective"].iloc[0])
@@ -143,7 +143,7 @@ def _edges(epochs: int, values: pd.Series, scale: str) -> tuple[np.ndarray, np.n
 
 
 def _readable(axis: Axis) -> None:
-    """Numbers between the powers of ten, where these alone would leave an axis with hardly one to read."""
+    """Labels between the powers of ten, where an axis spans less than two decades."""
     low, high = axis.get_view_interval()
     if axis.get_scale() == "log" and high < 100 * low:
         axis.set_major_locator(MaxNLocator(6) if high < 3 * low else LogLocator(subs=(1, 2, 3, 4, 6)))
@@ -152,7 +152,7 @@ def _readable(axis: Axis) -> None:
 
 
 def _shown(curves: pd.DataFrame, objective: str) -> list[str]:
-    """The best there is of training, if any, and the objective."""
+    """The columns to show: of training the one closest to the objective, if any; and the objective."""
     kind = objective.split("/")[1]
     train = [f"train/{kind}", f"train/minibatch_{kind}", "train/minibatch_loss"]
     # A column of missing values is of studies of which others measured it.

@@ -124,7 +124,7 @@ def objective(ours: Mapping[str, Records]) -> tuple[str, str]:
 
 
 def best_count(ours: Mapping[str, Records]) -> int:
-    """How many runs of an optimizer are its best, where nobody says: 50, at most a quarter of the trials.
+    """How many runs of an optimizer count as its best by default: 50, at most a quarter of the trials.
 
     Published is the best 50 of 500 trials, of 200 for CIFAR-10. Of a smaller study 50 would be most of what
     was tried, not the best of it. The largest study decides, so that all rows are over as many runs.

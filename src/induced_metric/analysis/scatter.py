@@ -59,7 +59,7 @@ def best_scatter(task: str, ours: Mapping[str, Records], *, n: int) -> Figure:
         for axes in grid.flat[len(names) :]:
             axes.set_axis_off()
         for axes in grid.flat[max(len(names) - _COLUMNS, 0) : len(names)]:
-            axes.tick_params(labelbottom=True)  # that of the panel below, which there is none of
+            axes.tick_params(labelbottom=True)  # no panel lies below to have them
         handles = [Line2D([], [], ls="", marker=shape, color="0.3", label=f"{source}, best {n}")
                    for source, shape in shapes.items()]  # fmt: skip
         if quoted:

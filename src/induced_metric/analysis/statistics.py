@@ -14,7 +14,7 @@ CONFIDENCE = 0.95
 
 
 def counts(trials: pd.DataFrame) -> pd.DataFrame:
-    """How many trials of each optimizer are of each of ``OUTCOMES``; a diverged one is that and no other."""
+    """How many trials of each optimizer ended in each of ``OUTCOMES``; a diverged one counts only as that."""
     outcome = trials["state"].mask(trials["diverged"], "diverged")
     table = pd.crosstab(trials["optimizer"], outcome)
     table = table.reindex(trials["optimizer"].unique())

@@ -1,6 +1,6 @@
 """What all tables, figures and the page share: place, label, colour, marker and line of each optimizer.
 
-All of it follows from an optimizer's name: leaving one out recolours nobody, in no figure.
+All of it follows from an optimizer's name: leaving one out changes the look of no other.
 """
 
 import zlib

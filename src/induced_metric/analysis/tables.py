@@ -114,7 +114,7 @@ def _at(table: pd.DataFrame) -> pd.Series:
 
 
 def _trials(sampler: str, trials: pd.DataFrame) -> str:
-    """How many trials there are, and what became of those that are no complete ones."""
+    """How many trials there are, and how those that are not complete ended."""
     counts = statistics.counts(trials).drop(columns="complete")
     ranked = runs.eligible(trials) & (trials["state"] == "pruned")
     stopped = trials[ranked].groupby("optimizer").size().reindex(counts.index, fill_value=0)

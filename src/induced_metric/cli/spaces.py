@@ -134,7 +134,7 @@ def _check_names(
 
 
 def _shared(task: str) -> set[str]:
-    """What a task gives a range to, for whichever optimizers have it; some optimizer must."""
+    """The hyperparameters to which a task gives a range, and which at least one optimizer has."""
     root = CONF / "task"
     # A task that the command line calls by another name may have the ranges of any.
     paths = [root / f"{task}.yaml"] if (root / f"{task}.yaml").exists() else list(root.glob("*.yaml"))

@@ -67,7 +67,7 @@ def load(kept: Path, source: Path) -> dict[str, Arrays] | None:
 
 
 def keep(splits: Mapping[str, Arrays], kept: Path, source: Path) -> None:
-    """Writes the arrays, each file at once, and last the manifest that makes them count.
+    """Writes the arrays, each file atomically, and last the manifest, without which ``load`` ignores them.
 
     Raises:
         UserError: if they cannot be written.
@@ -98,7 +98,7 @@ def _fingerprint(source: Path) -> list[list[Any]]:
 
 
 def _write(path: Path, content: np.ndarray | bytes) -> None:
-    """Writes a file so that, whatever happens, either the whole of it is there or nothing new."""
+    """Writes a file atomically: after a crash all of it is there, or what was there before."""
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         try:
             if isinstance(content, bytes):

@@ -1,4 +1,4 @@
-"""Prepares a data set: downloads it, or takes its original files from a directory, for want of a network.
+"""Prepares a data set: downloads it or, where there is no network, takes its original files from a directory.
 
 This alone needs TensorFlow, the extra ``data``.
 """

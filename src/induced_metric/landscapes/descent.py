@@ -28,7 +28,7 @@ class DescentResult(NamedTuple):
 
     iterations: Any  # shape=(runs, tolerances), int32, updates until ``fn`` was within tolerance; 0: never
     values: Any  # shape=(runs, tolerances), ``fn`` there, or after the last update
-    steps: Any  # shape=(runs,), int32, updates made while the run was wanted
+    steps: Any  # shape=(runs,), int32, updates until all tolerances were reached or it diverged
     path: Any  # shape=(runs, iterations, 2), θ after each update; (runs, 0, 2) where not kept
 
 
@@ -45,7 +45,7 @@ class _Carry(NamedTuple):
 
 
 class CompiledDescent:
-    """The descent of one optimizer on one landscape, compiled; then takes any number of runs.
+    """One optimizer on one landscape as a compiled program, which takes any number of runs.
 
     Args:
         landscape: the function.

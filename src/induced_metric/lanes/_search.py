@@ -21,7 +21,7 @@ def search(
     trials: int,
     fixed: Mapping[str, Any] | None = None,
 ) -> None:
-    """Asks a study for trials, runs them in the lanes, and tells it what they came to.
+    """Asks a study for trials, runs them in the lanes, and tells it their values.
 
     After every dispatch a trial's value so far goes to the study's pruner. One whose metrics are not finite
     is told as failed. The seed of a trial is its number.

@@ -48,18 +48,18 @@ class Lanes:
         shared: pytrees that all trials read, such as the data, copied to every device once; or a function of
             the static values that gives them.
         devices: those to use, all by default. A sharding in a device's place keeps its trials on
-            all devices of its mesh, and the program runs in the context of that mesh, so that it can share
-            its work out: for data parallelism.
+            all devices of its mesh, and the program runs in the context of that mesh, so that it can
+            divide its batches: data parallelism.
         width: lanes of one dispatch.
         queue: dispatches in flight per device; while one computes, the host serves the results of another.
-        steps_per_dispatch: most steps a lane runs before the host hears of it.
+        steps_per_dispatch: most steps that a lane runs between two reports to the host.
         layout: ``map`` runs the lanes of a dispatch one after the other, so that an idle lane costs nothing
             and a trial's result does not depend on its neighbours by a single bit; ``vmap`` runs them as one
             batch; ``auto`` maps on CPU, and a single lane everywhere, and vmaps otherwise.
         halt: from the metrics of a step, whether the lane is to stop there.
 
     Attributes:
-        layout: ``map`` or ``vmap``, whichever ``auto`` came to.
+        layout: ``map`` or ``vmap``; what ``auto`` chose.
         width: lanes of a dispatch.
         queue: dispatches in flight per device.
 
@@ -91,7 +91,7 @@ class Lanes:
             raise ValueError(f"layout must be auto, map or vmap, got {layout}")
         devices = jax.devices() if devices is None else list(devices)
         if layout == "auto":
-            # One lane has nothing to be batched with, and as a batch it would train through every branch.
+            # vmap computes every branch of a cond; a single lane would pay for that and gain nothing.
             layout = default_layout() if width > 1 else "map"
         self.layout, self.width, self.queue = layout, width, queue
         self.steps_per_dispatch = steps_per_dispatch
@@ -107,7 +107,7 @@ class Lanes:
             for _ in range(queue)
             for device, worker in zip(devices, self._workers, strict=True)
         ]
-        if not static:  # there is but one program: nobody should wait for it later
+        if not static:  # the only program: it compiles before the first trial is asked for
             for group in self._groups:
                 group.take(())
             for future in [group.compile() for group in self._groups]:
@@ -158,7 +158,7 @@ class Lanes:
 
         Args:
             ask: the next trial, or None when there is none now.
-            tell: hears what a dispatch did, trial by trial; False ends a trial early.
+            tell: takes the reports of a dispatch, one a trial; False ends a trial early.
             stride: steps between two calls of ``tell`` for a trial; ``steps_per_dispatch`` by default,
                 and at the most.
             stop: once true, no new dispatch starts; those under way are still told.
@@ -170,7 +170,7 @@ class Lanes:
         waiting: deque[Assignment] = deque()  # asked for, while other variants had the free lanes
 
         def assignment_for(group: Group) -> Assignment | None:
-            """The first that waits or is asked for and can join the trials of a group."""
+            """The first assignment, waiting or newly asked for, whose variant the group can run."""
 
             def joins(assignment: Assignment) -> bool:
                 return group.idle or self._variants.static(assignment.hyperparameters) == group.static
@@ -194,7 +194,7 @@ class Lanes:
                     if assignment is not None:
                         group.fill(lane, assignment)
             for group in groups:
-                # To the next multiple: a trial that goes on from between two is looked at where others are.
+                # To the next multiple: a resumed trial is reported after the same steps as the others.
                 steps = [
                     min(stride - c.done % stride, c.assignment.steps - c.done) if c else 0
                     for c in group.lanes
@@ -218,7 +218,7 @@ class Lanes:
         """Runs these trials to their ends.
 
         Args:
-            assignments: whose handles differ.
+            assignments: each with a handle of its own.
             stride: as of ``run``.
 
         Returns:

@@ -45,7 +45,7 @@ class Carried(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a dispatch came to."""
+    """What a dispatch returned."""
 
     metrics: dict[str, np.ndarray]  # shape=(lanes, steps_per_dispatch, ...)
     ran: np.ndarray  # shape=(lanes,), steps

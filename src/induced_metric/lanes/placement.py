@@ -30,11 +30,11 @@ class Placement:
         width: lanes of a dispatch; ``auto`` takes two where they are mapped, and measures where they are
             vmapped.
         queue: dispatches in flight per device.
-        steps_per_dispatch: most steps a lane runs before the host hears of it.
+        steps_per_dispatch: most steps that a lane runs between two reports to the host.
         layout: ``map``, ``vmap``, or ``auto`` for what suits the device.
-        data_parallel: devices that divide every batch of a trial among them, each group of so many with its
-            own trials. ``auto`` takes as many devices of a CPU as divide a batch, for one trial at a time,
-            and of accelerators one.
+        data_parallel: how many devices divide each batch of a trial; each such group of devices has trials
+            of its own. ``auto`` takes, on a CPU, the most devices that divide a batch evenly, all for one
+            trial at a time, and a single accelerator.
         trials: the most that will be under way at once, by default any number. There are no devices, lanes
             or dispatches for more: on an accelerator an idle lane computes as much as another.
 
@@ -103,8 +103,8 @@ class Placement:
         Args:
             init: as of ``Lanes``.
             advance: as of ``Lanes``.
-            trial: one of those to come, to measure with.
-            examples: computed at once, which devices divide.
+            trial: an example of the trials, to measure with.
+            examples: how many are computed at once; the devices divide them.
             static: names of those of its hyperparameters whose values are static.
             shared: as of ``Lanes``.
         """
@@ -127,7 +127,7 @@ class Placement:
         return make(best_width(make, trial, most=min(share, _MOST_WIDTH)))
 
     def _fit(self, width: int, layout: Layout, places: int) -> tuple[int, int]:
-        """Lanes and dispatches in flight of a device that has a share of the trials."""
+        """Width and queue of each device, for its share of the trials."""
         if self.trials is None:
             return width, self.queue
         trials = -(-self.trials // places)
@@ -150,7 +150,7 @@ def best_width(
     most: int = _MOST_WIDTH,
     clock: Callable[[], float] = time.perf_counter,
 ) -> int:
-    """The number of lanes, a power of two or ``most``, from which on more of them hardly do more work.
+    """The fewest lanes, a power of two or ``most``, whose throughput twice as many hardly exceed.
 
     Args:
         make: the engine with so many lanes a dispatch.

@@ -1,4 +1,4 @@
-"""Types of the arguments, and their range checks: of numbers, since traced values have no value yet."""
+"""Types of the arguments, and their range checks; a traced argument passes, for it has no value yet."""
 
 import math
 import numbers

@@ -69,7 +69,7 @@ _READY_MADE = {"identity": identity, "log": log, "sqrt": sqrt, "softplus": softp
 
 
 def named_embedding(height: str) -> Embedding:
-    """A ready-made embedding by its name: in a configuration, a call makes an object.
+    """A ready-made embedding by its name, for configurations, where ``_target_`` names something to call.
 
     Args:
         height: ``identity``, ``log``, ``sqrt`` or ``softplus``.

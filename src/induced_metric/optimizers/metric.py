@@ -84,7 +84,7 @@ def _leaf_scales(labels: list[Any] | None, scale: jax.Array, tree: Params) -> Pa
 
 
 def checked_value(embedding: Embedding, value: Any, dtype: Any) -> jax.Array:
-    """The loss as an array; any number will do for an embedding that does not need it.
+    """The loss as an array; 1 where it is not given and the embedding does not need it.
 
     Raises:
         ValueError: if the embedding needs the loss and there is none.

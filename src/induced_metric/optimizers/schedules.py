@@ -23,8 +23,8 @@ def _done(count: Scalar, begin: Scalar, end: Scalar) -> jax.Array:
     return (count - begin) / jnp.where(end > begin, end - begin, 1)
 
 
-# optax compares the number of steps with zero, which a traced number does not allow. A phase of one step,
-# asked at the share of it that is over, is the same curve.
+# optax compares the number of steps with zero, which a traced number does not allow. So its schedules are
+# made for one step and called with the share of the phase that is over: the same curve.
 def _cosine(peak: Scalar, final: Scalar) -> optax.Schedule:
     return optax.cosine_decay_schedule(peak, 1, alpha=final)
 
@@ -38,7 +38,7 @@ def constant(learning_rate: Scalar, steps: Scalar) -> optax.Schedule:
 
     Args:
         learning_rate: η >= 0.
-        steps: of the whole run, T > 0; any gives the same.
+        steps: of the whole run, T > 0; has no effect.
 
     Raises:
         ValueError: for a number outside its range.

@@ -4,7 +4,7 @@ try:
     from induced_metric.torch.rms import SGDRMS
     from induced_metric.torch.sgd import SGDLogMetric, SGDMetric
 except ModuleNotFoundError as error:
-    # A directory of that name in the working directory passes for an empty package.
+    # Without PyTorch, Python takes any directory called torch for a package, and ``import torch`` succeeds.
     if (error.name or "").partition(".")[0] != "torch":
         raise
     sentence = "induced_metric.torch needs PyTorch; pip install 'induced-metric[torch]' adds it"

@@ -116,7 +116,7 @@ class SGDRMS(MetricOptimizer):
 
 
 def _fits_twice(tensors: Tensors) -> bool:
-    """Whether to hold two temporaries of this size: not when they are large and from a CPU's heap."""
+    """Whether two temporaries of this size may be held at once: not where they are large and on a CPU."""
     elements = sum(int(tensor.numel()) for tensor in tensors)
     return bool(tensors[0].device.type != "cpu") or elements <= CPU_ELEMENTS // 4
 

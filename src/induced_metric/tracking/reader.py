@@ -44,7 +44,7 @@ def load(
         protocol: name of the protocol.
         sampler: ``tpe``, ``random``, ``tpe+hyperband`` ...
         optimizers: which to load; all that have runs by default.
-        results: as ``records.load`` takes it; of no use here.
+        results: ignored; ``records.load`` takes it.
         entity: the W&B user or team; the account's default where not given.
         project: the W&B project.
 

@@ -62,7 +62,7 @@ class Checkpoints:
         self.every = every
         self._seconds = seconds
         self._clock = clock
-        self._since: dict[str | int, float] = {}  # last checkpoint, or first heard of
+        self._since: dict[str | int, float] = {}  # last checkpoint, or first report
         self._directory = Path(directory).absolute()
 
     def due(self, done: int, new: int, trial: str | int | None = None) -> bool:
@@ -191,7 +191,7 @@ def _held(path: Path) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UserError(f"another process is training this very trial: it holds {path}") from None
-            # One that ended meanwhile took its file away: what is held now would be nobody's.
+            # A process that ended meanwhile removed the file: a lock on that one would keep nobody out.
             if _is(path, file):
                 yield
                 return
