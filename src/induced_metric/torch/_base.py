@@ -128,8 +128,8 @@ class MetricOptimizer(Optimizer):
             ValueError: if the groups differ in number or size.
         """
         saved: dict[str, Any] = {}
-        # PyTorch rounds every tensor to the dtype of its parameter. These hooks run after others' that replace
-        # what is loaded, and before others' that read it.
+        # PyTorch rounds every tensor to the dtype of its parameter. Others' hooks that replace what is loaded
+        # run before these, and those that read it after.
         hooks = [
             self.register_load_state_dict_pre_hook(lambda _, final: saved.update(final)),
             self.register_load_state_dict_post_hook(lambda _: self._restore_moments(saved), prepend=True),
