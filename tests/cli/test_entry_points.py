@@ -23,6 +23,7 @@ TINY = [
     "task.batch_size=16",
     "task.widths=[4,1]",
     "task.epochs=5",
+    "lanes.devices=2",  # as in this process, whose programs are then the same to the bit
 ]
 
 
@@ -68,17 +69,18 @@ def test_trial_k_has_the_same_seed_for_every_optimizer(swept):
     assert len(set(seeds["sgd"])) == 11
 
 
-def test_train_repeats_a_trial_of_a_sweep_bit_for_bit(swept, tmp_path):
+def test_train_repeats_a_trial_of_a_sweep_bit_for_bit(swept, tmp_path, here):
     trials, curves = records.load("regression", results=swept[0])
     row = trials[(trials["optimizer"] == "sgd_log_metric") & ~trials["diverged"]].iloc[-1]
     hyperparameters = [
         f"optimizer.{name}={float(row[name])!r}"
         for name in ("learning_rate", "momentum", "xi", "beta", "weight_decay")
     ]
-    succeed(
+    done = here(
         "train.py", *TINY, "optimizer=sgd_log_metric", f"seed={row['seed']}", *hyperparameters,
         f"results={tmp_path}", "tracking=disabled",
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     (path,) = tmp_path.rglob("curve.parquet")
     again = pd.read_parquet(path)
     before = curves[(curves["optimizer"] == "sgd_log_metric") & (curves["trial"] == row["trial"])]
@@ -253,22 +255,13 @@ def test_a_checkpoint_goes_when_its_result_is_safe_and_not_before(tmp_path, here
 LONG = [*TINY, "task.epochs=1000", "optimizer=sgd_rms", "tracking=disabled"]
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The curve of ``LONG``, never stopped."""
-    results = tmp_path_factory.mktemp("whole")
-    succeed("train.py", *LONG, f"results={results}")
-    (path,) = results.rglob("curve.parquet")
-    return pd.read_parquet(path)
-
-
 # A killed trial is compared epoch by epoch in tests/tasks/test_resume.py, too.
 @pytest.mark.parametrize(
     "how",
     [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.exhaustive)],
     ids=lambda how: how.name,
 )
-def test_train_goes_on_where_it_was_stopped(tmp_path, how, whole):
+def test_train_goes_on_where_it_was_stopped(tmp_path, how, here):
     arguments = [*LONG, "checkpoint_every=2", "checkpoint_seconds=0"]
     command = [sys.executable, str(ROOT / "train.py"), *arguments, f"results={tmp_path / 'parts'}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
@@ -283,15 +276,17 @@ def test_train_goes_on_where_it_was_stopped(tmp_path, how, whole):
     assert not list((tmp_path / "parts").rglob("curve.parquet"))
 
     finish = ["checkpoint_every=0"]  # which does not belong to the trial
-    done = succeed("train.py", *arguments, *finish, f"results={tmp_path / 'parts'}")
+    done = here("train.py", *arguments, *finish, f"results={tmp_path / 'parts'}")
+    assert done.returncode == 0, done.stderr
     assert "going on after epoch" in done.stdout
-    (path,) = (tmp_path / "parts").rglob("curve.parquet")
+    assert here("train.py", *LONG, f"results={tmp_path / 'whole'}").returncode == 0
+    (parts,), (whole,) = ((tmp_path / name).rglob("curve.parquet") for name in ("parts", "whole"))
     metrics = ["epoch", "train/loss", "test/loss", "train/minibatch_loss"]
-    pd.testing.assert_frame_equal(pd.read_parquet(path)[metrics], whole[metrics])
+    pd.testing.assert_frame_equal(pd.read_parquet(parts)[metrics], pd.read_parquet(whole)[metrics])
     assert not list((tmp_path / "parts" / "checkpoints" / "train").iterdir())
 
 
-def test_sigterm_ends_a_sweep_in_order(tmp_path):
+def test_sigterm_ends_a_sweep_in_order(tmp_path, here):
     arguments = [*TINY, "task.epochs=400", f"results={tmp_path}", "optimizer=sgd,adam", "trials=200"]
     command = [sys.executable, str(ROOT / "sweeps" / "sweep.py"), *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
@@ -306,7 +301,8 @@ def test_sigterm_ends_a_sweep_in_order(tmp_path):
     assert records.studies("regression", results=tmp_path) == ["sgd"]
     before = len(records.load("regression", results=tmp_path).trials)
     assert before < 200
-    succeed("sweeps/sweep.py", *arguments[:-2], "optimizer=sgd", f"trials={before + 3}")
+    done = here("sweeps/sweep.py", *arguments[:-2], "optimizer=sgd", f"trials={before + 3}")
+    assert done.returncode == 0, done.stderr
     trials = records.load("regression", results=tmp_path).trials
     assert list(trials["trial"]) == list(range(before + 3))
 

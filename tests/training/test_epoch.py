@@ -131,7 +131,8 @@ def test_no_two_draws_of_a_trial_share_a_key(monkeypatch):
     for name in uses:
         monkeypatch.setattr(jax.random, name, recorded(name, getattr(jax.random, name)))
     epoch = jax.jit(
-        lambda state: train_epoch(task, induced_metric.sgd_metric, state, HYPERPARAMETERS, task.splits)[0]
+        lambda state: train_epoch(task, induced_metric.sgd_metric, state, HYPERPARAMETERS, task.splits)[0],
+        compiler_options={"xla_backend_optimization_level": 0},  # run twice: compiling is what takes time
     )
     for _ in range(2):
         state = epoch(state)
