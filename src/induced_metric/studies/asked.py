@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from induced_metric.studies.plan import StudyPlan
 from induced_metric.studies.storage import Published
 from induced_metric.training.trial import Trial
 
@@ -66,6 +67,15 @@ class Asked:
         self.trial = Trial(old.number, old.hyperparameters, old.seed, old.goal, until=old.until)
         self.claim = None
         self.turn += 1
+
+    def make_row(self, plan: StudyPlan, state: str) -> dict[str, Any]:
+        """The record of a trial that ended here in a state, unless it failed or was judged earlier."""
+        if self.failed is not None:
+            state = "failed"
+        elif self.stopped:
+            state = "pruned"
+        columns = plan.described(lost=self.lost or None, failed=self.failed)
+        return self.trial.row(columns, state=state)
 
     def recorded(self, published: Published) -> None:
         """Takes over its record."""

@@ -10,15 +10,15 @@ twice.
 
 import copy
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from induced_metric.lanes import Assignment, Lanes, Report
 from induced_metric.studies.asked import Asked
-from induced_metric.studies.dimensions import propose, remember
-from induced_metric.studies.plan import StudyPlan, StudyStatus, trial_seed
+from induced_metric.studies.plan import StudyPlan, StudyStatus
+from induced_metric.studies.proposals import Proposals
 from induced_metric.studies.schedule import Look, Schedule
 from induced_metric.studies.storage import STATES, OpenStorage, Published
+from induced_metric.studies.tally import Tally
 from induced_metric.training.checkpoints import Checkpoints
 from induced_metric.training.trial import Trial
 
@@ -46,19 +46,17 @@ class Study:
         self._checkpoints = checkpoints
         self._lanes = lanes
         self._on_progress = on_progress
-        self._finished = self._pruned = self._diverged = 0
-        self._best: float | None = None
-        self._recorded = {
+        self._tally = Tally(plan)
+        recorded = {
             number: Published(row, storage.curves.get(number)) for number, row in storage.rows.items()
         }
-        for number, published in self._recorded.items():
+        for number, published in recorded.items():
             if number < plan.trials:
-                self._count(published.row)
+                self._tally.count(published.row)
+        self._proposals = Proposals(plan, storage.study, recorded)
         self._asked: dict[int, Asked] = {}
         self._ready: deque[int] = deque()
         self._paused: set[int] = set()
-        self._number = 0  # of the next trial
-        self._trained = 0.0
         self._schedule: Schedule | None = None
         if plan.in_flight is not None:
             self._schedule = Schedule(
@@ -76,7 +74,7 @@ class Study:
     @property
     def finished(self) -> bool:
         """Whether all trials are recorded and told."""
-        return self._number >= self.plan.trials and not self._asked
+        return self._proposals.exhausted and not self._asked
 
     def ask(self) -> Assignment | None:
         """A trial for a lane, if there is one now."""
@@ -124,11 +122,9 @@ class Study:
             if asked is not None and asked.row is None:
                 asked.recorded(published)
                 ended.append(asked)
-            elif asked is None and self._number <= number < self.plan.trials:
-                self._recorded[number] = published
-            else:
+            elif asked is not None or not self._proposals.add(published):
                 continue
-            self._count(published.row)
+            self._tally.count(published.row)
         for number in news.lost & self._asked.keys():
             if self._asked[number].row is None:
                 self._asked[number].lose()
@@ -201,29 +197,16 @@ class Study:
 
     def _next(self) -> int | None:
         """The number of the next trial, proposed now or recorded earlier; None once there are enough."""
-        number, plan = self._number, self.plan
-        if number >= plan.trials:
+        asked = self._proposals.next()
+        if asked is None:
             return None
-        self._number += 1
-        known = self._recorded.get(number)
-        if known is None:
-            identity, searched = self._propose(number)
-        else:
-            identity, searched = remember(self._storage.study, plan.search_space, known.row)
-        trial = Trial(number, {**plan.fixed, **searched}, trial_seed(plan.seed, number), plan.goal)
-        asked = self._asked[number] = Asked(trial, identity)
-        if known is None:
+        number = asked.trial.number
+        self._asked[number] = asked
+        if asked.row is None:
             self._ready.append(number)
-            return number
-        asked.recorded(known)
-        self._recorded[number] = Published(known.row, None)
-        if asked.due(plan.rungs):
+        elif asked.due(self.plan.rungs):
             self._paused.add(number)
         return number
-
-    def _propose(self, number: int) -> tuple[int, dict[str, Any]]:
-        self._storage.study.sampler = self.plan.create_sampler(seed=trial_seed(self.plan.seed, number))
-        return propose(self._storage.study, self.plan.search_space)
 
     def _advance(self, ended: Sequence[Asked]) -> None:
         """Records trials that ended here, and serves those whose turn has come."""
@@ -276,25 +259,15 @@ class Study:
         new = [(asked, state) for asked, state in ending if asked.row is None and asked.mine]
         if not new:
             return
-        rows = []
-        for asked, state in new:
-            if asked.failed is not None:
-                state = "failed"
-            elif asked.stopped:
-                state = "pruned"
-            rows.append(
-                asked.trial.row(
-                    self.plan.described(lost=asked.lost or None, failed=asked.failed), state=state
-                )
-            )
+        rows = [asked.make_row(self.plan, state) for asked, state in new]
         curves = [asked.trial.curve() for asked, _ in new]
         for (asked, _), row, known in zip(new, rows, self._storage.publish(rows, curves), strict=True):
-            self._trained += 1 - asked.trial.restored / self.plan.goal.epochs
+            self._tally.train(asked.trial)
             if known.row is row:
                 asked.row = row
             else:
                 asked.recorded(known)
-            self._count(known.row)
+            self._tally.count(known.row)
 
     def _tell(self, asked: Asked, state: str) -> None:
         row = asked.row or {"state": state}
@@ -307,26 +280,6 @@ class Study:
         self._paused.discard(asked.trial.number)
         del self._asked[asked.trial.number]
 
-    def _count(self, row: Mapping[str, Any]) -> None:
-        self._finished += 1
-        self._pruned += row["state"] == "pruned"
-        self._diverged += bool(row["diverged"])
-        if not row["diverged"] and row["state"] != "failed":
-            better = min if self.plan.goal.direction == "minimize" else max
-            self._best = row["value"] if self._best is None else better(self._best, row["value"])
-
     def _report(self) -> None:
-        running = [asked.trial for asked in self._asked.values() if asked.row is None and asked.mine]
-        epochs = self.plan.goal.epochs
-        self._on_progress(
-            StudyStatus(
-                finished=self._finished,
-                total=self.plan.trials,
-                running=[trial.done for trial in running],
-                epochs=epochs,
-                trained=self._trained + sum(trial.done - trial.restored for trial in running) / epochs,
-                best=self._best,
-                diverged=self._diverged,
-                pruned=self._pruned,
-            )
-        )
+        mine = [asked.trial for asked in self._asked.values() if asked.row is None and asked.mine]
+        self._on_progress(self._tally.status(mine))

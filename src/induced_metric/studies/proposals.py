@@ -1,0 +1,63 @@
+"""The trials of a study in the order of their numbers: recorded earlier, or proposed now."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+
+from induced_metric.studies.asked import Asked
+from induced_metric.studies.dimensions import propose, remember
+from induced_metric.studies.plan import StudyPlan, trial_seed
+from induced_metric.studies.storage import Published
+from induced_metric.training.trial import Trial
+
+
+class Proposals:
+    """Proposes the trials of a study, and remembers those that are recorded.
+
+    Args:
+        plan: of the study.
+        study: where it is proposed; asked for the trials one after the other, whoever trains them.
+        recorded: what is known of them, by number.
+
+    Attributes:
+        number: of the next trial.
+    """
+
+    def __init__(self, plan: StudyPlan, study: optuna.Study, recorded: Mapping[int, Published]) -> None:
+        self._plan, self._study = plan, study
+        self._recorded = dict(recorded)
+        self.number = 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there are enough trials."""
+        return self.number >= self._plan.trials
+
+    def add(self, published: Published) -> bool:
+        """Takes in a record of a trial that is still to come; whether it is one."""
+        number = int(published.row["trial"])
+        coming = self.number <= number < self._plan.trials
+        if coming:
+            self._recorded[number] = published
+        return coming
+
+    def next(self) -> Asked | None:
+        """The next trial; None once there are enough."""
+        plan, number = self._plan, self.number
+        if self.exhausted:
+            return None
+        self.number += 1
+        known = self._recorded.pop(number, None)
+        identity, searched = (
+            self._propose(number) if known is None else remember(self._study, plan.search_space, known.row)
+        )
+        trial = Trial(number, {**plan.fixed, **searched}, trial_seed(plan.seed, number), plan.goal)
+        asked = Asked(trial, identity)
+        if known is not None:
+            asked.recorded(known)
+        return asked
+
+    def _propose(self, number: int) -> tuple[int, dict[str, Any]]:
+        self._study.sampler = self._plan.create_sampler(seed=trial_seed(self._plan.seed, number))
+        return propose(self._study, self._plan.search_space)

@@ -1,0 +1,48 @@
+"""Where a study stands, counted as its trials are recorded."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from induced_metric.studies.plan import StudyPlan, StudyStatus
+from induced_metric.training.trial import Trial
+
+
+class Tally:
+    """Counts the recorded trials of a study.
+
+    Args:
+        plan: of the study.
+    """
+
+    def __init__(self, plan: StudyPlan) -> None:
+        self._plan = plan
+        self._finished = self._pruned = self._diverged = 0
+        self._best: float | None = None
+        self._trained = 0.0
+
+    def count(self, row: Mapping[str, Any]) -> None:
+        """Adds a recorded trial, of whatever process."""
+        self._finished += 1
+        self._pruned += row["state"] == "pruned"
+        self._diverged += bool(row["diverged"])
+        if not row["diverged"] and row["state"] != "failed":
+            better = min if self._plan.goal.direction == "minimize" else max
+            self._best = row["value"] if self._best is None else better(self._best, row["value"])
+
+    def train(self, trial: Trial) -> None:
+        """Adds what this process trained of a trial that it records."""
+        self._trained += 1 - trial.restored / self._plan.goal.epochs
+
+    def status(self, running: Iterable[Trial]) -> StudyStatus:
+        """Where the study stands, with the trials that this process has under way."""
+        trials, epochs = list(running), self._plan.goal.epochs
+        return StudyStatus(
+            finished=self._finished,
+            total=self._plan.trials,
+            running=[trial.done for trial in trials],
+            epochs=epochs,
+            trained=self._trained + sum(trial.done - trial.restored for trial in trials) / epochs,
+            best=self._best,
+            diverged=self._diverged,
+            pruned=self._pruned,
+        )
