@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import time
 
 import jax
@@ -80,6 +81,12 @@ def run(plan, files, lanes, *, stop=None, on_progress=lambda _: None):
     end = time.monotonic() + SOON
     run_studies([(plan, files, on_progress)], lanes, stop=stop or (lambda: time.monotonic() > end))
     return files.records.read()
+
+
+def stopping_after(dispatches):
+    """``stop`` for ``run``."""
+    calls = itertools.count(1)
+    return lambda: next(calls) > dispatches
 
 
 @contextlib.contextmanager

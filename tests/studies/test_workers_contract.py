@@ -1,15 +1,35 @@
 """What a study does with either storage: a journal, which one process has, or PostgreSQL, which workers share."""
 
 import contextlib
-import itertools
 import json
 
 import pytest
-from toy_study import SEARCHES, assert_same, files, plan, run, serving
+from toy_study import SEARCHES, assert_same, files, plan, run, serving, stopping_after
 
 from induced_metric.errors import UserError
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+
+both = pytest.mark.parametrize("storage", ["journal", "postgres"])
+searches = pytest.mark.parametrize("search", SEARCHES)
+
+
+@pytest.fixture
+def where(request, tmp_path):
+    """``where(storage)``: the files of one study, with either storage."""
+    with contextlib.ExitStack() as servers:
+        made = {}
+
+        def of(storage, **options):
+            if storage == "journal":
+                return files(tmp_path, **options)
+            if not made:
+                url = request.getfixturevalue("database")
+                made["server"] = servers.enter_context(serving(url, worker="w0"))
+            return files(tmp_path, made["server"], **options)
+
+        yield of
+
 
 both = pytest.mark.parametrize("storage", ["journal", "postgres"])
 searches = pytest.mark.parametrize("search", SEARCHES)

@@ -97,8 +97,9 @@ class Ledger:
                 self._tell(identity, row)
 
         if number in self.mine:
-            self._server.rest(self.mine.pop(number))
+            self._server.rest(self.mine[number])
             self._server.call(tell)
+            del self.mine[number]  # last, as in ``_claim``
 
     def look(self) -> tuple[set[int], dict[int, Mapping[int, float]]]:
         """Which trials this worker has lost, and what others have under way or told, by number."""
@@ -232,7 +233,7 @@ class Ledger:
                 storage.set_trial_user_attr(identity, _GIVEN, dict(hyperparameters))
             lost = trial.user_attrs.get(_LOST, 0)
             storage.set_trial_user_attr(identity, _CLAIM, claim)
-        self.mine[number] = identity  # first: whatever ends this worker in order gives it back
+        self.mine[number] = identity  # first, so that whatever ends this worker in order gives it back
         # The heartbeat comes before the state: a trial that runs without any would never count as lost.
         self._server.beat(identity)
         storage.set_trial_state_values(identity, TrialState.RUNNING)

@@ -42,7 +42,7 @@ class Server:
             first number that is free.
         grace: seconds without a heartbeat after which a worker counts as lost.
         patience: seconds for which a server that does not answer is asked again.
-        stop: once true, it is not asked again.
+        stop: once true, it is asked only once again.
 
     Attributes:
         storage: Optuna's.
@@ -168,7 +168,7 @@ class Server:
     def _again(self, work: Callable[[], T]) -> T:
         from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 
-        since, pause = time.monotonic(), 0.1
+        since, pause, again = time.monotonic(), 0.1, False
         while True:
             try:
                 with self._thread:
@@ -182,8 +182,10 @@ class Server:
                 ended = isinstance(cause, DBAPIError) and cause.connection_invalidated
                 if not (passing or ended) or time.monotonic() - since > self._patience or _refused(cause):
                     raise UserError(f"the database cannot be used: {self._public(cause or error)}") from None
-            if self._stop():
+            # Once more in any case, by another session: then the trials can be given back.
+            if again and self._stop():
                 raise StoppedError
+            again = True
             time.sleep(pause)
             pause = min(2 * pause, 5.0)
 
