@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,11 +31,11 @@ def write_table(
         )
 
 
-def read_table(path: Path) -> pa.Table | None:
-    """The table of a file; None where there is no such file."""
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table | None:
+    """The table of a file, or some of its columns; None where there is no such file."""
     try:
         with pq.ParquetFile(path) as file:
-            return file.read()
+            return file.read(columns)
     except FileNotFoundError:
         return None
 

@@ -26,6 +26,7 @@ class RecordStore:
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
         self._pending = self.directory / "pending"
+        self._in_tables: tuple[object, frozenset[int]] = (None, frozenset())  # version, trials
 
     def append(self, trials: Sequence[Mapping[str, Any]], curves: Sequence[Mapping[str, Any]]) -> None:
         """Writes finished trials, durably: on return they survive a crash of the machine.
@@ -54,34 +55,44 @@ class RecordStore:
         Raises:
             UserError: if the file system has no hard links, which decide who is first.
         """
-        self._pending.mkdir(parents=True, exist_ok=True)
         final = self._file(trial["trial"])
         mine = self._pending / f"{final.stem}-{uuid.uuid4().hex[:12]}.written"
-        write_table(_nested([trial], [curve]), mine, compression_level=1)
-        try:
-            os.link(mine, final)
-        except FileExistsError:
-            # Over NFS the first reply may be lost, and the link made all the same.
-            return mine.stat().st_nlink > 1
-        except FileNotFoundError:
-            return False  # all trials are recorded: the pending files were folded in meanwhile
-        except OSError as error:
-            raise UserError(
-                f"{self.directory} must lie on a file system with hard links, by which workers agree on who "
-                f"was first ({error.strerror})"
-            ) from error
-        finally:
-            mine.unlink(missing_ok=True)
-        synced(self._pending)
-        return True
+        table = _nested([trial], [curve])
+        while True:
+            self._pending.mkdir(parents=True, exist_ok=True)
+            try:
+                write_table(table, mine, compression_level=1)
+                first = _linked(mine, final)
+                break
+            except FileNotFoundError:
+                pass  # a compaction took the directory away while nothing was in it, or a recorded trial's file
+            finally:
+                mine.unlink(missing_ok=True)
+        if first and trial["trial"] in self._folded():
+            # It was recorded so long ago that its file is gone; what the tables hold stays.
+            final.unlink(missing_ok=True)
+            first = False
+        if first:
+            with contextlib.suppress(FileNotFoundError):  # folded in already
+                synced(self._pending)
+        return first
 
     def has(self, trial: int) -> bool:
-        """Whether a trial was published, and is still in a file of its own."""
-        return self._file(trial).exists()
+        """Whether a trial is recorded."""
+        # Its own file first: a compaction removes it after it has changed the tables.
+        return self._file(trial).exists() or trial in self._folded()
 
     def read_one(self, trial: int) -> Records:
         """What ``publish`` wrote of a trial, while it is in a file of its own."""
         return self.read([self._file(trial)])
+
+    def _folded(self) -> frozenset[int]:
+        """The trials in the tables."""
+        version = self.version()
+        if self._in_tables[0] != version:
+            table = read_table(self.directory / "trials.parquet", columns=["trial"])
+            self._in_tables = version, frozenset(table["trial"].to_pylist() if table is not None else ())
+        return self._in_tables[1]
 
     def _file(self, trial: Any) -> Path:
         return self._pending / f"trials-{int(trial):06d}.parquet"
@@ -146,8 +157,10 @@ class RecordStore:
     def compact(self) -> None:
         """Folds the pending files into ``trials.parquet`` and ``curves.parquet``."""
         pending = list(self._pending.glob("*"))
+        recorded: set[int] = set()
         if any(path.suffix == ".parquet" for path in pending):
             records = self.read()
+            recorded = set(records.trials["trial"])
             # The curves go first: until the rows are in place, their trials are still pending.
             for name, frame in (("curves", records.curves), ("trials", records.trials)):
                 columns = {str(column): frame[column].tolist() for column in frame}
@@ -159,9 +172,34 @@ class RecordStore:
                     compression_level=9,
                 )
         for path in pending:
-            path.unlink(missing_ok=True)
+            # Not what a worker is about to publish, who was given more trials than this one.
+            if path.suffix == ".parquet" or _publishes(path) is None or _publishes(path) in recorded:
+                path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # there is none, or a process has begun to write there
             self._pending.rmdir()
+
+
+def _publishes(path: Path) -> int | None:
+    """The trial that ``publish`` is writing to a file, or was when it was killed."""
+    name, *rest = path.stem.split("-")
+    return int(rest[0]) if name == "trials" and len(rest) > 1 else None
+
+
+def _linked(mine: Path, final: Path) -> bool:
+    """Gives a file its final name; whether it was the first to have it."""
+    try:
+        os.link(mine, final)
+    except FileExistsError:
+        # Over NFS the first reply may be lost, and the link made all the same.
+        return mine.stat().st_nlink > 1
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UserError(
+            f"{final.parent.parent} must lie on a file system with hard links, by which workers agree on who "
+            f"was first ({error.strerror})"
+        ) from error
+    return True
 
 
 def _tables(files: Iterable[Path]) -> list[pa.Table]:

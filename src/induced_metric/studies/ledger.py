@@ -77,27 +77,35 @@ class Ledger:
 
     def report(self, number: int, epochs: int, value: float) -> None:
         """Says what a trial of this worker is judged by after so many epochs."""
-        identity = self.mine.get(number)
-        if identity is not None:
-            with contextlib.suppress(UpdateFinishedTrialError):  # it was lost, and another worker has told it
-                self._server.call(lambda: self._storage.set_trial_intermediate_value(identity, epochs, value))
+
+        def say() -> None:
+            identity = self._identity_of(number)
+            if identity is not None:
+                # It may be finished: it was lost, and another worker has told it.
+                with contextlib.suppress(UpdateFinishedTrialError):
+                    self._storage.set_trial_intermediate_value(identity, epochs, value)
+
+        if number in self.mine:
+            self._server.call(say)
 
     def tell(self, number: int, row: Row) -> None:
         """Ends a trial of this worker as it is recorded."""
-        identity = self.mine.pop(number, None)
-        if identity is not None:
-            self._server.rest(identity)
-            self._server.call(lambda: self._tell(identity, row))
+
+        def tell() -> None:
+            identity = self._identity_of(number)
+            if identity is not None:
+                self._tell(identity, row)
+
+        if number in self.mine:
+            self._server.rest(self.mine[number])
+            self._server.call(tell)
+            del self.mine[number]  # last, as in ``_claim``
 
     def look(self) -> tuple[set[int], dict[int, Mapping[int, float]]]:
         """Which trials this worker has lost, and what others have under way or told, by number."""
         unfinished = self._server.call(self._unfinished)
         running = {trial.number: trial for trial in unfinished if trial.state is TrialState.RUNNING}
-        held = {
-            number
-            for number in self.mine
-            if number in running and _claim_of(running[number])[_TOKEN] == self._token
-        }
+        held = {number for number in self.mine if number in running and self._holds(running[number])}
         lost = self.mine.keys() - held
         for number in lost:
             self._server.rest(self.mine.pop(number))
@@ -125,13 +133,14 @@ class Ledger:
 
     def release(self, numbers: list[int]) -> None:
         """Gives trials of this worker back."""
-        ours = [self.mine.pop(number) for number in numbers if number in self.mine]
+        ours = [number for number in numbers if number in self.mine]
+        for number in ours:
+            self._server.rest(self.mine.pop(number))
 
         def give_back() -> None:
-            for identity in ours:
-                self._server.rest(identity)
-                trial = self._storage.get_trial(identity)
-                if trial.state is TrialState.RUNNING and _claim_of(trial)[_TOKEN] == self._token:
+            for number in ours:
+                identity = self._identity_of(number)
+                if identity is not None and self._holds(self._storage.get_trial(identity)):
                     self._storage.set_trial_state_values(identity, TrialState.WAITING)
 
         if ours:
@@ -169,6 +178,7 @@ class Ledger:
         for attribute, value in said.items():
             if attribute not in known:
                 storage.set_study_user_attr(identity, attribute, value)
+        self._server.sync()
         return identity
 
     def _catch_up(self, recorded: Callable[[], Mapping[int, Row]]) -> None:
@@ -208,12 +218,14 @@ class Ledger:
         else:
             identity = storage.get_trial_id_from_study_id_trial_number(self._id, number)
             trial = storage.get_trial(identity)
-            if trial.state is not TrialState.WAITING:
-                self.free.discard(number)
-                return None
             row = recorded(number)
-            if row is not None:
-                self._tell(identity, row)
+            # What it holds already it claimed before, by a connection that failed with the answer.
+            if row is not None or not (trial.state is TrialState.WAITING or self._holds(trial)):
+                self._server.rest(identity)
+                self.mine.pop(number, None)
+                self.free.discard(number)
+                if row is not None:
+                    self._tell(identity, row)
                 return None
             if _GIVEN in trial.user_attrs:
                 hyperparameters = trial.user_attrs[_GIVEN]
@@ -221,10 +233,10 @@ class Ledger:
                 storage.set_trial_user_attr(identity, _GIVEN, dict(hyperparameters))
             lost = trial.user_attrs.get(_LOST, 0)
             storage.set_trial_user_attr(identity, _CLAIM, claim)
-        # The heartbeat comes first: a trial that runs without any would never count as lost.
+        self.mine[number] = identity  # first, so that whatever ends this worker in order gives it back
+        # The heartbeat comes before the state: a trial that runs without any would never count as lost.
         self._server.beat(identity)
         storage.set_trial_state_values(identity, TrialState.RUNNING)
-        self.mine[number] = identity
         self.free.discard(number)
         poisoned = lost >= self._claims
         return Claim(
@@ -233,6 +245,19 @@ class Ledger:
             lost=lost,
             failed=f"{lost} workers were lost while they trained it" if poisoned else None,
         )
+
+    def _holds(self, trial: FrozenTrial) -> bool:
+        """Whether a trial runs, by this worker's claim."""
+        return trial.state is TrialState.RUNNING and _claim_of(trial)[_TOKEN] == self._token
+
+    def _identity_of(self, number: int) -> int | None:
+        """The id of a trial in the database; None where that has forgotten it.
+
+        A server that crashes forgets what it was told last, and gives those ids to other trials.
+        """
+        with contextlib.suppress(KeyError):
+            return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+        return None
 
     def _number_of_trials(self) -> int:
         # Optuna's own counts what it has loaded: 0.2 s at 500 trials.

@@ -10,9 +10,7 @@ not hold the history: it is made again from the records whenever it lacks them.
 """
 
 import contextlib
-import fcntl
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +18,12 @@ from typing import Any
 
 import optuna
 
-from induced_metric.errors import UserError
 from induced_metric.lanes.engine import Curve
 from induced_metric.records import RecordFeed, RecordStore
 from induced_metric.studies.ledger import Ledger
 from induced_metric.studies.plan import StudyPlan
 from induced_metric.studies.server import Server
+from induced_metric.studies.shared_files import identity_of, shared, sole
 from induced_metric.studies.storage import Claim, News, Published, agreed, new_study, published
 
 _LOOK_SECONDS, _WAITING_SECONDS = 1.0, 0.1  # between two looks, with something to train and without
@@ -50,7 +48,7 @@ class PostgresStorage:
     @contextlib.contextmanager
     def open(self, plan: StudyPlan, records: RecordStore) -> "Iterator[_OpenStudy]":
         """As of ``Storage``."""
-        with _shared(self.lock):
+        with shared(self.lock):
             study = _OpenStudy(self, plan, records)
             try:
                 yield study
@@ -66,6 +64,7 @@ class _OpenStudy:
 
     def __init__(self, settings: PostgresStorage, plan: StudyPlan, records: RecordStore) -> None:
         self._plan, self._records, self._server = plan, records, settings.server
+        self._lock = settings.lock
         self._looked = self._reaped = -float("inf")
         self._feed = RecordFeed(records)
         self.study = new_study(plan, optuna.storages.InMemoryStorage())
@@ -73,7 +72,7 @@ class _OpenStudy:
         self._ledger = Ledger(
             settings.server,
             plan,
-            _identity(records.directory),
+            identity_of(records.directory),
             claims=settings.claims,
             same_code=settings.same_code,
         )
@@ -107,7 +106,7 @@ class _OpenStudy:
             return None
         news = [found for found in self._news() if int(found.row["trial"]) not in self._known]
         self._known.update(int(found.row["trial"]) for found in news)
-        if now - self._reaped > self._server.period:
+        if now - self._reaped > self._server.period and self._server.steady:
             self._reaped = now
             self._ledger.reap(self._row)
         lost, elsewhere = self._ledger.look()
@@ -124,7 +123,10 @@ class _OpenStudy:
     def compact(self) -> None:
         """Puts the records in order, once there are all."""
         if set(range(self._plan.trials)) <= self._known:
-            self._ledger.alone(self._records.compact)
+            # Two locks: that of a session ends while its worker is stopped, who would then go on as well.
+            with sole(self._lock.with_suffix(".compacting")) as alone:
+                if alone:
+                    self._ledger.alone(self._records.compact)
 
     def _news(self) -> list[Published]:
         return published(self._feed.news(), curves=bool(self._plan.rungs))
@@ -148,24 +150,3 @@ class _OpenStudy:
             for found in published(records, curves=True)
             if int(found.row["trial"]) == number
         )
-
-
-def _identity(directory: Path) -> str:
-    """What a results directory is known by, on whatever machine it is seen."""
-    path = directory / ".identity"
-    directory.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError), path.open("x") as file:
-        file.write(uuid.uuid4().hex)
-    return path.read_text()
-
-
-@contextlib.contextmanager
-def _shared(path: Path) -> Iterator[None]:
-    """Holds a study for workers, among which this process; not while one process has it for itself."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"a process with storage=journal is running the study of {path}") from None
-        yield

@@ -42,7 +42,7 @@ class Server:
             first number that is free.
         grace: seconds without a heartbeat after which a worker counts as lost.
         patience: seconds for which a server that does not answer is asked again.
-        stop: once true, it is not asked again.
+        stop: once true, it is asked only once again.
 
     Attributes:
         storage: Optuna's.
@@ -76,8 +76,9 @@ class Server:
         options = {
             "timezone": "UTC",  # heartbeats are compared without their time zone
             "synchronous_commit": "off",  # the records are what must survive a crash
-            "idle_session_timeout": 1000 * grace,
-            "idle_in_transaction_session_timeout": 1000 * grace,
+            # Half a grace: who waits for the lock of one that is stopped sends no heartbeats meanwhile.
+            "idle_session_timeout": 500 * grace,
+            "idle_in_transaction_session_timeout": 500 * grace,
         }
         engine: dict[str, Any] = {
             "pool_size": 1,
@@ -96,8 +97,13 @@ class Server:
             raise UserError(_unsuited(parsed.get_backend_name()))
         self._parsed = parsed.set(drivername="postgresql+psycopg")
         self._engine_settings = engine
+        self._answering = -float("inf")  # since when, if it did not at times
         self.storage: optuna.storages.RDBStorage = self._again(self._connect)
-        self.worker = self._name(worker)
+        try:
+            self.worker = self._name(worker)
+        except BaseException:
+            self.storage.engine.dispose()
+            raise
         sqlalchemy.event.listen(self.storage.engine, "connect", self._connected)
         self._thread_of_beats = threading.Thread(target=self._beats, name="heartbeats", daemon=True)
         self._thread_of_beats.start()
@@ -139,6 +145,15 @@ class Server:
         """Seconds between two heartbeats."""
         return self.grace / _BEATS_A_GRACE
 
+    @property
+    def steady(self) -> bool:
+        """Whether the server has answered for a grace: if not, some may not have had time for a heartbeat."""
+        return time.monotonic() - self._answering > self.grace
+
+    def sync(self) -> None:
+        """Makes what was said so far survive a crash of the server."""
+        self.execute("select set_config('synchronous_commit', 'on', true), pg_current_xact_id()")
+
     def _beats(self) -> None:
         while not self._ended.wait(self.period):
             for trial_id in list(self._beating):
@@ -151,22 +166,26 @@ class Server:
                     self.execute("select 1")
 
     def _again(self, work: Callable[[], T]) -> T:
-        from sqlalchemy.exc import InterfaceError, OperationalError
+        from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 
-        since, pause = time.monotonic(), 0.1
+        since, pause, again = time.monotonic(), 0.1, False
         while True:
             try:
                 with self._thread:
                     return work()
             except _LockLostError:
                 pass
-            except (StorageInternalError, OperationalError, InterfaceError) as error:
+            except (StorageInternalError, DBAPIError) as error:
                 cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-                lost = isinstance(cause, OperationalError | InterfaceError)
-                if not lost or time.monotonic() - since > self._patience or _refused(cause):
+                # An integrity error: two workers added the same at once; it will be there.
+                passing = isinstance(cause, OperationalError | InterfaceError | IntegrityError)
+                ended = isinstance(cause, DBAPIError) and cause.connection_invalidated
+                if not (passing or ended) or time.monotonic() - since > self._patience or _refused(cause):
                     raise UserError(f"the database cannot be used: {self._public(cause or error)}") from None
-            if self._stop():
+            # Once more in any case, by another session: then the trials can be given back.
+            if again and self._stop():
                 raise StoppedError
+            again = True
             time.sleep(pause)
             pause = min(2 * pause, 5.0)
 
@@ -216,6 +235,7 @@ class Server:
 
     def _connected(self, connection: Any, _: object) -> None:
         """A new session: not in the middle of what needs the old one's lock; with the worker's name."""
+        self._answering = time.monotonic()
         if self._holding:
             raise _LockLostError
         with connection.cursor() as cursor:

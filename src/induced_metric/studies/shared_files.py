@@ -1,0 +1,45 @@
+"""What the processes that share a study agree on by files, beside its records."""
+
+import contextlib
+import fcntl
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from induced_metric.errors import UserError
+
+
+@contextlib.contextmanager
+def shared(path: Path) -> Iterator[None]:
+    """Holds a study for workers, among which this process; not while one process has it for itself."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"a process with storage=journal is running the study of {path}") from None
+        yield
+
+
+@contextlib.contextmanager
+def sole(path: Path) -> Iterator[bool]:
+    """Whether this process alone does what the file stands for; another one's end, or wake, gives it free.
+
+    Unlike the lock of a database, it is kept by a process that is stopped in the middle, which then goes on.
+    """
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def identity_of(directory: Path) -> str:
+    """What a results directory is known by, on whatever machine it is seen."""
+    path = directory / ".identity"
+    directory.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError), path.open("x") as file:
+        file.write(uuid.uuid4().hex)
+    return path.read_text()

@@ -1,0 +1,189 @@
+"""Workers of a toy study in processes of their own, which die or stop where a test wants them to."""
+
+import contextlib
+import functools
+import itertools
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+from toy_study import files, plan, run, serving, toy_lanes
+
+from induced_metric.records import RecordStore
+from induced_metric.records import store as store_module
+from induced_metric.studies.ledger import Ledger
+from induced_metric.studies.server import Server
+from induced_metric.training.checkpoints import Checkpoints
+
+# A process that has imported all of this and started no thread is copied for every worker.
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["toy_workers", "orbax.checkpoint"])
+
+
+def _state(state):
+    # By identity: it is equal to the id of some trial.
+    return lambda arguments, options: any(given is state for given in [*arguments, *options.values()])
+
+
+def _table(name):
+    return lambda arguments, options: arguments[1].name == f"{name}.parquet"
+
+
+# What a worker does -> the object and the method that do it, and for which arguments.
+DOINGS = {
+    "create": (RDBStorage, "create_new_trial", None),
+    "sign": (RDBStorage, "set_trial_user_attr", None),
+    "beat": (Server, "beat", None),
+    "claim": (RDBStorage, "set_trial_state_values", _state(TrialState.RUNNING)),
+    "report": (RDBStorage, "set_trial_intermediate_value", None),
+    "checkpoint": (Checkpoints, "save", None),
+    "write": (store_module, "write_table", lambda arguments, _: arguments[1].suffix == ".written"),
+    "link": (os, "link", None),
+    "tell": (Ledger, "_tell", None),
+    "forget": (Checkpoints, "remove", None),
+    "catch up": (Ledger, "_catch_up", None),
+    "release": (RDBStorage, "set_trial_state_values", _state(TrialState.WAITING)),
+    "fold": (RecordStore, "compact", None),
+    "fold curves": (store_module, "write_table", _table("curves")),
+    "fold trials": (store_module, "write_table", _table("trials")),
+    "sweep": (Path, "unlink", None),
+}
+
+
+def interrupt(doing, moment, number, act, setattr=setattr):
+    """Has ``act`` called ``before`` or ``after`` the ``number``-th time that this process does something."""
+    owner, method, meant = DOINGS[doing]
+    original, times = getattr(owner, method), itertools.count(1)
+
+    @functools.wraps(original)
+    def interrupted(*arguments, **options):
+        now = (meant is None or meant(arguments, options)) and next(times) == number
+        if now and moment == "before":
+            act()
+        result = original(*arguments, **options)
+        if now and moment == "after":
+            act()
+        return result
+
+    setattr(owner, method, interrupted)
+
+
+def send_oneself(number):
+    """SIGKILL or SIGSTOP, as if from outside: nothing of this process notices."""
+    os.kill(os.getpid(), number)
+
+
+def _work(directory, url, server, storage, study, faults, pause, prepare, stopped):
+    for fault in faults:
+        *where, number = fault
+        interrupt(*where, functools.partial(send_oneself, number))
+    if prepare is not None:
+        prepare()
+    with serving(url, **server) as server, toy_lanes() as lanes:
+        run(
+            plan(**study), files(directory, server, **storage), lanes,
+            stop=stopped.is_set, on_progress=lambda _: time.sleep(pause),
+        )  # fmt: skip
+
+
+def _logged(log, *arguments):
+    with Path(log).open("a", buffering=1) as file:
+        sys.stdout = sys.stderr = file
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        try:
+            _work(*arguments)
+        except BaseException:
+            traceback.print_exc(file=file)
+            raise
+
+
+class Worker:
+    """A process that works on a toy study.
+
+    Args:
+        directory: the study's.
+        url: of the database.
+        server: settings of ``Server``.
+        storage: settings of ``PostgresStorage`` and ``Checkpoints``.
+        faults: ``(doing, moment, number, signal)``: what it does to itself, and when.
+        pause: seconds between two dispatches.
+        prepare: called in the process at first.
+        study: changes of the plan.
+    """
+
+    _numbers = itertools.count()
+
+    def __init__(
+        self, directory, url, *, server=None, storage=None, faults=(), pause=0.0, prepare=None, **study
+    ):
+        self._stopped = _CONTEXT.Event()
+        self.log_file = directory / f"worker-{next(self._numbers)}.log"
+        settings = {"every": 15, "claims": 1000, **(storage or {})}
+        self.process = _CONTEXT.Process(
+            target=_logged,
+            args=(
+                self.log_file, directory, url, server or {}, settings, study, faults, pause, prepare,
+                self._stopped,
+            ),
+        )  # fmt: skip
+        self.process.start()
+
+    def send(self, number):
+        os.kill(self.process.pid, number)
+
+    def stop(self):
+        """Asks it to stop in order."""
+        self._stopped.set()
+
+    def kill(self):
+        self.process.kill()
+        return self.ended()
+
+    def ended(self, seconds=60):
+        """Its exit code, once it has ended."""
+        self.process.join(seconds)
+        assert self.process.exitcode is not None, f"it runs on: {self.log()}"
+        return self.process.exitcode
+
+    def wait_until_stopped(self, seconds=60):
+        """Returns once the process has been stopped by a signal."""
+        until(lambda: self._state() == "T", seconds)
+
+    def _state(self):
+        return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+    def log(self):
+        return self.log_file.read_text() if self.log_file.exists() else ""
+
+
+@contextlib.contextmanager
+def workers(directory, url, **common):
+    """``start(**more)``, which starts a worker; none outlives the block."""
+    started = []
+
+    def start(**more):
+        started.append(Worker(directory, url, **{**common, **more}))
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for worker in started:
+            if worker.process.is_alive():
+                worker.send(signal.SIGCONT)
+                worker.kill()
+
+
+def until(happened, seconds=60):
+    """Returns once something has happened; fails if it does not."""
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it has not happened"
+        time.sleep(0.01)

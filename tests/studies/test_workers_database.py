@@ -1,0 +1,129 @@
+"""A database that fails a study's workers in the middle: sessions that end, a server that starts anew."""
+
+import signal
+import threading
+import time
+from contextlib import closing
+
+import pytest
+from postgres import PostgresServer
+from toy_study import assert_same, files, plan, run, serving, stopping_after
+from toy_workers import interrupt, until, workers
+
+from induced_metric.errors import UserError
+
+pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+
+
+def name_of(url):
+    return url.rpartition("/")[2]
+
+
+def states(postgres, url):
+    """How many trials the database has of each state."""
+    rows = postgres.execute("SELECT state, count(*) FROM trials GROUP BY state", database=name_of(url))
+    return dict(rows)
+
+
+MOMENTS = [
+    ("create", "before", 4),
+    ("create", "after", 4),
+    ("sign", "after", 1),
+    ("beat", "after", 4),
+    ("claim", "before", 4),
+    ("claim", "after", 4),
+    ("report", "before", 4),
+    ("report", "after", 4),
+    ("release", "before", 1),
+    ("release", "after", 2),
+    ("link", "after", 4),
+    ("tell", "before", 4),
+    ("tell", "after", 4),
+    ("catch up", "after", 2),
+    ("fold", "before", 1),
+    ("fold", "after", 1),
+]
+
+
+@pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: " ".join(map(str, moment)))
+def test_a_session_that_ends_at_any_moment_costs_nothing(
+    postgres, database, tmp_path, lanes, undisturbed, monkeypatch, moment
+):
+    ended = []
+
+    def end():
+        ended.append(postgres.terminate_connections(name_of(database)))
+
+    interrupt(*moment, end, monkeypatch.setattr)
+    with serving(database, worker="w0") as server:
+        run(plan("halving"), files(tmp_path, server), lanes, stop=stopping_after(6))
+        assert "RUNNING" not in states(postgres, database)
+        found = run(plan("halving"), files(tmp_path, server), lanes)
+    assert ended == [1]
+    assert_same(found, undisturbed("halving"))
+    assert not any("lost" in text for text in found.trials["provenance"])
+    assert set(states(postgres, database)) <= {"COMPLETE", "PRUNED"}
+
+
+def test_a_worker_that_is_stopped_as_its_session_ends_gives_its_trials_back(
+    postgres, database, tmp_path, lanes, monkeypatch
+):
+    stopped = []
+
+    def end():
+        stopped.append(postgres.terminate_connections(name_of(database)))
+
+    interrupt("release", "before", 1, end, monkeypatch.setattr)
+    calls = stopping_after(6)
+    with serving(database, worker="w0", stop=lambda: bool(stopped)) as server:
+        run(plan("tpe"), files(tmp_path, server), lanes, stop=calls)
+    assert stopped == [1]
+    assert "RUNNING" not in states(postgres, database)
+    assert states(postgres, database)["WAITING"]
+
+
+@pytest.mark.parametrize("doing", ["beat", "claim", "report", "link", "tell"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_ctrl_c_at_any_moment_leaves_no_trial_running(
+    postgres, database, tmp_path, lanes, monkeypatch, doing, moment
+):
+    def ctrl_c():
+        raise KeyboardInterrupt
+
+    interrupt(doing, moment, 4, ctrl_c, monkeypatch.setattr)
+    with serving(database, worker="w0") as server:
+        with pytest.raises(KeyboardInterrupt):
+            run(plan("halving"), files(tmp_path, server), lanes)
+        assert not server._beating
+    assert "RUNNING" not in states(postgres, database)
+
+
+@pytest.fixture(scope="module")
+def forgetful():
+    """A server that has on disk what it was told to sync, and of the rest nothing for ten seconds."""
+    with closing(PostgresServer(wal_writer_delay="10s", checkpoint_timeout="1h")) as server:
+        yield server
+
+
+@pytest.mark.parametrize("moment", [("claim", "after", 6), ("report", "before", 4), ("link", "after", 3)], ids=str)
+def test_a_server_that_crashes_and_forgets_the_last_seconds_costs_no_record(
+    forgetful, tmp_path, lanes, undisturbed, monkeypatch, moment
+):
+    url = forgetful.url()
+    before = []
+
+    def crash():
+        before.append(states(forgetful, url))
+        forgetful.restart("immediate")
+        before.append(states(forgetful, url))
+
+    interrupt(*moment, crash, monkeypatch.setattr)
+    with serving(url, worker="w0") as server:
+        found = run(plan("halving"), files(tmp_path, server), lanes)
+    assert sum(before[1].values()) < sum(before[0].values())  # it has forgotten trials
+    assert_same(found, undisturbed("halving"))
+    with serving(url, worker="w1") as server:
+        assert_same(run(plan("halving"), files(tmp_path, server), lanes), undisturbed("halving"))
+    told = states(forgetful, url)
+    assert sum(told.values()) == 12
+    assert set(told) == {"COMPLETE", "PRUNED"}
