@@ -20,13 +20,13 @@ from typing import Any
 
 import optuna
 
-from induced_metric.errors import UserError
+from induced_metric.errors import UserError, written
 from induced_metric.lanes.engine import Curve
 from induced_metric.records import RecordFeed, RecordStore
 from induced_metric.studies.ledger import Ledger
 from induced_metric.studies.plan import StudyPlan
 from induced_metric.studies.server import Server
-from induced_metric.studies.storage import Claim, News, Published, agreed, new_study, published
+from induced_metric.studies.storage import Claim, News, Published, agreed, compact, new_study, published
 
 _LOOK_SECONDS, _WAITING_SECONDS = 1.0, 0.1  # between two looks, with something to train and without
 
@@ -124,7 +124,7 @@ class _OpenStudy:
     def compact(self) -> None:
         """Puts the records in order, once there are all."""
         if set(range(self._plan.trials)) <= self._known:
-            self._ledger.alone(self._records.compact)
+            self._ledger.alone(lambda: compact(self._plan, self._records))
 
     def _news(self) -> list[Published]:
         return published(self._feed.news(), curves=bool(self._plan.rungs))
@@ -153,17 +153,20 @@ class _OpenStudy:
 def _identity(directory: Path) -> str:
     """What a results directory is known by, on whatever machine it is seen."""
     path = directory / ".identity"
-    directory.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError), path.open("x") as file:
-        file.write(uuid.uuid4().hex)
+    with written(path):
+        directory.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError), path.open("x") as file:
+            file.write(uuid.uuid4().hex)
     return path.read_text()
 
 
 @contextlib.contextmanager
 def _shared(path: Path) -> Iterator[None]:
     """Holds a study for workers, among which this process; not while one process has it for itself."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    with written(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
