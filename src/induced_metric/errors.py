@@ -1,10 +1,49 @@
-"""The exception whose message is for the user at the command line, and the check of the platform."""
+"""The exception whose message is for the user at the command line, and what ends in it everywhere."""
 
+import contextlib
+import errno
+import os
 import sys
+from collections.abc import Iterator
+
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room there"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make it writable"),
+}
 
 
 class UserError(ValueError):
     """Something was asked that cannot be done; the message is one sentence and says what is possible."""
+
+
+class DiskError(UserError):
+    """A file cannot be written: the disk is full, or may not be written to."""
+
+
+def refused(error: OSError) -> bool:
+    """Whether the system refused to write: the disk is full, or may not be written to."""
+    return error.errno in _REMEDIES
+
+
+@contextlib.contextmanager
+def written(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What the system refuses while a file is written is a DiskError.
+
+    Args:
+        path: of the file, since the error of a write does not name it.
+    """
+    try:
+        yield
+    except FileNotFoundError:  # of a directory that another process took away: no matter of the disk
+        raise
+    except OSError as error:
+        if error.errno is None:  # a library's own
+            raise
+        remedy = _REMEDIES.get(error.errno, "see to its disk")
+        raise DiskError(
+            f"{os.fspath(path)} cannot be written ({error.strerror}): {remedy}; what is recorded is kept, "
+            "and the same command continues"
+        ) from error
 
 
 def check_platform() -> None:

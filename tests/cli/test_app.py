@@ -1,6 +1,10 @@
 """What the entry points share: lanes that fit the trials, facts for the records, mistakes in one sentence."""
 
+import errno
+import os
 import sys
+import warnings
+from pathlib import Path
 
 import hydra
 import jax
@@ -191,6 +195,34 @@ def test_another_error_is_not_taken_for_one_of_the_user(tmp_path, monkeypatch, c
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     with pytest.raises(RuntimeError, match="a mistake of ours"):
         app.run(wrong, "config")
+
+
+def test_what_is_warned_of_is_a_sentence_and_what_libraries_warn_of_names_its_place(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # to be put back
+    assert end_of(lambda cfg: None, tmp_path, monkeypatch, capsys) == (0, "")
+    ours = warnings.formatwarning("ours", UserWarning, app.__file__, 3)
+    theirs = warnings.formatwarning("theirs", UserWarning, "/somewhere/else.py", 3, None)
+    assert ours == "train.py: warning: ours\n"
+    assert theirs == "/somewhere/else.py:3: UserWarning: theirs\n"
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_full_disk_is_one_sentence_also_where_only_hydra_writes(begun, tmp_path, monkeypatch, capsys):
+    def full(cfg):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path))
+
+    if begun:
+        code, said = end_of(full, tmp_path, monkeypatch, capsys)
+    else:
+        monkeypatch.setattr(Path, "mkdir", lambda *_, **__: full(None))
+        code, said = end_of(lambda cfg: None, tmp_path, monkeypatch, capsys)
+    assert code == 2
+    assert said == (
+        f"train.py: results must be a directory that can be written, and {tmp_path} is not "
+        "(No space left on device)\n"
+    )
 
 
 def test_windows_is_told_that_it_is_not_supported(tmp_path, monkeypatch, capsys):

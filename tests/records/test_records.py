@@ -243,11 +243,11 @@ def test_a_reader_beside_a_compaction_misses_nothing(tmp_path, monkeypatch, befo
     append(store, 1)
     reader, read = RecordStore(tmp_path), store_module.read_table
 
-    def fold_at_the_first_file(path: Path) -> pa.Table | None:
+    def fold_at_the_first_file(path: Path, **options: object) -> pa.Table | None:
         monkeypatch.setattr(store_module, "read_table", read)
-        early = None if before else read(path)
+        early = None if before else read(path, **options)
         store.compact()
-        return read(path) if before else early
+        return read(path, **options) if before else early
 
     monkeypatch.setattr(store_module, "read_table", fold_at_the_first_file)
     assert reader.trials()["trial"].tolist() == [0, 1]

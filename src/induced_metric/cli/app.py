@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -26,10 +27,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from induced_metric import xla
 from induced_metric.cli.values import CONF
-from induced_metric.errors import UserError, check_platform
+from induced_metric.errors import UserError, check_platform, refused
 from induced_metric.studies import compatibility
 
 _RENAMED = {"lanes.lanes": "lanes.width", **compatibility.RENAMED}
+_PACKAGE = Path(__file__).parents[1]
 _SEARCHED = "search_space."  # before the name of a setting that is searched
 
 
@@ -57,6 +59,7 @@ def run(
         check_platform()
     except UserError as error:
         _fail(str(error))
+    warnings.formatwarning = _warning
     sys.argv[1:] = renamed(sys.argv[1:], config)
     # Hydra then raises its errors instead of printing them with a stack trace.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -88,6 +91,10 @@ def _one_sentence() -> Iterator[None]:
         yield
     except UserError as error:
         _fail(str(error))
+    except OSError as error:
+        if not refused(error):
+            raise
+        _fail(_unwritable(error))
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -124,8 +131,22 @@ def _has(cfg: DictConfig, name: str) -> bool:
     return key in (OmegaConf.select(cfg, parent) or ())
 
 
+def _warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning of ours is meant for the person at the command line: a sentence, without the place."""
+    del line
+    if category is UserWarning and Path(filename).is_relative_to(_PACKAGE):
+        return f"{_program()}: warning: {message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
+
+
+def _program() -> str:
+    return Path(sys.argv[0]).name
+
+
 def _fail(sentence: str) -> NoReturn:
-    print(f"{Path(sys.argv[0]).name}: {sentence}", file=sys.stderr)
+    print(f"{_program()}: {sentence}", file=sys.stderr)
     sys.exit(2)
 
 
@@ -214,4 +235,4 @@ def results(cfg: DictConfig) -> Path:
 
 def _unwritable(error: OSError) -> str:
     reason = error.strerror or type(error).__name__
-    return f"results must be a directory that can be written, and {error.filename} is not ({reason})"
+    return f"results must be a directory that can be written, and {error.filename or 'it'} is not ({reason})"

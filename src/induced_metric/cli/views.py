@@ -88,7 +88,7 @@ class _Row:
     def cells(self) -> list[str]:
         """Of the columns ``_HEADINGS``."""
         if self.progress is None:
-            return ["compiling", "", "", _number(self.published), "", "", "", ""]
+            return ["compiling", "", "", _number(self.published), *[""] * 5]
         progress = self.progress
         rate = progress.trained / max(self.seen - self.begun, 1e-9)
         return [
@@ -100,6 +100,7 @@ class _Row:
             _duration(progress.left / rate) if rate and progress.left > 0 else "",
             str(progress.diverged),
             str(progress.pruned),
+            str(progress.failed or ""),
         ]
 
 
@@ -182,7 +183,17 @@ class SweepTable:
         print(f"{name}: {', '.join(facts)}", flush=True)
 
 
-_HEADINGS = ("finished", "under way", "best", "published best", "speed", "time left", "diverged", "pruned")
+_HEADINGS = (
+    "finished",
+    "under way",
+    "best",
+    "published best",
+    "speed",
+    "time left",
+    "diverged",
+    "pruned",
+    "failed",
+)
 
 
 def _print(console: Console, sentence: str) -> None:

@@ -23,8 +23,8 @@ def search(
 ) -> None:
     """Asks a study for trials, runs them in the lanes, and tells it their values.
 
-    After every dispatch a trial's value so far goes to the study's pruner. One whose metrics are not finite
-    is told as failed. The seed of a trial is its number.
+    After every dispatch a trial's value so far goes to the study's pruner. One whose metrics are not finite,
+    or whose static values no program can be made of, is told as failed. The seed of a trial is its number.
 
     Args:
         study: any of Optuna's.
@@ -67,7 +67,7 @@ def search(
 
     def _goes_on(report: Report) -> bool:
         trial = asked[report.trial]
-        if report.halted:
+        if report.halted or report.failed is not None:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             return False
         reached = float(value({name: values[-1] for name, values in report.metrics.items()}))

@@ -96,6 +96,7 @@ class Lanes:
         self.layout, self.width, self.queue = layout, width, queue
         self.steps_per_dispatch = steps_per_dispatch
         self._names = tuple(hyperparameters)
+        self._static = bool(static)
         idle = self._slots([None] * width, [0] * width)
         self._variants = Variants(
             init, advance, halt=halt, steps=steps_per_dispatch, layout=layout, static=static, shared=shared,
@@ -124,7 +125,7 @@ class Lanes:
         return len(self._variants)
 
     def state_shapes(self, hyperparameters: Mapping[str, Any]) -> State:
-        """The shapes of the state of a trial with these hyperparameters."""
+        """The shapes of the state of a trial with these hyperparameters; None where their program fails."""
         return self._variants[self._variants.static(hyperparameters)].state_shapes
 
     def __enter__(self) -> Self:
@@ -158,7 +159,9 @@ class Lanes:
 
         Args:
             ask: the next trial, or None when there is none now.
-            tell: takes the reports of a dispatch, one a trial; False ends a trial early.
+            tell: takes the reports of a dispatch, one a trial; False ends a trial early. Where
+                hyperparameters are static, what goes wrong with the program of some of their values ends its
+                trials alone.
             stride: steps between two calls of ``tell`` for a trial; ``steps_per_dispatch`` by default,
                 and at the most.
             stop: once true, no new dispatch starts; those under way are still told.
@@ -205,7 +208,13 @@ class Lanes:
         fill(self._groups)
         while under_way:
             group, future = under_way.popleft()
-            reports = group.reports(future.result())
+            error = future.exception()
+            if error is None:
+                reports = group.reports(future.result())
+            elif self._static and isinstance(error, Exception):
+                reports = group.failures(error)
+            else:
+                raise error
             going_on = iter(tell(list(reports.values())))
             for lane, report in reports.items():
                 if not next(going_on) or report.finished:
@@ -223,11 +232,16 @@ class Lanes:
 
         Returns:
             The curve of each by its handle: every metric, and ``seconds``, with one entry a step.
+
+        Raises:
+            Exception: whatever a program raised.
         """
         waiting, parts = iter(assignments), defaultdict(list)
 
         def tell(reports: Sequence[Report]) -> list[bool]:
             for report in reports:
+                if report.failed is not None:
+                    raise report.failed
                 parts[report.trial].append({"seconds": report.seconds, **report.metrics})
             return [True] * len(reports)
 

@@ -35,6 +35,7 @@ class Report(NamedTuple):
     halted: bool  # ``halt`` held after the last of these steps
     finished: bool  # all steps done, or halted
     state: Callable[[], State]  # copies the trial's state to the host; only while ``tell`` runs
+    failed: Exception | None = None  # why its program cannot be made or run; nothing of the dispatch is left
 
 
 class Carried(NamedTuple):
@@ -67,7 +68,8 @@ class Group:
         self._variants = variants
         self._place = place
         self._worker = worker
-        self._state: State = None
+        self._state: State = None  # made where it is first needed
+        self._restored: list[tuple[int, State]] = []  # of trials that go on, to be put into their lanes
 
     @property
     def idle(self) -> bool:
@@ -77,7 +79,7 @@ class Group:
     def take(self, static: Static) -> None:
         """Turns idle lanes into those of a variant."""
         if static != self.static:
-            self.static, self._state = static, self._variants[static].empty(self._place)
+            self.static, self._state = static, None
 
     def fill(self, lane: int, assignment: Assignment) -> None:
         """Puts a trial in a lane; one that goes on brings its state, a new one starts on the device."""
@@ -85,9 +87,7 @@ class Group:
             self.take(self._variants.static(assignment.hyperparameters))
         self.lanes[lane] = Carried(assignment, assignment.done)
         if assignment.done:
-            self._state = jax.tree.map(
-                lambda lanes, one: lanes.at[lane].set(one), self._state, assignment.state
-            )
+            self._restored.append((lane, assignment.state))
 
     def state_of(self, lane: int) -> State:
         """The state of one lane, on the host."""
@@ -122,6 +122,25 @@ class Group:
             )
         return reports
 
+    def failures(self, error: Exception) -> dict[int, Report]:
+        """Ends all trials by what a dispatch raised, and forgets their state: it may have been given away."""
+        reports = {
+            lane: Report(
+                trial=carried.assignment.trial,
+                done=carried.done,
+                metrics={},
+                seconds=np.zeros(0),
+                halted=False,
+                finished=True,
+                state=functools.partial(self.state_of, lane),
+                failed=error,
+            )
+            for lane, carried in enumerate(self.lanes)
+            if carried is not None
+        }
+        self.static, self._state, self._restored = None, None, []
+        return reports
+
     def _static(self) -> Static:
         assert self.static is not None
         return self.static
@@ -132,7 +151,13 @@ class Group:
 
     def _compile(self, variant: Variant) -> None:
         with self._context():
+            if self._state is None:
+                self._state = variant.empty(self._place)
             self._state = variant.compile(self._place, self._state)
+            for lane, state in self._restored:
+                put = functools.partial(_put, lane)
+                self._state = jax.tree.map(put, self._state, state)
+            self._restored = []
 
     def _run(self, variant: Variant, slots: Slots) -> Result:
         self._compile(variant)
@@ -141,3 +166,7 @@ class Group:
             self._state, outputs = variant.program(self._state, slots, *variant.on(self._place))
         metrics, ran, halted = jax.device_get(jax.block_until_ready(outputs))
         return Result(metrics, ran, halted, time.perf_counter() - start)
+
+
+def _put(lane: int, lanes: jax.Array, one: Any) -> jax.Array:
+    return lanes.at[lane].set(one)

@@ -19,7 +19,7 @@ class Variant:
 
     Attributes:
         program: compiled for a place when it first runs there.
-        state_shapes: of one lane.
+        state_shapes: of one lane; None where there is no program, because these values make it fail.
         shared: what all of its trials read.
     """
 
@@ -28,11 +28,20 @@ class Variant:
     ) -> None:
         self.program, self.state_shapes, self.shared, self._idle = program, state_shapes, shared, idle
         self.compile_seconds = 0.0
+        self._failed: Exception | None = None
         self._ready: set[Place] = set()
         self._on: dict[Place, tuple[Any, ...]] = {}
 
+    @classmethod
+    def failing(cls, error: Exception) -> "Variant":
+        """One of values that no program can be made of: it raises why wherever it is to run."""
+        variant = cls(lambda *_: None, None, (), None)  # type: ignore[arg-type]
+        variant._failed = error.with_traceback(None)
+        return variant
+
     def empty(self, place: Place) -> State:
         """The state of lanes that carry no trial."""
+        self._check()
         width = len(self._idle.seed)
         zeros = jax.tree.map(lambda leaf: np.zeros((width, *leaf.shape), leaf.dtype), self.state_shapes)
         return jax.device_put(zeros, place)
@@ -40,12 +49,23 @@ class Variant:
     def compile(self, place: Place, state: State) -> State:
         """Compiles for a place, once, by a dispatch that leaves the state as it is."""
         if place not in self._ready:
+            self._check()
             start = time.perf_counter()
-            state, outputs = self.program(state, self._idle, *self.on(place))
-            jax.block_until_ready(outputs)
+            try:
+                state, outputs = self.program(state, self._idle, *self.on(place))
+                jax.block_until_ready(outputs)
+            except Exception as error:
+                if "RESOURCE_EXHAUSTED" not in str(error):  # else there may be memory another time
+                    self._failed = error.with_traceback(None)
+                raise
             self.compile_seconds += time.perf_counter() - start
             self._ready.add(place)
         return state
+
+    def _check(self) -> None:
+        """Does not compile again what could not be compiled."""
+        if self._failed is not None:
+            raise self._failed.with_traceback(None)
 
     def on(self, place: Place) -> tuple[Any, ...]:
         """What its trials read, copied there once."""
@@ -94,7 +114,12 @@ class Variants:
     def __getitem__(self, static: Static) -> Variant:
         """The variant of these static values."""
         if static not in self._made:
-            self._made[static] = self._make(dict(zip(self._names, static, strict=True)))
+            try:
+                self._made[static] = self._make(dict(zip(self._names, static, strict=True)))
+            except Exception as error:  # whatever a program of somebody else's raises
+                if not self._names:
+                    raise
+                self._made[static] = Variant.failing(error)
         return self._made[static]
 
     def _make(self, static: Mapping[str, Any]) -> Variant:

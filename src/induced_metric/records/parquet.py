@@ -10,6 +10,8 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from induced_metric.errors import UserError, written
+
 _PROVENANCE = b"provenance"
 
 
@@ -31,11 +33,31 @@ def write_table(
         )
 
 
-def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table | None:
-    """The table of a file, or some of its columns; None where there is no such file."""
+def read_table(
+    path: Path,
+    columns: Sequence[str] | None = None,
+    *,
+    needs: Sequence[str] = (),
+    remedy: str = "restore it from a copy",
+) -> pa.Table | None:
+    """The table of a file; None where there is no such file.
+
+    Args:
+        path: of the file.
+        columns: those to read; all by default.
+        needs: columns that it must have.
+        remedy: what to do about a file that is damaged.
+
+    Raises:
+        UserError: if the file is damaged.
+    """
     try:
-        with pq.ParquetFile(path) as file:
-            return file.read(columns)
+        with _whole(path, remedy), pq.ParquetFile(path) as file:
+            table = file.read(columns)
+            table.validate(full=True)
+            if missing := [name for name in needs if name not in table.column_names]:
+                raise pa.ArrowInvalid(f"it has no column {missing[0]}")
+            return table
     except FileNotFoundError:
         return None
 
@@ -44,9 +66,11 @@ def read_provenance(path: Path) -> dict[str, Any]:
     """The provenance that a table was written with.
 
     Raises:
+        UserError: if the file is damaged.
         ValueError: if it was written without any.
     """
-    metadata = pq.read_schema(path).metadata or {}
+    with _whole(path, "restore it from a copy"):
+        metadata = pq.read_schema(path).metadata or {}
     if _PROVENANCE not in metadata:
         raise ValueError(f"{path} carries no provenance")
     return dict(json.loads(metadata[_PROVENANCE]))
@@ -54,14 +78,24 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def durable(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write, synced and renamed to ``path`` at the end: a reader sees the whole of it or none."""
+    """A file to write, synced and renamed to ``path`` at the end: a reader sees the whole of it or none.
+
+    Raises:
+        DiskError: if it cannot be written.
+    """
     temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    synced(path.parent)
+    with written(path):
+        try:
+            with temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):  # a full disk needs its room
+                temporary.unlink()
+            raise
+        synced(path.parent)
 
 
 def synced(directory: Path) -> None:
@@ -71,3 +105,15 @@ def synced(directory: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
+
+
+@contextlib.contextmanager
+def _whole(path: Path, remedy: str) -> Iterator[None]:
+    """What Arrow cannot read within is a damaged file."""
+    try:
+        yield
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # Arrow's own have no number
+            raise
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"{path} is damaged ({reason.rstrip('. ')}): {remedy}") from error

@@ -1,6 +1,7 @@
 """The store of one study: finished trials are appended durably, read, and folded into two tables."""
 
 import contextlib
+import errno
 import itertools
 import os
 import uuid
@@ -12,9 +13,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from induced_metric.errors import UserError
+from induced_metric.errors import UserError, written
 from induced_metric.records.parquet import read_table, synced, write_table
 from induced_metric.records.schema import Records, curve_table, schema, tidy, trial_table
+
+_WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+_JOINTLY = "and the study's journal, and the same command trains its trials again"
 
 
 class RecordStore:
@@ -39,11 +43,12 @@ class RecordStore:
 
         Raises:
             ValueError: if a row lacks a column of the schema, or there is not one curve a trial.
+            DiskError: if the file cannot be written.
         """
         if not trials:
             return
         table = _nested(trials, curves)
-        self._pending.mkdir(parents=True, exist_ok=True)
+        self._make_pending()
         write_table(table, self._file(trials[0]["trial"]), compression_level=1)
 
     def publish(self, trial: Mapping[str, Any], curve: Mapping[str, Any]) -> bool:
@@ -54,21 +59,24 @@ class RecordStore:
 
         Raises:
             UserError: if the file system has no hard links, which decide who is first.
+            DiskError: if the file cannot be written.
         """
         final = self._file(trial["trial"])
         mine = self._pending / f"{final.stem}-{uuid.uuid4().hex[:12]}.written"
         table = _nested([trial], [curve])
         while True:
-            self._pending.mkdir(parents=True, exist_ok=True)
+            self._make_pending()
             try:
                 write_table(table, mine, compression_level=1)
-                first = _linked(mine, final)
+                with written(final):
+                    first = _linked(mine, final)
                 break
             except FileNotFoundError:
-                pass  # a compaction took the directory away while nothing was in it, or a recorded trial's file
+                pass  # a compaction took the directory away while nothing was in it, or the file
             finally:
-                mine.unlink(missing_ok=True)
-        if first and trial["trial"] in self._folded():
+                with contextlib.suppress(OSError):  # a disk that is read-only by now says so before
+                    mine.unlink()
+        if first and trial["trial"] in self._numbers_in_tables():
             # It was recorded so long ago that its file is gone; what the tables hold stays.
             final.unlink(missing_ok=True)
             first = False
@@ -80,19 +88,23 @@ class RecordStore:
     def has(self, trial: int) -> bool:
         """Whether a trial is recorded."""
         # Its own file first: a compaction removes it after it has changed the tables.
-        return self._file(trial).exists() or trial in self._folded()
+        return self._file(trial).exists() or trial in self._numbers_in_tables()
 
     def read_one(self, trial: int) -> Records:
         """What ``publish`` wrote of a trial, while it is in a file of its own."""
         return self.read([self._file(trial)])
 
-    def _folded(self) -> frozenset[int]:
+    def _numbers_in_tables(self) -> frozenset[int]:
         """The trials in the tables."""
         version = self.version()
         if self._in_tables[0] != version:
             table = read_table(self.directory / "trials.parquet", columns=["trial"])
             self._in_tables = version, frozenset(table["trial"].to_pylist() if table is not None else ())
         return self._in_tables[1]
+
+    def _make_pending(self) -> None:
+        with written(self._pending):
+            self._pending.mkdir(parents=True, exist_ok=True)
 
     def _file(self, trial: Any) -> Path:
         return self._pending / f"trials-{int(trial):06d}.parquet"
@@ -101,8 +113,10 @@ class RecordStore:
         """Appends a trial of no study, under the next free number, which is returned; any process may."""
         import fcntl  # here, so that records can be read where there is none
 
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / ".lock").open("w") as lock:
+        with written(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            lock = (self.directory / ".lock").open("w")
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # let go of when the file is closed
             known = self.trials()
             number = 0 if known.empty else int(known["trial"].max()) + 1
@@ -135,14 +149,18 @@ class RecordStore:
 
         Args:
             files: some of the pending ones, to read no others; what has gone into the tables is left out.
+
+        Raises:
+            UserError: if a file is damaged.
         """
         # Pending files first: what a compaction folds meanwhile is then found in the tables. Of these the
         # rows first, because a compaction writes the curves before them.
-        pending = _tables(self.pending() if files is None else files)
-        trials, curves = (
-            [] if files is not None else _tables([self.directory / f"{name}.parquet"])
-            for name in ("trials", "curves")
+        pending = _tables(
+            self.pending() if files is None else files,
+            needs=("trial", "curve"),
+            remedy=f"restore it from a copy, or remove it {_JOINTLY}",
         )
+        trials, curves = ([], []) if files is not None else self._folded()
         if pending:
             rows, epochs = _flat(pending)
             trials.append(rows)
@@ -154,8 +172,21 @@ class RecordStore:
         epoch = _frame(curves, ["trial", "epoch"])
         return tidy(trial, epoch[epoch["trial"].isin(trial["trial"])].reset_index(drop=True))
 
+    def _folded(self) -> tuple[list[pa.Table], list[pa.Table]]:
+        """The two tables, where there are any."""
+        names = [f"{table}.parquet" for table in ("trials", "curves")]
+        remedy = f"restore it from a copy, or remove {' and '.join(names)} {_JOINTLY}"
+        trials, curves = (_tables([self.directory / name], needs=("trial",), remedy=remedy) for name in names)
+        if trials and not curves:  # which are written first
+            raise UserError(f"{self.directory / names[1]} is missing: {remedy}")
+        return trials, curves if trials else []
+
     def compact(self) -> None:
-        """Folds the pending files into ``trials.parquet`` and ``curves.parquet``."""
+        """Folds the pending files into ``trials.parquet`` and ``curves.parquet``.
+
+        Raises:
+            DiskError: if they cannot be written; what was there is there.
+        """
         pending = list(self._pending.glob("*"))
         recorded: set[int] = set()
         if any(path.suffix == ".parquet" for path in pending):
@@ -174,7 +205,8 @@ class RecordStore:
         for path in pending:
             # Not what a worker is about to publish, who was given more trials than this one.
             if path.suffix == ".parquet" or _publishes(path) is None or _publishes(path) in recorded:
-                path.unlink(missing_ok=True)
+                with written(path):
+                    path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # there is none, or a process has begun to write there
             self._pending.rmdir()
 
@@ -192,9 +224,9 @@ def _linked(mine: Path, final: Path) -> bool:
     except FileExistsError:
         # Over NFS the first reply may be lost, and the link made all the same.
         return mine.stat().st_nlink > 1
-    except FileNotFoundError:
-        raise
     except OSError as error:
+        if error.errno not in _WITHOUT_LINKS:
+            raise
         raise UserError(
             f"{final.parent.parent} must lie on a file system with hard links, by which workers agree on who "
             f"was first ({error.strerror})"
@@ -202,8 +234,9 @@ def _linked(mine: Path, final: Path) -> bool:
     return True
 
 
-def _tables(files: Iterable[Path]) -> list[pa.Table]:
-    return [table for table in map(read_table, files) if table is not None]
+def _tables(files: Iterable[Path], *, needs: Sequence[str], remedy: str) -> list[pa.Table]:
+    tables = (read_table(path, needs=needs, remedy=remedy) for path in files)
+    return [table for table in tables if table is not None]
 
 
 def _nested(trials: Sequence[Mapping[str, Any]], curves: Sequence[Mapping[str, Any]]) -> pa.Table:

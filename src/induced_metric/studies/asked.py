@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from induced_metric.errors import UserError
 from induced_metric.studies.plan import StudyPlan
 from induced_metric.studies.storage import Published
 from induced_metric.training.trial import Trial
+
+_LETTERS = 300  # of why a trial failed
 
 
 @dataclass
@@ -81,3 +84,9 @@ class Asked:
         """Takes over its record."""
         self.row = published.row
         self.trial.read(int(self.row["epochs"]), published.curve)
+
+
+def reason(error: Exception) -> str:
+    """Why a trial failed, in a line."""
+    line = next(iter(str(error).splitlines()), "")[:_LETTERS]
+    return line if isinstance(error, UserError) else f"{type(error).__name__}: {line}"

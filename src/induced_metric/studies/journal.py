@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import json
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,19 +11,25 @@ from typing import Any
 import optuna
 from optuna.storages.journal import BaseJournalBackend
 
-from induced_metric.errors import UserError
+from induced_metric.errors import UserError, written
 from induced_metric.lanes.engine import Curve
 from induced_metric.records import RecordStore
 from induced_metric.studies.compatibility import check_config
 from induced_metric.studies.plan import StudyPlan
-from induced_metric.studies.storage import CONFIG, Claim, Published, agreed, new_study, published
+from induced_metric.studies.storage import CONFIG, Claim, Published, agreed, compact, new_study, published
+
+# What Optuna raises for lines that it did not write.
+_DAMAGES = (ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError)
 
 
 @contextlib.contextmanager
 def exclusive(journal: Path) -> Iterator[None]:
     """Holds the study for this process; the system lets go of it however the process ends."""
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    with journal.with_suffix(".lock").open("w") as file:
+    path = journal.with_suffix(".lock")
+    with written(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -41,11 +46,15 @@ class Journal(BaseJournalBackend):
 
     Args:
         path: of the file.
+
+    Raises:
+        DiskError: if the file cannot be written, here and wherever a line is added.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._path.write_bytes(b"")
+        with written(path):
+            path.write_bytes(b"")
         self._logs: list[dict[str, Any]] = []
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
@@ -55,13 +64,27 @@ class Journal(BaseJournalBackend):
     def append_logs(self, logs: Iterable[dict[str, Any]]) -> None:
         """Adds lines, which survive the death of this process."""
         lines = [json.dumps(log, separators=(",", ":")) for log in logs]
-        with self._path.open("a", encoding="utf-8") as file:
+        with written(self._path), self._path.open("a", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in lines)
         self._logs += map(json.loads, lines)  # as another process would read them
 
     def rename(self, path: Path) -> None:
         """Puts the file in the place of another."""
-        self._path = self._path.replace(path)
+        with written(path):
+            self._path = self._path.replace(path)
+
+
+class _Lines(BaseJournalBackend):
+    """Lines of Optuna's journal format, to be read."""
+
+    def __init__(self, logs: list[dict[str, Any]]) -> None:
+        self._logs = logs
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        return iter(self._logs[log_number_from:])
+
+    def append_logs(self, logs: Iterable[dict[str, Any]]) -> None:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -79,7 +102,7 @@ class JournalStorage:
         """As of ``Storage``; the only trials under way are those of this process."""
         with exclusive(self.path):
             yield _OpenJournal(self.path, plan, records)
-            records.compact()
+            compact(plan, records)
 
 
 class _OpenJournal:
@@ -130,19 +153,19 @@ def _finished(journal: Path, *, name: str, config: Mapping[str, Any]) -> set[int
     Raises:
         UserError: if the study was begun with another configuration, or the journal cannot be read.
     """
-    content = journal.read_text(encoding="utf-8") if journal.exists() else ""
-    whole = content[: content.rfind("\n") + 1]  # a kill may leave half a line
+    content = journal.read_bytes() if journal.exists() else b""
+    whole = content[: content.rfind(b"\n") + 1]  # a kill may leave half a line
     if not whole:
         return set()
-    with tempfile.TemporaryDirectory() as directory:
-        copied = Path(directory, "journal")
-        copied.write_text(whole, encoding="utf-8")
-        try:
-            backend = optuna.storages.journal.JournalFileBackend(str(copied))
-            study = optuna.load_study(study_name=name, storage=optuna.storages.JournalStorage(backend))
-        except (ValueError, KeyError) as error:
-            raise UserError(
-                f"the journal {journal} is damaged ({error}); remove it: it is made again from the records"
-            ) from error
-        check_config(name, study.user_attrs.get(CONFIG, config), config)
-        return {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
+    try:
+        lines = _Lines([json.loads(line) for line in whole.decode().splitlines()])
+        study = optuna.load_study(study_name=name, storage=optuna.storages.JournalStorage(lines))
+        known = study.user_attrs.get(CONFIG, config)
+        states = {trial.number: trial.state for trial in study.get_trials(deepcopy=False)}
+    except _DAMAGES as error:
+        raise UserError(
+            f"the journal {journal} is damaged ({type(error).__name__}: {error}); remove it: it is made "
+            "again from the records"
+        ) from error
+    check_config(name, known, config)
+    return {number for number, state in states.items() if state.is_finished()}

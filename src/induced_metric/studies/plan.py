@@ -105,6 +105,7 @@ class StudyStatus:
     best: float | None  # None before the first trial that did not diverge
     diverged: int
     pruned: int
+    failed: int = 0
 
     @property
     def left(self) -> float:

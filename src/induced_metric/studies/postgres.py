@@ -24,7 +24,7 @@ from induced_metric.studies.ledger import Ledger
 from induced_metric.studies.plan import StudyPlan
 from induced_metric.studies.server import Server
 from induced_metric.studies.shared_files import identity_of, shared, sole
-from induced_metric.studies.storage import Claim, News, Published, agreed, new_study, published
+from induced_metric.studies.storage import Claim, News, Published, agreed, compact, new_study, published
 
 _LOOK_SECONDS, _WAITING_SECONDS = 1.0, 0.1  # between two looks, with something to train and without
 
@@ -126,7 +126,7 @@ class _OpenStudy:
             # Two locks: that of a session ends while its worker is stopped, who would then go on as well.
             with sole(self._lock.with_suffix(".compacting")) as alone:
                 if alone:
-                    self._ledger.alone(self._records.compact)
+                    self._ledger.alone(lambda: compact(self._plan, self._records))
 
     def _news(self) -> list[Published]:
         return published(self._feed.news(), curves=bool(self._plan.rungs))

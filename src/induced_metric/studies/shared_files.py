@@ -6,14 +6,16 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from induced_metric.errors import UserError
+from induced_metric.errors import UserError, written
 
 
 @contextlib.contextmanager
 def shared(path: Path) -> Iterator[None]:
     """Holds a study for workers, among which this process; not while one process has it for itself."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    with written(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -39,7 +41,8 @@ def sole(path: Path) -> Iterator[bool]:
 def identity_of(directory: Path) -> str:
     """What a results directory is known by, on whatever machine it is seen."""
     path = directory / ".identity"
-    directory.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError), path.open("x") as file:
-        file.write(uuid.uuid4().hex)
+    with written(path):
+        directory.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError), path.open("x") as file:
+            file.write(uuid.uuid4().hex)
     return path.read_text()

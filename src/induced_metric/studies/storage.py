@@ -5,6 +5,7 @@ on any machines that share the results directory (``postgres``). A study does th
 """
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import optuna
 from optuna.trial import TrialState
 
+from induced_metric.errors import DiskError
 from induced_metric.lanes.engine import Curve
 from induced_metric.records import Records, RecordStore
 from induced_metric.studies.compatibility import check_config
@@ -148,6 +150,14 @@ def agreed(plan: StudyPlan, store: RecordStore) -> Records:
         for config in records.trials["config"].unique():
             check_config(plan.name, json.loads(config), plan.config)
     return records
+
+
+def compact(plan: StudyPlan, store: RecordStore) -> None:
+    """Puts the records in order; where that cannot be done, they stay as they are, which is said."""
+    try:
+        store.compact()
+    except DiskError as error:
+        warnings.warn(f"{plan.name} keeps a file for each trial ({error})", stacklevel=2)
 
 
 def new_study(plan: StudyPlan, storage: optuna.storages.BaseStorage) -> optuna.Study:

@@ -9,11 +9,12 @@ twice.
 """
 
 import copy
+import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from induced_metric.lanes import Assignment, Lanes, Report
-from induced_metric.studies.asked import Asked
+from induced_metric.studies.asked import Asked, reason
 from induced_metric.studies.plan import StudyPlan, StudyStatus
 from induced_metric.studies.proposals import Proposals
 from induced_metric.studies.schedule import Look, Schedule
@@ -46,6 +47,7 @@ class Study:
         self._checkpoints = checkpoints
         self._lanes = lanes
         self._on_progress = on_progress
+        self._said_failed = False
         self._tally = Tally(plan)
         recorded = {
             number: Published(row, storage.curves.get(number)) for number, row in storage.rows.items()
@@ -99,6 +101,11 @@ class Study:
             asked = self._carried(report)
             if asked is None:
                 continue
+            if report.failed is not None:
+                asked.failed = reason(report.failed)
+                self._say_failed(asked)
+                ended.append(asked)
+                continue
             before = asked.trial.done
             asked.trial.hear(report)
             asked.trial.keep(report, self._checkpoints, stopping=stopping, claim=asked.claim)
@@ -146,6 +153,16 @@ class Study:
             if trial.state is not None:
                 self._checkpoints.save(trial.checkpoint, trial.state, trial.curve(), claim=asked.claim)
         self._storage.release([asked.trial.number for asked in mine])
+
+    def _say_failed(self, asked: Asked) -> None:
+        """Says why a trial failed, of the first: others may fail alike."""
+        if not self._said_failed:
+            self._said_failed = True
+            warnings.warn(
+                f"trial {asked.trial.number} of {self.plan.name} failed ({asked.failed}); the study goes on "
+                "without it, and retry=failed runs it again",
+                stacklevel=2,
+            )
 
     def _claim(self, asked: Asked) -> bool:
         """Makes a trial this process's; whether it is to be trained now."""

@@ -16,7 +16,7 @@ class Tally:
 
     def __init__(self, plan: StudyPlan) -> None:
         self._plan = plan
-        self._finished = self._pruned = self._diverged = 0
+        self._finished = self._pruned = self._diverged = self._failed = 0
         self._best: float | None = None
         self._trained = 0.0
 
@@ -25,6 +25,7 @@ class Tally:
         self._finished += 1
         self._pruned += row["state"] == "pruned"
         self._diverged += bool(row["diverged"])
+        self._failed += row["state"] == "failed"
         if not row["diverged"] and row["state"] != "failed":
             better = min if self._plan.goal.direction == "minimize" else max
             self._best = row["value"] if self._best is None else better(self._best, row["value"])
@@ -45,4 +46,5 @@ class Tally:
             best=self._best,
             diverged=self._diverged,
             pruned=self._pruned,
+            failed=self._failed,
         )

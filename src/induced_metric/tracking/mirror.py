@@ -126,7 +126,10 @@ def _trials(
         study = RecordStore(StudyKey(protocol, task, sampler, name).directory(results)).read()
         curves = dict(iter(study.curves.groupby("trial")))
         for row in study.trials.to_dict("records"):
-            yield _Trial({str(key): value for key, value in row.items()}, curves[row["trial"]])
+            curve = curves.get(
+                row["trial"], study.curves[:0]
+            )  # of a trial that failed before its first epoch
+            yield _Trial({str(key): value for key, value in row.items()}, curve)
 
 
 def _mirror(trial: _Trial, mode: Mode, project: str, entity: str | None, results: str | Path) -> str:

@@ -2,8 +2,8 @@
 
 A checkpoint is a directory ``<directory>/<trial>/<steps done>``, or ``<directory>/<trial>/by-<claim>/<steps
 done>`` where several processes may train the trial. Orbax renames it into place when it is whole, so a kill
-leaves the one before it. Arrays are saved bit for bit: a trial that goes on from a
-checkpoint has the curve of one that was never interrupted.
+leaves the one before it. Arrays are saved bit for bit: a trial that goes on from a checkpoint has the curve
+of one that was never interrupted.
 """
 
 import contextlib
@@ -19,7 +19,8 @@ from typing import IO, Any, NamedTuple
 import jax
 import numpy as np
 
-from induced_metric.errors import UserError
+from induced_metric.errors import UserError, written
+from induced_metric.training.arrays import read_arrays, refusal, write_arrays
 
 _STATE, _CURVE = "state", "curve"
 _CLAIM = "by-"  # before the name of a claim: a directory of its own
@@ -63,6 +64,7 @@ class Checkpoints:
         self._seconds = seconds
         self._clock = clock
         self._since: dict[str | int, float] = {}  # last checkpoint, or first report
+        self._warned = False
         self._directory = Path(directory).absolute()
 
     def due(self, done: int, new: int, trial: str | int | None = None) -> bool:
@@ -82,14 +84,14 @@ class Checkpoints:
     ) -> None:
         """Saves a trial after as many steps as its curve has entries; replaces its earlier checkpoint.
 
+        Where the disk refuses, the earlier one stays, which is said once: a trial can do without a newer one.
+
         Args:
             trial: its name.
             state: of its lane.
             curve: columns, one entry a step.
             claim: under which it is trained, where several processes may: each replaces only its own.
         """
-        import orbax.checkpoint as ocp  # a second to import, and most runs never save
-
         done = len(next(iter(curve.values())))
         # Orbax does not save empty arrays, and a column's "/" would be a directory of its own.
         arrays = {f"{_STATE}.{name}": leaf for name, leaf in _named(state).items() if np.size(leaf)} | {
@@ -99,12 +101,24 @@ class Checkpoints:
         if claim:
             directory /= f"{_CLAIM}{claim}"
         older = _steps(directory)
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(directory / str(done), arrays, force=True)
+        self._since[trial] = self._clock()
+        try:
+            write_arrays(directory / str(done), arrays)
+        except (OSError, ValueError) as error:
+            reason = refusal(error)
+            if reason is None:
+                raise
+            if not self._warned:
+                self._warned = True
+                warnings.warn(
+                    f"{self._directory} cannot be written ({reason}): a trial that is stopped now goes on "
+                    "from its last checkpoint, or begins anew",
+                    stacklevel=2,
+                )
+            return
         for step in older:
             if step != done:
                 shutil.rmtree(directory / str(step))
-        self._since[trial] = self._clock()
 
     def load(self, trial: str | int, like: Any) -> Checkpoint | None:
         """The newest checkpoint of a trial, under whatever claim; None where it has none.
@@ -115,8 +129,6 @@ class Checkpoints:
             trial: as in ``save``.
             like: a state of the same structure; arrays or their shapes.
         """
-        import orbax.checkpoint as ocp
-
         directory = self._directory / str(trial)
         found = [
             path / str(step)
@@ -125,10 +137,14 @@ class Checkpoints:
         ]
         for path in sorted(found, key=lambda path: int(path.name), reverse=True):
             try:
-                with ocp.StandardCheckpointer() as checkpointer:
-                    return _checkpoint(int(path.name), checkpointer.restore(path), like)
+                return _checkpoint(int(path.name), read_arrays(path), like)
+            # Orbax raises FileNotFoundError or ValueError; where an array is missing, we a KeyError.
             except (ValueError, KeyError, OSError) as error:
-                warnings.warn(f"the checkpoint {path} is damaged ({_first_line(error)})", stacklevel=2)
+                warnings.warn(
+                    f"the checkpoint {path} is damaged ({_first_line(error)}): the trial goes on from an "
+                    "older one, or begins anew",
+                    stacklevel=2,
+                )
         return None
 
     def remove(self, trial: str | int) -> None:
@@ -152,7 +168,9 @@ class Checkpoints:
             UserError: if another process holds it.
         """
         path = self._directory / f"{trial}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with written(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
         with _held(path):
             try:
                 yield

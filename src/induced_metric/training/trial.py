@@ -216,7 +216,8 @@ class Trial:
 
     def restore(self, checkpoints: Checkpoints, lanes: Lanes) -> bool:
         """Goes on from its newest checkpoint; False where it has none."""
-        kept = checkpoints.load(self.checkpoint, lanes.state_shapes(self.hyperparameters))
+        shapes = lanes.state_shapes(self.hyperparameters)
+        kept = None if shapes is None else checkpoints.load(self.checkpoint, shapes)
         if kept is None:
             return False
         self._parts, self.done, self.restored, self.state = [kept.curve], kept.done, kept.done, kept.state
@@ -233,10 +234,14 @@ class Trial:
         values = self.curve()[self.goal.objective][:epochs]
         return float(values[self.goal.best(values)])
 
-    def outcome(self) -> dict[str, Any]:
-        """What it came to, in columns of the records; the worst value if it diverged or was not trained."""
+    def outcome(self, *, failed: bool = False) -> dict[str, Any]:
+        """What it came to, in columns of the records; the worst value if it diverged or was not trained.
+
+        Args:
+            failed: whether it could not be trained to its end: it then has the worst value too.
+        """
         curve, goal = self.curve(), self.goal
-        worst = self.halted or not self.done
+        worst = self.halted or failed or not self.done
         best = -1 if worst else goal.best(curve[goal.objective])
         return {
             "diverged": self.halted,
@@ -256,7 +261,7 @@ class Trial:
         return {
             "trial": self.number,
             "state": state,
-            **self.outcome(),
+            **self.outcome(failed=state == "failed"),
             "objective": self.goal.objective,
             "direction": self.goal.direction,
             "seed": self.seed,
