@@ -3,6 +3,7 @@
 import argparse
 import functools
 import importlib
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -92,6 +93,22 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--mode", choices=["offline", "online", "disabled"], default="offline")
     command.add_argument("--project", default="induced-metric", help="default: induced-metric")
     command.add_argument("--entity", help="user or team (default: the account's)")
+    watched = _Parser(add_help=False)
+    watched.add_argument("--task", help="default: all")
+    watched.add_argument("--protocol", help="default: all")
+    command = commands.add_parser(
+        "status", parents=[watched, results], help="say where the studies of a results directory stand"
+    )
+    command.set_defaults(run=_status)
+    command.add_argument("--storage", choices=["journal", "postgresql"], default="journal")
+    command.add_argument("--url-file", help="the database's URL (default: in INDUCED_METRIC_STORAGE)")
+    command.add_argument("--json", action="store_true", dest="as_json", help="print a JSON object")
+    command.add_argument("--every", type=_seconds, metavar="SECONDS", help="ask again and again")
+    command = commands.add_parser(
+        "dashboard", parents=[watched, results], help="serve Optuna's dashboard on the records"
+    )
+    command.set_defaults(run=_dashboard)
+    command.add_argument("--port", type=int, default=8080, help="of 127.0.0.1; 0: a free one (default: 8080)")
     command = commands.add_parser("data", help="prepare the data set of a task")
     command.set_defaults(run=_data)
     command.add_argument("--task", required=True, help="a task, a preset of one, or a data set")
@@ -112,6 +129,16 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be an integer of at least 1, got {text}")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, got {text}")
+    return seconds
 
 
 def _reports(kind: "Kind", task: str, **options: Any) -> None:
@@ -152,6 +179,18 @@ def _wandb(mode: "Mode", project: str, results: Path, **options: Any) -> None:
         )  # fmt: skip
     where = results / "wandb" if mode == "offline" else project
     sys.stdout.write(f"exported {count} trials to {where} (mode {mode})\n")
+
+
+def _status(**chosen: Any) -> None:
+    from induced_metric.cli.status import status
+
+    status(**chosen)
+
+
+def _dashboard(**chosen: Any) -> None:
+    from induced_metric.cli.dashboard import dashboard
+
+    dashboard(**chosen)
 
 
 def _data(task: str, manual_dir: str | None, check: bool) -> None:
