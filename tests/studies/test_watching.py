@@ -92,7 +92,7 @@ def test_a_watcher_leaves_no_session_and_cannot_write(postgres, monkeypatch):
     closing(Server(url)).__exit__()
     from induced_metric.studies import watching
 
-    monkeypatch.setattr(watching, "_STUDIES", "delete from studies where study_name = any(:names) returning 1")
+    monkeypatch.setattr(watching, "_STUDIES", "delete from studies where study_name = any(:names)")
     with pytest.raises(UserError, match="read-only transaction"):
         in_database(url, ["one"])
     assert postgres.terminate_connections(database) == 0

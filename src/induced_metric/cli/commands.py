@@ -5,6 +5,7 @@ import functools
 import importlib
 import math
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -13,6 +14,7 @@ from induced_metric.errors import UserError, check_platform
 
 if TYPE_CHECKING:
     from induced_metric.analysis.reports import Kind
+    from induced_metric.records import RecordFeed, StudyKey
     from induced_metric.tracking import Mode
 
 PROGRAM = "induced-metric"
@@ -93,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--mode", choices=["offline", "online", "disabled"], default="offline")
     command.add_argument("--project", default="induced-metric", help="default: induced-metric")
     command.add_argument("--entity", help="user or team (default: the account's)")
+    command.add_argument("--every", type=_seconds, metavar="SECONDS", help="mirror again and again")
     watched = _Parser(add_help=False)
     watched.add_argument("--task", help="default: all")
     watched.add_argument("--protocol", help="default: all")
@@ -164,21 +167,37 @@ def _landscapes_report(results: Path) -> None:
     _wrote(report.write(results))
 
 
-def _wandb(mode: "Mode", project: str, results: Path, **options: Any) -> None:
+def _wandb(every: float | None, **chosen: Any) -> None:
+    check_platform()
+    feeds: dict[StudyKey, RecordFeed] = {}
+    _mirror(**chosen, feeds=feeds)
+    while every is not None and chosen["mode"] != "disabled":
+        try:
+            time.sleep(every)
+            _mirror(**chosen, feeds=feeds, quiet=True)
+        except (OSError, UserError) as error:  # the next time, perhaps
+            feeds.clear()
+            sys.stderr.write(f"{PROGRAM} wandb: {error}\n")
+        except KeyboardInterrupt:
+            return
+
+
+def _mirror(mode: "Mode", project: str, results: Path, *, quiet: bool = False, **options: Any) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from induced_metric.tracking import export
 
-    check_platform()
     columns = (TextColumn("W&B runs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as bar:
+    with Progress(*columns, disable=quiet) as bar:
         line = bar.add_task("export", total=None)
         count = export(
             **options, mode=mode, project=project, results=results,
             progress=lambda done, total: bar.update(line, completed=done, total=total),
         )  # fmt: skip
     where = results / "wandb" if mode == "offline" else project
-    sys.stdout.write(f"exported {count} trials to {where} (mode {mode})\n")
+    if count or not quiet:
+        sys.stdout.write(f"exported {count} trials to {where} (mode {mode})\n")
+        sys.stdout.flush()
 
 
 def _status(**chosen: Any) -> None:
