@@ -35,12 +35,10 @@ def _trained(provenance: Mapping[str, Any]) -> dict[str, Any]:
     lanes = provenance.get("lanes")
     if lanes is None:  # of a version that did not record them
         return {**facts, "places": float("nan"), "lanes": 1}
-    devices = int(provenance["devices"]) // int(provenance.get("data_parallel", 1))
-    return {
-        **facts,
-        "places": float(lanes.get("places", max(devices, 1))),
-        "lanes": int(lanes["width"]) * int(lanes["queue"]),
-    }
+    places = lanes.get("places")
+    if places is None:  # of a version that recorded only these
+        places = max(int(provenance["devices"]) // int(provenance.get("data_parallel", 1)), 1)
+    return {**facts, "places": float(places), "lanes": int(lanes["width"]) * int(lanes["queue"])}
 
 
 def pause(trials: pd.DataFrame) -> float:
@@ -85,5 +83,8 @@ def occupancy(trials: pd.DataFrame) -> float | None:
             whole = (stay["ended"] - stay["begun"]).clip(lower=1e-9)
             part = (stay["ended"].clip(upper=end) - stay["begun"]) / whole
             trained += float((stay["seconds"] * part).sum())
-            had += float(stay["places"].max() * (min(stay["ended"].max(), end) - stay["begun"].min()))
+            # The first trials had all lanes full; of a later one, in emptier lanes, `begun` is too early.
+            places = stay["places"].max()
+            first = stay.nsmallest(int(places * stay["lanes"].max()), "ended")["begun"].min()
+            had += float(places * (min(stay["ended"].max(), end) - first))
     return trained / had if had > 0 else None
