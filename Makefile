@@ -22,6 +22,9 @@ MANUAL_DIR ?=
 WORKERS    ?= 1
 LAUNCHER   ?= $(if $(filter 1,$(WORKERS)),none,local)
 STORAGE    ?= $(if $(filter-out 1,$(WORKERS))$(filter slurm,$(LAUNCHER)),postgresql,journal)
+# Of status and wandb: seconds between two looks; of the dashboard: where on 127.0.0.1 it is.
+EVERY      ?=
+PORT       ?= 8080
 # Further settings of the launcher: LAUNCH="partition=gpu gpus=1"
 LAUNCH     ?=
 
@@ -53,6 +56,10 @@ where_missing = $(prepare) --check; case $$? in 0) ;; 1) $(MAKE) --no-print-dire
 placed = $(strip $(if $(filter journal,$(STORAGE)),,storage=$(STORAGE)) \
 	$(if $(filter none,$(LAUNCHER)),,launcher=$(LAUNCHER) launcher.workers=$(WORKERS) $(addprefix launcher.,$(LAUNCH))))
 mirror = $(BIN)/python -m induced_metric wandb --task $(TASK) --protocol $(PROTOCOL) --mode $(MODE) --results '$(RESULTS)'
+# All tasks and protocols, but for one that was named: the default of the other targets is none.
+named = $(if $(filter-out file,$(origin $(1))),$(2) $($(1)))
+watched = --results '$(RESULTS)' $(call named,TASK,--task) $(call named,PROTOCOL,--protocol)
+every = $(if $(EVERY),--every $(EVERY))
 report = $(BIN)/python -m induced_metric $(1) --task $(TASK) --protocol $(PROTOCOL) --results '$(RESULTS)' \
 	$(if $(BEST),--best $(BEST)) $(if $(TARGETS),--targets $(TARGETS))
 
@@ -60,7 +67,7 @@ report = $(BIN)/python -m induced_metric $(1) --task $(TASK) --protocol $(PROTOC
 as_root = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep landscapes data tables figures wandb notebook notebooks test test-fast test-all lint types bench lock clean
+.PHONY: help setup sweep landscapes data tables figures wandb status dashboard notebook notebooks test test-fast test-all lint types bench lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +76,7 @@ help: ## Show this help
 	@echo "             TRIALS=<the task's budget> SAMPLER=$(SAMPLER) PRUNER=$(PRUNER) PROTOCOL=$(PROTOCOL) STUDIES=$(STUDIES) SEED=$(SEED) RESULTS=$(RESULTS) MODE=$(MODE)"
 	@echo "             ACCELERATOR=$(ACCELERATOR) ($(ACCELERATORS)) MANUAL_DIR=<the original files of a data set>"
 	@echo "             WORKERS=$(WORKERS) LAUNCHER=$(LAUNCHER) STORAGE=$(STORAGE) LAUNCH=<further settings of conf/launcher/$(LAUNCHER).yaml>"
+	@echo "             EVERY=<seconds between two looks> PORT=$(PORT)"
 	@echo "             BEST=<50, at most a quarter of the trials> TARGETS=\"<the task's>\""
 
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -126,8 +134,14 @@ tables: setup ## Write and print the tables of TASK from its records
 figures: setup ## Draw the figures of TASK from its records
 	@$(call report,figures)
 
-wandb: setup ## Mirror the recorded trials of TASK to Weights & Biases (MODE=offline or online)
-	@$(mirror)
+wandb: setup ## Mirror the recorded trials of TASK to Weights & Biases (MODE=offline or online), also while they run (EVERY=60)
+	@$(mirror) $(every)
+
+status: setup ## Say where the studies of RESULTS stand (TASK=... of one task; STORAGE=postgresql: and by whom; EVERY=5: again and again)
+	@$(BIN)/python -m induced_metric status $(watched) --storage $(STORAGE) $(every)
+
+dashboard: setup ## Serve Optuna's dashboard on the records of RESULTS (TASK=... of one task) at 127.0.0.1:PORT
+	@$(BIN)/python -m induced_metric dashboard $(watched) --port $(PORT)
 
 test: setup ## Run the tests, but for those that try every case of something
 	$(BIN)/python -m pytest -m 'not exhaustive'
@@ -146,6 +160,7 @@ lint: setup ## Check style and types
 bench: setup ## Measure speed against plain optax, as ratios
 	$(BIN)/python benchmarks/regression.py
 	$(BIN)/python benchmarks/study.py
+	$(BIN)/python benchmarks/occupancy.py
 	$(BIN)/python benchmarks/models.py
 	$(BIN)/python benchmarks/mnist.py
 

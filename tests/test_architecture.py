@@ -31,11 +31,11 @@ ROOMS = {
     "analysis": ("records space errors", "numpy pandas pyarrow scipy matplotlib rich"),
     "cli": (
         "errors xla space tasks lanes training records studies tracking landscapes analysis data",
-        "jax hydra omegaconf pydantic rich optuna pyarrow submitit",
+        "jax hydra omegaconf pydantic rich optuna optuna_dashboard pandas pyarrow submitit",
     ),
 }
 # Only where a function asks for it: importing the room must not need it.
-LAZILY = {"tensorflow_datasets", "wandb", "sklearn", "orbax", "sqlalchemy", "submitit"}
+LAZILY = {"tensorflow_datasets", "wandb", "sklearn", "orbax", "sqlalchemy", "submitit", "optuna_dashboard"}
 TYPE_CHECKING = "if TYPE_CHECKING:"
 
 

@@ -167,3 +167,25 @@ def test_the_notebooks_install_jupyterlab_once_under_the_pins(machine):
     assert start.endswith(" --allow-root") == (os.getuid() == 0)
     _, calls = machine.make("notebooks", "RESULTS=results/published")
     assert calls == ["notebooks/publish.py --results results/published"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["status"], "status --results results --storage journal"),
+        (
+            ["status", "TASK=mnist", "PROTOCOL=fair", "STORAGE=postgresql", "EVERY=5", "RESULTS=other"],
+            "status --results other --task mnist --protocol fair --storage postgresql --every 5",
+        ),
+        (["dashboard"], "dashboard --results results --port 8080"),
+        (["dashboard", "TASK=mnist", "PORT=0"], "dashboard --results results --task mnist --port 0"),
+        (
+            ["wandb", "EVERY=60"],
+            "wandb --task regression --protocol paper --mode offline --results results --every 60",
+        ),
+    ],
+)
+def test_one_watches_all_tasks_unless_one_is_named(machine, arguments, command):
+    machine.make("setup")
+    _, calls = machine.make(*arguments)
+    assert calls == [f"-m induced_metric {command}"]

@@ -21,7 +21,16 @@ def test_help_has_a_line_for_every_command(capsys):
         commands.main(["--help"])
     assert ended.value.code == 0
     shown = capsys.readouterr().out
-    names = {*commands.HYDRA, "tables", "figures", "wandb", "data", "landscapes-report"}
+    names = {
+        *commands.HYDRA,
+        "tables",
+        "figures",
+        "wandb",
+        "data",
+        "landscapes-report",
+        "status",
+        "dashboard",
+    }
     lines = [line.split() for line in shown.splitlines() if line.startswith("    ")]
     assert names <= {line[0] for line in lines}
 

@@ -191,6 +191,7 @@ def test_a_pruner_stops_the_worse_at_its_rungs(pruner):
     assert rungs == {
         "none": [],
         "hyperband": [20 * 3**k for k in range(5)],
+        "successive_halving": [20 * 3**k for k in range(5)],
         "wandb_hyperband": list(range(20, 400, 20)),
     }.get(pruner, rungs)
     assert (cfg.pruner.in_flight is None) == (not rungs)

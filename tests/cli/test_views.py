@@ -143,7 +143,7 @@ def test_durations_in_words(seconds, shown):
     [(0, ""), (120, "120 trials/s"), (1, "1 trials/s"), (0.5, "30 trials/min"), (1e-5, "0.036 trials/h")],
 )
 def test_speeds(per_second, shown):
-    assert views._rate(per_second) == shown
+    assert views.rate(per_second) == shown
 
 
 def test_what_is_left_of_a_study_counts_the_epochs_done():

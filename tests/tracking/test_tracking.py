@@ -17,6 +17,7 @@ from induced_metric import records, tracking
 from induced_metric.analysis import runs
 from induced_metric.cli import commands
 from induced_metric.errors import UserError
+from induced_metric.records import RecordStore, StudyKey
 from induced_metric.records.schema import OUTCOME
 from induced_metric.tracking import mirror
 
@@ -216,6 +217,78 @@ def test_a_killed_export_repeats_only_the_run_in_flight(tmp_path, monkeypatch) -
     # The run that was in flight is there once, and whole.
     assert len(offline_files(tmp_path)) == 4
     assert all("state" in FakeRun(path).summary for path in offline_files(tmp_path))
+
+
+def publish(store, number: int, worker: str, **changes) -> None:
+    """Records a trial as one worker of several does."""
+    row, curve = synthetic.trial(number, optimizer="sgd", epochs=2)
+    provenance = json.loads(row["provenance"]) | {"worker": worker}
+    assert store.publish(row | {"provenance": json.dumps(provenance)} | changes, curve)
+
+
+def test_workers_record_while_their_trials_are_mirrored_in_batches(tmp_path) -> None:
+    store = RecordStore(StudyKey("paper", "regression", "tpe", "sgd").directory(tmp_path))
+    feeds: dict = {}
+    batch = functools.partial(tracking.export, "regression", results=tmp_path, feeds=feeds)
+    for number, worker in [(0, "a"), (3, "b")]:
+        publish(store, number, worker)
+    assert batch() == 2
+    assert batch() == 0
+    # Late, out of order, and another study.
+    for number, worker in [(1, "c"), (2, "a")]:
+        publish(store, number, worker)
+    synthetic.write_study(tmp_path, "adam", trials=3, epochs=2, compact=False)
+    assert batch() == 5
+    publish(store, 4, "b")
+    store.compact()  # by the worker that saw the end, before the next look
+    assert batch() == 1
+    assert tracking.export("regression", results=tmp_path) == 0
+    runs = [FakeRun(path) for path in offline_files(tmp_path)]
+    workers = {
+        run.config["trial"]: run.config["provenance"]["worker"]
+        for run in runs
+        if run.config["optimizer"] == "sgd"
+    }
+    assert workers == {0: "a", 1: "c", 2: "a", 3: "b", 4: "b"}
+    assert len(runs) == 8
+
+
+def test_a_trial_that_failed_before_its_first_epoch_is_mirrored(tmp_path) -> None:
+    store = RecordStore(StudyKey("paper", "regression", "tpe", "sgd").directory(tmp_path))
+    row, curve = synthetic.trial(0, optimizer="sgd", epochs=2)
+    publish(store, 1, "a")
+    failed = row | {"state": "failed", "epochs": 0, "best_epoch": -1, "seconds": 0.0}
+    store.publish(failed, {name: values[:0] for name, values in curve.items()})
+    assert tracking.export("regression", results=tmp_path) == 2
+    (run,) = (run for run in map(FakeRun, offline_files(tmp_path)) if run.config["trial"] == 0)
+    assert (run.summary["state"], run.history) == ("failed", [])
+
+
+def test_the_command_mirrors_again_and_again_until_it_is_interrupted(tmp_path, monkeypatch, capsys) -> None:
+    store = synthetic.write_study(tmp_path, "sgd", trials=1, epochs=2)
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 2:
+            publish(store, 1, "a")
+        if len(naps) == 3:  # an export by hand
+            monkeypatch.setattr(mirror, "_ledger", refuse)
+        if len(naps) == 4:
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+
+    def refuse(path: Path) -> None:
+        raise UserError("another export is under way")
+
+    monkeypatch.setattr(commands.time, "sleep", nap)
+    commands.main(["wandb", "--task", "regression", "--results", str(tmp_path), "--every", "30"])
+    said = capsys.readouterr()
+    assert [line for line in said.out.splitlines() if line.startswith("exported")] == [
+        f"exported 1 trials to {tmp_path / 'wandb'} (mode offline)"
+    ] * 2
+    assert said.err == "induced-metric wandb: another export is under way\n"
+    assert naps == [30.0] * 4
 
 
 def killed(*arguments, start=mirror.start, **options):

@@ -3,7 +3,9 @@
 import argparse
 import functools
 import importlib
+import math
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -12,6 +14,7 @@ from induced_metric.errors import UserError, check_platform
 
 if TYPE_CHECKING:
     from induced_metric.analysis.reports import Kind
+    from induced_metric.records import RecordFeed, StudyKey
     from induced_metric.tracking import Mode
 
 PROGRAM = "induced-metric"
@@ -92,6 +95,23 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--mode", choices=["offline", "online", "disabled"], default="offline")
     command.add_argument("--project", default="induced-metric", help="default: induced-metric")
     command.add_argument("--entity", help="user or team (default: the account's)")
+    command.add_argument("--every", type=_seconds, metavar="SECONDS", help="mirror again and again")
+    watched = _Parser(add_help=False)
+    watched.add_argument("--task", help="default: all")
+    watched.add_argument("--protocol", help="default: all")
+    command = commands.add_parser(
+        "status", parents=[watched, results], help="say where the studies of a results directory stand"
+    )
+    command.set_defaults(run=_status)
+    command.add_argument("--storage", choices=["journal", "postgresql"], default="journal")
+    command.add_argument("--url-file", help="the database's URL (default: in INDUCED_METRIC_STORAGE)")
+    command.add_argument("--json", action="store_true", dest="as_json", help="print a JSON object")
+    command.add_argument("--every", type=_seconds, metavar="SECONDS", help="ask again and again")
+    command = commands.add_parser(
+        "dashboard", parents=[watched, results], help="serve Optuna's dashboard on the records"
+    )
+    command.set_defaults(run=_dashboard)
+    command.add_argument("--port", type=int, default=8080, help="of 127.0.0.1; 0: a free one (default: 8080)")
     command = commands.add_parser("data", help="prepare the data set of a task")
     command.set_defaults(run=_data)
     command.add_argument("--task", required=True, help="a task, a preset of one, or a data set")
@@ -112,6 +132,16 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be an integer of at least 1, got {text}")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, got {text}")
+    return seconds
 
 
 def _reports(kind: "Kind", task: str, **options: Any) -> None:
@@ -137,21 +167,49 @@ def _landscapes_report(results: Path) -> None:
     _wrote(report.write(results))
 
 
-def _wandb(mode: "Mode", project: str, results: Path, **options: Any) -> None:
+def _wandb(every: float | None, **chosen: Any) -> None:
+    check_platform()
+    feeds: dict[StudyKey, RecordFeed] = {}
+    _mirror(**chosen, feeds=feeds)
+    while every is not None and chosen["mode"] != "disabled":
+        try:
+            time.sleep(every)
+            _mirror(**chosen, feeds=feeds, quiet=True)
+        except (OSError, UserError) as error:  # the next time, perhaps
+            feeds.clear()
+            sys.stderr.write(f"{PROGRAM} wandb: {error}\n")
+        except KeyboardInterrupt:
+            return
+
+
+def _mirror(mode: "Mode", project: str, results: Path, *, quiet: bool = False, **options: Any) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from induced_metric.tracking import export
 
-    check_platform()
     columns = (TextColumn("W&B runs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as bar:
+    with Progress(*columns, disable=quiet) as bar:
         line = bar.add_task("export", total=None)
         count = export(
             **options, mode=mode, project=project, results=results,
             progress=lambda done, total: bar.update(line, completed=done, total=total),
         )  # fmt: skip
     where = results / "wandb" if mode == "offline" else project
-    sys.stdout.write(f"exported {count} trials to {where} (mode {mode})\n")
+    if count or not quiet:
+        sys.stdout.write(f"exported {count} trials to {where} (mode {mode})\n")
+        sys.stdout.flush()
+
+
+def _status(**chosen: Any) -> None:
+    from induced_metric.cli.status import status
+
+    status(**chosen)
+
+
+def _dashboard(**chosen: Any) -> None:
+    from induced_metric.cli.dashboard import dashboard
+
+    dashboard(**chosen)
 
 
 def _data(task: str, manual_dir: str | None, check: bool) -> None:

@@ -31,7 +31,7 @@ class Journals:
         """The storage of a study."""
         from induced_metric.studies.journal import JournalStorage
 
-        return JournalStorage(_file(key, results, "journal"))
+        return JournalStorage(file_of(key, results, "journal"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Database:
         """The storage of a study."""
         from induced_metric.studies.postgres import PostgresStorage
 
-        lock = _file(key, results, "lock")
+        lock = file_of(key, results, "lock")
         return PostgresStorage(server=server, lock=lock, claims=self.claims, same_code=self.same_code)
 
     def connect(self, worker: str | None, stop: Callable[[], bool]) -> "Server":
@@ -68,19 +68,28 @@ class Database:
         Raises:
             UserError: if neither has it.
         """
-        if self.url_file is None:
-            found = os.environ.get(_URL, "")
-            if not found:
-                raise UserError(
-                    f"storage=postgresql needs the URL of the database: set {_URL}, or name a file by "
-                    "storage.url_file"
-                )
-            return found
-        try:
-            return Path(self.url_file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "no text"
-            raise UserError(f"storage.url_file: cannot read {self.url_file} ({reason})") from error
+        return database_url(self.url_file)
+
+
+def database_url(file: str | None) -> str:
+    """The URL of the database, from a file or else from the environment.
+
+    Raises:
+        UserError: if it is not there.
+    """
+    if file is None:
+        found = os.environ.get(_URL, "")
+        if not found:
+            raise UserError(
+                f"storage=postgresql needs the URL of the database: set {_URL}, or name a file by "
+                "storage.url_file"
+            )
+        return found
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "no text"
+        raise UserError(f"storage.url_file: cannot read {file} ({reason})") from error
 
 
 def storages(cfg: DictConfig) -> Journals | Database:
@@ -102,5 +111,6 @@ def turned(worker: str, configurations: list[DictConfig]) -> list[DictConfig]:
     return configurations[first:] + configurations[:first]
 
 
-def _file(key: "StudyKey", results: Path, kind: str) -> Path:
+def file_of(key: "StudyKey", results: Path, kind: str) -> Path:
+    """The file of a study of this kind: its journal, or its lock."""
     return key.directory(results, "studies").with_name(f"{key.optimizer}.{kind}")

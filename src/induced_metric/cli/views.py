@@ -61,7 +61,7 @@ class TrialBar:
         left = ""
         if done > self._already:
             seconds = (now - self._begun) / (done - self._already)
-            left = f"{_duration(seconds * (self._epochs - done))} left" if done < self._epochs else ""
+            left = f"{duration(seconds * (self._epochs - done))} left" if done < self._epochs else ""
             if left and not self._estimated and now - self._begun >= _ENOUGH_SECONDS:
                 self._estimated = True
                 epochs = self._epochs - self._already
@@ -88,16 +88,16 @@ class _Row:
     def cells(self) -> list[str]:
         """Of the columns ``_HEADINGS``."""
         if self.progress is None:
-            return ["compiling", "", "", _number(self.published), *[""] * 5]
+            return ["compiling", "", "", number(self.published), *[""] * 5]
         progress = self.progress
-        rate = progress.trained / max(self.seen - self.begun, 1e-9)
+        speed = progress.trained / max(self.seen - self.begun, 1e-9)
         return [
             f"{progress.finished}/{progress.total}",
             _under_way(progress),
-            _number(progress.best),
-            _number(self.published),
-            _rate(rate),
-            _duration(progress.left / rate) if rate and progress.left > 0 else "",
+            number(progress.best),
+            number(self.published),
+            rate(speed),
+            duration(progress.left / speed) if speed and progress.left > 0 else "",
             str(progress.diverged),
             str(progress.pruned),
             str(progress.failed or ""),
@@ -219,7 +219,8 @@ def _under_way(progress: "StudyStatus") -> str:
     return f"{len(progress.running)} at {epochs} of {progress.epochs}"
 
 
-def _rate(trials_per_second: float) -> str:
+def rate(trials_per_second: float) -> str:
+    """A speed in the unit that suits it."""
     if not trials_per_second:
         return ""
     if trials_per_second >= 1:
@@ -229,11 +230,13 @@ def _rate(trials_per_second: float) -> str:
     return f"{3600 * trials_per_second:.3g} trials/h"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Five digits, or nothing."""
     return "" if value is None else f"{value:.5g}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

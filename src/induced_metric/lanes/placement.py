@@ -201,7 +201,8 @@ def device_facts() -> dict[str, Any]:
 
 def lane_facts(lanes: Lanes) -> dict[str, Any]:
     """What a record says about the lanes that trained it; ``records`` says what ``seconds`` then are."""
-    return {"lanes": {"layout": lanes.layout, "width": lanes.width, "queue": lanes.queue}}
+    places = lanes.capacity // (lanes.width * lanes.queue)
+    return {"lanes": {"layout": lanes.layout, "width": lanes.width, "queue": lanes.queue, "places": places}}
 
 
 def _matmul_precision() -> str:

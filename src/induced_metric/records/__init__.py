@@ -39,8 +39,9 @@ device) and one float32 column a metric, named after its split: ``train/loss``, 
 equally by the epochs it ran, of whichever lanes. Summed over trials they are the time a device computed.
 Where lanes are mapped, one after the other, they are also about how long an epoch takes; where they are
 vmapped, it takes up to as many times longer as there are lanes. ``lanes`` in the provenance says which it
-was: ``layout``, ``width`` (lanes of a dispatch) and ``queue`` (dispatches in flight on a device). Seconds
-of different layouts, widths or devices do not compare.
+was: ``layout``, ``width`` (lanes of a dispatch), ``queue`` (dispatches in flight on a device) and ``places``
+(devices, or groups of them that divide every batch, with lanes of their own). Seconds of different layouts,
+widths or devices do not compare.
 
 While a study runs, every ``append`` leaves one file in ``pending/``, written before its trials are told
 to Optuna: a row a trial, the epochs of its curve as a list in the column ``curve``. ``compact`` folds
@@ -49,7 +50,7 @@ these files into the two tables.
 
 from induced_metric.records.feed import RecordFeed
 from induced_metric.records.provenance import provenance
-from induced_metric.records.query import confirmations, load, samplers, searches, studies, tasks
+from induced_metric.records.query import begun, confirmations, load, samplers, searches, studies, tasks
 from induced_metric.records.schema import CONFIRMED, FIXED, SINGLE, Records, StudyKey
 from induced_metric.records.store import RecordStore
 
@@ -61,6 +62,7 @@ __all__ = [
     "RecordStore",
     "Records",
     "StudyKey",
+    "begun",
     "confirmations",
     "load",
     "provenance",

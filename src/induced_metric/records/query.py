@@ -35,6 +35,24 @@ def confirmations(task: str, *, protocol: str = "paper", results: str | Path = "
     return [name for name in samplers(task, protocol=protocol, results=results) if name.endswith(CONFIRMED)]
 
 
+def begun(
+    *, protocol: str | None = None, task: str | None = None, results: str | Path = "results"
+) -> list[StudyKey]:
+    """Every study of a results directory, those without a record yet among them, in alphabetical order.
+
+    Args:
+        protocol: the studies of this one alone.
+        task: the studies of this one alone.
+        results: the results directory.
+    """
+    root, pattern = Path(results), f"{protocol or '*'}/{task or '*'}"
+    recorded = [path for path in (root / "records").glob(f"{pattern}/*/*") if _has_records(path)]
+    # Whoever works on a study locks it, before there is anything of it to record.
+    locked = [path.with_suffix("") for path in (root / "studies").glob(f"{pattern}/*/*.lock")]
+    keys = {StudyKey(*path.parts[-len(StudyKey._fields) :]) for path in [*recorded, *locked]}
+    return sorted(key for key in keys if key.sampler != SINGLE)
+
+
 def studies(
     task: str,
     *,
@@ -69,11 +87,11 @@ def _samplers(task: str, protocol: str, results: str | Path) -> list[str]:
 
 def _recorded(root: Path) -> list[str]:
     """The optimizers below a sampler's directory that have at least one record."""
-    return [
-        name
-        for name in _subdirectories(root)
-        if (root / name / "trials.parquet").exists() or any((root / name / "pending").glob("*.parquet"))
-    ]
+    return [name for name in _subdirectories(root) if _has_records(root / name)]
+
+
+def _has_records(study: Path) -> bool:
+    return (study / "trials.parquet").exists() or any((study / "pending").glob("*.parquet"))
 
 
 def load(

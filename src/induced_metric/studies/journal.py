@@ -17,6 +17,7 @@ from induced_metric.records import RecordStore
 from induced_metric.studies.compatibility import check_config
 from induced_metric.studies.plan import StudyPlan
 from induced_metric.studies.storage import CONFIG, Claim, Published, agreed, compact, new_study, published
+from induced_metric.studies.watching import TRIALS
 
 # What Optuna raises for lines that it did not write.
 _DAMAGES = (ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError)
@@ -125,6 +126,7 @@ class _OpenJournal:
         self._journal = Journal(path.with_suffix(".new"))
         self.study = new_study(plan, optuna.storages.JournalStorage(self._journal))
         self.study.set_user_attr(CONFIG, dict(plan.config))
+        self.study.set_user_attr(TRIALS, plan.trials)
 
     def begin(self) -> None:
         self._journal.rename(self._path)

@@ -18,6 +18,7 @@ from induced_metric.studies.compatibility import check_config
 from induced_metric.studies.plan import StudyPlan
 from induced_metric.studies.server import Server
 from induced_metric.studies.storage import CONFIG, STATES, Claim
+from induced_metric.studies.watching import TRIALS
 
 _GIVEN, _CLAIM, _LOST = "hyperparameters", "claim", "lost"  # attributes of a trial
 _TOKEN, _WORKER = "token", "worker"  # of a claim
@@ -178,6 +179,8 @@ class Ledger:
         for attribute, value in said.items():
             if attribute not in known:
                 storage.set_study_user_attr(identity, attribute, value)
+        if known.get(TRIALS) != plan.trials:
+            storage.set_study_user_attr(identity, TRIALS, plan.trials)
         self._server.sync()
         return identity
 

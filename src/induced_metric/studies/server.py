@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import optuna
@@ -65,7 +65,7 @@ class Server:
     ) -> None:
         import sqlalchemy
 
-        self._secrets = _secrets(url)
+        self._parsed, self._secrets = parsed(url), secrets(url)
         self.grace = grace
         self._patience, self._stop = patience, stop
         self._thread = threading.RLock()  # one connection: threads take turns
@@ -89,13 +89,6 @@ class Server:
                 "application_name": "induced-metric",
             },
         }
-        try:
-            parsed = sqlalchemy.make_url(url)
-        except sqlalchemy.exc.ArgumentError:
-            raise UserError(f"{_SETTINGS} must be postgresql://user:password@host:port/database") from None
-        if parsed.get_backend_name() != "postgresql":
-            raise UserError(_unsuited(parsed.get_backend_name()))
-        self._parsed = parsed.set(drivername="postgresql+psycopg")
         self._engine_settings = engine
         self._answering = -float("inf")  # since when, if it did not at times
         self.storage: optuna.storages.RDBStorage = self._again(self._connect)
@@ -181,7 +174,8 @@ class Server:
                 passing = isinstance(cause, OperationalError | InterfaceError | IntegrityError)
                 ended = isinstance(cause, DBAPIError) and cause.connection_invalidated
                 if not (passing or ended) or time.monotonic() - since > self._patience or _refused(cause):
-                    raise UserError(f"the database cannot be used: {self._public(cause or error)}") from None
+                    line = public(cause or error, self._secrets)
+                    raise UserError(f"the database cannot be used: {line}") from None
             # Once more in any case, by another session: then the trials can be given back.
             if again and self._stop():
                 raise StoppedError
@@ -266,13 +260,31 @@ class Server:
         finally:
             self._holding = False
 
-    def _public(self, error: BaseException) -> str:
-        """An error in one line, without what is in the URL."""
-        line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        line = re.sub(r"^\([\w.]+\) ", "", line)
-        for secret in self._secrets:
-            line = line.replace(secret, "***")
-        return line
+
+def parsed(url: str) -> Any:
+    """A URL as SQLAlchemy takes it, for psycopg 3.
+
+    Raises:
+        UserError: unless it is one of a PostgreSQL database.
+    """
+    import sqlalchemy
+
+    try:
+        found = sqlalchemy.make_url(url)
+    except sqlalchemy.exc.ArgumentError:
+        raise UserError(f"{_SETTINGS} must be postgresql://user:password@host:port/database") from None
+    if found.get_backend_name() != "postgresql":
+        raise UserError(_unsuited(found.get_backend_name()))
+    return found.set(drivername="postgresql+psycopg")
+
+
+def public(error: BaseException, hidden: Sequence[str]) -> str:
+    """An error in one line, without what is hidden."""
+    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    line = re.sub(r"^\([\w.]+\) ", "", line)
+    for secret in hidden:
+        line = line.replace(secret, "***")
+    return line
 
 
 def _refused(error: BaseException | None) -> bool:
@@ -289,7 +301,7 @@ def _unsuited(backend: str) -> str:
     return f"{_SETTINGS} must name a PostgreSQL database, got {backend}"
 
 
-def _secrets(url: str) -> list[str]:
+def secrets(url: str) -> list[str]:
     """What must not be shown of a URL, the longest first."""
     found = re.match(r"[\w+]+://(?P<user>[^:/@]*):(?P<password>[^@]*)@", url)
     return [url, *([found["password"]] if found and found["password"] else [])]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from induced_metric import records
 from induced_metric.errors import UserError
-from induced_metric.records import RecordStore, StudyKey
+from induced_metric.records import RecordFeed, RecordStore, StudyKey
 from induced_metric.records.schema import NESTED, OUTCOME
 from induced_metric.tracking.live import PROJECT, Mode, check_mode, history, start
 
@@ -61,12 +61,14 @@ def export(
     entity: str | None = None,
     results: str | Path = "results",
     progress: Callable[[int, int], None] | None = None,
+    feeds: dict[StudyKey, RecordFeed] | None = None,
 ) -> int:
     """Mirrors every recorded trial that this mode, project and entity do not have yet as a W&B run.
 
     ``<results>/wandb/exported-<mode>.txt`` says which those are, and in which directory; a line is added when
     a run is complete, so a killed export repeats at most one. Offline runs are under ``<results>/wandb/``:
-    read them with ``wandb leet inspect``, upload them with ``wandb sync``.
+    read them with ``wandb leet inspect``, upload them with ``wandb sync``. Studies may run meanwhile, with
+    any number of workers: what they record after the export began is the next one's.
 
     Args:
         task: name of the task.
@@ -78,6 +80,8 @@ def export(
         entity: the W&B user or team; the account's default where not given.
         results: the results directory.
         progress: called with the numbers of trials done and to do, at first with 0.
+        feeds: the same dictionary, empty at first, for exports one after the other: what an earlier one read
+            is not read again. After one that raised, another empty one is needed.
 
     Returns:
         How many trials were exported.
@@ -98,7 +102,7 @@ def export(
         todo = [
             (trial, line)
             for sampler in names
-            for trial in _trials(task, protocol, sampler, wanted, results)
+            for trial in _trials(task, protocol, sampler, wanted, results, {} if feeds is None else feeds)
             # With the time, so that a study that was deleted and run again is exported again.
             if (line := f"{entity or ''}/{project}/{trial.run_id} {trial.row['finished']}") not in exported
         ]
@@ -118,18 +122,20 @@ def export(
 
 
 def _trials(
-    task: str, protocol: str, sampler: str, optimizers: list[str] | None, results: str | Path
-) -> Iterator[_Trial]:
+    task: str, protocol: str, sampler: str, optimizers: list[str] | None, results: str | Path,
+    feeds: dict[StudyKey, RecordFeed],
+) -> Iterator[_Trial]:  # fmt: skip
     for name in records.studies(
         task, protocol=protocol, sampler=sampler, optimizers=optimizers, results=results
     ):
-        study = RecordStore(StudyKey(protocol, task, sampler, name).directory(results)).read()
+        key = StudyKey(protocol, task, sampler, name)
+        study = feeds.setdefault(key, RecordFeed(RecordStore(key.directory(results)))).news()
+        if study.trials.empty:
+            continue
         curves = dict(iter(study.curves.groupby("trial")))
+        nothing = study.curves.iloc[:0]  # of a trial that failed before its first epoch
         for row in study.trials.to_dict("records"):
-            curve = curves.get(
-                row["trial"], study.curves[:0]
-            )  # of a trial that failed before its first epoch
-            yield _Trial({str(key): value for key, value in row.items()}, curve)
+            yield _Trial({str(key): value for key, value in row.items()}, curves.get(row["trial"], nothing))
 
 
 def _mirror(trial: _Trial, mode: Mode, project: str, entity: str | None, results: str | Path) -> str:

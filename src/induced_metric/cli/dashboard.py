@@ -1,0 +1,90 @@
+"""``induced-metric dashboard``: Optuna's dashboard on the records, for this machine alone."""
+
+import socketserver
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from induced_metric.errors import UserError
+
+if TYPE_CHECKING:
+    from induced_metric.studies.browsing import Browsed
+
+HOST = "127.0.0.1"  # the dashboard asks nobody who they are
+_REFRESH_SECONDS = 5.0
+
+
+class _Server(socketserver.ThreadingMixIn, WSGIServer):
+    daemon_threads = True  # a browser keeps connections open on which it asks nothing
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Says nothing of each request."""
+
+
+def dashboard(results: Path, *, port: int, task: str | None, protocol: str | None) -> None:
+    """Serves the dashboard until it is interrupted.
+
+    Args:
+        results: the results directory.
+        port: of this machine, for this machine alone; 0 takes a free one.
+        task: the studies of this one alone.
+        protocol: the studies of this one alone.
+
+    Raises:
+        UserError: if there are no records, the port is taken, or the dashboard is not installed.
+    """
+    from induced_metric.studies.browsing import Browsed
+
+    browsed = Browsed(results, task=task, protocol=protocol)
+    trials = browsed.refresh()
+    if not trials:
+        raise UserError(f"there are no records of a study in {results}")
+    try:
+        server = make_server(HOST, port, application(browsed), _Server, _Quiet)
+    except OSError as error:
+        raise UserError(
+            f"port {port} cannot be used ({error.strerror}); another one: --port, or PORT="
+        ) from error
+    with server:
+        sys.stdout.write(
+            f"{trials} trials of {results}: http://{HOST}:{server.server_port}/ (Ctrl-C ends it)\n"
+        )
+        sys.stdout.flush()
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return
+
+
+def application(
+    browsed: "Browsed", clock: Callable[[], float] = time.monotonic
+) -> Callable[..., Iterable[bytes]]:
+    """The dashboard as a WSGI application, which looks for new records whenever it is asked for trials.
+
+    Raises:
+        UserError: if the dashboard is not installed.
+    """
+    try:
+        from optuna_dashboard import wsgi
+    except ImportError as error:
+        raise UserError("optuna-dashboard is not installed: pip install '.[cluster]'") from error
+    serve: Any = wsgi(browsed.storage)
+    looked, looking = clock(), threading.Lock()
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        nonlocal looked
+        if environ.get("PATH_INFO", "").startswith("/api/"):
+            with looking:
+                if clock() - looked > _REFRESH_SECONDS:
+                    browsed.refresh()
+                    looked = clock()
+        answered: Iterable[bytes] = serve(environ, start_response)
+        return answered
+
+    return answer

@@ -1,0 +1,148 @@
+"""The recorded studies as one storage of Optuna's, for its tools to look at.
+
+Built from the records, it is the same wherever the studies are coordinated, it has whole curves, and nothing
+that is done to it reaches a study.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.study import StudyDirection
+from optuna.study.study import _SYSTEM_ATTR_METRIC_NAMES
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from induced_metric import records
+from induced_metric.records import RecordFeed, RecordStore, StudyKey
+
+_POINTS = 40  # of a curve: a browser draws so many times the trials
+_FACTS = ("seed", "epochs", "best_epoch", "seconds", "diverged")
+_OF_A_TRIAL = ("worker", "lost", "failed")
+_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+class Browsed:
+    """The studies of a results directory, kept up with by ``refresh``.
+
+    A trial that is not recorded, though a later one is, is shown as under way. One that diverged is shown as
+    failed, as Optuna does with a value that is not finite, and without its curve: its own value, the worst
+    that there is, and what led there would be all that a figure shows.
+
+    Args:
+        results: the results directory.
+        task: the studies of this one alone.
+        protocol: the studies of this one alone.
+
+    Attributes:
+        storage: Optuna's, in memory.
+    """
+
+    def __init__(self, results: Path, *, task: str | None = None, protocol: str | None = None) -> None:
+        self._results, self._task, self._protocol = results, task, protocol
+        self._feeds: dict[StudyKey, RecordFeed] = {}
+        self._ids: dict[StudyKey, list[int]] = {}  # of the trials of a study, by number
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # else a line a study
+        self.storage = optuna.storages.InMemoryStorage()
+
+    def refresh(self) -> int:
+        """Adds what was recorded since; returns how many trials."""
+        added = 0
+        for key in records.begun(protocol=self._protocol, task=self._task, results=self._results):
+            feed = self._feeds.setdefault(key, RecordFeed(RecordStore(key.directory(self._results))))
+            trials, curves = feed.news()
+            if trials.empty:
+                continue
+            rows: list[dict[str, Any]] = trials.to_dict("records")  # type: ignore[assignment]
+            by_trial: dict[Any, Any] = dict(iter(curves.groupby("trial")))
+            study = self._study(key, rows[0])
+            for row in rows:
+                self._add(study, self._ids[key], row, by_trial.get(row["trial"], {}))
+            added += len(rows)
+        return added
+
+    def _study(self, key: StudyKey, row: Mapping[str, Any]) -> int:
+        if key not in self._ids:
+            direction = StudyDirection[row["direction"].upper()]
+            made = self.storage.create_new_study([direction], key.name)
+            self.storage.set_study_system_attr(made, _SYSTEM_ATTR_METRIC_NAMES, [row["objective"]])
+            self._ids[key] = []
+        return int(self.storage.get_study_id_from_name(key.name))
+
+    def _add(self, study: int, ids: list[int], row: Mapping[str, Any], curve: Any) -> None:
+        number = int(row["trial"])
+        while len(ids) <= number:  # records come in any order
+            ids.append(self.storage.create_new_trial(study, create_trial(state=TrialState.RUNNING)))
+        self.storage._set_trial(ids[number], _frozen(ids[number], row, curve))
+        self.storage._update_cache(ids[number], study)
+
+
+def _frozen(identity: int, row: Mapping[str, Any], curve: Any) -> FrozenTrial:
+    """A record as Optuna shows it."""
+    state = TrialState.FAIL if row["diverged"] else _STATES[row["state"]]
+    provenance = json.loads(row["provenance"])
+    finished = datetime.fromisoformat(row["finished"]).astimezone().replace(tzinfo=None)
+    ranges = {name: given for name, given in _ranges(json.loads(row["config"])) if name in row}
+    return FrozenTrial(
+        number=int(row["trial"]),
+        trial_id=identity,
+        state=state,
+        value=float(row["value"]) if state is TrialState.COMPLETE else None,
+        # The time that it had its device for: when it began is not recorded.
+        datetime_start=finished - timedelta(seconds=row["seconds"]),
+        datetime_complete=finished,
+        params={name: _value(ranges[name], row[name]) for name in ranges},
+        distributions={name: _distribution(ranges[name]) for name in ranges},
+        user_attrs={name: row[name] for name in _FACTS}
+        | {name: provenance[name] for name in _OF_A_TRIAL if name in provenance},
+        system_attrs={},
+        intermediate_values={} if row["diverged"] else _thinned(curve, row["objective"]),
+    )
+
+
+def _thinned(curve: Any, objective: str) -> dict[int, float]:
+    """The finite values of a curve, or some of them, evenly spread, with the first and the last."""
+    if not len(curve) or objective not in curve:
+        return {}
+    kept = np.unique(np.linspace(0, len(curve) - 1, min(len(curve), _POINTS)).round().astype(int))
+    epochs, values = curve["epoch"].to_numpy()[kept], curve[objective].to_numpy()[kept]
+    finite = np.isfinite(values)
+    return dict(zip(epochs[finite].tolist(), values[finite].tolist(), strict=True))
+
+
+def _ranges(tree: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What the configuration of a study searches, by its dotted names."""
+
+    def flat(branch: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        for name, given in branch.items():
+            if isinstance(given, Mapping) and ("low" in given or "choices" in given):
+                yield prefix + name, given
+            elif isinstance(given, Mapping):
+                yield from flat(given, f"{prefix}{name}.")
+
+    return flat(tree.get("search_space") or {}, "")
+
+
+def _distribution(given: Mapping[str, Any]) -> BaseDistribution:
+    """A range as a figure's axis; of a complement x itself is shown, which is not spread evenly there."""
+    if "choices" in given:
+        return CategoricalDistribution(given["choices"])
+    low, high, log = given["low"], given["high"], bool(given.get("log"))
+    if given.get("type") == "int":
+        return IntDistribution(int(low), int(high), log=log, step=int(given.get("step", 1)))
+    return FloatDistribution(float(low), float(high), log=log and not given.get("complement"))
+
+
+def _value(given: Mapping[str, Any], value: Any) -> Any:
+    if "choices" in given:
+        return next((choice for choice in given["choices"] if choice == value), None)
+    return int(value) if given.get("type") == "int" else float(value)
