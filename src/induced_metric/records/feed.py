@@ -19,6 +19,11 @@ class RecordFeed:
         self._files: set[str] = set()
         self._version: object = None
 
+    def skip(self, trial: int) -> None:
+        """Leaves out a trial that is known already, so that its file is not read."""
+        self._known.add(trial)
+        self._files.add(self._store.file_of(trial).name)
+
     def news(self) -> Records:
         """What was recorded since the last call; empty, without columns, where nothing was."""
         pending = self._store.pending()

@@ -49,7 +49,7 @@ class RecordStore:
             return
         table = _nested(trials, curves)
         self._make_pending()
-        write_table(table, self._file(trials[0]["trial"]), compression_level=1)
+        write_table(table, self.file_of(trials[0]["trial"]), compression_level=1)
 
     def publish(self, trial: Mapping[str, Any], curve: Mapping[str, Any]) -> bool:
         """Writes a finished trial as ``append`` does, unless it is recorded; any number of processes may.
@@ -61,7 +61,7 @@ class RecordStore:
             UserError: if the file system has no hard links, which decide who is first.
             DiskError: if the file cannot be written.
         """
-        final = self._file(trial["trial"])
+        final = self.file_of(trial["trial"])
         mine = self._pending / f"{final.stem}-{uuid.uuid4().hex[:12]}.written"
         table = _nested([trial], [curve])
         while True:
@@ -88,11 +88,11 @@ class RecordStore:
     def has(self, trial: int) -> bool:
         """Whether a trial is recorded."""
         # Its own file first: a compaction removes it after it has changed the tables.
-        return self._file(trial).exists() or trial in self._numbers_in_tables()
+        return self.file_of(trial).exists() or trial in self._numbers_in_tables()
 
     def read_one(self, trial: int) -> Records:
         """What ``publish`` wrote of a trial, while it is in a file of its own."""
-        return self.read([self._file(trial)])
+        return self.read([self.file_of(trial)])
 
     def _numbers_in_tables(self) -> frozenset[int]:
         """The trials in the tables."""
@@ -106,7 +106,8 @@ class RecordStore:
         with written(self._pending):
             self._pending.mkdir(parents=True, exist_ok=True)
 
-    def _file(self, trial: Any) -> Path:
+    def file_of(self, trial: Any) -> Path:
+        """The file that a trial is published in."""
         return self._pending / f"trials-{int(trial):06d}.parquet"
 
     def add(self, row: Mapping[str, Any], curve: Mapping[str, Any]) -> int:

@@ -97,6 +97,7 @@ class _OpenStudy:
             first = self._records.publish(row, curve)
             known.append(Published(row, curve) if first else self._read(number))
             self._known.add(number)
+            self._feed.skip(number)
             self._ledger.tell(number, known[-1].row)
         return known
 

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
 import optuna
@@ -126,7 +126,7 @@ class Server:
 
     def beat(self, trial_id: int) -> None:
         """Records a heartbeat of a trial, and from then on others, until ``rest``."""
-        self.storage.record_heartbeat(trial_id)
+        self._record_heartbeats([trial_id])
         self._beating.add(trial_id)
 
     def rest(self, trial_id: int) -> None:
@@ -149,14 +149,21 @@ class Server:
 
     def _beats(self) -> None:
         while not self._ended.wait(self.period):
-            for trial_id in list(self._beating):
-                if trial_id in self._beating:
-                    # What cannot be said now is said next time; the main thread minds the server's absence.
-                    with contextlib.suppress(StorageInternalError), self._thread:
-                        self.storage.record_heartbeat(trial_id)
-            if not self._beating:
-                with contextlib.suppress(Exception), self._thread:
+            # What cannot be said now is said next time; the main thread minds the server's absence.
+            with contextlib.suppress(Exception), self._thread:
+                if self._beating:
+                    self._record_heartbeats(self._beating)
+                else:
                     self.execute("select 1")
+
+    def _record_heartbeats(self, trial_ids: Collection[int]) -> None:
+        """As Optuna's ``record_heartbeat``, which takes six round trips for each trial, for all at once."""
+        self.execute(
+            "insert into trial_heartbeats (trial_id, heartbeat) select trial_id, now() from trials "
+            "where trial_id = any(:trials) order by trial_id "
+            "on conflict (trial_id) do update set heartbeat = excluded.heartbeat",
+            trials=list(trial_ids),
+        )
 
     def _again(self, work: Callable[[], T]) -> T:
         from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
@@ -236,14 +243,20 @@ class Server:
             cursor.execute(f"select pg_try_advisory_lock({_number('worker', self.worker)})")
         connection.commit()
 
-    def execute(self, statement: str) -> Any:
-        """The first value that a statement gives."""
+    def execute(self, statement: str, **values: Any) -> Any:
+        """The first value that a statement gives; None if it gives none."""
+        found = self.rows(statement, **values)
+        return found[0][0] if found else None
+
+    def rows(self, statement: str, **values: Any) -> Sequence[Any]:
+        """The rows that a statement gives, with ``values`` for its ``:names``; a transaction of its own."""
         import sqlalchemy
 
         with self.storage.engine.connect() as connection:
-            found = connection.execute(sqlalchemy.text(statement)).scalar()
-            connection.commit()
-            return found
+            # One round trip: the beginning and the end of a transaction would be two more.
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            found = connection.execute(sqlalchemy.text(statement), values)
+            return found.all() if found.returns_rows else []
 
     @contextlib.contextmanager
     def _lock(self, key: str) -> Iterator[None]:
