@@ -1,7 +1,7 @@
 """Ways to do the same work, measured in turn, so that noise of the machine meets all alike.
 
-Each side has a process of its own, with the XLA settings that suit it. A side is a function of a pipe: it
-prepares itself and ends in ``serve``.
+Each side has a process of its own, or several that share a round's work, with the XLA settings that suit it.
+A process is a function of a pipe: it prepares itself and ends in ``serve``.
 """
 
 import multiprocessing
@@ -9,7 +9,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ _UNITS_PER_GIB = 2**30 if sys.platform == "darwin" else 2**20  # of ru_maxrss: b
 
 class Measured(NamedTuple):
     seconds: list[float]  # of one unit of work, by round
-    peak: float  # GiB, the most memory that the process held
+    peak: float  # GiB, the most memory that its processes held
 
     @property
     def median(self) -> float:
@@ -84,23 +84,40 @@ def configured(name: str, **changes: Any) -> Any:
     return hydra.utils.instantiate(cfg.task, _convert_="all", **changes)
 
 
-def interleave(sides: Mapping[str, Callable[[Connection], None]], *, rounds: int) -> dict[str, Measured]:
-    """Measures every side once a round, all prepared before the first."""
+Process = Callable[[Connection], None]
+
+
+def interleave(sides: Mapping[str, Process | Sequence[Process]], *, rounds: int) -> dict[str, Measured]:
+    """Measures every side once a round, all prepared before the first; of several processes, the slowest."""
     context = multiprocessing.get_context("spawn")
-    pipes: dict[str, Connection] = {}
+    pipes: dict[str, list[Connection]] = {}
     try:
         for name, side in sides.items():
-            pipes[name], there = context.Pipe()
-            context.Process(target=side, args=(there,), daemon=True).start()
-            there.close()  # so that its end is noticed here
-            pipes[name].recv()
+            pipes[name] = []
+            for process in side if isinstance(side, Sequence) else [side]:
+                here, there = context.Pipe()
+                pipes[name].append(here)
+                context.Process(target=process, args=(there,), daemon=True).start()
+                there.close()  # so that its end is noticed here
+            _answers(pipes[name])
         seconds: dict[str, list[float]] = {name: [] for name in sides}
         for _ in range(rounds):
-            for name, pipe in pipes.items():
-                pipe.send(True)
-                seconds[name].append(pipe.recv())
-        for pipe in pipes.values():
-            pipe.send(False)
-        return {name: Measured(seconds[name], pipe.recv()) for name, pipe in pipes.items()}
+            for name in sides:
+                _ask(pipes[name], True)
+                seconds[name].append(max(_answers(pipes[name])))
+        measured = {}
+        for name in sides:
+            _ask(pipes[name], False)
+            measured[name] = Measured(seconds[name], sum(_answers(pipes[name])))
+        return measured
     except (EOFError, ConnectionError):
         sys.exit(f"{name} failed: its error is above")
+
+
+def _ask(pipes: Sequence[Connection], go_on: bool) -> None:
+    for pipe in pipes:
+        pipe.send(go_on)
+
+
+def _answers(pipes: Sequence[Connection]) -> list[Any]:
+    return [pipe.recv() for pipe in pipes]

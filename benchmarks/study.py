@@ -10,7 +10,6 @@ turns.
 import sys
 import tempfile
 from functools import partial
-from pathlib import Path
 
 from interleave import configured, interleave, serve, serve_lanes
 from regression import HYPERPARAMETERS
@@ -23,41 +22,16 @@ def study(requests, sampler, trials):
     from induced_metric import xla
 
     xla.configure()
-    import hydra
+    from setups import files, regression_study
 
-    import induced_metric
-    from induced_metric.records import RecordStore, StudyKey
-    from induced_metric.space import Float
-    from induced_metric.studies.journal import JournalStorage
-    from induced_metric.studies.plan import StudyPlan
     from induced_metric.studies.running import run_studies
-    from induced_metric.studies.storage import StudyFiles
-    from induced_metric.training.checkpoints import Checkpoints
-    from induced_metric.training.trial import Goal, trial_lanes
 
-    with hydra.initialize_config_dir(str(Path(__file__).parents[1] / "conf"), version_base="1.3"):
-        cfg = hydra.compose("sweep", ["task=regression", "optimizer=adam", f"sampler={sampler}"])
-    space = {
-        name: Float(**cfg.search_space[name]) for name in HYPERPARAMETERS["adam"] if name in cfg.search_space
-    }
-    regression, optimizer = configured("regression"), induced_metric.adam
-    plan = StudyPlan(
-        key=StudyKey("paper", "regression", sampler, "adam"), search_space=space,
-        fixed={"eps": 1e-8}, goal=Goal.of(regression),
-        trials=trials, seed=0, create_sampler=hydra.utils.instantiate(cfg.sampler.create),
-        in_flight=cfg.sampler.in_flight,
-    )  # fmt: skip
-    hyperparameters = dict.fromkeys([*space, "eps"], 0.5)
-    with trial_lanes(regression, optimizer, hyperparameters) as lanes:
+    plan, lanes = regression_study(sampler, trials)
+    with lanes:
 
         def work():
             with tempfile.TemporaryDirectory() as directory:
-                files = StudyFiles(
-                    storage=JournalStorage(Path(directory, "journal")),
-                    records=RecordStore(Path(directory, "records")),
-                    checkpoints=Checkpoints(Path(directory, "checkpoints")),
-                )
-                run_studies([(plan, files, lambda _: None)], lanes)
+                run_studies([(plan, files(directory), lambda _: None)], lanes)
 
         serve(requests, work, units=trials)
 

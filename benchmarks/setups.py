@@ -1,0 +1,118 @@
+"""Studies as the benchmarks run them, and where they are kept: a journal, or PostgreSQL."""
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+import hydra
+
+ROOT = Path(__file__).parents[1]
+BETAS = ("learning_rate", "beta1", "beta2")  # of Adam: searched
+
+
+@contextlib.contextmanager
+def database(**settings):
+    """A PostgreSQL server of this process's own, with the settings of postgresql.conf over the tests'."""
+    # The tests have one that starts on any machine with PostgreSQL's programs.
+    sys.path.insert(0, str(ROOT / "tests" / "helpers"))
+    from postgres import PostgresServer, reason_for_none
+
+    if reason := reason_for_none():
+        sys.exit(reason)
+    with contextlib.closing(PostgresServer(**settings)) as server:
+        yield server
+
+
+def cpu_seconds(server):
+    """CPU seconds that all processes of a PostgreSQL server have taken so far, those that ended included."""
+    main = int(server.execute("select pg_read_file('postmaster.pid')")[0][0].split()[0])
+    its = [stat for stat in map(_stat, filter(str.isdigit, os.listdir("/proc"))) if stat is not None]
+    # utime, stime; of the children that ended, what their parent has waited for.
+    ticks = sum(sum(times[:4]) for pid, _, times in its if pid == main)
+    ticks += sum(sum(times[:2]) for _, parent, times in its if parent == main)
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(pid):
+    """A process, its parent and its times; None if it has ended."""
+    try:
+        fields = Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return int(pid), int(fields[1]), list(map(int, fields[11:15]))
+
+
+def connected(url, **settings):
+    """A worker's connection to a database, to be closed."""
+    from induced_metric.studies.server import Server
+
+    return contextlib.closing(Server(url, **settings))
+
+
+def files(directory, server=None, **settings):
+    """Where a study is kept: with a journal, or by PostgreSQL as one worker of ``server``."""
+    from induced_metric.records import RecordStore
+    from induced_metric.studies.journal import JournalStorage
+    from induced_metric.studies.postgres import PostgresStorage
+    from induced_metric.studies.storage import StudyFiles
+    from induced_metric.training.checkpoints import Checkpoints
+
+    directory = Path(directory)
+    storage = (
+        PostgresStorage(server=server, lock=directory / "lock", **settings)
+        if server
+        else JournalStorage(directory / "journal")
+    )
+    return StudyFiles(
+        storage=storage,
+        records=RecordStore(directory / "records"),
+        checkpoints=Checkpoints(directory / "checkpoints"),
+    )
+
+
+def regression_study(sampler, trials, *, epochs=None):
+    """Regression with Adam as sweeps/sweep.py runs it: the plan, and lanes on all devices, to be closed."""
+    import induced_metric
+    from induced_metric.records import StudyKey
+    from induced_metric.space import Float
+    from induced_metric.studies.plan import StudyPlan
+    from induced_metric.training.trial import Goal, trial_lanes
+
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = hydra.compose("sweep", ["task=regression", "optimizer=adam", f"sampler={sampler}"])
+    task = hydra.utils.instantiate(cfg.task, _convert_="all", **({"epochs": epochs} if epochs else {}))
+    space = {name: Float(**cfg.search_space[name]) for name in BETAS}
+    plan = StudyPlan(
+        key=StudyKey("paper", "regression", sampler, "adam"), search_space=space,
+        fixed={"eps": 1e-8}, goal=Goal.of(task), trials=trials, seed=0,
+        create_sampler=hydra.utils.instantiate(cfg.sampler.create), in_flight=cfg.sampler.in_flight,
+    )  # fmt: skip
+    return plan, trial_lanes(task, induced_metric.adam, dict.fromkeys([*space, "eps"], 0.5))
+
+
+def toy_study(trials, *, name="toy"):
+    """A study whose trials take no time: the plan, and lanes on one device, to be closed."""
+    import jax
+    import jax.numpy as jnp
+    import optuna
+
+    from induced_metric.lanes import Lanes
+    from induced_metric.records import StudyKey
+    from induced_metric.space import Float
+    from induced_metric.studies.plan import StudyPlan
+    from induced_metric.training.trial import Goal
+
+    def init(_hyperparameters, _seed):
+        return jnp.float32(0)
+
+    def advance(state, h):
+        return state + 1, {"test/loss": (h["x"] - 2) ** 2 + h["y"]}
+
+    plan = StudyPlan(
+        key=StudyKey("paper", "toy", name, "none"),
+        search_space={"x": Float(0.0, 10.0), "y": Float(0.1, 1.0, log=True)}, fixed={},
+        goal=Goal("test/loss", "minimize", 1e30, 1), trials=trials, seed=0,
+        create_sampler=optuna.samplers.RandomSampler,
+    )  # fmt: skip
+    return plan, Lanes(init, advance, hyperparameters=["x", "y"], devices=jax.devices()[:1])
