@@ -9,6 +9,7 @@ from collections.abc import Iterator
 _REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room there"),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make it writable"),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "remove what is in the place of a directory"),
 }
 
 

@@ -160,8 +160,7 @@ class Lanes:
         Args:
             ask: the next trial, or None when there is none now.
             tell: takes the reports of a dispatch, one a trial; False ends a trial early. Where
-                hyperparameters are static, what goes wrong with the program of some of their values ends its
-                trials alone.
+                hyperparameters are static, a program that fails ends the trials of its values alone.
             stride: steps between two calls of ``tell`` for a trial; ``steps_per_dispatch`` by default,
                 and at the most.
             stop: once true, no new dispatch starts; those under way are still told.

@@ -5,7 +5,7 @@ import errno
 import itertools
 import os
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -195,14 +195,7 @@ class RecordStore:
             recorded = set(records.trials["trial"])
             # The curves go first: until the rows are in place, their trials are still pending.
             for name, frame in (("curves", records.curves), ("trials", records.trials)):
-                columns = {str(column): frame[column].tolist() for column in frame}
-                # By the schema: pandas would make its strings of another type, which nothing appended joins.
-                table = pa.Table.from_pandas(frame, schema(columns), preserve_index=False)
-                write_table(
-                    table.replace_schema_metadata(None),
-                    self.directory / f"{name}.parquet",
-                    compression_level=9,
-                )
+                self._write(name, frame)
         for path in pending:
             # Not what a worker is about to publish, who was given more trials than this one.
             if path.suffix == ".parquet" or _publishes(path) is None or _publishes(path) in recorded:
@@ -210,6 +203,33 @@ class RecordStore:
                     path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # there is none, or a process has begun to write there
             self._pending.rmdir()
+
+    def remove(self, trials: Collection[int]) -> None:
+        """Takes trials out of the records; nobody may write to them meanwhile.
+
+        After a crash on the way either all of them are there or none.
+
+        Raises:
+            DiskError: if the tables cannot be written.
+        """
+        self.compact()
+        records = self.read()
+        kept = [frame[~frame["trial"].isin(list(trials))] for frame in records]
+        # The rows go first: a curve without a row belongs to no trial.
+        for name, frame in zip(("trials", "curves"), kept, strict=True):
+            path = self.directory / f"{name}.parquet"
+            if kept[0].empty:
+                with written(path):
+                    path.unlink(missing_ok=True)
+            else:
+                self._write(name, frame)
+
+    def _write(self, name: str, frame: pd.DataFrame) -> None:
+        columns = {str(column): frame[column].tolist() for column in frame}
+        # By the schema: pandas would make its strings of another type, which nothing appended joins.
+        table = pa.Table.from_pandas(frame, schema(columns), preserve_index=False)
+        path = self.directory / f"{name}.parquet"
+        write_table(table.replace_schema_metadata(None), path, compression_level=9)
 
 
 def _publishes(path: Path) -> int | None:

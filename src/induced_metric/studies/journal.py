@@ -10,13 +10,23 @@ from typing import Any
 
 import optuna
 from optuna.storages.journal import BaseJournalBackend
+from optuna.trial import TrialState
 
 from induced_metric.errors import UserError, written
 from induced_metric.lanes.engine import Curve
 from induced_metric.records import RecordStore
 from induced_metric.studies.compatibility import check_config
 from induced_metric.studies.plan import StudyPlan
-from induced_metric.studies.storage import CONFIG, Claim, Published, agreed, compact, new_study, published
+from induced_metric.studies.storage import (
+    CONFIG,
+    Claim,
+    Published,
+    agreed,
+    compact,
+    failed_trials,
+    new_study,
+    published,
+)
 from induced_metric.studies.watching import TRIALS
 
 # What Optuna raises for lines that it did not write.
@@ -94,14 +104,18 @@ class JournalStorage:
 
     Attributes:
         path: of the journal; made if it does not exist.
+        retry: whether trials that failed are taken out of the records, so that they run again.
     """
 
     path: Path
+    retry: bool = False
 
     @contextlib.contextmanager
     def open(self, plan: StudyPlan, records: RecordStore) -> "Iterator[_OpenJournal]":
         """As of ``Storage``; the only trials under way are those of this process."""
         with exclusive(self.path):
+            if self.retry and (failed := failed_trials(plan, records)):
+                records.remove(failed)
             yield _OpenJournal(self.path, plan, records)
             compact(plan, records)
 
@@ -170,4 +184,7 @@ def _finished(journal: Path, *, name: str, config: Mapping[str, Any]) -> set[int
             "again from the records"
         ) from error
     check_config(name, known, config)
-    return {number for number, state in states.items() if state.is_finished()}
+    # One that failed has no result that could be lost, and may have been taken out to run again.
+    return {
+        number for number, state in states.items() if state.is_finished() and state is not TrialState.FAIL
+    }

@@ -148,6 +148,14 @@ class Ledger:
         if ours:
             self._exclusively(give_back)
 
+    def forget(self) -> bool:
+        """Removes the study from the database, to be made again from the records; not while it is worked on.
+
+        Returns:
+            Whether it is removed. If not, another worker has a trial under way, or was lost a moment ago.
+        """
+        return bool(self._exclusively(self._forget))
+
     def alone(self, work: Callable[[], None]) -> None:
         """Does what only one worker may do at a time."""
         self._exclusively(work)
@@ -184,6 +192,19 @@ class Ledger:
             storage.set_study_user_attr(identity, TRIALS, plan.trials)
         self._server.sync()
         return identity
+
+    def _forget(self) -> bool:
+        storage = self._storage
+        if self._plan.name not in {study.study_name for study in storage.get_all_studies()}:
+            return True  # by a connection that failed with the answer
+        stale = set(storage._get_stale_trial_ids(self._id))
+        running = storage.get_all_trials(self._id, deepcopy=False, states=(TrialState.RUNNING,))
+        others = [trial for trial in running if _claim_of(trial)[_WORKER] != self._server.worker]
+        if any(trial._trial_id not in stale for trial in others):
+            return False
+        storage.delete_study(self._id)
+        self._server.sync()
+        return True
 
     def _catch_up(self, recorded: Callable[[], Mapping[int, Row]]) -> None:
         trials = self._storage.get_all_trials(self._id, deepcopy=False)

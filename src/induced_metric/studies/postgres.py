@@ -11,6 +11,7 @@ not hold the history: it is made again from the records whenever it lacks them.
 
 import contextlib
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,17 @@ from induced_metric.records import RecordFeed, RecordStore
 from induced_metric.studies.ledger import Ledger
 from induced_metric.studies.plan import StudyPlan
 from induced_metric.studies.server import Server
-from induced_metric.studies.shared_files import identity_of, shared, sole
-from induced_metric.studies.storage import Claim, News, Published, agreed, compact, new_study, published
+from induced_metric.studies.shared_files import identity_of, shared, sole, worked_on
+from induced_metric.studies.storage import (
+    Claim,
+    News,
+    Published,
+    agreed,
+    compact,
+    failed_trials,
+    new_study,
+    published,
+)
 
 _LOOK_SECONDS, _WAITING_SECONDS = 1.0, 0.1  # between two looks, with something to train and without
 
@@ -38,23 +48,50 @@ class PostgresStorage:
         lock: a file that keeps away a process that would have the study for itself.
         claims: so many workers may be lost while they train a trial; it is then recorded as failed.
         same_code: whether a worker of another commit is refused.
+        retry: whether trials that failed are taken out of the records, so that they run again. That is done
+            where no other worker has the study open.
     """
 
     server: Server
     lock: Path
     claims: int = 5
     same_code: bool = True
+    retry: bool = False
 
     @contextlib.contextmanager
     def open(self, plan: StudyPlan, records: RecordStore) -> "Iterator[_OpenStudy]":
         """As of ``Storage``."""
-        with shared(self.lock):
+        with shared(self.lock), self._working(plan, records):
             study = _OpenStudy(self, plan, records)
             try:
                 yield study
             finally:
                 study.close()
             study.compact()
+
+    def ledger(self, plan: StudyPlan, records: RecordStore) -> Ledger:
+        """What the database knows of a study."""
+        results = identity_of(records.directory)
+        return Ledger(self.server, plan, results, claims=self.claims, same_code=self.same_code)
+
+    @contextlib.contextmanager
+    def _working(self, plan: StudyPlan, records: RecordStore) -> Iterator[None]:
+        """Holds the study open, so that nobody takes trials out of it; takes out those that failed before."""
+
+        def take_out() -> None:
+            failed = failed_trials(plan, records)
+            # The database first: what it lacks it is told from the records.
+            if failed and self.ledger(plan, records).forget():
+                records.remove(failed)
+
+        with worked_on(self.lock.with_suffix(".workers"), take_out if self.retry else lambda: None):
+            if self.retry and (left := failed_trials(plan, records)):
+                warnings.warn(
+                    f"{len(left)} failed trials of {plan.name} are not run again, since other workers are at "
+                    "the study; give retry=failed again when none is",
+                    stacklevel=2,
+                )
+            yield
 
 
 class _OpenStudy:
@@ -69,13 +106,7 @@ class _OpenStudy:
         self._feed = RecordFeed(records)
         self.study = new_study(plan, optuna.storages.InMemoryStorage())
         agreed(plan, records)
-        self._ledger = Ledger(
-            settings.server,
-            plan,
-            identity_of(records.directory),
-            claims=settings.claims,
-            same_code=settings.same_code,
-        )
+        self._ledger = settings.ledger(plan, records)
         self.rows: dict[int, Mapping[str, Any]] = {}
         self.curves: dict[int, Curve] = {}
         self._ledger.catch_up(self._read_all)

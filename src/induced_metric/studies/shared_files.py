@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from induced_metric.errors import UserError, written
@@ -37,6 +37,24 @@ def sole(path: Path) -> Iterator[bool]:
             yield False
         else:
             yield True
+
+
+@contextlib.contextmanager
+def worked_on(path: Path, before: Callable[[], None]) -> Iterator[None]:
+    """Holds a study open, as its other workers do.
+
+    Args:
+        path: of a file that stands for that.
+        before: done first, unless another worker has the study open; who opens it meanwhile waits.
+    """
+    with written(path):
+        file = path.open("w")
+    with file:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            before()
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
 
 
 def identity_of(directory: Path) -> str:

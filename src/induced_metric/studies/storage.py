@@ -152,6 +152,19 @@ def agreed(plan: StudyPlan, store: RecordStore) -> Records:
     return records
 
 
+def failed_trials(plan: StudyPlan, store: RecordStore) -> list[int]:
+    """The numbers of the trials that are recorded as failed, of those that the plan asks for.
+
+    Raises:
+        UserError: as of ``agreed``.
+    """
+    trials = agreed(plan, store).trials
+    if trials.empty:
+        return []
+    wanted = (trials["state"] == "failed") & (trials["trial"] < plan.trials)
+    return [int(number) for number in trials.loc[wanted, "trial"]]
+
+
 def compact(plan: StudyPlan, store: RecordStore) -> None:
     """Puts the records in order; where that cannot be done, they stay as they are, which is said."""
     try:

@@ -1,9 +1,13 @@
 """One W&B run while it trains, and what it has in common with a mirrored one."""
 
-from collections.abc import Mapping
+import contextlib
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
+from induced_metric.errors import written
 from induced_metric.records.schema import EPOCH_SECONDS
 
 Mode: TypeAlias = Literal["online", "offline", "disabled"]
@@ -14,7 +18,8 @@ PROJECT = "induced-metric"
 class LiveRun:
     """One W&B run, logged while it trains; with mode ``disabled`` a sink that never imports wandb.
 
-    Leaving it as a context by an exception marks the run as failed.
+    Leaving it as a context by an exception marks the run as failed. Where W&B breaks down on the way, the
+    rest is not logged, which is said once: what trains is recorded without it.
     """
 
     def __init__(
@@ -42,14 +47,25 @@ class LiveRun:
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Logs the metrics of an epoch, by their names in the records; ``seconds`` are this epoch's."""
         if self._run is not None:
-            self._run.log(history(metrics), step=epoch, commit=True)
+            with self._going_on():
+                self._run.log(history(metrics), step=epoch, commit=True)
 
     def finish(self, summary: Mapping[str, Any] | None = None, *, exit_code: int = 0) -> None:
         """Ends the run with what ``schema.OUTCOME`` names, or whatever else sums it up."""
         if self._run is not None:
-            self._run.summary.update(dict(summary or {}))
-            self._run.finish(exit_code=exit_code)
+            with self._going_on():
+                self._run.summary.update(dict(summary or {}))
+                self._run.finish(exit_code=exit_code)
             self._run = None
+
+    @contextlib.contextmanager
+    def _going_on(self) -> Iterator[None]:
+        try:
+            with answered():
+                yield
+        except ConnectionError as error:
+            self._run = None
+            warnings.warn(f"{error}; this goes on without it", stacklevel=4)
 
     def __enter__(self) -> Self:
         return self
@@ -64,6 +80,25 @@ def check_mode(mode: str) -> None:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
 
 
+@contextlib.contextmanager
+def answered() -> Iterator[None]:
+    """What wandb raises within is a ConnectionError; a process of its that has ended is forgotten."""
+    import wandb
+    from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
+
+    broken = (ConnectionError, TimeoutError, HandleAbandonedError, MailboxClosedError)
+    try:
+        yield
+    except wandb.Error as error:  # no account, no network
+        raise ConnectionError(f"W&B: {str(error).splitlines()[0]}") from error
+    except broken as error:
+        # Else wandb would find out at exit, with a trace, and there would be no other process.
+        with contextlib.suppress(*broken, SystemExit):
+            wandb.teardown()
+        reason = str(error) or type(error).__name__
+        raise ConnectionError(f"W&B's process does not answer ({reason})") from error
+
+
 def history(metrics: Mapping[str, float]) -> dict[str, float]:
     """The metrics of an epoch under their names in W&B."""
     renamed = {"seconds": EPOCH_SECONDS}
@@ -75,16 +110,18 @@ def start(results: str | Path, settings: Mapping[str, Any], **run: Any) -> Any:
 
     Raises:
         ConnectionError: if W&B cannot be reached or does not know the account.
+        DiskError: if its directory cannot be written.
     """
     import wandb
 
-    # wandb falls back to a temporary directory where this one does not exist.
+    # wandb falls back to a temporary directory where it cannot write to this one.
     root = Path(results).resolve()
-    (root / "wandb").mkdir(parents=True, exist_ok=True)
+    with written(root / "wandb"):
+        (root / "wandb").mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root / "wandb"):
+            pass
     chosen = wandb.Settings(root_dir=str(root), **settings)
-    # Beforehand, because wandb asks only here whether it is offline; else it times every call, for telemetry.
-    wandb.setup(settings=chosen)
-    try:
+    with answered():
+        # Beforehand, because wandb asks only here whether it is offline; else it times every call.
+        wandb.setup(settings=chosen)
         return wandb.init(dir=root, reinit="create_new", settings=chosen, **run)
-    except wandb.Error as error:  # no account, no network
-        raise ConnectionError(f"W&B: {str(error).splitlines()[0]}") from error

@@ -11,10 +11,10 @@ from typing import IO, Any, NamedTuple
 import pandas as pd
 
 from induced_metric import records
-from induced_metric.errors import UserError
+from induced_metric.errors import UserError, written
 from induced_metric.records import RecordFeed, RecordStore, StudyKey
 from induced_metric.records.schema import NESTED, OUTCOME
-from induced_metric.tracking.live import PROJECT, Mode, check_mode, history, start
+from induced_metric.tracking.live import PROJECT, Mode, answered, check_mode, history, start
 
 # Nothing that a mirrored trial does not need: half of the time and half of the bytes. Without a summary
 # derived from every row, W&B's server derives it, and `export` writes the last metrics itself.
@@ -87,7 +87,8 @@ def export(
         How many trials were exported.
 
     Raises:
-        ConnectionError: if W&B cannot be reached or does not know the account.
+        ConnectionError: if W&B cannot be reached, does not know the account, or breaks down.
+        DiskError: if ``<results>/wandb`` cannot be written.
         FileNotFoundError: if a study asked for has no record.
         UserError: if another export into these results is under way.
         ValueError: for another mode.
@@ -114,9 +115,17 @@ def export(
             for path in there.get(trial.run_id, ()):
                 if owners.makes_way(path, line.rpartition(" ")[0]):
                     shutil.rmtree(path)
-            name = _mirror(trial, mode, project, entity, results)
-            ledger.write(f"{line}\t{name}\n")
-            ledger.flush()
+            try:
+                name = _mirror(trial, mode, project, entity, results)
+            except ConnectionError as error:
+                if done == 1:  # no account, no network
+                    raise
+                raise ConnectionError(
+                    f"{error}; {done - 1} of {len(todo)} trials are exported, and the same command continues"
+                ) from error
+            with written(directory):
+                ledger.write(f"{line}\t{name}\n")
+                ledger.flush()
             report(done, len(todo))
     return len(todo)
 
@@ -156,11 +165,12 @@ def _mirror(trial: _Trial, mode: Mode, project: str, entity: str | None, results
         for name, values in trial.curve.drop(columns=["trial", "epoch"]).items()
     }
     metrics: dict[str, float] = {}
-    for epoch, *values in zip(trial.curve["epoch"].tolist(), *columns.values(), strict=True):
-        metrics = history(dict(zip(map(str, columns), values, strict=True)))
-        run.log(metrics, step=epoch, commit=True)
-    run.summary.update(metrics | {name: row[name] for name in OUTCOME})
-    run.finish()
+    with answered():
+        for epoch, *values in zip(trial.curve["epoch"].tolist(), *columns.values(), strict=True):
+            metrics = history(dict(zip(map(str, columns), values, strict=True)))
+            run.log(metrics, step=epoch, commit=True)
+        run.summary.update(metrics | {name: row[name] for name in OUTCOME})
+        run.finish()
     return Path(run.dir).parent.name
 
 
@@ -201,8 +211,10 @@ def _ledger(path: Path) -> Iterator[tuple[dict[str, str], IO[str]]]:
     """What is exported and in which directory, and the file, open to append whole lines and locked."""
     import fcntl  # here, so that the entry points can say that Windows has none
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
+    with written(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="utf-8")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
