@@ -71,8 +71,8 @@ def winner(
     known = rows[rows["trial"] < trials] if len(rows) else rows
     if len(known) < trials:
         raise UserError(
-            f"{key.name} has {len(known)} of its {trials} trials, and only a finished search has a winner: run "
-            f"it with trials={trials}, or confirm the winner of fewer trials by sampler.searched"
+            f"{key.name} has {len(known)} of its {trials} trials, and only a finished search has a winner: "
+            "run it to its end, or say by sampler.searched how many trials it was to have"
         )
     for text in known["config"].unique():
         check_config(key.name, _of_the_pairing(json.loads(text)), _of_the_pairing(config))

@@ -85,8 +85,8 @@ def regression(
     Args:
         train_examples: the first of the published data set.
         test_examples: the next; how many there are in all changes the polynomial's scale.
-        fresh_examples: of a validation split, and of a test split in the place of the published one: points of
-            the same polynomial beyond the published ones. 0: the published points alone, without validation.
+        fresh_examples: of a validation split, and of a test split in the place of the published one: points
+            of the same polynomial beyond those published. 0: these alone, without validation.
         widths: of the layers; the last has one unit.
         run: see ``RunSettings``.
 
