@@ -16,7 +16,9 @@ def check(cfg: DictConfig) -> None:
     """Raises UserError for what the protocol of a configuration does not allow."""
     name = cfg.protocol.name
     if cfg.pruner.name is not None and not cfg.protocol.get("prunes", True):
-        raise UserError(f"protocol {name} gives every trial all its epochs: pruner={cfg.pruner.name} is none")
+        raise UserError(
+            f"protocol {name} gives every trial all its epochs: pruner must be none, got {cfg.pruner.name}"
+        )
     if confirms(cfg) and "confirmation" not in cfg.protocol:
         raise UserError(
             f"sampler {cfg.sampler.name} reads winners on a split that chose nothing, and protocol {name} "

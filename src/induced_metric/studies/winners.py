@@ -80,7 +80,8 @@ def winner(
     if sound.empty:
         raise UserError(f"all {trials} trials of {key.name} diverged or failed: there is nothing to confirm")
     minimize = sound["direction"].iloc[0] == "minimize"
-    best = sound.loc[sound["value"].idxmin() if minimize else sound["value"].idxmax()].to_dict()
+    value = sound["value"].to_numpy()
+    best = sound.iloc[int(value.argmin() if minimize else value.argmax())].to_dict()
     return Winner(
         key=key,
         trial=int(best["trial"]),
