@@ -11,6 +11,7 @@ SAMPLER    ?= tpe
 PRUNER     ?= none
 PROTOCOL   ?= paper
 STUDIES    ?= 1
+SEEDS      ?=
 SEED       ?= 0
 RESULTS    ?= results
 MODE       ?= offline
@@ -67,7 +68,7 @@ report = $(BIN)/python -m induced_metric $(1) --task $(TASK) --protocol $(PROTOC
 as_root = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep landscapes data tables figures wandb status dashboard notebook notebooks test test-fast test-all lint types bench lock clean
+.PHONY: help setup sweep fair landscapes data tables figures wandb status dashboard notebook notebooks test test-fast test-all lint types bench lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,6 +107,24 @@ ifneq ($(LAUNCHER),slurm)
 	@$(mirror) || echo 'the records are complete without it; make wandb mirrors them when it works again'
 	@$(call report,tables)
 endif
+
+# Adam is left out: with weight decay, which this protocol gives to all, it is AdamW.
+ifeq ($(origin OPTIMIZERS),file)
+fair: OPTIMIZERS = adamw muon sgd sgd_log_metric sgd_metric sgd_rms
+endif
+ifeq ($(origin STUDIES),file)
+fair: STUDIES = 5
+endif
+fair: override PROTOCOL = fair
+fair_sweep = $(BIN)/python sweeps/sweep.py task=$(TASK) $(chosen) protocol=fair seed=$(SEED) 'results=$(RESULTS)' $(placed)
+
+fair: setup ## Run or continue the fair comparison of TASK (docs/fair.md): random search, five TPE studies, their winners from fresh seeds; print the tables
+	@$(if $(filter slurm,$(LAUNCHER)),$(error LAUNCHER=slurm returns before a search is finished: submit the three sweeps of docs/fair.md one after the other))
+	@$(if $(wildcard conf/task/$(TASK).yaml),$(call where_missing,&& $(prepare)))
+	@$(fair_sweep) sampler=random $(if $(TRIALS),trials=$(TRIALS))
+	@$(fair_sweep) sampler=tpe studies=$(STUDIES) $(if $(TRIALS),trials=$(TRIALS))
+	@$(fair_sweep) sampler=confirmed studies=$(STUDIES) $(if $(TRIALS),sampler.searched=$(TRIALS)) $(if $(SEEDS),trials=$(SEEDS))
+	@$(call report,tables)
 
 landscapes: setup ## Run the functions of two variables (STEPS=grid,timing,fair,page), their tables, figures and page
 	@$(BIN)/python sweeps/landscapes.py 'steps=[$(STEPS)]' 'results=$(RESULTS)'

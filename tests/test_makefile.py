@@ -151,6 +151,42 @@ def test_without_network_missing_data_end_in_one_sentence(machine, target):
     assert of_make.startswith("make: ***")
 
 
+def test_a_fair_comparison_searches_twice_then_confirms_then_prints(machine):
+    machine.make("setup")
+    done, calls = machine.make("fair", "TRIALS=30", "SEEDS=10", "RESULTS=results/try")
+    assert done.returncode == 0, done.stderr
+    names = "adamw,muon,sgd,sgd_log_metric,sgd_metric,sgd_rms"
+    begin = f"sweeps/sweep.py task=regression optimizer={names} protocol=fair seed=0 results=results/try"
+    assert calls == [
+        "-m induced_metric data --task regression --check",
+        f"{begin} sampler=random trials=30",
+        f"{begin} sampler=tpe studies=5 trials=30",
+        f"{begin} sampler=confirmed studies=5 sampler.searched=30 trials=10",
+        "-m induced_metric tables --task regression --protocol fair --results results/try",
+    ]
+
+
+def test_a_fair_comparison_takes_its_numbers_from_the_task_and_its_names_from_the_command(machine):
+    machine.make("setup")
+    _, calls = machine.make("fair", "OPTIMIZERS=adam sgd", "STUDIES=2", "TASK=regression_128")
+    searches = [call.partition(" protocol=fair ")[::2] for call in calls[1:4]]
+    assert {begin for begin, _ in searches} == {"sweeps/sweep.py task=regression_128 optimizer=adam,sgd"}
+    assert [end.partition("results=results ")[2] for _, end in searches] == [
+        "sampler=random", "sampler=tpe studies=2", "sampler=confirmed studies=2",
+    ]  # fmt: skip
+    # The two belong to this target alone.
+    _, (_, sweep, *_) = machine.make("sweep")
+    assert "optimizer=adam,adamw," in sweep
+    assert "studies=1" in sweep
+
+
+def test_a_fair_comparison_does_not_begin_where_a_search_ends_elsewhere(machine):
+    machine.make("setup")
+    done, calls = machine.make("fair", "LAUNCHER=slurm")
+    assert (done.returncode, calls) == (2, [])
+    assert "LAUNCHER=slurm returns before a search is finished" in done.stderr
+
+
 def test_a_task_that_is_not_there_prepares_nothing(machine):
     machine.make("setup")
     _, calls = machine.make("sweep", "TASK=cifar10_smal")

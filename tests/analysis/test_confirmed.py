@@ -76,6 +76,20 @@ def test_optimism_is_what_the_search_saw_beyond_what_it_is_worth(ours, searches)
     assert np.isnan(unknown.loc["adam", "optimism"])
 
 
+def test_optimism_compares_the_metric_that_the_search_chose_by(ours, searches) -> None:
+    before = confirmed.standings("regression", ours, searches).set_index("optimizer")
+    for study in searches.values():
+        study.trials["objective"] = "validation/loss"
+    read = {}
+    for name, (trials, _) in ours.items():
+        curves = trials[["optimizer", "trial"]].assign(epoch=trials["best_epoch"], seconds=0.0)
+        curves["validation/loss"] = (trials["value"] - 0.02).astype(np.float32)
+        read[name] = Records(trials.assign(objective="test/loss"), curves)
+    table = confirmed.standings("regression", read, searches).set_index("optimizer")
+    assert table["mean"].tolist() == before["mean"].tolist()
+    assert table["optimism"].to_numpy() == pytest.approx(before["optimism"].to_numpy() + 0.02)
+
+
 def test_what_diverged_counts_as_the_worst(ours, searches) -> None:
     name = f"tpe{CONFIRMED}"
     trials = ours[name].trials

@@ -122,12 +122,12 @@ def test_a_pairing_has_the_published_best_value_and_settings_that_were_searched(
 )
 def test_a_task_shares_its_ranges_with_the_optimizers_that_have_them(task, optimizer):
     cfg = compose(f"task={task}", f"optimizer={optimizer}", config="sweep")
-    assert spaces._shared(task) == {"learning_rate", "xi"}
+    assert spaces._shared(task, "paper") == {"learning_rate", "xi"}
     factory = Factory.of(OmegaConf.to_container(cfg.optimizer), "optimizer")
     found, _ = spaces.search_space(cfg, factory, None, lambda **_: None)
     known = {*factory.values, *(f"task.{name}" for name in cfg.task)}
     assert set(found) == {name for name, _ in spaces._flat(values.plain(cfg.search_space))} & known
-    assert spaces._shared("renamed on the command line") == {"learning_rate", "xi"}
+    assert spaces._shared("renamed on the command line", "paper") == {"learning_rate", "xi"}
 
 
 def test_every_published_run_of_a_task_here_has_a_pairing():

@@ -113,7 +113,10 @@ def test_model_has_1249_parameters(task):
         ({"eval_splits": 1}, "eval_splits must list .*, got 1"),
         ({"objective": None}, "objective must be a metric of an evaluated split .*, got None"),
         ({"name": ""}, "name must be a word, got ''"),
-        ({"shuffle": "never"}, "shuffle must be once or every_epoch, got 'never'"),
+        (
+            {"shuffle": "never"},
+            "shuffle must be one of once, every_epoch, every_epoch_bijection, got 'never'",
+        ),
         ({"test_examples": 0}, "test_examples must be >= 1"),
     ],
 )

@@ -29,7 +29,8 @@ def collect(ours: Mapping[str, Records], searches: Mapping[str, Records]) -> pd.
 
     Returns:
         ``optimizer``; ``study``, the sampler of the search that is confirmed; ``seed``; ``value``, the worst
-        of the support where it ``lost``, that is diverged or failed.
+        of the support where it ``lost``, that is diverged or failed; ``chosen_by``, at the same epoch the
+        metric by which the search chose, which may be that of another split.
     """
     every = pd.concat([study.trials for study in (*ours.values(), *searches.values())])
     bounds = support(every)
@@ -38,18 +39,31 @@ def collect(ours: Mapping[str, Records], searches: Mapping[str, Records]) -> pd.
         trials = study.trials
         name = PUBLISHED if sampler == FIXED else sampler.removesuffix(CONFIRMED)
         whose = trials["study"].fillna(name) if "study" in trials else name
+        value = counted(trials, bounds)
         parts.append(
             pd.DataFrame(
                 {
                     "optimizer": trials["optimizer"],
                     "study": whose,
                     "seed": trials["seed"],
-                    "value": counted(trials, bounds),
+                    "value": value,
                     "lost": ~runs.eligible(trials),
+                    "chosen_by": _chosen_by(study, searches.get(name), value),
                 }
             )
         )
     return pd.concat(parts, ignore_index=True)
+
+
+def _chosen_by(study: Records, search: Records | None, value: pd.Series) -> pd.Series:
+    """What a search chose by, of trainings that confirm it; ``value`` where it is that or they are lost."""
+    metric = None if search is None else search.trials["objective"].iloc[0]
+    if metric is None or metric == study.trials["objective"].iloc[0]:
+        return value
+    key = ["optimizer", "trial", "epoch"]
+    trials = study.trials.rename(columns={"best_epoch": "epoch"})
+    found = trials[key].merge(study.curves[[*key, metric]], on=key, how="left")[metric].astype(float)
+    return pd.Series(found.to_numpy(), index=value.index).where(runs.eligible(trials), value)
 
 
 def standings(
@@ -60,7 +74,8 @@ def standings(
     Returns:
         ``optimizer``, ``studies``, ``seeds`` (of each study), ``mean`` with ``low`` and ``high``
         (``hierarchy.estimate``), ``lost``, ``searched``, the mean over the studies of the best value that the
-        search saw, NaN where that is not on record, and ``optimism``, ``searched`` minus ``mean``.
+        search saw, NaN where that is not on record, and ``optimism``, ``searched`` minus the mean of the
+        metric that the search chose by.
     """
     found = collect(ours, searches)
     best = _searched(task, searches)
@@ -81,7 +96,7 @@ def standings(
                 "high": high,
                 "lost": int(found.loc[found["optimizer"] == name, "lost"].sum()),
                 "searched": searched,
-                "optimism": searched - estimate.mean,
+                "optimism": searched - float(found.loc[found["optimizer"] == name, "chosen_by"].mean()),
             }
         )
     return style.in_order(pd.DataFrame(rows))
@@ -125,7 +140,7 @@ def confirmed_table(task: str, ours: Mapping[str, Records], searches: Mapping[st
     }
     title = (
         f"What it is worth once tuned: {metric} of {whose(ours)} with the {task} task, trained again from "
-        "fresh seeds. Optimism: the best value that the search saw, minus that mean."
+        "fresh seeds. Optimism: the best value that the search saw, minus the mean of the same metric here."
     )
     notes = [*_interval(table), *_lost(table, ours, searches)]
     none = pd.DataFrame(index=table.index)

@@ -45,7 +45,8 @@ def search_space(
         known |= {prefix + name: value for name, value in {**other.numbers, **other.constants}.items()}
     task = {_TASK + name: as_word(value) for name, value in plain(cfg.task).items()}
     ranges = dict(_flat(plain(cfg.search_space)))
-    _check_names(ranges, [*known, *task], list(numbers), cfg.optimizer.name, _shared(plain(cfg.task)["name"]))
+    shared = _shared(plain(cfg.task)["name"], cfg.protocol.name)
+    _check_names(ranges, [*known, *task], list(numbers), cfg.optimizer.name, shared)
     space = {}
     for name in [*known, *task]:
         if name not in ranges:
@@ -122,7 +123,7 @@ def _check_names(
     ranges: Collection[str], known: Collection[str], numbers: Collection[str], optimizer: str,
     shared: Collection[str],
 ) -> None:  # fmt: skip
-    """Raises UserError for a range that nothing will be searched in, unless it is the task's for others."""
+    """Raises UserError for a range that nothing will be searched in, unless it is meant for others."""
     for name in ranges:
         if name in known or name in shared or name.split(".")[0] in shared:
             continue
@@ -133,16 +134,21 @@ def _check_names(
         )
 
 
-def _shared(task: str) -> set[str]:
-    """The hyperparameters to which a task gives a range, and which at least one optimizer has."""
-    root = CONF / "task"
+def _shared(task: str, protocol: str) -> set[str]:
+    """The hyperparameters to which a task or a protocol gives a range, and which some optimizer has."""
+    tasks, protocols = CONF / "task", CONF / "protocol"
     # A task that the command line calls by another name may have the ranges of any.
-    paths = [root / f"{task}.yaml"] if (root / f"{task}.yaml").exists() else list(root.glob("*.yaml"))
+    own = tasks / f"{task}.yaml"
+    paths = [own] if own.exists() else list(tasks.glob("*.yaml"))
+    paths += [protocols / f"{protocol}.yaml", protocols / "task" / f"{protocol}_{task}.yaml"]
     given: set[str] = set()
     while paths:
-        content: Any = OmegaConf.load(paths.pop())
+        path = paths.pop()
+        if not path.exists():
+            continue
+        content: Any = OmegaConf.load(path)
         given |= set(content.get("search_space", {}))
-        bases = [root / f"{name}.yaml" for name in content.get("defaults", []) if isinstance(name, str)]
-        paths += [path for path in bases if path.exists()]
+        bases = [name for name in content.get("defaults", []) if isinstance(name, str)]
+        paths += [path.with_name(f"{name}.yaml") for name in bases]
     files: Any = map(OmegaConf.load, (CONF / "optimizer").glob("*.yaml"))
     return given & {name for content in files for name in content.optimizer}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from induced_metric.cli import app, build, launch, values
+from induced_metric.cli import app, build, launch, protocols, values
 from induced_metric.cli.storages import Database, storages, turned
 from induced_metric.cli.views import SweepTable
 from induced_metric.errors import UserError
@@ -96,6 +96,7 @@ class Sweep:
 
         table = self._table
         table.print(app.device())
+        protocols.check(cfg)
         pair = build.pairing(cfg)
         _say_programs(cfg, pair, table)
         results = app.results(cfg)
@@ -154,7 +155,8 @@ def plan_of(cfg: DictConfig, pair: build.Pairing, index: int) -> "StudyPlan":
     seed = values.seed(cfg) + index
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     searched = pair.search_space
-    if not cfg.sampler.get("searches", True):
+    confirms = protocols.confirms(cfg)
+    if not cfg.sampler.get("searches", True) and not confirms:
         if pair.published_best is None:
             raise UserError(
                 f"sampler {cfg.sampler.name} takes the published best hyperparameters, and there are "
@@ -162,11 +164,11 @@ def plan_of(cfg: DictConfig, pair: build.Pairing, index: int) -> "StudyPlan":
             )
         searched = {}
     sampler = "+".join(filter(None, [cfg.sampler.name, cfg.pruner.name]))
-    return StudyPlan(
+    plan = StudyPlan(
         key=StudyKey(
             protocol=cfg.protocol.name,
             task=pair.task.name,
-            sampler=f"{sampler}-seed{seed}" if index else sampler,
+            sampler=protocols.study_name(sampler, seed, index),
             optimizer=pair.name,
         ),
         search_space=searched,
@@ -180,6 +182,7 @@ def plan_of(cfg: DictConfig, pair: build.Pairing, index: int) -> "StudyPlan":
         rungs=list(cfg.pruner.rungs),
         config=study_config(config) | {"seed": seed},
     )
+    return protocols.confirmation(cfg, pair, plan, index) if confirms else plan
 
 
 def in_flight(cfg: DictConfig) -> int | None:

@@ -18,6 +18,7 @@ def sgd_metric(
     *,
     mask: Mask = None,
     subsets: Subsets = None,
+    heavy_ball: bool = False,
     accumulator_dtype: DTypeLike | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""SGD on the metric pulled back from the graph of the loss (Algorithm 1, :math:`\gamma = 1`).
@@ -38,6 +39,8 @@ def sgd_metric(
         weight_decay: decoupled decay λ >= 0, scaled by η but not by r.
         mask: which parameters decay, as in ``optax.add_decayed_weights``; all by default.
         subsets: labels of the parameters with a metric of their own; one metric for all by default.
+        heavy_ball: sum the gradients, :math:`b_t = \mu b_{t-1} + g_t` in the place of :math:`\hat m_t`, as
+            ``optax.sgd`` does.
         accumulator_dtype: dtype of the moving average of the gradients; by default that of the
             parameters, or float32 where theirs is narrower.
 
@@ -64,7 +67,7 @@ def sgd_metric(
     References:
         Harvey, The Optimiser Hidden in Plain Sight, Algorithm 1 and Eq. 13.
     """
-    geometry = euclidean(momentum, accumulator_dtype=accumulator_dtype)
+    geometry = euclidean(momentum, heavy_ball=heavy_ball, accumulator_dtype=accumulator_dtype)
     core = scale_by_induced_metric(geometry, xi, beta, identity, subsets=subsets)
     return descend(core, learning_rate, weight_decay, mask)
 
@@ -78,6 +81,7 @@ def sgd_log_metric(
     *,
     mask: Mask = None,
     subsets: Subsets = None,
+    heavy_ball: bool = False,
     accumulator_dtype: DTypeLike | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""SGD on the metric pulled back from the graph of the log-loss (Algorithm 2, :math:`\gamma = 1`).
@@ -99,6 +103,8 @@ def sgd_log_metric(
         weight_decay: decoupled decay λ >= 0, scaled by η but not by r.
         mask: which parameters decay, as in ``optax.add_decayed_weights``; all by default.
         subsets: labels of the parameters with a metric of their own; one metric for all by default.
+        heavy_ball: sum the gradients, :math:`b_t = \mu b_{t-1} + g_t` in the place of :math:`\hat m_t`, as
+            ``optax.sgd`` does.
         accumulator_dtype: dtype of the moving average of the gradients; by default that of the
             parameters, or float32 where theirs is narrower.
 
@@ -126,6 +132,6 @@ def sgd_log_metric(
     References:
         Harvey, The Optimiser Hidden in Plain Sight, Algorithm 2 and Eq. 14.
     """
-    geometry = euclidean(momentum, accumulator_dtype=accumulator_dtype)
+    geometry = euclidean(momentum, heavy_ball=heavy_ball, accumulator_dtype=accumulator_dtype)
     core = scale_by_induced_metric(geometry, xi, beta, log, subsets=subsets)
     return descend(core, learning_rate, weight_decay, mask)

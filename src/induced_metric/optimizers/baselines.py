@@ -1,21 +1,31 @@
 """The baselines, straight from optax, under the paper's names of their hyperparameters."""
 
+import numbers
+
 import optax
 
 from induced_metric.optimizers._arguments import Scalar, check_decay, check_non_negative
+from induced_metric.optimizers.metric import descend
 
 
-def sgd(learning_rate: optax.ScalarOrSchedule, momentum: Scalar = 0.9) -> optax.GradientTransformation:
-    """``optax.sgd``: heavy-ball momentum, so the effective learning rate is η / (1 − momentum)."""
-    check_non_negative(learning_rate=learning_rate)
+def sgd(
+    learning_rate: optax.ScalarOrSchedule, momentum: Scalar = 0.9, weight_decay: Scalar = 0.0
+) -> optax.GradientTransformation:
+    """``optax.sgd``: heavy-ball momentum, so the effective learning rate is η / (1 − momentum).
+
+    ``weight_decay`` is decoupled, θ ← θ − η (b + λ θ): it does not go through the momentum.
+    """
+    check_non_negative(learning_rate=learning_rate, weight_decay=weight_decay)
     check_decay(momentum=momentum)
-    return optax.sgd(learning_rate, momentum=momentum)
+    if isinstance(weight_decay, numbers.Real) and weight_decay == 0:
+        return optax.sgd(learning_rate, momentum=momentum)
+    return descend(optax.with_extra_args_support(optax.trace(decay=momentum)), learning_rate, weight_decay)
 
 
 def adam(
     learning_rate: optax.ScalarOrSchedule, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8
 ) -> optax.GradientTransformation:
-    """``optax.adam`` with b1 = ``beta1`` and b2 = ``beta2``."""
+    """``optax.adam`` with b1 = ``beta1`` and b2 = ``beta2``; with weight decay it is ``adamw``."""
     check_non_negative(learning_rate=learning_rate, eps=eps)
     check_decay(beta1=beta1, beta2=beta2)
     return optax.adam(learning_rate, b1=beta1, b2=beta2, eps=eps)
@@ -41,10 +51,13 @@ def muon(
     adam_b2: Scalar = 0.999,
     eps: Scalar = 1e-8,
     weight_decay: Scalar = 0.0,
+    *,
+    decay_all: bool = False,
 ) -> optax.GradientTransformation:
     """``optax.contrib.muon``: Muon for the 2-D parameters, AdamW with Nesterov momentum for all others.
 
-    ``weight_decay`` reaches the 2-D parameters only, as published (optax's ``adam_weight_decay`` stays 0).
+    ``weight_decay`` reaches the 2-D parameters only, as published (optax's ``adam_weight_decay`` stays 0);
+    with ``decay_all``, every parameter, as that of the others does.
     """
     check_non_negative(learning_rate=learning_rate, eps=eps, weight_decay=weight_decay)
     check_decay(beta=beta, adam_b1=adam_b1, adam_b2=adam_b2)
@@ -55,4 +68,5 @@ def muon(
         weight_decay=weight_decay,
         adam_b1=adam_b1,
         adam_b2=adam_b2,
+        adam_weight_decay=weight_decay if decay_all else 0.0,
     )

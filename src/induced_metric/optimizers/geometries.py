@@ -59,11 +59,15 @@ def wide(leaf: jax.Array) -> jax.Array:
     return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
 
 
-def euclidean(momentum: Scalar = 0.9, *, accumulator_dtype: DTypeLike | None = None) -> Geometry:
+def euclidean(
+    momentum: Scalar = 0.9, *, heavy_ball: bool = False, accumulator_dtype: DTypeLike | None = None
+) -> Geometry:
     r""":math:`\gamma = 1`; the direction is the bias-corrected moving average of the gradients.
 
     Args:
         momentum: decay μ of the moving average, in [0, 1).
+        heavy_ball: the direction is the sum :math:`b_t = \mu b_{t-1} + g_t` instead, as in ``optax.sgd``: in
+            the long run the average times 1 / (1 − μ).
         accumulator_dtype: dtype of the moving average; by default that of the parameters, or float32
             where theirs is narrower.
     """
@@ -76,9 +80,12 @@ def euclidean(momentum: Scalar = 0.9, *, accumulator_dtype: DTypeLike | None = N
     def update(grads, state, params, *, count, **extra):  # type: ignore[no-untyped-def]
         del params, extra
         grads = jax.tree.map(wide, grads)
-        first_moment = optax.tree.update_moment(grads, state, momentum, 1)
-        correction = bias_correction(momentum, count)
-        direction = jax.tree.map(lambda m: m * correction.astype(m.dtype), first_moment)
+        if heavy_ball:
+            first_moment = direction = optax.tree.add_scale(grads, momentum, state)
+        else:
+            first_moment = optax.tree.update_moment(grads, state, momentum, 1)
+            correction = bias_correction(momentum, count)
+            direction = jax.tree.map(lambda m: m * correction.astype(m.dtype), first_moment)
         squared_norms = jax.tree.map(lambda g: jnp.sum(jnp.square(g)), grads)
         return direction, squared_norms, optax.tree.cast_like(first_moment, state)
 

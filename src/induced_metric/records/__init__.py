@@ -10,8 +10,9 @@ column              type     meaning
 trial               int64    number of the trial in its study, from 0
 state               string   ``complete``, ``pruned`` or ``failed``
 diverged            bool     a metric was not finite; ``value`` is then the worst finite float32
-value               float64  best value of ``objective`` over the epochs run
-objective           string   metric that was optimised, such as ``test/loss``
+value               float64  best value of ``objective`` over the epochs run; of a confirmation, the one
+                             at the epoch that the validation split chose
+objective           string   metric that ``value`` is of, such as ``test/loss``
 direction           string   ``minimize`` or ``maximize``
 best_epoch          int64    epoch of ``value``, from 0; -1 where diverged
 epochs              int64    epochs run

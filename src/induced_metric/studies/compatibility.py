@@ -21,6 +21,7 @@ _LATER = {
     "schedule._target_": (None,),
     "task.micro_batch": (None,),
     "task.compute_dtype": (None,),
+    "task.fresh_examples": (0,),
 }
 RENAMED = {
     "task.evaluated": "task.eval_splits",

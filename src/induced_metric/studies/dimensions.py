@@ -36,7 +36,7 @@ def propose(study: optuna.Study, space: Mapping[str, Dimension]) -> tuple[int, d
 
 def remember(study: optuna.Study, space: Mapping[str, Dimension], row: Mapping[str, Any]) -> tuple[int, Any]:
     """Gives a study a recorded trial as one that runs: its id in the storage, and what was proposed."""
-    proposed = {name: _recorded(dimension, row[name]) for name, dimension in space.items()}
+    proposed = {name: recorded(dimension, row[name]) for name, dimension in space.items()}
     trial = optuna.trial.create_trial(
         state=optuna.trial.TrialState.RUNNING,
         params={name: _complement(space[name], value) for name, value in proposed.items()},
@@ -49,7 +49,7 @@ def _complement(dimension: Dimension, value: Any) -> Any:
     return 1 - value if isinstance(dimension, Float) and dimension.complement else value
 
 
-def _recorded(dimension: Dimension, value: Any) -> Any:
+def recorded(dimension: Dimension, value: Any) -> Any:
     """A value as it was proposed; a table may have made it of another type."""
     if isinstance(dimension, Choice):
         return next((choice for choice in dimension.choices if choice == value), None)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import jax
 import numpy as np
@@ -14,7 +14,7 @@ Params: TypeAlias = Any  # pytree of arrays
 ModelState: TypeAlias = Any  # pytree of arrays: {} or BatchNorm statistics
 Batch: TypeAlias = Any  # pytree of arrays with a leading axis of examples
 MicroBatch: TypeAlias = int | Literal["auto"] | None
-Shuffle: TypeAlias = Literal["once", "every_epoch"]
+Shuffle: TypeAlias = Literal["once", "every_epoch", "every_epoch_bijection"]
 
 
 class RunSettings(TypedDict):
@@ -32,7 +32,9 @@ class RunSettings(TypedDict):
             does ``auto``, but on a CPU, where it takes no more examples than suit the task.
         objective: the metric to optimise, named after its split: ``test/loss``.
         eval_splits: the splits that are evaluated after every epoch.
-        shuffle: whether the training examples are put in a new order once a trial or before every epoch.
+        shuffle: whether the training examples are put in a new order once a trial or before every epoch;
+            ``every_epoch_bijection`` does the latter without sorting, which of a small model costs as much
+            as the training.
     """
 
     name: str
@@ -103,8 +105,8 @@ class Task:
             self._check_micro_batch(self.micro_batch)
         if self.direction not in ("minimize", "maximize"):
             raise ValueError(f"direction must be minimize or maximize, got {self.direction!r}")
-        if self.shuffle not in ("once", "every_epoch"):
-            raise ValueError(f"shuffle must be once or every_epoch, got {self.shuffle!r}")
+        if self.shuffle not in get_args(Shuffle):
+            raise ValueError(f"shuffle must be one of {', '.join(get_args(Shuffle))}, got {self.shuffle!r}")
         self._check_evaluation()
 
     def _check_micro_batch(self, size: Any) -> None:

@@ -16,19 +16,21 @@ from induced_metric.tasks.base import Batch, ModelState, Params, RunSettings, Ta
 # range, so variables 5 and 6 read the last column. Written out here, it is part of the data's definition.
 _COLUMN_OF_VARIABLE = (0, 1, 2, 3, 3, 3)
 _DEGREE = 6
+_FRESH = 2  # the seed of points beyond the published ones; 0 and 1 are those of the published data
 
 
-def polynomial_data(points: int) -> tuple[np.ndarray, np.ndarray]:
+def polynomial_data(points: int, fresh: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """The published data set: standard normal points and a random polynomial of total degree <= 6.
 
-    The coefficients of all 924 monomials in six variables are standard normal; y is standardised over
-    all points.
+    The coefficients of all 924 monomials in six variables are standard normal; y is standardised by mean and
+    deviation over the published points.
 
     Args:
         points: how many; the published data set has 13,312.
+        fresh: as many further points, drawn independently, follow them and change nothing about them.
 
     Returns:
-        x of shape [points, 4] and y of shape [points], float32.
+        x of shape [points + fresh, 4] and y of shape [points + fresh], float32.
 
     Raises:
         UserError: if JAX is kept from the CPU.
@@ -41,16 +43,16 @@ def polynomial_data(points: int) -> tuple[np.ndarray, np.ndarray]:
             if sum(power) == degree
         ]
     )
-    x = _published_normal(0, (points, 4))
+    x = np.concatenate([_published_normal(0, (points, 4)), _published_normal(_FRESH, (fresh, 4))])
     coefficients = _published_normal(1, (len(powers),))
     # power_of[k] holds every variable to the k-th power; float64, so that the sum of 924 terms is exact
     # to float32 and the same on every machine.
     power_of = np.stack([x[:, _COLUMN_OF_VARIABLE].astype(np.float64) ** k for k in range(_DEGREE + 1)])
     variables = np.arange(len(_COLUMN_OF_VARIABLE))
-    y = np.zeros(points)
+    y = np.zeros(len(x))
     for coefficient, power in zip(coefficients.astype(np.float64), powers, strict=True):
         y += coefficient * power_of[power, :, variables].prod(axis=0)
-    return x, ((y - y.mean()) / y.std()).astype(np.float32)
+    return x, ((y - y[:points].mean()) / y[:points].std()).astype(np.float32)
 
 
 def _published_normal(seed: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -72,6 +74,7 @@ def regression(
     *,
     train_examples: int,
     test_examples: int,
+    fresh_examples: int,
     widths: Sequence[int],
     **run: Unpack[RunSettings],
 ) -> Task:
@@ -82,6 +85,8 @@ def regression(
     Args:
         train_examples: the first of the published data set.
         test_examples: the next; how many there are in all changes the polynomial's scale.
+        fresh_examples: of a validation split, and of a test split in the place of the published one: points
+            of the same polynomial beyond those published. 0: these alone, without validation.
         widths: of the layers; the last has one unit.
         run: see ``RunSettings``.
 
@@ -89,11 +94,17 @@ def regression(
         ValueError: for a setting out of range.
         UserError: if JAX is kept from the CPU, which draws the data.
     """
-    if min(train_examples, test_examples) < 1:
+    if min(train_examples, test_examples) < 1 or fresh_examples < 0:
         raise ValueError(
-            f"train_examples and test_examples must be >= 1, got {train_examples} and {test_examples}"
+            "train_examples and test_examples must be >= 1 and fresh_examples >= 0, "
+            f"got {train_examples}, {test_examples} and {fresh_examples}"
         )
-    x, y = polynomial_data(train_examples + test_examples)
+    published = train_examples + test_examples
+    x, y = polynomial_data(published, 2 * fresh_examples)
+    ends = {"train": (0, train_examples), "test": (train_examples, published)}
+    if fresh_examples:
+        middle = published + fresh_examples
+        ends |= {"validation": (published, middle), "test": (middle, middle + fresh_examples)}
     model = MLP(tuple(widths))
 
     def init(key: jax.Array) -> tuple[Params, ModelState]:
@@ -104,10 +115,7 @@ def regression(
         return jnp.mean(jnp.square(model.apply({"params": params}, inputs)[:, 0] - targets))
 
     return Task(
-        splits={
-            "train": (x[:train_examples], y[:train_examples]),
-            "test": (x[train_examples:], y[train_examples:]),
-        },
+        splits={split: (x[first:last], y[first:last]) for split, (first, last) in ends.items()},
         init=init,
         loss=lambda params, model_state, batch, _: (mean_squared_error(params, batch), (model_state, {})),
         metrics=lambda params, _, batch: {"loss": mean_squared_error(params, batch)},

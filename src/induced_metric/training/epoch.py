@@ -14,6 +14,7 @@ import optax
 from induced_metric.models.dropout import StepKeys
 from induced_metric.models.sharding import data_axes
 from induced_metric.tasks.base import Batch, ModelState, Params, Task
+from induced_metric.training.shuffling import bijection, permutation
 
 Optimizer: TypeAlias = Callable[..., optax.GradientTransformation]
 Hyperparameters: TypeAlias = Mapping[str, Any]  # scalars, traced
@@ -31,7 +32,7 @@ class TrialState(NamedTuple):
     opt_state: optax.OptState
     epoch: jax.Array  # shape=(), int32, epochs done
     seed: jax.Array  # shape=(), uint32
-    order: jax.Array  # shape=(training examples,), int32, or (0,) where every epoch draws its own
+    order: jax.Array  # shape=(training examples,), int32, or (0,) where every epoch draws its own alone
 
 
 def _key(seed: jax.Array, purpose: int, epoch: jax.Array | int = 0) -> jax.Array:
@@ -45,9 +46,9 @@ def init_trial(
     params, model_state = task.init(_key(seed, _PARAMETERS))
     examples = task.num_examples("train")
     order = (
-        jax.random.permutation(_key(seed, _ORDER), examples)
-        if task.shuffle == "once"
-        else jnp.zeros(0, jnp.int32)
+        jnp.zeros(0, jnp.int32)
+        if task.shuffle == "every_epoch"
+        else permutation(_key(seed, _ORDER), examples)
     )
     return TrialState(
         params=params,
@@ -70,10 +71,7 @@ def train_epoch(
     """
     transformation = optax.with_extra_args_support(optimizer(**hyperparameters))
     steps = task.num_examples("train") // task.batch_size
-    if task.shuffle == "once":
-        order = state.order
-    else:
-        order = jax.random.permutation(_key(state.seed, _ORDER, state.epoch), task.num_examples("train"))
+    order = _order(task, state)
     dropout = _key(state.seed, _DROPOUT, state.epoch)
 
     def step(carry: tuple[Params, ModelState, Any], inputs: tuple[jax.Array, jax.Array]) -> Any:
@@ -101,6 +99,16 @@ def train_epoch(
         TrialState(params, model_state, opt_state, state.epoch + 1, state.seed, state.order),
         metrics,
     )
+
+
+def _order(task: Task, state: TrialState) -> jax.Array:
+    """In which order an epoch takes the training examples."""
+    if task.shuffle == "once":
+        return state.order
+    key, examples = _key(state.seed, _ORDER, state.epoch), task.num_examples("train")
+    if task.shuffle == "every_epoch":
+        return permutation(key, examples)
+    return state.order[bijection(key, examples)]
 
 
 def gradients(

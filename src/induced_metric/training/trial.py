@@ -128,12 +128,20 @@ class Goal(NamedTuple):
         direction: ``minimize`` or ``maximize``.
         worst: the value of a diverged trial.
         epochs: of a whole trial.
+        read: another metric, whose value at the epoch of the best objective is the trial's value instead: of
+            a split that chooses nothing.
     """
 
     objective: str
     direction: str
     worst: float
     epochs: int
+    read: str | None = None
+
+    @property
+    def valued(self) -> str:
+        """The metric that a trial's value is of."""
+        return self.read or self.objective
 
     @classmethod
     def of(cls, task: Task) -> "Goal":
@@ -245,7 +253,7 @@ class Trial:
         best = -1 if worst else goal.best(curve[goal.objective])
         return {
             "diverged": self.halted,
-            "value": goal.worst if worst else float(curve[goal.objective][best]),
+            "value": goal.worst if worst else float(curve[goal.valued][best]),
             "best_epoch": best,
             "epochs": len(curve["seconds"]),
             "seconds": float(curve["seconds"].sum()),
@@ -262,7 +270,7 @@ class Trial:
             "trial": self.number,
             "state": state,
             **self.outcome(failed=state == "failed"),
-            "objective": self.goal.objective,
+            "objective": self.goal.valued,
             "direction": self.goal.direction,
             "seed": self.seed,
             **self.hyperparameters,

@@ -1,0 +1,101 @@
+"""What a search chose: the winner of a study, to be trained again from seeds that the choice did not see."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from induced_metric.errors import UserError
+from induced_metric.records import RecordStore
+from induced_metric.records.schema import StudyKey
+from induced_metric.space import Dimension
+from induced_metric.studies.compatibility import check_config
+from induced_metric.studies.dimensions import recorded
+from induced_metric.studies.plan import trial_seed
+
+
+class Winner(NamedTuple):
+    """The best trial of a finished search.
+
+    Attributes:
+        key: of the study.
+        trial: its number there.
+        value: what the search saw of it.
+        hyperparameters: all of them.
+        seeds: of all trials that the choice was made among.
+    """
+
+    key: StudyKey
+    trial: int
+    value: float
+    hyperparameters: Mapping[str, Any]
+    seeds: frozenset[int]
+
+    def facts(self) -> dict[str, Any]:
+        """What a study that confirms it says about it: of another winner it is another study."""
+        return {"sampler": self.key.sampler, "trial": self.trial, "value": self.value}
+
+    def check_fresh(self, seed: int, trials: int) -> None:
+        """Raises UserError if a study with this seed would train with one that the choice was made with."""
+        for number in range(trials):
+            if trial_seed(seed, number) in self.seeds:
+                raise UserError(
+                    f"sampler.seed={seed} gives trial {number} a seed that {self.key.name} used; take another"
+                )
+
+
+def winner(
+    store: RecordStore,
+    key: StudyKey,
+    *,
+    trials: int,
+    hyperparameters: Sequence[str],
+    space: Mapping[str, Dimension],
+    config: Mapping[str, Any],
+) -> Winner:
+    """The best complete trial among the first ``trials`` of a study, the first of equals.
+
+    Args:
+        store: its records.
+        key: its names.
+        trials: that the search must have; later ones are left out, so that a search that goes on keeps its
+            winner.
+        hyperparameters: names of all of them.
+        space: ranges of those that were searched.
+        config: that it must have been begun with; what only the search has is left out.
+
+    Raises:
+        UserError: if it is not finished, was begun with another configuration, or has no trial that is
+            complete and did not diverge.
+    """
+    rows = store.trials()
+    known = rows[rows["trial"] < trials] if len(rows) else rows
+    if len(known) < trials:
+        raise UserError(
+            f"{key.name} has {len(known)} of its {trials} trials, and only a finished search has a winner: "
+            "run it to its end, or say by sampler.searched how many trials it was to have"
+        )
+    for text in known["config"].unique():
+        check_config(key.name, _of_the_pairing(json.loads(text)), _of_the_pairing(config))
+    sound = known[(known["state"] == "complete") & ~known["diverged"]]
+    if sound.empty:
+        raise UserError(f"all {trials} trials of {key.name} diverged or failed: there is nothing to confirm")
+    minimize = sound["direction"].iloc[0] == "minimize"
+    value = sound["value"].to_numpy()
+    best = sound.iloc[int(value.argmin() if minimize else value.argmax())].to_dict()
+    return Winner(
+        key=key,
+        trial=int(best["trial"]),
+        value=float(best["value"]),
+        hyperparameters={
+            name: recorded(space[name], best[name]) if name in space else float(best[name])
+            for name in hyperparameters
+        },
+        seeds=frozenset(map(int, known["seed"])),
+    )
+
+
+def _of_the_pairing(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a search and the confirmation of its winner have in common."""
+    task = {name: value for name, value in config["task"].items() if name != "eval_splits"}
+    own = ("sampler", "pruner", "seed", "source")
+    return {**{name: value for name, value in config.items() if name not in own}, "task": task}

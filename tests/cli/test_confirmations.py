@@ -1,0 +1,115 @@
+"""Winners of searches trained again: from whose seeds, with which settings, judged by what."""
+
+import json
+
+import numpy as np
+import pytest
+
+from induced_metric import records
+from induced_metric.records import CONFIRMED, RecordStore, StudyKey
+
+pytestmark = pytest.mark.slow
+
+TRIALS, SEEDS = 5, 4
+SETTINGS = [
+    "protocol=fair",
+    "task.train_examples=64",
+    "task.test_examples=32",
+    "task.fresh_examples=48",
+    "task.batch_size=16",
+    "task.widths=[4,1]",
+    "task.epochs=6",
+    "lanes.devices=2",
+    "search_space.learning_rate.high=1e-3",  # where nothing diverges
+]
+CONFIRM = ["sampler=confirmed", "sampler.of=random", f"sampler.searched={TRIALS}", "studies=2"]
+
+
+@pytest.fixture
+def sweep(here):
+    def run(results, *arguments):
+        done = here("sweeps/sweep.py", *SETTINGS, f"results={results}", *arguments)
+        return done.returncode, done.stderr.strip()
+
+    return run
+
+
+def search(sweep, results, *arguments):
+    assert sweep(results, "sampler=random", f"trials={TRIALS}", "studies=2", *arguments) == (0, "")
+
+
+def load(results, sampler):
+    return records.load("regression", protocol="fair", sampler=sampler, results=results)
+
+
+def test_winners_are_trained_again_from_seeds_that_all_share(tmp_path, sweep):
+    search(sweep, tmp_path, "optimizer=adamw,sgd")
+    assert sweep(tmp_path, "optimizer=adamw,sgd", *CONFIRM, f"trials={SEEDS}") == (0, "")
+    names = records.confirmations("regression", protocol="fair", results=tmp_path)
+    assert names == [f"random{CONFIRMED}", f"random-seed1{CONFIRMED}"]
+    seeds = set()
+    for name in names:
+        trials, curves = load(tmp_path, name)
+        chosen_from, their_curves = load(tmp_path, name.removesuffix(CONFIRMED))
+        assert {column.split("/")[0] for column in their_curves if "/" in column} == {"train", "validation"}
+        for optimizer, own in trials.groupby("optimizer"):
+            seeds.add(tuple(own["seed"]))
+            assert not set(own["seed"]) & set(chosen_from["seed"])
+            theirs = chosen_from[chosen_from["optimizer"] == optimizer]
+            best = theirs.loc[theirs["value"].idxmin()]
+            for column in ("learning_rate", "weight_decay"):
+                assert (own[column] == best[column]).all()
+            source = json.loads(own["config"].iloc[0])["source"]
+            assert source == {
+                "sampler": name.removesuffix(CONFIRMED), "trial": best["trial"], "value": best["value"]
+            }  # fmt: skip
+            # The value is that of the test split where the validation split was at its best.
+            assert set(own["objective"]) == {"test/loss"}
+            for row in own.itertuples():
+                curve = curves[(curves["optimizer"] == optimizer) & (curves["trial"] == row.trial)]
+                at = int(np.argmin(curve["validation/loss"]))
+                assert (row.best_epoch, row.value) == (at, curve["test/loss"].iloc[at])
+    assert len(seeds) == 1
+    # More seeds continue it, as more trials continue any study.
+    before, _ = load(tmp_path, names[0])
+    assert sweep(tmp_path, "optimizer=sgd", *CONFIRM, f"trials={SEEDS + 2}") == (0, "")
+    after, _ = load(tmp_path, names[0])
+    assert after.groupby("optimizer").size().tolist() == [SEEDS, SEEDS + 2]
+    kept = after[after["trial"] < SEEDS].reset_index(drop=True)
+    assert kept["value"].tolist() == before["value"].tolist()
+
+
+def test_what_is_not_the_winner_of_a_finished_search_of_this_pairing_is_refused(tmp_path, sweep):
+    confirm = ["optimizer=sgd", *CONFIRM, "trials=2"]
+    search(sweep, tmp_path, "optimizer=sgd")
+    for arguments, sentence in [
+        (
+            [f"sampler.searched={TRIALS + 1}"],
+            f"fair-regression-random-sgd has {TRIALS} of its {TRIALS + 1} tr",
+        ),
+        (["sampler.of=tpe"], f"fair-regression-tpe-sgd has 0 of its {TRIALS} trials"),
+        (["task.batch_size=32"], "begun with another configuration (task.batch_size: 16 -> 32)"),
+        # The seeds of a search are those of its own seed.
+        (["sampler.seed=1"], "gives trial 0 a seed that fair-regression-random-seed1-sgd used"),
+    ]:
+        code, said = sweep(tmp_path, *confirm, *arguments)
+        assert (code, sentence in said) == (2, True), said
+    assert sweep(tmp_path, *confirm) == (0, "")
+    other, winner = with_another_winner(tmp_path)
+    code, said = sweep(tmp_path, *confirm)
+    assert (code, f"source.trial: {winner} -> {other}" in said) == (2, True), said
+
+
+def with_another_winner(results):
+    """Changes the first study: the number of the trial that is best by now, and of that before."""
+    store = RecordStore(StudyKey("fair", "regression", "random", "sgd").directory(results))
+    trials, curves = store.read()
+    winner = int(trials.loc[trials["value"].idxmin(), "trial"])
+    other = (winner + 1) % TRIALS
+    trials.loc[trials["trial"] == other, "value"] = 1e-9
+    for path in store.directory.glob("*.parquet"):
+        path.unlink()
+    by_trial = dict(iter(curves.groupby("trial")))
+    rows = trials.to_dict("records")
+    store.append(rows, [by_trial[row["trial"]].drop(columns="trial").to_dict("list") for row in rows])
+    return other, winner

@@ -1,0 +1,182 @@
+"""The protocol ``fair``: what it searches, what it holds out, and what each optimizer contains."""
+
+import functools
+
+import hydra
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from families import assert_trees_close, loss, parameters
+from omegaconf import OmegaConf
+
+from induced_metric.cli import build, protocols, spaces, values
+from induced_metric.cli.factories import Factory
+from induced_metric.data.releases import RELEASES
+from induced_metric.errors import UserError
+
+OPTIMIZERS = sorted(path.stem for path in (values.CONF / "optimizer").glob("*.yaml"))
+TASKS = sorted(path.stem for path in (values.CONF / "task").glob("*.yaml"))
+MOMENTA = {"momentum", "beta1", "adam_b1"}
+SPECIAL_CASES = {
+    "sgd_metric": ("sgd", {}),
+    "sgd_rms": ("adamw", {"momentum": "beta1", "beta_rms": "beta2"}),
+    "adamw_metric": ("adamw", {}),
+    "muon_metric": ("muon", {"beta_muon": "beta"}),
+}
+
+
+@functools.cache
+def compose(*overrides):
+    with hydra.initialize_config_dir(str(values.CONF), version_base="1.3"):
+        return hydra.compose("sweep", ["protocol=fair", *overrides])
+
+
+def searched(optimizer, task="regression"):
+    """The optimizer's factory and its search space."""
+    cfg = compose(f"optimizer={optimizer}", f"task={task}")
+    factory = Factory.of(OmegaConf.to_container(cfg.optimizer), "optimizer")
+    return factory, spaces.search_space(cfg, factory, None, lambda **_: None)[0]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_is_searched_by_the_same_rules(optimizer):
+    rules = OmegaConf.load(values.CONF / "protocol" / "fair.yaml").search_space
+    factory, space = searched(optimizer)
+    assert {"learning_rate", "weight_decay"} <= set(space)
+    assert set(space) == set(factory.numbers) - {"eps"}
+    for name in set(space) & set(rules):
+        assert space[name].low == rules[name].low, name
+        assert space[name].high == rules[name].high, name
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_chooses_on_validation_and_measures_nothing_else(task):
+    cfg = compose(f"task={task}", "optimizer=adamw")
+    settings = OmegaConf.to_container(cfg.task, resolve=True)
+    assert settings["eval_splits"] == ["validation"]
+    assert settings["objective"].startswith("validation/")
+    assert settings["shuffle"] == "every_epoch_bijection"
+    assert (cfg.trials, cfg.pruner.name) == (cfg.budget.trials, None)
+    confirmed = compose(f"task={task}", "optimizer=adamw", "sampler=confirmed")
+    assert OmegaConf.to_container(confirmed.task, resolve=True)["eval_splits"] == ["validation", "test"]
+    assert confirmed.trials == cfg.budget.seeds >= 20
+
+
+@pytest.mark.parametrize("task", ["mnist", "mnist_small", "mnist_small_128", "cifar10", "cifar10_small"])
+def test_validation_is_cut_from_the_training_part_of_the_release(task):
+    settings = compose(f"task={task}").task
+    release = RELEASES[task.partition("_")[0]].examples
+    assert settings.validation_examples >= 2000
+    assert settings.train_examples + settings.validation_examples <= release["train"]
+    assert 2000 <= settings.test_examples <= release["test"]
+
+
+@pytest.mark.parametrize("task", ["regression", "mnist_small"])
+def test_a_task_has_a_second_size_that_its_name_says(task):
+    small, large = (OmegaConf.to_container(compose(f"task={name}").task) for name in (task, f"{task}_128"))
+    assert (large.pop("name"), large.pop("widths")[:2]) == (f"{task}_128", [128, 128])
+    assert (small.pop("name"), small.pop("widths")[:2]) == (task, [32, 32])
+    assert small == large
+
+
+@pytest.mark.parametrize("optimizer", SPECIAL_CASES)
+def test_an_optimizer_contains_the_one_that_it_extends(optimizer):
+    other, names = SPECIAL_CASES[optimizer]
+    (wide, space), (base, base_space) = searched(optimizer), searched(other)
+    own = {name: names.get(name, name) for name in space if name not in ("xi", "beta")}
+    assert set(own.values()) == set(base_space)
+    for name, of_base in own.items():
+        assert space[name] == base_space[of_base], name
+    # At the lower end of the range of xi, every step is that of the other, to rounding.
+    shared = {name: dimension.quantile(0.6) for name, dimension in space.items()} | {"learning_rate": 0.01}
+    extended = wide(**wide.numbers | shared | {"xi": space["xi"].low})
+    plain = base(**base.numbers | {of_base: shared[name] for name, of_base in own.items()})
+    params, states = parameters(), None
+    for _ in range(6):
+        states = states or [extended.init(params), plain.init(params)]
+        value, grads = jax.value_and_grad(loss)(params)
+        updates, states[0] = extended.update(grads, states[0], params, value=value)
+        expected, states[1] = plain.update(grads, states[1], params)
+        assert_trees_close(updates, expected, rtol=2e-5, atol=1e-8)
+        params = jax.tree.map(jnp.add, params, expected)
+
+
+def test_the_step_of_heavy_ball_momentum_grows_to_the_sum_of_a_geometric_series():
+    factory, _ = searched("sgd_metric")
+    numbers = {"learning_rate": 0.1, "momentum": 0.5, "xi": 0.0, "beta": 0.8, "weight_decay": 0.0}
+    optimizer = factory(**numbers)
+    state, grads = optimizer.init(jnp.zeros(1)), jnp.ones(1)
+    for _ in range(25):
+        updates, state = optimizer.update(grads, state, jnp.zeros(1))
+    assert float(updates[0]) == pytest.approx(-0.1 / (1 - 0.5), rel=1e-5)
+    # As published: an average, and a step of the learning rate itself.
+    average = factory.create(**numbers)
+    updates, _ = average.update(grads, average.init(jnp.zeros(1)), jnp.zeros(1))
+    assert float(updates[0]) == pytest.approx(-0.1, rel=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon", "sgd", "sgd_metric", "sgd_rms"])
+def test_weight_decay_is_decoupled_and_reaches_every_parameter(optimizer):
+    factory, _ = searched(optimizer)
+    rate, decay = 0.1, 0.01
+    changes = [
+        factory(**factory.numbers | {"learning_rate": rate, "weight_decay": weight})
+        for weight in (0.0, decay)
+    ]
+    params = parameters()
+    grads = jax.grad(loss)(params)
+    without, with_decay = (
+        change.update(grads, change.init(params), params, value=1.0)[0] for change in changes
+    )
+    expected = jax.tree.map(lambda update, leaf: update - rate * decay * leaf, without, params)
+    assert_trees_close(with_decay, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_the_training_set_is_the_published_one_and_the_splits_are_disjoint():
+    task = build.pairing(compose("task=regression", "optimizer=adamw")).task
+    published = build.pairing(compose("task=regression", "optimizer=adamw", "protocol=paper")).task
+    for ours, theirs in zip(task.splits["train"], published.splits["train"], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    points = np.concatenate([task.splits[split][0] for split in ("train", "validation", "test")])
+    assert len(np.unique(points, axis=0)) == len(points) == 8192 + 2 * 20480
+    fresh = np.concatenate([task.splits[split][1] for split in ("validation", "test")])
+    assert abs(fresh.mean()) < 0.05  # standardised by the numbers of the published points
+    assert 0.4 < fresh.std() < 1.4
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (
+            ["pruner=hyperband"],
+            "protocol fair gives every trial all its epochs: pruner must be none, got hyp",
+        ),
+        (
+            ["protocol=paper", "sampler=confirmed"],
+            "sampler confirmed reads winners on a split that chose nothing, and protocol paper names none",
+        ),
+    ],
+)
+def test_what_a_protocol_does_not_allow_ends_in_one_sentence(overrides, sentence):
+    with pytest.raises(UserError, match=sentence) as error:
+        protocols.check(compose(*overrides))
+    assert "\n" not in str(error.value)
+
+
+def test_an_optimizer_without_a_file_of_the_protocol_has_its_own_space_and_the_rules():
+    # Any function of optax, as docs/adding.md adds one.
+    cfg = compose(
+        "optimizer=adamw",
+        "optimizer._target_=optax.lion",
+        "optimizer.name=lion",
+        "~optimizer.beta1",
+        "~optimizer.beta2",
+        "~optimizer.eps",
+        "+optimizer.b1=0.9",
+        "+search_space.b1={low: 0.8, high: 0.99}",
+    )
+    factory = Factory.of(OmegaConf.to_container(cfg.optimizer), "optimizer")
+    space, _ = spaces.search_space(cfg, factory, None, lambda **_: None)
+    assert set(space) == {"learning_rate", "b1", "weight_decay"}
+    assert (space["b1"].low, space["weight_decay"].low) == (0.8, 1e-8)
