@@ -13,6 +13,7 @@ PROTOCOL   ?= paper
 STUDIES    ?= 1
 SEEDS      ?=
 SEED       ?= 0
+RETRY      ?=
 RESULTS    ?= results
 MODE       ?= offline
 BEST       ?=
@@ -74,7 +75,7 @@ help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Variables: TASK=$(TASK) OPTIMIZERS=\"$(OPTIMIZERS)\""
-	@echo "             TRIALS=<the task's budget> SAMPLER=$(SAMPLER) PRUNER=$(PRUNER) PROTOCOL=$(PROTOCOL) STUDIES=$(STUDIES) SEED=$(SEED) RESULTS=$(RESULTS) MODE=$(MODE)"
+	@echo "             TRIALS=<the task's budget> SAMPLER=$(SAMPLER) PRUNER=$(PRUNER) PROTOCOL=$(PROTOCOL) STUDIES=$(STUDIES) SEED=$(SEED) RETRY=$(RETRY) RESULTS=$(RESULTS) MODE=$(MODE)"
 	@echo "             ACCELERATOR=$(ACCELERATOR) ($(ACCELERATORS)) MANUAL_DIR=<the original files of a data set>"
 	@echo "             WORKERS=$(WORKERS) LAUNCHER=$(LAUNCHER) STORAGE=$(STORAGE) LAUNCH=<further settings of conf/launcher/$(LAUNCHER).yaml>"
 	@echo "             EVERY=<seconds between two looks> PORT=$(PORT)"
@@ -102,7 +103,7 @@ setup: $(VENV)/.jax-$(accelerator) ## Create .venv from the pins, with JAX for A
 sweep: setup ## Run or continue the studies of TASK (its data set prepared first), mirror them to W&B (MODE=disabled: not), print the tables
 	@$(if $(wildcard conf/task/$(TASK).yaml),$(call where_missing,&& $(prepare)))
 	@$(BIN)/python sweeps/sweep.py task=$(TASK) $(chosen) $(if $(TRIALS),trials=$(TRIALS)) sampler=$(SAMPLER) \
-		pruner=$(PRUNER) protocol=$(PROTOCOL) studies=$(STUDIES) seed=$(SEED) 'results=$(RESULTS)' $(placed)
+		pruner=$(PRUNER) protocol=$(PROTOCOL) studies=$(STUDIES) seed=$(SEED) $(if $(RETRY),retry=$(RETRY)) 'results=$(RESULTS)' $(placed)
 ifneq ($(LAUNCHER),slurm)
 	@$(mirror) || echo 'the records are complete without it; make wandb mirrors them when it works again'
 	@$(call report,tables)
@@ -116,7 +117,7 @@ ifeq ($(origin STUDIES),file)
 fair: STUDIES = 5
 endif
 fair: override PROTOCOL = fair
-fair_sweep = $(BIN)/python sweeps/sweep.py task=$(TASK) $(chosen) protocol=fair seed=$(SEED) 'results=$(RESULTS)' $(placed)
+fair_sweep = $(BIN)/python sweeps/sweep.py task=$(TASK) $(chosen) protocol=fair seed=$(SEED) $(if $(RETRY),retry=$(RETRY)) 'results=$(RESULTS)' $(placed)
 
 fair: setup ## Run or continue the fair comparison of TASK (docs/fair.md): random search, five TPE studies, their winners from fresh seeds; print the tables
 	@$(if $(filter slurm,$(LAUNCHER)),$(error LAUNCHER=slurm returns before a search is finished: submit the three sweeps of docs/fair.md one after the other))

@@ -27,11 +27,11 @@ class Journals:
 
     name: Literal["journal"]
 
-    def of(self, key: "StudyKey", results: Path) -> "Storage":
-        """The storage of a study."""
+    def of(self, key: "StudyKey", results: Path, *, retry: bool = False) -> "Storage":
+        """The storage of a study; with ``retry``, its failed trials run again."""
         from induced_metric.studies.journal import JournalStorage
 
-        return JournalStorage(file_of(key, results, "journal"))
+        return JournalStorage(file_of(key, results, "journal"), retry=retry)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +45,14 @@ class Database:
     claims: Annotated[int, Field(ge=1)]
     same_code: Annotated[bool, Field(strict=True)]
 
-    def of(self, server: "Server", key: "StudyKey", results: Path) -> "Storage":
-        """The storage of a study."""
+    def of(self, server: "Server", key: "StudyKey", results: Path, *, retry: bool = False) -> "Storage":
+        """The storage of a study; with ``retry``, its failed trials run again."""
         from induced_metric.studies.postgres import PostgresStorage
 
         lock = file_of(key, results, "lock")
-        return PostgresStorage(server=server, lock=lock, claims=self.claims, same_code=self.same_code)
+        return PostgresStorage(
+            server=server, lock=lock, claims=self.claims, same_code=self.same_code, retry=retry
+        )
 
     def connect(self, worker: str | None, stop: Callable[[], bool]) -> "Server":
         """Opens the database for a worker of this name.
@@ -102,6 +104,17 @@ def storages(cfg: DictConfig) -> Journals | Database:
     if chosen["name"] == "journal":
         return settings(Journals, chosen, "storage")
     return settings(Database, chosen, "storage")
+
+
+def retries(cfg: DictConfig) -> bool:
+    """Whether failed trials run again.
+
+    Raises:
+        UserError: if the setting is neither ``failed`` nor null.
+    """
+    if cfg.retry not in (None, "failed"):
+        raise UserError(f"retry must be failed, to run failed trials again, or null, got {cfg.retry!r}")
+    return cfg.retry == "failed"
 
 
 def turned(worker: str, configurations: list[DictConfig]) -> list[DictConfig]:

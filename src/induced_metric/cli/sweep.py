@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from induced_metric.cli import app, build, launch, protocols, values
-from induced_metric.cli.storages import Database, storages, turned
+from induced_metric.cli.storages import Database, retries, storages, turned
 from induced_metric.cli.views import SweepTable
 from induced_metric.errors import UserError
 from induced_metric.space import programs
@@ -55,8 +55,8 @@ class Sweep:
         from induced_metric.studies.running import run_opened
 
         stop = app.stop_on_sigterm()
-        results = app.results(cfg)
-        with self._opened(cfg, lambda key: storage.of(key, results)) as studies:
+        results, retry = app.results(cfg), retries(cfg)
+        with self._opened(cfg, lambda key: storage.of(key, results, retry=retry)) as studies:
             run_opened([studies], stop=stop)
         _say(stop())
 
@@ -69,17 +69,20 @@ class Sweep:
 
         stop = app.stop_on_sigterm()
         first = self._collected[0]
-        results = app.results(first)
+        results, retry = app.results(first), retries(first)
         storage = storages(first)
         assert isinstance(storage, Database)
+
+        def of(key: "StudyKey") -> "Storage":
+            return storage.of(server, key, results, retry=retry)
+
         with contextlib.suppress(StoppedError), contextlib.ExitStack() as held:
             server = held.enter_context(contextlib.closing(storage.connect(first.worker, stop)))
             self._table.print(f"worker: {server.worker}")
             begun = []
             for cfg in turned(server.worker, self._collected):
                 if not stop():
-                    opened = self._opened(cfg, lambda key: storage.of(server, key, results), server.worker)
-                    begun.append(held.enter_context(opened))
+                    begun.append(held.enter_context(self._opened(cfg, of, server.worker)))
                     run_opened(begun[-1:], stop=stop, wait=False)
             if not stop():
                 run_opened(begun, stop=stop)
