@@ -21,6 +21,7 @@ from induced_metric.optimizers.metric import (
     InducedMetricState,
     each_leaf,
     induced_metric,
+    named_subsets,
     scale_by_induced_metric,
 )
 from induced_metric.optimizers.tilted import scale_by_tilted_metric
@@ -42,6 +43,7 @@ __all__ = [
     "muon",
     "muon_metric",
     "named_embedding",
+    "named_subsets",
     "power",
     "preconditioned_by",
     "rms",

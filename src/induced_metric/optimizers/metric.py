@@ -50,6 +50,26 @@ def each_leaf(params: Params) -> Params:
     return jax.tree.map_with_path(lambda path, _: jax.tree_util.keystr(path), params)
 
 
+def named_subsets(of: str) -> Subsets:
+    """Ready-made subsets by their name, for configurations, where ``_target_`` names something to call.
+
+    Args:
+        of: ``all``, one metric of all parameters; or ``leaf``, one of each leaf.
+
+    Raises:
+        ValueError: for any other name.
+
+    Example:
+        >>> from induced_metric.optimizers import each_leaf, named_subsets
+        >>> named_subsets("leaf") is each_leaf
+        True
+    """
+    known: dict[str, Subsets] = {"all": None, "leaf": each_leaf}
+    if of not in known:
+        raise ValueError(f"of must be one of {', '.join(known)}, got {of!r}")
+    return known[of]
+
+
 def _labels(subsets: Subsets, tree: Params) -> list[Any] | None:
     if subsets is None:
         return None
