@@ -175,7 +175,7 @@ def test_a_sampler_proposes_and_says_how_many_are_in_flight(sampler):
     study, cfg = study_of(sampler)
     rates = [trial.params["lr"] for trial in study.trials]
     assert all(1e-5 <= rate <= 1 for rate in rates)
-    adaptive = sampler not in ("random", "fixed")
+    adaptive = sampler not in ("random", "fixed", "confirmed")
     assert cfg.sampler.in_flight == (8 if adaptive else None)
     drawn = [trial.params["lr"] for trial in study_of("random")[0].trials]
     # An adaptive one has found the best rate by the last third; random search never looks.
@@ -232,7 +232,7 @@ def test_a_pruner_stops_the_worse_at_its_rungs(pruner):
             ["search_space.xi.log=false", "search_space.xi.low=false"],
             r"search_space.xi.low must be a number, got false",
         ),
-        (["task.shuffle=never"], r"'once' or 'every_epoch'"),
+        (["task.shuffle=never"], r"'once', 'every_epoch' or 'every_epoch_bijection', got 'never'"),
         (["task.eval_splits=test"], r"task.eval_splits: 'str' instances are not allowed"),
         (
             ["task.eval_splits=[validation]"],
