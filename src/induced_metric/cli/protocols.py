@@ -77,7 +77,7 @@ def confirmation(cfg: DictConfig, pair: build.Pairing, plan: "StudyPlan", index:
         key=plan.key._replace(sampler=of + CONFIRMED),
         search_space={},
         fixed=found.hyperparameters,
-        goal=plan.goal._replace(read=f"{cfg.protocol.confirmation}/{metric}"),
+        goal=plan.goal._replace(reported=f"{cfg.protocol.confirmation}/{metric}"),
         seed=seed,
         config={**plan.config, "sampler": sampler, "seed": seed, "source": found.facts()},
     )

@@ -128,7 +128,7 @@ class Goal(NamedTuple):
         direction: ``minimize`` or ``maximize``.
         worst: the value of a diverged trial.
         epochs: of a whole trial.
-        read: another metric, whose value at the epoch of the best objective is the trial's value instead: of
+        reported: another metric, whose value at the epoch of the best objective is the trial's value instead: of
             a split that chooses nothing.
     """
 
@@ -136,12 +136,12 @@ class Goal(NamedTuple):
     direction: str
     worst: float
     epochs: int
-    read: str | None = None
+    reported: str | None = None
 
     @property
     def valued(self) -> str:
         """The metric that a trial's value is of."""
-        return self.read or self.objective
+        return self.reported or self.objective
 
     @classmethod
     def of(cls, task: Task) -> "Goal":
