@@ -209,6 +209,16 @@ def states(postgres, url):
     return dict(rows)
 
 
+def holders(postgres, url):
+    """The names of the workers that have trials under way."""
+    rows = postgres.execute(
+        "SELECT value_json FROM trial_user_attributes JOIN trials USING (trial_id)"
+        " WHERE state = 'RUNNING' AND key = 'claim'",
+        database=name_of(url),
+    )
+    return {json.loads(text)["worker"] for (text,) in rows}
+
+
 def age(postgres, url, seconds=3600):
     """Moves all heartbeats into the past of the database's clock."""
     postgres.execute(

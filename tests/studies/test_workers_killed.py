@@ -7,7 +7,7 @@ import time
 
 import pytest
 from toy_study import assert_same, files, plan, run, serving, stopping_after
-from toy_workers import age, lost, recorded, states, until, workers
+from toy_workers import age, holders, lost, recorded, states, until, workers
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
@@ -108,13 +108,14 @@ def test_workers_killed_at_random_moments_record_the_undisturbed_study(
             return start(server={"worker": name, "grace": 3})
 
         running = [another(number) for number in range(4)]
-        while killed < kills:
-            time.sleep(chance.uniform(0.1, 0.8))
+        for killed in range(1, kills + 1):
             number = chance.randrange(4)
-            if running[number].process.is_alive():
-                running[number].kill()
-                killed += 1
-            assert recorded(tmp_path) < trials, f"all is done after {killed} kills"
+            if killed % 4:  # the others die while they start, or wait
+                until(lambda: holders(postgres, database))
+                number = int(chance.choice(sorted(holders(postgres, database) or {f"w{number}"}))[1])
+            time.sleep(chance.uniform(0, 0.3))
+            assert recorded(tmp_path) < trials, f"all is done after {killed - 1} kills"
+            running[number].kill()
             running[number] = another(number)
         for worker in running:
             assert worker.ended(300) == 0, worker.log()
