@@ -3,16 +3,17 @@
 import contextlib
 import functools
 import itertools
+import json
 import multiprocessing
 import os
 import signal
 import sys
 import time
-import traceback
 from pathlib import Path
 
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
+from sqlalchemy.orm import Query
 from toy_study import files, plan, run, serving, toy_lanes
 
 from induced_metric.records import RecordStore
@@ -47,6 +48,7 @@ DOINGS = {
     "link": (os, "link", None),
     "tell": (Ledger, "_tell", None),
     "forget": (Checkpoints, "remove", None),
+    "query": (Query, "all", None),  # also the trials, after another statement of the same session
     "catch up": (Ledger, "_catch_up", None),
     "release": (RDBStorage, "set_trial_state_values", _state(TrialState.WAITING)),
     "fold": (RecordStore, "compact", None),
@@ -93,15 +95,11 @@ def _work(directory, url, server, storage, study, faults, pause, prepare, stoppe
 
 
 def _logged(log, *arguments):
-    with Path(log).open("a", buffering=1) as file:
-        sys.stdout = sys.stderr = file
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-        try:
-            _work(*arguments)
-        except BaseException:
-            traceback.print_exc(file=file)
-            raise
+    file = Path(log).open("a", buffering=1)  # noqa: SIM115: until the process ends
+    sys.stdout = sys.stderr = file
+    os.dup2(file.fileno(), 1)
+    os.dup2(file.fileno(), 2)
+    _work(*arguments)
 
 
 class Worker:
@@ -187,3 +185,43 @@ def until(happened, seconds=60):
     while not happened():
         assert time.monotonic() < end, "it has not happened"
         time.sleep(0.01)
+
+
+def recorded(directory):
+    """How many trials are on record."""
+    return len(files(directory).records.trials())
+
+
+def lost(records):
+    """The trials during which workers were lost, by number: how many."""
+    facts = {row["trial"]: json.loads(row["provenance"]) for row in records.trials.to_dict("records")}
+    return {number: known["lost"] for number, known in facts.items() if "lost" in known}
+
+
+def name_of(url):
+    """A database's."""
+    return url.rpartition("/")[2]
+
+
+def states(postgres, url):
+    """How many trials the database has of each state."""
+    rows = postgres.execute("SELECT state, count(*) FROM trials GROUP BY state", database=name_of(url))
+    return dict(rows)
+
+
+def holders(postgres, url):
+    """The names of the workers that have trials under way."""
+    rows = postgres.execute(
+        "SELECT value_json FROM trial_user_attributes JOIN trials USING (trial_id)"
+        " WHERE state = 'RUNNING' AND key = 'claim'",
+        database=name_of(url),
+    )
+    return {json.loads(text)["worker"] for (text,) in rows}
+
+
+def age(postgres, url, seconds=3600):
+    """Moves all heartbeats into the past of the database's clock."""
+    postgres.execute(
+        "UPDATE trial_heartbeats SET heartbeat = heartbeat - %s * interval '1 second'",
+        seconds, database=name_of(url),
+    )  # fmt: skip

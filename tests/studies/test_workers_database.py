@@ -1,28 +1,13 @@
 """A database that fails a study's workers in the middle: sessions that end, a server that starts anew."""
 
-import signal
-import threading
-import time
 from contextlib import closing
 
 import pytest
 from postgres import PostgresServer
 from toy_study import assert_same, files, plan, run, serving, stopping_after
-from toy_workers import interrupt, until, workers
-
-from induced_metric.errors import UserError
+from toy_workers import interrupt, lost, name_of, states
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
-
-
-def name_of(url):
-    return url.rpartition("/")[2]
-
-
-def states(postgres, url):
-    """How many trials the database has of each state."""
-    rows = postgres.execute("SELECT state, count(*) FROM trials GROUP BY state", database=name_of(url))
-    return dict(rows)
 
 
 MOMENTS = [
@@ -34,6 +19,7 @@ MOMENTS = [
     ("claim", "after", 4),
     ("report", "before", 4),
     ("report", "after", 4),
+    ("query", "before", 5),
     ("release", "before", 1),
     ("release", "after", 2),
     ("link", "after", 4),
@@ -61,7 +47,7 @@ def test_a_session_that_ends_at_any_moment_costs_nothing(
         found = run(plan("halving"), files(tmp_path, server), lanes)
     assert ended == [1]
     assert_same(found, undisturbed("halving"))
-    assert not any("lost" in text for text in found.trials["provenance"])
+    assert not lost(found)
     assert set(states(postgres, database)) <= {"COMPLETE", "PRUNED"}
 
 

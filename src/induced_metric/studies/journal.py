@@ -145,8 +145,8 @@ class _OpenJournal:
     def begin(self) -> None:
         self._journal.rename(self._path)
 
-    def claim(self, number: int, hyperparameters: Mapping[str, Any]) -> Claim:
-        del number
+    def claim(self, number: int, hyperparameters: Mapping[str, Any], *, suspects: bool) -> Claim:
+        del number, suspects
         return Claim(hyperparameters)
 
     def report(self, number: int, epochs: int, value: float) -> None:

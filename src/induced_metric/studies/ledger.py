@@ -70,12 +70,17 @@ class Ledger:
         self._exclusively(lambda: self._catch_up(recorded))
 
     def claim(
-        self, number: int, hyperparameters: Mapping[str, Any], recorded: Callable[[int], Row | None]
+        self,
+        number: int,
+        hyperparameters: Mapping[str, Any],
+        recorded: Callable[[int], Row | None],
+        *,
+        suspects: bool = True,
     ) -> Claim | None:
-        """Takes a trial for this worker; None if it is another's, or recorded."""
+        """Takes a trial for this worker; None if it is another's, or recorded, or suspect without ``suspects``."""
         if number < self.count and number not in self.free:
             return None
-        return self._exclusively(lambda: self._claim(number, hyperparameters, recorded))
+        return self._exclusively(lambda: self._claim(number, hyperparameters, recorded, suspects))
 
     def report(self, number: int, epochs: int, value: float) -> None:
         """Says what a trial of this worker is judged by after so many epochs."""
@@ -227,7 +232,11 @@ class Ledger:
             self._storage.create_new_trial(self._id, _bare() if row is None else _told(row))
 
     def _claim(
-        self, number: int, hyperparameters: Mapping[str, Any], recorded: Callable[[int], Row | None]
+        self,
+        number: int,
+        hyperparameters: Mapping[str, Any],
+        recorded: Callable[[int], Row | None],
+        suspects: bool,
     ) -> Claim | None:
         storage = self._storage
         claim = {_TOKEN: self._token, _WORKER: self._server.worker}
@@ -252,11 +261,13 @@ class Ledger:
                 if row is not None:
                     self._tell(identity, row)
                 return None
+            lost = trial.user_attrs.get(_LOST, 0)
+            if self._suspect(lost) and not suspects:
+                return None
             if _GIVEN in trial.user_attrs:
                 hyperparameters = trial.user_attrs[_GIVEN]
             else:
                 storage.set_trial_user_attr(identity, _GIVEN, dict(hyperparameters))
-            lost = trial.user_attrs.get(_LOST, 0)
             storage.set_trial_user_attr(identity, _CLAIM, claim)
         self.mine[number] = identity  # first, so that whatever ends this worker in order gives it back
         # The heartbeat comes before the state: a trial that runs without any would never count as lost.
@@ -268,8 +279,12 @@ class Ledger:
             hyperparameters,
             name=self._token,
             lost=lost,
+            suspect=self._suspect(lost),
             failed=f"{lost} workers were lost while they trained it" if poisoned else None,
         )
+
+    def _suspect(self, lost: int) -> bool:
+        return max(1, self._claims // 2) <= lost < self._claims
 
     def _holds(self, trial: FrozenTrial) -> bool:
         """Whether a trial runs, by this worker's claim."""

@@ -46,7 +46,8 @@ class PostgresStorage:
     Attributes:
         server: their database.
         lock: a file that keeps away a process that would have the study for itself.
-        claims: so many workers may be lost while they train a trial; it is then recorded as failed.
+        claims: so many workers may be lost while they train a trial; it is then recorded as failed. From half
+            as many on, a worker trains one such trial at a time, so that it alone counts as the reason.
         same_code: whether a worker of another commit is refused.
         retry: whether trials that failed are taken out of the records, so that they run again. That is done
             where no other worker has the study open.
@@ -115,8 +116,8 @@ class _OpenStudy:
     def begin(self) -> None:
         pass
 
-    def claim(self, number: int, hyperparameters: Mapping[str, Any]) -> Claim | None:
-        return self._ledger.claim(number, hyperparameters, self._row)
+    def claim(self, number: int, hyperparameters: Mapping[str, Any], *, suspects: bool) -> Claim | None:
+        return self._ledger.claim(number, hyperparameters, self._row, suspects=suspects)
 
     def report(self, number: int, epochs: int, value: float) -> None:
         self._ledger.report(number, epochs, value)

@@ -166,7 +166,7 @@ class Server:
         )
 
     def _again(self, work: Callable[[], T]) -> T:
-        from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+        from sqlalchemy.exc import DBAPIError
 
         since, pause, again = time.monotonic(), 0.1, False
         while True:
@@ -177,10 +177,7 @@ class Server:
                 pass
             except (StorageInternalError, DBAPIError) as error:
                 cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-                # An integrity error: two workers added the same at once; it will be there.
-                passing = isinstance(cause, OperationalError | InterfaceError | IntegrityError)
-                ended = isinstance(cause, DBAPIError) and cause.connection_invalidated
-                if not (passing or ended) or time.monotonic() - since > self._patience or _refused(cause):
+                if not _passing(cause) or time.monotonic() - since > self._patience:
                     line = public(cause or error, self._secrets)
                     raise UserError(f"the database cannot be used: {line}") from None
             # Once more in any case, by another session: then the trials can be given back.
@@ -300,9 +297,18 @@ def public(error: BaseException, hidden: Sequence[str]) -> str:
     return line
 
 
-def _refused(error: BaseException | None) -> bool:
-    """Whether asking again would not help: another password, another database."""
-    return any(words in str(error) for words in ("authentication failed", "does not exist", "no password"))
+def _passing(error: BaseException | None) -> bool:
+    """Whether asking again may help: not with another password, or another database."""
+    from sqlalchemy import exc
+
+    lost = isinstance(error, exc.OperationalError | exc.InterfaceError) or (
+        isinstance(error, exc.DBAPIError) and error.connection_invalidated
+    )
+    # Two workers added the same at once: it will be there. Or a session that was lost was asked again, which
+    # Optuna does where it reads all trials.
+    other = isinstance(error, exc.IntegrityError | exc.PendingRollbackError)
+    refused = ("authentication failed", "does not exist", "no password")
+    return other or (lost and not any(words in str(error) for words in refused))
 
 
 def _unsuited(backend: str) -> str:

@@ -42,12 +42,14 @@ class Claim(NamedTuple):
         hyperparameters: with which; those of whoever trained it first.
         name: of the claim, and so of the checkpoints that are made under it; empty where there is but one.
         lost: how many workers were lost while they trained it.
+        suspect: whether so many were that it may be the reason; no other such trial is trained beside it.
         failed: why nobody is to train it any more; None where it is to be trained.
     """
 
     hyperparameters: Mapping[str, Any]
     name: str = ""
     lost: int = 0
+    suspect: bool = False
     failed: str | None = None
 
 
@@ -85,8 +87,8 @@ class OpenStorage(Protocol):
     def begin(self) -> None:
         """To be called once, when ``study`` has been told what can be told without training."""
 
-    def claim(self, number: int, hyperparameters: Mapping[str, Any]) -> Claim | None:
-        """Takes a trial for this process; None if it is another's."""
+    def claim(self, number: int, hyperparameters: Mapping[str, Any], *, suspects: bool) -> Claim | None:
+        """Takes a trial for this process; None if it is another's, or suspect and ``suspects`` is false."""
 
     def report(self, number: int, epochs: int, value: float) -> None:
         """Says what a trial of this process is judged by after so many epochs."""

@@ -59,6 +59,7 @@ class Study:
         self._asked: dict[int, Asked] = {}
         self._ready: deque[int] = deque()
         self._paused: set[int] = set()
+        self._suspect: int | None = None  # the last trial here that may be the reason why workers were lost
         self._schedule: Schedule | None = None
         if plan.in_flight is not None:
             self._schedule = Schedule(
@@ -171,9 +172,13 @@ class Study:
         if asked.mine:
             return True
         trial = asked.trial
-        claim = self._storage.claim(trial.number, trial.hyperparameters)
+        claim = self._storage.claim(
+            trial.number, trial.hyperparameters, suspects=not self._trains(self._suspect)
+        )
         if claim is None:
             return False
+        if claim.suspect:
+            self._suspect = trial.number
         if claim.hyperparameters != trial.hyperparameters:
             asked.trial = trial = Trial(
                 trial.number, claim.hyperparameters, trial.seed, trial.goal, until=trial.until
@@ -188,6 +193,11 @@ class Study:
             return True
         self._advance([asked] if asked.ended else [])
         return False
+
+    def _trains(self, number: int | None) -> bool:
+        """Whether a trial is under way in this process, and does not wait to be judged."""
+        asked = None if number is None else self._asked.get(number)
+        return asked is not None and asked.mine and asked.row is None and number not in self._paused
 
     def _say(self, asked: Asked, *, since: int) -> None:
         """Reports what a trial is judged by at the rungs that it has come to."""

@@ -1,0 +1,97 @@
+"""A server that fails the workers of a study, who are processes: away, away for long, or with older contents."""
+
+import time
+
+import pytest
+from toy_study import assert_same, files, plan, run, serving, stopping_after
+from toy_workers import lost, name_of, recorded, states, until, workers
+
+pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+
+
+def ended_well(started):
+    for worker in started:
+        assert worker.ended() == 0, worker.log()
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_a_server_that_restarts_in_mid_study_costs_nothing(
+    postgres, database, tmp_path, lanes, undisturbed, mode
+):
+    with workers(tmp_path, database, search="halving", trials=30, pause=0.02) as start:
+        started = [start(server={"worker": f"w{number}"}) for number in range(3)]
+        for trials in (5, 15):
+            until(lambda trials=trials: recorded(tmp_path) >= trials)
+            postgres.restart(mode)
+        assert recorded(tmp_path) < 30
+        ended_well(started)
+    found = files(tmp_path).records.read()
+    assert_same(found, undisturbed("halving", 30))
+    assert not lost(found)
+    with serving(database, worker="w3") as server:  # a crash may have forgotten what was told last
+        run(plan("halving", trials=30), files(tmp_path, server), lanes)
+    assert set(states(postgres, database)) <= {"COMPLETE", "PRUNED"}
+
+
+def test_connections_that_end_all_the_time_cost_nothing(postgres, database, tmp_path, undisturbed):
+    with workers(tmp_path, database, search="halving", trials=30, pause=0.02) as start:
+        started = [start(server={"worker": f"w{number}"}) for number in range(3)]
+        until(lambda: recorded(tmp_path) >= 2)
+        ended = 0
+        while recorded(tmp_path) < 25 and any(worker.process.is_alive() for worker in started):
+            ended += postgres.terminate_connections(name_of(database))
+            time.sleep(0.2)
+        assert ended >= 5
+        ended_well(started)
+    found = files(tmp_path).records.read()
+    assert_same(found, undisturbed("halving", 30))
+    assert not lost(found)
+
+
+def test_a_server_that_is_away_for_longer_than_the_grace_costs_no_trial(
+    postgres, database, tmp_path, undisturbed
+):
+    """When it comes back all heartbeats are old, and nobody has had time for another."""
+    with workers(tmp_path, database, trials=10, pause=0.1, server={"grace": 3}) as start:
+        started = [start(), start()]
+        until(lambda: recorded(tmp_path) >= 2)
+        postgres.stop()
+        time.sleep(4)
+        postgres.start()
+        assert recorded(tmp_path) < 8
+        ended_well(started)
+    found = files(tmp_path).records.read()
+    assert_same(found, undisturbed("random", 10))
+    assert not lost(found)
+
+
+@pytest.mark.parametrize("with_what", ["nothing", "what it held earlier"])
+@pytest.mark.parametrize("search", ["random", "halving"])
+def test_a_database_that_was_made_anew_is_filled_from_the_records(
+    postgres, database, prepared, tmp_path, lanes, undisturbed, search, with_what
+):
+    def some(dispatches):
+        with serving(database, worker="w0") as server:
+            run(plan(search), files(tmp_path, server), lanes, stop=stopping_after(dispatches))
+
+    name, copy = name_of(database), prepared
+    some(12)
+    if with_what != "nothing":
+        copy = f"{name}_copy"
+        postgres.execute(f"CREATE DATABASE {copy} TEMPLATE {name}")
+        some(25)
+    assert 0 < recorded(tmp_path) < 12
+    postgres.execute(f"DROP DATABASE {name}")
+    postgres.execute(f"CREATE DATABASE {name} TEMPLATE {copy}")
+    before = recorded(tmp_path)
+    with serving(database, worker="w0") as server:
+        study = files(tmp_path, server)
+        with study.storage.open(plan(search), study.records):
+            assert sum(states(postgres, database).values()) >= before
+    told = states(postgres, database)
+    assert told.get("COMPLETE", 0) + told.get("PRUNED", 0) == before
+    some(1000)
+    assert_same(files(tmp_path).records.read(), undisturbed(search))
+    told = states(postgres, database)
+    assert sum(told.values()) == 12
+    assert set(told) <= {"COMPLETE", "PRUNED"}
