@@ -81,8 +81,9 @@ def test_an_engine_has_no_lanes_for_more_trials_than_there_are(
     monkeypatch.setattr(placement, "_steps_per_second", steps_per_second)
     where = build.placement(compose(*overrides).lanes)
     where = where if most is None else where.for_trials(most)
+    places = capacity // (facts["width"] * facts["queue"])
     with pair.lanes(where) as lanes:
-        assert lane_facts(lanes) == {"lanes": facts}
+        assert lane_facts(lanes) == {"lanes": facts | {"places": places}}
         assert lanes.capacity == capacity
     assert measured == ([1, 2, 4] if most == 8 else [])
 

@@ -77,7 +77,7 @@ class Ledger:
         *,
         suspects: bool = True,
     ) -> Claim | None:
-        """Takes a trial for this worker; None if it is another's, or recorded, or suspect without ``suspects``."""
+        """Takes a trial for this worker; None if it is another's or recorded, or suspect and none is wanted."""
         if number < self.count and number not in self.free:
             return None
         return self._exclusively(lambda: self._claim(number, hyperparameters, recorded, suspects))
