@@ -97,7 +97,7 @@ def _work(directory, url, server, storage, study, faults, pause, prepare, stoppe
 
 
 def _logged(log, *arguments):
-    file = Path(log).open("a", buffering=1)  # noqa: SIM115: until the process ends
+    file = Path(log).open("a", buffering=1)  # noqa: SIM115 - until the process ends
     sys.stdout = sys.stderr = file
     os.dup2(file.fileno(), 1)
     os.dup2(file.fileno(), 2)

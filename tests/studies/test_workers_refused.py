@@ -21,9 +21,9 @@ def refused(sentence):
 
 def test_a_second_worker_of_the_same_name_is_refused(database):
     with serving(database, worker="w0", grace=1):
-        with refused("a worker called w0 is running already; each needs a name of its own"):
-            with serving(database, worker="w0", grace=1):
-                pass
+        sentence = "a worker called w0 is running already; each needs a name of its own"
+        with refused(sentence), serving(database, worker="w0", grace=1):
+            pass
         with serving(database, worker="w1", grace=1) as other:
             assert other.worker == "w1"
     with serving(database, worker="w0") as again:
@@ -50,18 +50,19 @@ def test_the_same_sweep_started_twice_is_done_by_both_as_by_one(database, tmp_pa
 
 def test_a_process_with_a_journal_is_refused_beside_workers(database, tmp_path):
     with serving(database) as server, opened(plan(), files(tmp_path, server)):
-        with refused(r"another process is running the study of .*toy\.journal"):
-            with opened(plan(), files(tmp_path)):
-                pass
+        sentence = r"another process is running the study of .*toy\.journal"
+        with refused(sentence), opened(plan(), files(tmp_path)):
+            pass
         with opened(plan(), files(tmp_path, server)):
             pass
 
 
 def test_workers_are_refused_beside_a_process_with_a_journal(database, tmp_path):
+    sentence = r"a process with storage=journal is running the study of .*toy\.lock"
     with serving(database) as server, opened(plan(), files(tmp_path)):
-        with refused(r"a process with storage=journal is running the study of .*toy\.lock"):
-            with opened(plan(), files(tmp_path, server)):
-                pass
+        workers_files = files(tmp_path, server)
+        with refused(sentence), opened(plan(), workers_files):
+            pass
 
 
 def test_a_worker_that_was_killed_keeps_nobody_with_a_journal_away(database, tmp_path, lanes, undisturbed):
@@ -75,15 +76,16 @@ def test_a_worker_with_another_configuration_is_refused_with_the_difference_and_
     database, tmp_path, lanes, undisturbed
 ):
     other = plan(config={"task": {"epochs": 45, "batch_size": 8}, "seed": 3})
+    sentence = (
+        r"paper-toy-random-sgd was begun with another configuration \(task\.batch_size: absent -> 8\); "
+        "use the same one, or another results directory"
+    )
     tried = []
 
     def meanwhile(_):
         if not tried:
             tried.append(True)
-            with serving(database) as server, refused(
-                r"paper-toy-random-sgd was begun with another configuration "
-                r"\(task\.batch_size: absent -> 8\); use the same one, or another results directory"
-            ):
+            with serving(database) as server, refused(sentence):
                 run(other, files(tmp_path, server), lanes)
 
     with serving(database) as server:
@@ -108,8 +110,8 @@ def test_a_worker_with_another_code_is_refused_unless_that_is_said_not_to_matter
     with serving(database) as server:
         run(plan(), files(tmp_path, server), lanes, stop=stopping_after(3))
         with refused(
-            rf"paper-toy-random-sgd was begun with another code \(aaaaaaaaaaaa\) than this worker's \({words}\); "
-            "use the same, or storage.same_code=false where it does not matter"
+            r"paper-toy-random-sgd was begun with another code \(aaaaaaaaaaaa\) than this worker's "
+            rf"\({words}\); use the same, or storage.same_code=false where it does not matter"
         ):
             run(other, files(tmp_path, server), lanes)
         found = run(other, files(tmp_path, server, same_code=False), lanes)

@@ -1,7 +1,6 @@
 """Workers that stand still for longer than the grace and wake up, or whose clocks are wrong."""
 
 import datetime
-import json
 import signal
 import time
 
@@ -12,7 +11,7 @@ from toy_workers import age, lost, recorded, states, workers
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
 STOP = signal.SIGSTOP
-WITHOUT_LOCK = [("checkpoint", "after", 2), ("write", "before", 2), ("link", "before", 2), ("tell", "before", 2)]
+WITHOUT_LOCK = [("checkpoint", "after", 2), *((doing, "before", 2) for doing in ("write", "link", "tell"))]
 WITH_LOCK = [
     ("create", "after", 5),  # between two sessions of Optuna's
     ("claim", "after", 3),
@@ -22,11 +21,13 @@ WITH_LOCK = [
 
 def named(moments, *, quick):
     """All moments, of which those that are not quick are for the exhaustive run."""
-    marks = [[] if place in quick else [pytest.mark.exhaustive] for place in range(len(moments))]
-    return pytest.mark.parametrize(
-        "moment",
-        [pytest.param(moment, marks=mark, id=" ".join(map(str, moment))) for moment, mark in zip(moments, marks, strict=True)],
-    )
+    cases = [
+        pytest.param(
+            moment, marks=[] if place in quick else pytest.mark.exhaustive, id=" ".join(map(str, moment))
+        )
+        for place, moment in enumerate(moments)
+    ]
+    return pytest.mark.parametrize("moment", cases)
 
 
 @named(WITHOUT_LOCK, quick=[2])

@@ -76,7 +76,7 @@ class Ledger:
         *,
         suspects: bool = True,
     ) -> Claim | None:
-        """Takes a trial for this worker; None if it is another's, or recorded, or suspect without ``suspects``."""
+        """Takes a trial for this worker; None if it is another's or recorded, or suspect and not wanted."""
         if number < self.count and number not in self.free:
             return None
         return self._exclusively(lambda: self._claim(number, hyperparameters, recorded, suspects))
