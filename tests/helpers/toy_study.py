@@ -1,4 +1,4 @@
-"""A study whose trials take no time, for tests of what is recorded of it, by whomever and however often killed."""
+"""A study whose trials take no time, for tests of what is recorded of it, whoever was killed meanwhile."""
 
 import contextlib
 import functools
@@ -62,7 +62,7 @@ def plan(search="random", **changes):
 
 
 def files(directory, server=None, *, every=0, **settings):
-    """Where a study lies that workers of a database share; with no server, one that this process has alone."""
+    """Where a study lies that workers share by a server; without one, this process has it alone."""
     journal = directory / "toy.journal"
     storage = (
         PostgresStorage(server=server, lock=journal.with_suffix(".lock"), **settings)

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from optuna.storages import RDBStorage
+from optuna.storages._rdb.models import TrialModel
 from optuna.trial import TrialState
 from sqlalchemy.orm import Query
 from toy_study import files, plan, run, serving, toy_lanes
@@ -49,6 +50,7 @@ DOINGS = {
     "tell": (Ledger, "_tell", None),
     "forget": (Checkpoints, "remove", None),
     "query": (Query, "all", None),  # also the trials, after another statement of the same session
+    "lock row": (TrialModel, "find_or_raise_by_id", lambda _, options: options.get("for_update")),
     "catch up": (Ledger, "_catch_up", None),
     "release": (RDBStorage, "set_trial_state_values", _state(TrialState.WAITING)),
     "fold": (RecordStore, "compact", None),
@@ -95,7 +97,7 @@ def _work(directory, url, server, storage, study, faults, pause, prepare, stoppe
 
 
 def _logged(log, *arguments):
-    file = Path(log).open("a", buffering=1)  # noqa: SIM115: until the process ends
+    file = Path(log).open("a", buffering=1)  # noqa: SIM115 - until the process ends
     sys.stdout = sys.stderr = file
     os.dup2(file.fileno(), 1)
     os.dup2(file.fileno(), 2)

@@ -75,7 +75,11 @@ def before_first(patch, owner, name, act):
     patch.setattr(owner, name, acting)
 
 
-STEPS = {"writing": (store_module, "write_table"), "linking": (os, "link"), "syncing": (store_module, "synced")}
+STEPS = {
+    "writing": (store_module, "write_table"),
+    "linking": (os, "link"),
+    "syncing": (store_module, "synced"),
+}
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -1,4 +1,4 @@
-"""What a study does with either storage: a journal, which one process has, or PostgreSQL, which workers share."""
+"""What a study does with either storage: a journal, for one process, or PostgreSQL, for many."""
 
 import contextlib
 import json
@@ -29,32 +29,6 @@ def where(request, tmp_path):
             return files(tmp_path, made["server"], **options)
 
         yield of
-
-
-both = pytest.mark.parametrize("storage", ["journal", "postgres"])
-searches = pytest.mark.parametrize("search", SEARCHES)
-
-
-@pytest.fixture
-def where(request, tmp_path):
-    """``where(storage)``: the files of one study, with either storage."""
-    with contextlib.ExitStack() as servers:
-        made = {}
-
-        def of(storage, **options):
-            if storage == "journal":
-                return files(tmp_path, **options)
-            if not made:
-                url = request.getfixturevalue("database")
-                made["server"] = servers.enter_context(serving(url, worker="w0"))
-            return files(tmp_path, made["server"], **options)
-
-        yield of
-
-
-def stopping_after(dispatches):
-    calls = itertools.count(1)
-    return lambda: next(calls) > dispatches
 
 
 @searches

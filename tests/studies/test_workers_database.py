@@ -91,7 +91,9 @@ def forgetful():
         yield server
 
 
-@pytest.mark.parametrize("moment", [("claim", "after", 6), ("report", "before", 4), ("link", "after", 3)], ids=str)
+@pytest.mark.parametrize(
+    "moment", [("claim", "after", 6), ("report", "before", 4), ("link", "after", 3)], ids=lambda m: m[0]
+)
 def test_a_server_that_crashes_and_forgets_the_last_seconds_costs_no_record(
     forgetful, tmp_path, lanes, undisturbed, monkeypatch, moment
 ):

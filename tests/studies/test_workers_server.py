@@ -1,4 +1,4 @@
-"""A server that fails the workers of a study, who are processes: away, away for long, or with older contents."""
+"""A server that fails the workers of a study: it is away, for long, or comes back with older contents."""
 
 import time
 

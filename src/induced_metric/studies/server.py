@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 import time
+import urllib.parse
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, TypeVar
@@ -281,8 +282,15 @@ def parsed(url: str) -> Any:
 
     try:
         found = sqlalchemy.make_url(url)
-    except sqlalchemy.exc.ArgumentError:
-        raise UserError(f"{_SETTINGS} must be postgresql://user:password@host:port/database") from None
+        # A part of a password with an @ would be taken for the host, and shown as the one that is not found.
+        understood = "@" not in (found.host or "")
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        understood = False
+    if not understood:
+        raise UserError(
+            f"{_SETTINGS} must be postgresql://user:password@host:port/database, where the signs @ : / % of "
+            "a password are written as %40 %3A %2F %25"
+        )
     if found.get_backend_name() != "postgresql":
         raise UserError(_unsuited(found.get_backend_name()))
     return found.set(drivername="postgresql+psycopg")
@@ -322,8 +330,8 @@ def _unsuited(backend: str) -> str:
 
 def secrets(url: str) -> list[str]:
     """What must not be shown of a URL, the longest first."""
-    found = re.match(r"[\w+]+://(?P<user>[^:/@]*):(?P<password>[^@]*)@", url)
-    return [url, *([found["password"]] if found and found["password"] else [])]
+    found = re.findall(r"^[\w+]+://[^:/@]*:(.*)@", url) + re.findall(r"[?&]password=([^&]*)", url)
+    return sorted({url, *found, *map(urllib.parse.unquote, found)} - {""}, key=len, reverse=True)
 
 
 def _number(*key: str) -> int:

@@ -206,15 +206,16 @@ class Study:
                 self._storage.report(asked.trial.number, rung, asked.trial.best_until(rung))
 
     def _carried(self, report: Report) -> Asked | None:
-        """The trial of a report, unless it was lost to another process since it got its lane."""
+        """The trial of a report, unless another process has or recorded it since it got its lane."""
         _, number, turn = report.trial
         asked = self._asked.get(number)
-        return asked if asked is not None and asked.mine and asked.turn == turn else None
+        carried = asked is not None and asked.mine and asked.turn == turn and asked.row is None
+        return asked if carried else None
 
     def _goes_on(self, report: Report) -> bool:
         """Whether a trial keeps its lane; at a rung it leaves it to another until its turn has come."""
         asked = self._carried(report)
-        if asked is None or asked.row is not None:
+        if asked is None:
             return False
         if asked.due(self.plan.rungs):
             asked.trial.state = report.state()

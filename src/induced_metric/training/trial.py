@@ -128,8 +128,8 @@ class Goal(NamedTuple):
         direction: ``minimize`` or ``maximize``.
         worst: the value of a diverged trial.
         epochs: of a whole trial.
-        reported: another metric, of a split that chooses nothing: its value at the epoch of the best objective
-            is then the trial's.
+        reported: another metric, of a split that chooses nothing: its value at the epoch of the best
+            objective is then the trial's.
     """
 
     objective: str
