@@ -96,7 +96,7 @@ def pairing(cfg: DictConfig) -> Pairing:
         if Goal.of(task_of(**changed)) != Goal.of(task):
             raise UserError(
                 f"search_space.task.{next(iter(changed))} cannot be searched: all trials of a study have the "
-                f"same {', '.join(Goal._fields)}"
+                "same objective, direction and epochs"
             )
 
     space, hyperparameters = search_space(cfg, optimizer, schedule, judged_alike)

@@ -91,7 +91,9 @@ def trial_lanes(
 def _like(task: Task, other: Task) -> Task:
     """Another task in the place of one, with its arrays where they are the same: a device keeps them once."""
     if Goal.of(other) != Goal.of(task):
-        raise UserError(f"a searched setting must leave the task's {', '.join(Goal._fields)} as they are")
+        raise UserError(
+            "a searched setting must leave the task's objective, direction and epochs as they are"
+        )
     ours, theirs = jax.tree.leaves(task.splits), jax.tree.leaves(other.splits)
     same = len(ours) == len(theirs) and all(map(np.array_equal, ours, theirs))
     return replace(other, splits=task.splits) if same else other
