@@ -243,9 +243,8 @@ def limits(options, times):
     for trials in (100, 1000, 4000):
         mine, server = 1e3 * (here + slope * trials), 1e3 * (there + its * trials)
         print(f"{trials:8} trials under way: {mine:.1f}, {server:.1f}")
-    print(
-        f"server cores of 1000 workers that wait beside 8 trials under way: {1e3 * (there + its * 8) / WAITING:.1f}"
-    )
+    cores = 1e3 * (there + its * 8) / WAITING
+    print(f"server cores of 1000 workers that wait beside 8 trials under way: {cores:.1f}")
     for files in (1000, 10000):
         print(f"{files:8} records not in the tables: {1e3 * files * times['list']:.0f}, 0")
 
