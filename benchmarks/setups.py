@@ -91,17 +91,29 @@ def regression_study(sampler, trials, *, epochs=None):
     return plan, trial_lanes(task, induced_metric.adam, dict.fromkeys([*space, "eps"], 0.5))
 
 
-def toy_study(trials, *, name="toy"):
-    """A study whose trials take no time: the plan, and lanes on one device, to be closed."""
-    import jax
-    import jax.numpy as jnp
-    import optuna
-
-    from induced_metric.lanes import Lanes
+def toy_plan(trials, *, name="toy", sampler="random", in_flight=None):
+    """A study whose trials take no time."""
     from induced_metric.records import StudyKey
     from induced_metric.space import Float
     from induced_metric.studies.plan import StudyPlan
     from induced_metric.training.trial import Goal
+
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = hydra.compose("sweep", [f"sampler={sampler}"])
+    return StudyPlan(
+        key=StudyKey("paper", "toy", name, "none"),
+        search_space={"x": Float(0.0, 10.0), "y": Float(0.1, 1.0, log=True)}, fixed={},
+        goal=Goal("test/loss", "minimize", 1e30, 1), trials=trials, seed=0,
+        create_sampler=hydra.utils.instantiate(cfg.sampler.create), in_flight=in_flight,
+    )  # fmt: skip
+
+
+def toy_lanes():
+    """What trains it, on one device; to be closed."""
+    import jax
+    import jax.numpy as jnp
+
+    from induced_metric.lanes import Lanes
 
     def init(_hyperparameters, _seed):
         return jnp.float32(0)
@@ -109,10 +121,4 @@ def toy_study(trials, *, name="toy"):
     def advance(state, h):
         return state + 1, {"test/loss": (h["x"] - 2) ** 2 + h["y"]}
 
-    plan = StudyPlan(
-        key=StudyKey("paper", "toy", name, "none"),
-        search_space={"x": Float(0.0, 10.0), "y": Float(0.1, 1.0, log=True)}, fixed={},
-        goal=Goal("test/loss", "minimize", 1e30, 1), trials=trials, seed=0,
-        create_sampler=optuna.samplers.RandomSampler,
-    )  # fmt: skip
-    return plan, Lanes(init, advance, hyperparameters=["x", "y"], devices=jax.devices()[:1])
+    return Lanes(init, advance, hyperparameters=["x", "y"], devices=jax.devices()[:1])

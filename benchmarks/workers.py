@@ -12,10 +12,9 @@ resume      seconds until a study that lacks its last trial is finished, without
 
 import argparse
 import os
-import random
 import shutil
+import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,10 +24,8 @@ from itertools import count
 from pathlib import Path
 
 from interleave import interleave, serve
-from setups import ROOT, connected, cpu_seconds, database, files, regression_study, toy_study
-
-OPTIMIZERS = "adam,adamw,muon,sgd,sgd_log_metric,sgd_metric,sgd_rms"
-OF_A_RUN = ["seconds", "finished", "provenance"]  # columns in which two runs of the same sweep differ
+from killed_sweep import OPTIMIZERS, kills
+from setups import connected, cpu_seconds, database, files, regression_study, toy_lanes, toy_plan
 
 
 def side(requests, *, sampler, trials, directory, cores, url=None):
@@ -85,128 +82,27 @@ def cost(options):
     from induced_metric.studies.running import run_studies
 
     found = {name: [] for name in ("journal", "postgresql", "its server")}
-    with database() as server, tempfile.TemporaryDirectory() as directory:
+    with database() as server, toy_lanes() as lanes, tempfile.TemporaryDirectory() as directory:
         url = server.url()
-        for turn in range(options.rounds + 1):  # in the first, the tables are made
-            plan, lanes = toy_study(options.trials, name=f"toy-{turn}")
+        for turn in range(options.rounds + 1):  # in the first, programs are compiled and tables made
+            plan = toy_plan(options.trials, name=f"toy-{turn}")
 
             def run(storage, where):
                 start = time.process_time()
                 run_studies([(plan, files(Path(directory, where), storage), lambda _: None)], lanes)  # noqa: B023
                 return (time.process_time() - start) / options.trials
 
-            with lanes:
-                found["journal"].append(run(None, f"journal-{turn}"))
-                with connected(url) as storage:
-                    before = cpu_seconds(server)
-                    found["postgresql"].append(run(storage, f"postgresql-{turn}"))
-                    found["its server"].append((cpu_seconds(server) - before) / options.trials)
+            found["journal"].append(run(None, f"journal-{turn}"))
+            with connected(url) as storage:
+                before = cpu_seconds(server)
+                found["postgresql"].append(run(storage, f"postgresql-{turn}"))
+                found["its server"].append((cpu_seconds(server) - before) / options.trials)
     medians = {name: statistics.median(seconds[1:]) for name, seconds in found.items()}
     print(
         f"{f'CPU milliseconds a trial of {options.trials}, median of {options.rounds}':52} {'to journal':>19}"
     )
     for name, seconds in medians.items():
         print(f"{name:52} {1e3 * seconds:8.2f} {seconds / medians['journal']:9.2f}x")
-
-
-def kills(options):
-    common = [
-        sys.executable, "sweeps/sweep.py", "task=regression", f"optimizer={options.optimizers}",
-        "sampler=random", f"trials={options.trials}", *options.settings,
-    ]  # fmt: skip
-    names = options.optimizers.split(",")
-    total = options.trials * len(names)
-    with database() as server, tempfile.TemporaryDirectory() as directory:
-        started = time.perf_counter()
-        subprocess.run([*common, f"results={directory}/one"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        undisturbed = time.perf_counter() - started
-        url = server.url("killed")
-        # Nothing is given up, however often it is lost, and heirs do go on from checkpoints.
-        command = [
-            *common, f"results={directory}/many", "storage=postgresql", "storage.claims=1000",
-            "checkpoint_every=20", "checkpoint_seconds=0",
-        ]  # fmt: skip
-        started = time.perf_counter()
-        killed = _killed_sweep(options, command, url, server, total, Path(directory))
-        disturbed = time.perf_counter() - started
-        from induced_metric import records
-
-        one, many = (
-            records.load("regression", sampler="random", results=f"{directory}/{of}")
-            for of in ("one", "many")
-        )
-    numbers = many.trials.groupby("optimizer")["trial"].agg(sorted)
-    exact = set(numbers.index) == set(names) and all(
-        found == list(range(options.trials)) for found in numbers
-    )
-    print(f"trials recorded: {len(many.trials)} of {total}, each number once in every study: {exact}")
-    print(
-        f"workers killed: {killed}; trials lost by a worker and trained by another: {_inherited(many.trials)}"
-    )
-    print(f"records equal to the undisturbed sweep's, bit for bit: {_same(one, many)}")
-    print(
-        f"seconds, {options.workers} workers and kills / one process: {disturbed:.0f} / {undisturbed:.0f} "
-        f"= {disturbed / undisturbed:.2f}x"
-    )
-
-
-def _killed_sweep(options, command, url, server, total, directory):
-    """Runs workers until all have ended by themselves; how many were killed."""
-    environment = {**os.environ, "INDUCED_METRIC_STORAGE": url}
-    dice = random.Random(options.seed)
-    # By progress, not by the clock: on any machine all kills come while there is work.
-    moments = sorted(dice.uniform(0, 0.9 * total) for _ in range(options.kills))
-    workers, killed = {}, 0
-    try:
-        with (directory / "log").open("w") as log:
-
-            def start(name):
-                workers[name] = subprocess.Popen(
-                    [*command, f"worker={name}"], cwd=ROOT, env=environment, stdout=log, stderr=log
-                )
-
-            for number in range(options.workers):
-                start(f"worker-{number}")
-            while any(worker.poll() != 0 for worker in workers.values()):
-                time.sleep(dice.uniform(0, 0.5))
-                for name, worker in workers.items():
-                    if worker.poll() not in (None, 0, -9):
-                        sys.exit(f"{name} failed:\n{(directory / 'log').read_text()[-2000:]}")
-                    if worker.poll() == -9:
-                        start(name)
-                if killed < len(moments) and _told(server) >= moments[killed]:
-                    alive = [worker for worker in workers.values() if worker.poll() is None]
-                    dice.choice(alive).kill()
-                    killed += 1
-    finally:
-        for worker in workers.values():
-            worker.kill()
-            worker.wait()
-    return killed
-
-
-def _told(server):
-    """How many trials the workers have finished."""
-    if not server.execute("select to_regclass('trials')", database="killed")[0][0]:
-        return 0
-    return server.execute("select count(*) from trials where state = 'COMPLETE'", database="killed")[0][0]
-
-
-def _inherited(trials):
-    return int(trials["provenance"].str.contains('"lost"').sum())
-
-
-def _same(one, many):
-    """Whether two sweeps recorded the same, but for what is another in every run."""
-    keys = (["optimizer", "trial"], ["optimizer", "trial", "epoch"])
-    pairs = [
-        [
-            frame.drop(columns=OF_A_RUN, errors="ignore").sort_values(key, ignore_index=True)
-            for frame in frames
-        ]
-        for key, *frames in zip(keys, one, many, strict=True)
-    ]
-    return all(ours.equals(theirs[list(ours)]) for ours, theirs in pairs)
 
 
 def resume(options):
@@ -271,6 +167,7 @@ def main():
     )
     part(resume, trials=500, rounds=3, epochs=200, samplers=["random", "tpe"])
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # not without ending the server
     options.work(options)
 
 

@@ -1,0 +1,214 @@
+"""CPU seconds of each step of a worker, here and in the PostgreSQL server: what scaling_model.py needs.
+
+All are CPU times, of the calling thread and of the server's process for its connection, so that other load on
+the machine counts little. A claim is refused where another worker was faster.
+
+Run: python benchmarks/service_times.py [file.json]
+"""
+
+import json
+import multiprocessing
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from setups import connected, database, toy_plan
+
+PROCESSES = (1, 2, 4, 8, 16)
+UNFINISHED = (10, 100, 1000)  # trials of a study under way, as a look meets them
+TOLD = (50, 200, 500, 1000)  # trials that a proposal by TPE looks at
+FILES = (100, 1000, 4000)  # records that are not yet in the tables
+EPOCHS = 200  # of a recorded curve
+
+
+class Meter:
+    """The CPU seconds of steps, here and in the server.
+
+    Attributes:
+        steps: of each step, every time.
+    """
+
+    def __init__(self, server=None):
+        self._its = server and Path(f"/proc/{server.execute('select pg_backend_pid()')}/schedstat")
+        self.steps = {}
+
+    def __call__(self, name, work):
+        before = self._seconds()
+        result = work()
+        name = name(result) if callable(name) else name
+        self.steps.setdefault(name, []).append(np.subtract(self._seconds(), before))
+        return result
+
+    def _seconds(self):
+        return time.thread_time(), int(self._its.read_text().split()[0]) / 1e9 if self._its else 0.0
+
+    def mean(self, name):
+        """Here and in the server; without the first times, which prepare statements."""
+        seconds = self.steps[name]
+        return np.mean(seconds[min(3, len(seconds) // 2) :], axis=0)
+
+
+def row(number, value=0.5):
+    return {"trial": number, "state": "complete", "value": value}
+
+
+def open_ledger(server):
+    from induced_metric.studies.ledger import Ledger
+
+    return Ledger(server, toy_plan(10**6), "here", claims=5, same_code=False)
+
+
+def claim(ledger, meter):
+    """The number of the next trial, claimed as soon as no other worker is faster."""
+    while True:
+        number = ledger.count
+        if meter(
+            lambda claimed: "claim" if claimed else "refused",
+            lambda number=number: ledger.claim(number, {"x": 1.0, "y": 0.5}, lambda _: None),
+        ):
+            return number
+
+
+def worker(url, trials, begin, found):
+    """One of many, which claim and tell so many trials of one study together."""
+    with connected(url) as server:
+        ledger, meter = open_ledger(server), Meter(server)
+        begin.wait()
+        while ledger.count < trials:
+            number = claim(ledger, meter)
+            meter("tell", lambda number=number: ledger.tell(number, row(number)))
+        found.put({name: (len(meter.steps[name]), meter.mean(name)) for name in meter.steps})
+
+
+def together(url, processes, trials):
+    """Steps of so many workers at once: how often for each claim, and mean seconds here and in the server."""
+    context = multiprocessing.get_context("forkserver")
+    # A process that has imported all of it, and started no thread, is copied for every worker.
+    context.set_forkserver_preload(["induced_metric.studies.ledger", "setups"])
+    begin, found = context.Barrier(processes), context.Queue()
+    workers = [context.Process(target=worker, args=(url, trials, begin, found)) for _ in range(processes)]
+    for each in workers:
+        each.start()
+    steps = {}
+    for _ in workers:
+        for name, (times, seconds) in found.get(timeout=600).items():
+            steps.setdefault(name, []).append((times, *seconds))
+    for each in workers:
+        each.join()
+    rows_of = {name: np.array(rows) for name, rows in steps.items()}
+    return {
+        name: [
+            rows[:, 0].sum() / rows_of["claim"][:, 0].sum(),
+            *np.average(rows[:, 1:], axis=0, weights=rows[:, 0]),
+        ]
+        for name, rows in rows_of.items()
+    }
+
+
+def line(x, seconds):
+    """A constant and a slope, neither below zero."""
+    from scipy.optimize import nnls
+
+    return nnls(np.stack([np.ones(len(x)), x], axis=1), np.asarray(seconds))[0].tolist()
+
+
+def looks(url):
+    """A look, a search for lost workers, a round of heartbeats, by trials under way: here, in the server."""
+    with connected(url) as server:
+        ledger, meter = open_ledger(server), Meter(server)
+        for unfinished in UNFINISHED:
+            while len(ledger.mine) < unfinished:
+                claim(ledger, meter)
+            for _ in range(13):
+                meter(f"look {unfinished}", ledger.look)
+                meter(f"reap {unfinished}", lambda: ledger.reap(lambda _: None))
+                meter(f"beat {unfinished}", lambda: server._record_heartbeats(list(ledger.mine.values())))
+        return {
+            step: [
+                line(UNFINISHED, column)
+                for column in zip(*(meter.mean(f"{step} {n}") for n in UNFINISHED), strict=True)
+            ]
+            for step in ("look", "reap", "beat")
+        }
+
+
+def proposals():
+    """Seconds of a proposal: by random search, and by TPE beside told trials, a constant and a slope."""
+    import optuna
+
+    from induced_metric.studies.dimensions import distribution, propose
+    from induced_metric.studies.plan import trial_seed
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    meter = Meter()
+    for sampler, histories in {"random": TOLD[:1], "tpe": TOLD}.items():
+        plan = toy_plan(10**6, sampler=sampler, in_flight=8)
+        study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
+        told = optuna.create_trial(
+            params={"x": 1.0, "y": 0.5}, value=0.5,
+            distributions={name: distribution(searched) for name, searched in plan.search_space.items()},
+        )  # fmt: skip
+        for history in histories:
+            study.add_trials([told] * (history - len(study.get_trials(deepcopy=False))))
+            for number in range(8):
+                study.sampler = plan.create_sampler(seed=trial_seed(0, number))
+                meter(f"{sampler} {history}", lambda: propose(study, plan.search_space))  # noqa: B023
+    tpe = line(TOLD, [meter.mean(f"tpe {history}")[0] for history in TOLD])
+    return {"random": meter.mean(f"random {TOLD[0]}")[0], "tpe": tpe}
+
+
+def records():
+    """Seconds to publish a record, to read another worker's, and to look through a file that is known."""
+    from induced_metric.records import RecordFeed, RecordStore
+
+    meter = Meter()
+    with tempfile.TemporaryDirectory() as directory:
+        store = RecordStore(directory)
+        ours, theirs, known = RecordFeed(store), RecordFeed(store), []
+        curve = {"epoch": np.arange(EPOCHS), "seconds": np.ones(EPOCHS), "test/loss": np.ones(EPOCHS)}
+        common = dict.fromkeys(
+            ("task", "optimizer", "sampler", "protocol", "objective", "direction", "finished"), "a"
+        )
+        facts = common | {
+            "diverged": False,
+            "best_epoch": 0,
+            "epochs": EPOCHS,
+            "seed": 1,
+            "seconds": 1.0,
+            "config": "{}",
+            "provenance": "{}",
+        }
+        for number in range(40):
+            meter("publish", lambda number=number: store.publish(row(number) | facts, curve))
+            ours.skip(number)
+            meter("read", theirs.news)
+        text = (store.file_of(0)).read_bytes()
+        for files in FILES:
+            for number in range(len(store.pending()), files):
+                store.file_of(number).write_bytes(text)
+                ours.skip(number)
+            for _ in range(5):
+                meter(f"list {files}", ours.news)
+            known.append(meter.mean(f"list {files}")[0])
+    return {"publish": meter.mean("publish")[0], "read": meter.mean("read")[0], "list": line(FILES, known)[1]}
+
+
+def measured(processes=PROCESSES, trials=100):
+    """All of it, in seconds; ``together`` by the number of workers."""
+    with database(max_connections=max(processes) + 10) as server:
+        many = {str(n): together(server.url(), n, trials) for n in processes}
+        return {"together": many, **looks(server.url()), **proposals(), **records()}
+
+
+def main():
+    found = measured()
+    text = json.dumps(found, indent=1)
+    if len(sys.argv) > 1:
+        Path(sys.argv[1]).write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
