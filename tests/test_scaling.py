@@ -132,3 +132,13 @@ def test_the_plain_job_script_stops_its_worker_in_order_and_queues_it_again(tmp_
         assert log("1").endswith("all studies have their trials\n")
     finally:
         run("scancel", job)
+
+
+def test_every_fault_of_the_table_has_its_tests():
+    rows = [
+        line for line in TEXT.split("## Faults")[1].split("## Limits")[0].splitlines() if "`test_" in line
+    ]
+    named = set(re.findall(r"`(test_\w+)`", "\n".join(rows)))
+    source = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert len(rows) >= 20
+    assert named == {name for name in named if f"def {name}(" in source}
