@@ -1,11 +1,11 @@
 """A database that fails a study's workers in the middle: sessions that end, a server that starts anew."""
 
-from contextlib import closing
+import contextlib
 
 import pytest
 from postgres import PostgresServer
-from toy_study import assert_same, files, plan, run, serving, stopping_after
-from toy_workers import interrupt, lost, name_of, states
+from toy_study import SEARCHES, assert_same, files, plan, run, serving, stopping_after
+from toy_workers import holders, interrupt, lost, name_of, states
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
@@ -84,10 +84,50 @@ def test_ctrl_c_at_any_moment_leaves_no_trial_running(
     assert "RUNNING" not in states(postgres, database)
 
 
+@pytest.mark.parametrize(
+    ("doing", "moment"), [("create", "before"), ("create", "after"), ("claim", "before")]
+)
+def test_who_loses_the_studys_lock_in_the_middle_begins_again_and_finds_what_others_did(
+    postgres, database, tmp_path, monkeypatch, doing, moment
+):
+    given = {"x": 1.0, "offset": 0.5}
+    with serving(database, worker="slow") as slow, serving(database, worker="quick") as quick:
+        studies = {}
+
+        def meanwhile():
+            postgres.terminate_connections(name_of(database))
+            for number in range(3):
+                assert studies["quick"].claim(number, given, suspects=True)
+
+        with contextlib.ExitStack() as opened:
+            for server in (slow, quick):
+                where = files(tmp_path, server)
+                studies[server.worker] = opened.enter_context(where.storage.open(plan(), where.records))
+            interrupt(doing, moment, 1, meanwhile, monkeypatch.setattr)
+            assert studies["slow"].claim(0, given, suspects=True) is None
+            assert not slow._beating
+            assert studies["slow"].claim(3, given, suspects=True)
+            rows = postgres.execute("SELECT number, state FROM trials", database=name_of(database))
+            assert sorted(rows) == [(number, "RUNNING") for number in range(4)]
+            assert holders(postgres, database) == {"slow", "quick"}
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_a_worker_that_is_stopped_in_order_leaves_no_trial_running(
+    postgres, database, tmp_path, lanes, search
+):
+    with serving(database, worker="w0") as server:
+        for dispatches in (0, 1, 4, 9):
+            run(plan(search), files(tmp_path, server), lanes, stop=stopping_after(dispatches))
+            assert states(postgres, database)["WAITING"]
+            assert "RUNNING" not in states(postgres, database)
+            assert not server._beating
+
+
 @pytest.fixture(scope="module")
 def forgetful():
     """A server that has on disk what it was told to sync, and of the rest nothing for ten seconds."""
-    with closing(PostgresServer(wal_writer_delay="10s", checkpoint_timeout="1h")) as server:
+    with contextlib.closing(PostgresServer(wal_writer_delay="10s", checkpoint_timeout="1h")) as server:
         yield server
 
 

@@ -108,6 +108,19 @@ def test_a_compaction_that_stands_still_does_not_undo_what_was_recorded_meanwhil
     assert not (tmp_path / "records/pending").exists()
 
 
+def test_a_worker_with_another_time_zone_takes_no_living_trial_for_lost(database, tmp_path, monkeypatch):
+    with serving(database, worker="w0") as server:
+        where = files(tmp_path, server)
+        with where.storage.open(plan(), where.records) as study:
+            assert study.claim(0, {"x": 1.0, "offset": 0.5}, suspects=True)
+            monkeypatch.setenv("PGTZ", "Asia/Tokyo")
+            with serving(database, worker="w1") as other:
+                there = files(tmp_path, other)
+                with there.storage.open(plan(), there.records) as elsewhere:
+                    assert elsewhere.look(waiting=True).elsewhere == {0: {}}
+            assert not study.look(waiting=True).lost
+
+
 def _an_hour(hours):
     """Whatever reads this process's clock reads it so many hours off."""
     from optuna.storages._rdb import storage

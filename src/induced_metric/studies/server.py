@@ -75,7 +75,6 @@ class Server:
         self._ended = threading.Event()
         self.worker = worker or ""
         options = {
-            "timezone": "UTC",  # heartbeats are compared without their time zone
             "synchronous_commit": "off",  # the records are what must survive a crash
             # Half a grace: who waits for the lock of one that is stopped sends no heartbeats meanwhile.
             "idle_session_timeout": 500 * grace,
@@ -205,7 +204,7 @@ class Server:
             optuna.storages.RDBStorage(url, engine_kwargs=no_pool)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeats
-            return optuna.storages.RDBStorage(
+            storage = optuna.storages.RDBStorage(
                 url,
                 engine_kwargs=self._engine_settings,
                 heartbeat_interval=max(1, int(self.period)),
@@ -213,6 +212,9 @@ class Server:
                 skip_table_creation=True,
                 skip_compatibility_check=True,
             )
+        sqlalchemy.event.listen(storage.engine, "connect", _in_utc)
+        storage.engine.dispose()  # it has connected already
+        return storage
 
     def _name(self, worker: str | None) -> str:
         """Takes a name; one that a lost worker had is free as soon as the server has noticed."""
@@ -296,6 +298,13 @@ def parsed(url: str) -> Any:
     return found.set(drivername="postgresql+psycopg")
 
 
+def _in_utc(connection: Any, _: object) -> None:
+    """Heartbeats are compared without their time zone; a setting of the connection would yield to PGTZ."""
+    with connection.cursor() as cursor:
+        cursor.execute("set timezone to 'UTC'")
+    connection.commit()
+
+
 def public(error: BaseException, hidden: Sequence[str]) -> str:
     """An error in one line, without what is hidden."""
     line = next(iter(str(error).strip().splitlines()), type(error).__name__)
@@ -309,14 +318,13 @@ def _passing(error: BaseException | None) -> bool:
     """Whether asking again may help: not with another password, or another database."""
     from sqlalchemy import exc
 
+    if isinstance(error, exc.PendingRollbackError):
+        return True  # Optuna asked a session again that had ended, as it does where it reads all trials
     lost = isinstance(error, exc.OperationalError | exc.InterfaceError) or (
         isinstance(error, exc.DBAPIError) and error.connection_invalidated
     )
-    # Two workers added the same at once: it will be there. Or a session that was lost was asked again, which
-    # Optuna does where it reads all trials.
-    other = isinstance(error, exc.IntegrityError | exc.PendingRollbackError)
     refused = ("authentication failed", "does not exist", "no password")
-    return other or (lost and not any(words in str(error) for words in refused))
+    return lost and not any(words in str(error) for words in refused)
 
 
 def _unsuited(backend: str) -> str:
