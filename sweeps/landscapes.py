@@ -1,6 +1,6 @@
 """Runs the functions of two variables: python sweeps/landscapes.py steps=[grid,timing]."""
 
-from induced_metric.cli.landscapes import main
+from induced_metric.cli.entry import start
 
 if __name__ == "__main__":
-    main()
+    start("landscapes")

@@ -26,11 +26,13 @@ from hydra.errors import (
 from omegaconf import DictConfig, OmegaConf
 
 from induced_metric import xla
+from induced_metric.cli import entry
 from induced_metric.cli.values import CONF
 from induced_metric.errors import UserError, check_platform, refused
 from induced_metric.studies import compatibility
 
 _RENAMED = {"lanes.lanes": "lanes.width", **compatibility.RENAMED}
+_STOP = threading.Event()  # SIGTERM has come; of all jobs of Hydra, so that none comes between two
 _PACKAGE = Path(__file__).parents[1]
 _SEARCHED = "search_space."  # before the name of a setting that is searched
 
@@ -46,6 +48,7 @@ def run(
         afterwards: called at the end, when Hydra has run all jobs.
     """
     begun = False
+    _STOP.clear()
 
     # Caught inside the job: what leaves it, Hydra announces with a line of its own.
     @functools.wraps(task)
@@ -80,8 +83,8 @@ def run(
             raise
         _fail(_unwritable(error))  # all that Hydra does beforehand is to make its directories there
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to continue", file=sys.stderr)
-        sys.exit(130)
+        entry.say_interrupted()
+        sys.exit(entry.INTERRUPTED)
     sys.exit(0)
 
 
@@ -196,10 +199,9 @@ def _composed(overrides: Sequence[str], config: str) -> DictConfig:
 
 
 def stop_on_sigterm() -> Callable[[], bool]:
-    """From now on SIGTERM asks for an orderly stop; returns whether it has come."""
-    came = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: came.set())
-    return came.is_set
+    """From now on SIGTERM asks for an orderly stop; returns whether it has come, to this job or another."""
+    signal.signal(signal.SIGTERM, lambda *_: _STOP.set())
+    return _STOP.is_set
 
 
 def start_jax(cfg: DictConfig) -> str:

@@ -2,7 +2,6 @@
 
 import argparse
 import functools
-import importlib
 import math
 import sys
 import time
@@ -10,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from induced_metric.cli import entry
 from induced_metric.errors import UserError, check_platform
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if words and words[0] in HYDRA:
         # Hydra reads sys.argv; its first word begins every sentence.
         sys.argv = [f"{PROGRAM} {words[0]}", *words[1:]]
-        importlib.import_module(f"induced_metric.cli.{words[0]}").main()
+        entry.start(words[0])
         return
     asked = vars(_parser().parse_args(words))
     command, run = asked.pop("command"), asked.pop("run")

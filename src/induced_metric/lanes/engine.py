@@ -131,13 +131,13 @@ class Lanes:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close(wait=kind is not KeyboardInterrupt)
 
-    def close(self) -> None:
-        """Waits for the dispatches under way and ends the device threads."""
+    def close(self, *, wait: bool = True) -> None:
+        """Ends the device threads, after the dispatches under way; ``wait`` for these."""
         for worker in self._workers:
-            worker.shutdown(cancel_futures=True)
+            worker.shutdown(wait=wait, cancel_futures=True)
 
     @property
     def capacity(self) -> int:

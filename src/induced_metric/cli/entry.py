@@ -1,0 +1,47 @@
+"""How a command that Hydra configures begins and ends, also where a signal comes before anything else."""
+
+import importlib
+import os
+import signal
+import sys
+from typing import NoReturn
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
+
+
+def start(command: str) -> None:
+    """Runs ``cli.<command>``: Ctrl-C ends it in a sentence and exit code 130, SIGTERM in one and 0.
+
+    What has more to keep than it has begun takes SIGTERM over (``app.stop_on_sigterm``).
+    """
+    before = signal.signal(signal.SIGTERM, _stopped)
+    try:
+        importlib.import_module(f"induced_metric.cli.{command}").main()
+    except KeyboardInterrupt:
+        say_interrupted()
+        _leave()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            _leave()
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def say_interrupted() -> None:
+    """Says what Ctrl-C came to."""
+    print("interrupted; run the same command again to continue", file=sys.stderr)
+
+
+def _stopped(*_: object) -> NoReturn:
+    print("stopped; the same command continues")
+    raise SystemExit(0)
+
+
+def _leave() -> NoReturn:
+    """Ends the process at once: Python would wait for threads that compile, and die of the next Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)
