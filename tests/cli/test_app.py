@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -207,6 +208,17 @@ def test_what_is_warned_of_is_a_sentence_and_what_libraries_warn_of_names_its_pl
     theirs = warnings.formatwarning("theirs", UserWarning, "/somewhere/else.py", 3, None)
     assert ours == "train.py: warning: ours\n"
     assert theirs == "/somewhere/else.py:3: UserWarning: theirs\n"
+
+
+def test_a_sigterm_between_two_jobs_stops_the_next():
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert not app.stop_on_sigterm()()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert app.stop_on_sigterm()()
+    finally:
+        app._STOP.clear()
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize("begun", [True, False])
