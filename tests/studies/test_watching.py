@@ -65,7 +65,7 @@ def test_a_database_says_who_trains_what_and_when_it_was_heard_of(postgres, tmp_
         with storage.open(PLAN, RecordStore(tmp_path / "records")) as opened:
             opened.begin()
             for number in range(3):
-                opened.claim(number, {"x": 0.5})
+                opened.claim(number, {"x": 0.5}, suspects=True)
             # Trial 1 was given up for lost, and nobody has it.
             (study,) = server.storage.get_all_studies()
             lost = server.storage.get_trial_id_from_study_id_trial_number(study._study_id, 1)
