@@ -247,7 +247,7 @@ def test_a_checkpoint_goes_when_its_result_is_safe_and_not_before(tmp_path, here
     results = [json.loads(path.read_text()) for path in tmp_path.rglob("trial.json")]
     assert sorted(result["seed"] for result in results) == [1, 2, 3]
     for result in results:
-        assert result["provenance"]["lanes"] == {"layout": "map", "width": 1, "queue": 1}
+        assert result["provenance"]["lanes"] == {"layout": "map", "width": 1, "queue": 1, "places": 1}
         assert result["provenance"]["matmul_precision"] == "float32"
 
 
