@@ -172,7 +172,7 @@ def test_a_fair_comparison_takes_its_numbers_from_the_task_and_its_names_from_th
     searches = [call.partition(" protocol=fair ")[::2] for call in calls[1:4]]
     assert {begin for begin, _ in searches} == {"sweeps/sweep.py task=regression_128 optimizer=adam,sgd"}
     assert [end.partition("results=results ")[2] for _, end in searches] == [
-        "sampler=random", "sampler=tpe studies=2", "sampler=confirmed studies=2",
+        "sampler=random trials=${budget.draws}", "sampler=tpe studies=2", "sampler=confirmed studies=2",
     ]  # fmt: skip
     # The two belong to this target alone.
     _, (_, sweep, *_) = machine.make("sweep")
