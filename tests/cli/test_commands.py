@@ -21,18 +21,8 @@ def test_help_has_a_line_for_every_command(capsys):
         commands.main(["--help"])
     assert ended.value.code == 0
     shown = capsys.readouterr().out
-    names = {
-        *commands.HYDRA,
-        "tables",
-        "figures",
-        "wandb",
-        "data",
-        "landscapes-report",
-        "status",
-        "dashboard",
-    }
     lines = [line.split() for line in shown.splitlines() if line.startswith("    ")]
-    assert names <= {line[0] for line in lines}
+    assert {line[0] for line in lines} >= {*commands.HYDRA, *commands.COMMANDS}
 
 
 def test_the_package_runs_as_a_command_and_starts_nothing_it_does_not_need():
@@ -49,6 +39,35 @@ except SystemExit:
 """
     shown = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert shown.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", commands.COMMANDS)
+def test_a_command_offers_its_arguments_without_its_libraries_and_takes_them_by_name(name):
+    code = f"""
+import argparse, importlib, inspect, sys
+from induced_metric.cli import commands
+command = commands.COMMANDS[{name!r}]
+module = importlib.import_module("induced_metric.cli." + command.module)
+parser = argparse.ArgumentParser()
+module.arguments(parser)
+offered = {{action.dest: None for action in parser._actions if action.dest != "help"}}
+inspect.signature(module.run).bind(**command.fixed, **offered)
+libraries = {{"jax", "hydra", "omegaconf", "optuna", "pandas", "pydantic", "rich", "wandb"}}
+print(sorted(libraries & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_a_command_that_is_interrupted_says_so(monkeypatch, capsys):
+    def interrupt(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("induced_metric.cli.data.run", interrupt)
+    with pytest.raises(SystemExit) as ended:
+        commands.main(["data", "--task", "mnist"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "induced-metric data: interrupted\n"
 
 
 @pytest.mark.parametrize("name", commands.HYDRA)

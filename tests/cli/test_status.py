@@ -10,6 +10,7 @@ import pytest
 import synthetic
 
 from induced_metric.cli import commands, status
+from induced_metric.cli.watched import Watched
 from induced_metric.records import RecordStore, StudyKey
 from induced_metric.studies.journal import Journal
 from induced_metric.studies.watching import TRIALS
@@ -64,7 +65,7 @@ def results(tmp_path):
 
 
 def looked(results, now, **chosen):
-    said = status.Watched(results, **chosen).look(now)
+    said = Watched(results, **chosen).look(now)
     return said, {study["optimizer"]: study for study in said["studies"]}
 
 
@@ -113,7 +114,7 @@ def test_a_task_or_a_protocol_can_be_chosen(results):
 
 
 def test_looking_again_reads_what_is_new(results):
-    watched = status.Watched(results)
+    watched = Watched(results)
     watched.look(ended(11))
     publish(results, 12, "node-0")
     finished = {study["optimizer"]: study["finished"] for study in watched.look(ended(12))["studies"]}

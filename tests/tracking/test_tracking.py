@@ -281,7 +281,7 @@ def test_the_command_mirrors_again_and_again_until_it_is_interrupted(tmp_path, m
     def refuse(path: Path) -> None:
         raise UserError("another export is under way")
 
-    monkeypatch.setattr(commands.time, "sleep", nap)
+    monkeypatch.setattr(time, "sleep", nap)
     commands.main(["wandb", "--task", "regression", "--results", str(tmp_path), "--every", "30"])
     said = capsys.readouterr()
     assert [line for line in said.out.splitlines() if line.startswith("exported")] == [

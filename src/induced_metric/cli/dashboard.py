@@ -1,5 +1,6 @@
 """``induced-metric dashboard``: Optuna's dashboard on the records, for this machine alone."""
 
+import argparse
 import socketserver
 import sys
 import threading
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from induced_metric.cli import arguments as common
 from induced_metric.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,7 +29,14 @@ class _Quiet(WSGIRequestHandler):
         """Says nothing of each request."""
 
 
-def dashboard(results: Path, *, port: int, task: str | None, protocol: str | None) -> None:
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Which studies, and where they are served."""
+    common.watched(parser)
+    common.results(parser)
+    parser.add_argument("--port", type=int, default=8080, help="of 127.0.0.1; 0: a free one (default: 8080)")
+
+
+def run(results: Path, *, port: int, task: str | None, protocol: str | None) -> None:
     """Serves the dashboard until it is interrupted.
 
     Args:

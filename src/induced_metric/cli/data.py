@@ -1,0 +1,40 @@
+"""``induced-metric data``: the data set of a task, prepared on this machine."""
+
+import argparse
+import sys
+
+from induced_metric.errors import UserError
+
+_DATA_SETS = {"shakespeare": "tiny_shakespeare"}
+"""The data sets of tasks that are not named after theirs."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Which data set, and what of it."""
+    parser.add_argument("--task", required=True, help="a task, a preset of one, or a data set")
+    parser.add_argument("--manual-dir", help="directory with the original files, to do without network")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="only say by the exit code: 0 if there is nothing to prepare, 1 if there is",
+    )
+
+
+def run(task: str, manual_dir: str | None, check: bool) -> None:
+    """Prepares a data set and says what is in it, or only whether there is one to prepare.
+
+    Args:
+        task: a task, a preset of one, or a data set.
+        manual_dir: where the original files are; None downloads them.
+        check: end with exit code 1 where there is something to prepare, with 0 where not.
+    """
+    from induced_metric.data.preparing import prepare, to_prepare
+    from induced_metric.data.releases import RELEASES
+
+    base = task if task in RELEASES else task.partition("_")[0]
+    name = _DATA_SETS.get(base, base)
+    if check:
+        raise SystemExit(int(name in RELEASES and to_prepare(name, manual_dir=manual_dir or None)))
+    if name not in RELEASES:
+        raise UserError(f"task {task} has no data set to prepare; there are {', '.join(RELEASES)}")
+    sys.stdout.write(f"{prepare(name, manual_dir=manual_dir or None)}\n")

@@ -1,0 +1,61 @@
+"""``induced-metric tables`` and ``figures``: what the list of reports makes of a task's records."""
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from induced_metric.cli import arguments as common
+
+if TYPE_CHECKING:
+    from induced_metric.analysis.reports import Kind
+
+_LOG_WIDTH = 160
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Which studies, and what is said of them."""
+    common.study(parser)
+    common.results(parser)
+    common.samplers(parser, "all that search and have records")
+    parser.add_argument(
+        "--best", type=common.count, help="runs summarised (default: 50, at most a quarter of the trials)"
+    )
+    parser.add_argument(
+        "--targets",
+        nargs="+",
+        type=float,
+        metavar="VALUE",
+        help="of the objective, for the time to them (default: the task's, near the published level)",
+    )
+
+
+def run(kind: "Kind", task: str, **options: Any) -> None:
+    """Prints the tables, and writes what there is of this kind.
+
+    Args:
+        kind: ``tables`` or ``figures``.
+        task: whose.
+        options: as of ``analysis.reports.make``.
+    """
+    from rich.console import Console
+
+    from induced_metric.analysis import reports
+    from induced_metric.analysis.rendering import Table
+
+    console = Console(highlight=False)
+    if not console.is_terminal:  # a log has no edge at which a number would have to end
+        console = Console(highlight=False, width=_LOG_WIDTH)
+    paths = []
+    for stem, made in reports.make(kind, task, **options):
+        if isinstance(made, Table):
+            console.print(made.title, "", made.terminal(), "", *made.notes, "", sep="\n")
+        paths += reports.write(stem, made)
+    say_written(paths)
+
+
+def say_written(paths: Iterable[Path]) -> None:
+    """Says which files there are now."""
+    for path in paths:
+        sys.stdout.write(f"wrote {path}\n")
