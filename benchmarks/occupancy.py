@@ -119,7 +119,7 @@ def main():
 
     import induced_metric
     from induced_metric.lanes.placement import lane_facts
-    from induced_metric.training.trial import trial_lanes
+    from induced_metric.training.program import trial_lanes
 
     task = task_of("regression")
     found = {pruner: [] for pruner in pruners}
