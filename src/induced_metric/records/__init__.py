@@ -44,6 +44,11 @@ was: ``layout``, ``width`` (lanes of a dispatch), ``queue`` (dispatches in fligh
 (devices, or groups of them that divide every batch, with lanes of their own). Seconds of different layouts,
 widths or devices do not compare.
 
+Of a study with a pruner, ``judged`` in the provenance has the pruner's verdicts on a trial, in order: after how
+many ``epochs``, by which ``value`` (the best so far), the ``threshold`` (the worst value that went on; null where
+the pruner compared the trial with nothing, or is not one of ours or Optuna's halving), and whether it was
+``stopped``.
+
 While a study runs, every ``append`` leaves one file in ``pending/``, written before its trials are told
 to Optuna: a row a trial, the epochs of its curve as a list in the column ``curve``. ``compact`` folds
 these files into the two tables.
