@@ -44,9 +44,9 @@ was: ``layout``, ``width`` (lanes of a dispatch), ``queue`` (dispatches in fligh
 (devices, or groups of them that divide every batch, with lanes of their own). Seconds of different layouts,
 widths or devices do not compare.
 
-Of a study with a pruner, ``judged`` in the provenance has the pruner's verdicts on a trial, in order: after how
-many ``epochs``, by which ``value`` (the best so far), the ``threshold`` (the worst value that went on; null where
-the pruner compared the trial with nothing, or is not one of ours or Optuna's halving), and whether it was
+Of a study with a pruner, ``judged`` in the provenance has the pruner's verdicts on a trial, in order: after
+how many ``epochs``, by which ``value`` (the best so far), the ``threshold`` (the worst value that went on;
+null where the pruner compared the trial with nothing, or its rule is none that we know), and whether it was
 ``stopped``.
 
 While a study runs, every ``append`` leaves one file in ``pending/``, written before its trials are told
