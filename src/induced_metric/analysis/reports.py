@@ -1,6 +1,7 @@
 """The tables and figures of a task, in one list: a new one is a function and a line in ``REPORTS``."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -14,6 +15,7 @@ from induced_metric.analysis import (
     confirmed,
     differences,
     draws,
+    fairness,
     figures,
     reached,
     response,
@@ -31,7 +33,7 @@ from induced_metric.records import CONFIRMED, FIXED, Records
 
 Kind: TypeAlias = Literal["tables", "figures"]
 
-CONFIRMATIONS, TASKS = "confirmations", "tasks"
+CONFIRMATIONS, EVERYTHING, TASKS = "confirmations", "everything", "tasks"
 
 
 class Material(NamedTuple):
@@ -43,6 +45,7 @@ class Material(NamedTuple):
     n: int  # how many of the best runs
     targets: Sequence[float] | None  # of the objective; None: the task's
     costs: pd.Series  # device seconds per epoch, by optimizer; empty where none is on record
+    findings: pd.DataFrame  # of the linter, on everything on record of the task
 
     @property
     def only(self) -> Records:
@@ -58,8 +61,9 @@ class Report(NamedTuple):
         kind: which command makes it.
         name: ends the names of its files.
         of: the records it is made from: ``searches``, all of them; ``search``, once for each;
-            ``confirmations``, once for each family of samplers (``draws.family``); ``tasks``, those of every
-            task, once for each sampler; or the name of a sampler that searches nothing, where on record.
+            ``confirmations``, once for each family of samplers (``draws.family``); ``everything``, what
+            searches and what does not; ``tasks``, those of every task, once for each sampler; or the name of
+            a sampler that searches nothing, where on record.
         make: None where this material has no such report.
     """
 
@@ -68,6 +72,9 @@ class Report(NamedTuple):
     of: str
     make: Callable[[Material], Table | Figure | None]
 
+
+FAIRNESS = "fairness"
+"""The table to which the lines under the others refer."""
 
 REPORTS = (
     Report("tables", "", "searches", lambda m: tables.best_runs_table(m.task, m.ours, n=m.n)),
@@ -92,6 +99,7 @@ REPORTS = (
            lambda m: budgets.budgets_table(m.task, m.ours, m.searches, m.costs)),
     Report("tables", "budgets", CONFIRMATIONS,
            lambda m: budgets.budgets_table(m.task, m.ours, m.searches, m.costs)),
+    Report("tables", FAIRNESS, EVERYTHING, lambda m: fairness.fairness_table(m.task, m.findings)),
     Report("tables", "reached", TASKS,
            lambda m: reached.tasks_table(m.task, m.ours, _goals(m.ours))),
     Report("figures", "reached", TASKS,
@@ -149,15 +157,18 @@ def make(
     repeats = load(beside)
     n = best or (runs.best_count(ours) if ours else 1)
     costs = budgets.read_costs(Path(results, "costs.csv"), task)
+    linted = fairness.findings(fairness.comparisons(task, ours, repeats, n=n))
     for report in chosen:
         if report.of == TASKS:
             parts = _over_tasks(ours, protocol, results)
         else:
             parts = (([task, *names], task, found) for names, found in _parts(report, ours, repeats))
         for names, subject, records_of in parts:
-            made = report.make(Material(subject, records_of, ours, n, targets, costs))
+            made = report.make(Material(subject, records_of, ours, n, targets, costs, linted))
             if made is not None:
                 suffix = [report.name] if report.name else []
+                if isinstance(made, Table) and report.of not in (EVERYTHING, TASKS):
+                    made = _with_findings(made, linted, records_of, "-".join([protocol, task, FAIRNESS]))
                 yield Path(results, kind, "-".join([protocol, *names, *suffix])), made
 
 
@@ -183,6 +194,14 @@ def _goals(tasks: Mapping[str, Records]) -> dict[str, reached.Target]:
     }
 
 
+def _with_findings(made: Table, findings: pd.DataFrame, ours: Mapping[str, Records], where: str) -> Table:
+    """The table with what the linter found of its sources."""
+    sources = {fairness.source_of(name) for name in ours}
+    if FIXED in ours or ("source" in made.data and fairness.PUBLISHED in set(made.data["source"])):
+        sources.add(fairness.PUBLISHED)
+    return replace(made, notes=[*made.notes, *fairness.notes(findings, sources, where)])
+
+
 def _parts(
     report: Report, ours: Mapping[str, Records], repeats: Mapping[str, Records]
 ) -> Iterator[tuple[list[str], Mapping[str, Records]]]:
@@ -196,6 +215,8 @@ def _parts(
         confirmed = {name: found for name, found in repeats.items() if name.endswith(CONFIRMED)}
         for family, studies in draws.families(confirmed).items():
             yield [family], studies
+    elif report.of == EVERYTHING:
+        yield [], {**ours, **repeats}
     elif report.of in repeats:
         yield [], {report.of: repeats[report.of]}
 
