@@ -1,5 +1,6 @@
 """The wheel and the source archive have what a user without the repository needs, and no more."""
 
+import ast
 import subprocess
 import sys
 import tarfile
@@ -77,6 +78,22 @@ def test_a_missing_library_of_an_extra_is_known_by_its_module(extra):
             assert requirement.name == PROJECT["name"] or extra in map(command_line.extra_of, own), (
                 requirement
             )
+
+
+def imported(path):
+    """The libraries that a file names in an import, wherever it stands."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module]
+        yield from (name.partition(".")[0] for name in names)
+
+
+def test_every_library_that_the_package_imports_is_its_own_or_of_an_extra():
+    libraries = {name for path in (ROOT / "src").rglob("*.py") for name in imported(path)}
+    libraries -= {PROJECT["name"].replace("-", "_"), *sys.stdlib_module_names}
+    own = {Requirement(line).name for line in PROJECT["dependencies"]}
+    assert {library for library in libraries if command_line.extra_of(library) is None} == own
 
 
 def missing(name):
