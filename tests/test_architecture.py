@@ -1,6 +1,7 @@
 """Who may import what (DESIGN.md), read off the source: an allow-list, so what has no row fails."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,20 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 def test_every_room_has_a_row_and_every_row_a_room():
     assert {room_of(path) for path in FILES} == set(ROOMS)
+
+
+def test_the_table_of_the_document_is_this_list():
+    text = (SOURCE.parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = text.split("## Who imports whom")[1].split("\n## ")[0]
+    told = {}
+    for row in re.findall(r"^\| (`.*) \|$", section, re.MULTILINE):
+        rooms, _, imported = row.split(" | ")
+        names = re.findall(r"`([\w.]+)`", rooms)
+        each = imported.split("; ") if "; " in imported else [imported] * len(names)
+        for name, words in zip(names, each, strict=True):
+            listed = set(re.findall(r"`([\w.]+)`", words))
+            told[name] = told.keys() - {"__init__", "__main__"} - listed if "all above" in words else listed
+    assert told == {room: set(ours.split()) for room, (ours, _) in ROOMS.items()}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
