@@ -10,12 +10,22 @@ from induced_metric.optimizers import (
     log,
     named_embedding,
     power,
+    sgd_log_metric,
+    sgd_metric,
+    shifted_log,
     softplus,
     sqrt,
 )
 from induced_metric.optimizers.embeddings import metric_scale
 
-NAMED = {"identity": identity, "log": log, "sqrt": sqrt, "softplus": softplus, "power": power(2.5)}
+NAMED = {
+    "identity": identity,
+    "log": log,
+    "sqrt": sqrt,
+    "softplus": softplus,
+    "power": power(2.5),
+    "shifted_log": shifted_log(0.5),
+}
 LOSSES = jnp.array([1e-3, 0.4, 1.0, 7.0, 300.0])
 
 
@@ -41,6 +51,25 @@ def test_power_includes_its_special_cases(exponent, same):
     np.testing.assert_allclose(power(exponent).slope(LOSSES), same.slope(LOSSES), rtol=1e-6)
 
 
+def test_a_shifted_log_lies_between_the_log_and_the_identity():
+    np.testing.assert_allclose(shifted_log(0.0).slope(LOSSES), log.slope(LOSSES), rtol=1e-6)
+    far = 1e6
+    np.testing.assert_allclose(far * shifted_log(far).slope(LOSSES), identity.slope(LOSSES), rtol=1e-3)
+    with pytest.raises(ValueError, match="offset must be >= 0"):
+        shifted_log(-1.0)
+
+
+@pytest.mark.parametrize(("embedding", "same"), [(log, sgd_log_metric), (identity, sgd_metric)])
+def test_sgd_metric_takes_an_embedding(embedding, same):
+    grads, loss = jnp.array([1.0, -2.0]), jnp.array(0.3)
+    ours, theirs = sgd_metric(0.1, xi=0.5, embedding=embedding), same(0.1, xi=0.5)
+    np.testing.assert_allclose(
+        ours.update(grads, ours.init(grads), value=loss)[0],
+        theirs.update(grads, theirs.init(grads), value=loss)[0],
+        rtol=1e-6,
+    )
+
+
 def test_exponent_may_be_traced():
     slope = jax.jit(lambda p: power(p).slope(jnp.array(3.0)))(2.0)
     assert float(slope) == pytest.approx(6.0)
@@ -58,7 +87,7 @@ def test_an_optimizer_takes_a_traced_exponent_a_trial():
     assert len(np.unique(mapped[:, 0])) == len(exponents)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMED if name != "power"])
+@pytest.mark.parametrize("name", [name for name in NAMED if name not in ("power", "shifted_log")])
 def test_a_ready_made_embedding_can_be_had_by_its_name(name):
     assert named_embedding(name) is NAMED[name]
 

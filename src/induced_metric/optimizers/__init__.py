@@ -4,7 +4,7 @@ from induced_metric.optimizers import schedules
 from induced_metric.optimizers._rms import sgd_log_rms, sgd_rms
 from induced_metric.optimizers._sgd import sgd_log_metric, sgd_metric
 from induced_metric.optimizers._wrapped import adamw_metric, lion_metric, muon_metric
-from induced_metric.optimizers.baselines import adam, adamw, muon, sgd
+from induced_metric.optimizers.baselines import Betas, adam, adamw, muon, sgd, sgd_clipped
 from induced_metric.optimizers.components import scale_by_component_metric
 from induced_metric.optimizers.embeddings import (
     Embedding,
@@ -13,12 +13,14 @@ from induced_metric.optimizers.embeddings import (
     log,
     named_embedding,
     power,
+    shifted_log,
     softplus,
     sqrt,
 )
 from induced_metric.optimizers.geometries import Geometry, euclidean, preconditioned_by, rms
 from induced_metric.optimizers.metric import (
     InducedMetricState,
+    descend,
     each_leaf,
     induced_metric,
     named_subsets,
@@ -27,6 +29,7 @@ from induced_metric.optimizers.metric import (
 from induced_metric.optimizers.tilted import scale_by_tilted_metric
 
 __all__ = [
+    "Betas",
     "Embedding",
     "Geometry",
     "InducedMetricState",
@@ -34,6 +37,7 @@ __all__ = [
     "adamw",
     "adamw_metric",
     "as_embedding",
+    "descend",
     "each_leaf",
     "euclidean",
     "identity",
@@ -52,10 +56,12 @@ __all__ = [
     "scale_by_tilted_metric",
     "schedules",
     "sgd",
+    "sgd_clipped",
     "sgd_log_metric",
     "sgd_log_rms",
     "sgd_metric",
     "sgd_rms",
+    "shifted_log",
     "softplus",
     "sqrt",
 ]

@@ -6,7 +6,7 @@ from jax.typing import DTypeLike
 from induced_metric.optimizers._arguments import Mask, Scalar, Subsets
 from induced_metric.optimizers.embeddings import identity, log
 from induced_metric.optimizers.geometries import euclidean
-from induced_metric.optimizers.metric import descend, scale_by_induced_metric
+from induced_metric.optimizers.metric import Height, descend, scale_by_induced_metric
 
 
 def sgd_metric(
@@ -16,6 +16,7 @@ def sgd_metric(
     beta: Scalar = 0.8,
     weight_decay: Scalar = 0.0,
     *,
+    embedding: Height = identity,
     mask: Mask = None,
     subsets: Subsets = None,
     heavy_ball: bool = False,
@@ -37,6 +38,7 @@ def sgd_metric(
         xi: weight ξ >= 0 of the loss direction; about one over the number of parameters.
         beta: decay β of the moving average of the squared norm, in [0, 1); 0 is the current value.
         weight_decay: decoupled decay λ >= 0, scaled by η but not by r.
+        embedding: the height of the graph, whose slope is then a factor of r, as in ``induced_metric``.
         mask: which parameters decay, as in ``optax.add_decayed_weights``; all by default.
         subsets: labels of the parameters with a metric of their own; one metric for all by default.
         heavy_ball: sum the gradients, :math:`b_t = \mu b_{t-1} + g_t` in the place of :math:`\hat m_t`, as
@@ -45,10 +47,11 @@ def sgd_metric(
             parameters, or float32 where theirs is narrower.
 
     Returns:
-        A transformation; ``update`` takes the gradients, the state and, for weight decay, the parameters.
+        A transformation; ``update`` takes the gradients, the state, for weight decay the parameters, and
+        for all embeddings but ``identity`` the loss as ``value=``.
 
     Raises:
-        ValueError: for a number outside its range.
+        ValueError: for a number outside its range, or, in ``update``, without a needed ``value=``.
         TypeError: in ``init``, for complex parameters.
 
     Example:
@@ -68,7 +71,7 @@ def sgd_metric(
         Harvey, The Optimiser Hidden in Plain Sight, Algorithm 1 and Eq. 13.
     """
     geometry = euclidean(momentum, heavy_ball=heavy_ball, accumulator_dtype=accumulator_dtype)
-    core = scale_by_induced_metric(geometry, xi, beta, identity, subsets=subsets)
+    core = scale_by_induced_metric(geometry, xi, beta, embedding, subsets=subsets)
     return descend(core, learning_rate, weight_decay, mask)
 
 

@@ -1,11 +1,19 @@
 """The baselines, straight from optax, under the paper's names of their hyperparameters."""
 
 import numbers
+from typing import NamedTuple
 
 import optax
 
-from induced_metric.optimizers._arguments import Scalar, check_decay, check_non_negative
+from induced_metric.optimizers._arguments import Scalar, check_decay, check_non_negative, check_positive
 from induced_metric.optimizers.metric import descend
+
+
+class Betas(NamedTuple):
+    """Two decays as the pair that some of optax's optimizers take, for configurations, which name numbers."""
+
+    b1: Scalar
+    b2: Scalar
 
 
 def sgd(
@@ -20,6 +28,17 @@ def sgd(
     if isinstance(weight_decay, numbers.Real) and weight_decay == 0:
         return optax.sgd(learning_rate, momentum=momentum)
     return descend(optax.with_extra_args_support(optax.trace(decay=momentum)), learning_rate, weight_decay)
+
+
+def sgd_clipped(
+    learning_rate: optax.ScalarOrSchedule,
+    momentum: Scalar = 0.9,
+    max_norm: Scalar = 1.0,
+    weight_decay: Scalar = 0.0,
+) -> optax.GradientTransformation:
+    """``sgd`` on gradients of norm ``max_norm`` at most: what ``sgd_metric`` does smoothly, done abruptly."""
+    check_positive(max_norm=max_norm)
+    return optax.chain(optax.clip_by_global_norm(max_norm), sgd(learning_rate, momentum, weight_decay))
 
 
 def adam(
@@ -53,11 +72,15 @@ def muon(
     weight_decay: Scalar = 0.0,
     *,
     decay_all: bool = False,
+    adaptive: bool = False,
+    consistent_rms: Scalar | None = None,
 ) -> optax.GradientTransformation:
     """``optax.contrib.muon``: Muon for the 2-D parameters, AdamW with Nesterov momentum for all others.
 
     ``weight_decay`` reaches the 2-D parameters only, as published (optax's ``adam_weight_decay`` stays 0);
-    with ``decay_all``, every parameter, as that of the others does.
+    with ``decay_all``, every parameter, as that of the others does. ``adaptive`` scales the updates of the
+    2-D parameters by the dual norm of the momentum; ``consistent_rms`` is the root mean square of the updates
+    of a 2-D parameter of any shape, as in Moonlight.
     """
     check_non_negative(learning_rate=learning_rate, eps=eps, weight_decay=weight_decay)
     check_decay(beta=beta, adam_b1=adam_b1, adam_b2=adam_b2)
@@ -69,4 +92,6 @@ def muon(
         adam_b1=adam_b1,
         adam_b2=adam_b2,
         adam_weight_decay=weight_decay if decay_all else 0.0,
+        adaptive=adaptive,
+        consistent_rms=consistent_rms,
     )

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from induced_metric.optimizers._arguments import Scalar, check_positive
+from induced_metric.optimizers._arguments import Scalar, check_non_negative, check_positive
 
 
 class Embedding(NamedTuple):
@@ -62,6 +62,33 @@ def power(p: Scalar) -> Embedding:
     return Embedding(
         height=lambda loss: jnp.asarray(loss) ** p,
         slope=lambda loss: p * jnp.asarray(loss) ** (p - 1),
+    )
+
+
+def shifted_log(offset: Scalar) -> Embedding:
+    r"""The embedding :math:`f(L) = \log(L + c)`, for losses above −c.
+
+    Unlike that of ``log``, its update is not that of the rescaled loss: c is the loss below which it
+    descends as ``identity`` does, up to the factor 1/c in the learning rate and 1/c² in ξ.
+
+    Args:
+        offset: c >= 0; 0 is ``log``.
+
+    Returns:
+        An embedding that needs the loss.
+
+    Raises:
+        ValueError: for c < 0.
+
+    Example:
+        >>> from induced_metric.optimizers import shifted_log
+        >>> float(shifted_log(1.0).slope(3.0))
+        0.25
+    """
+    check_non_negative(offset=offset)
+    return Embedding(
+        height=lambda loss: jnp.log(jnp.asarray(loss) + offset),
+        slope=lambda loss: jnp.reciprocal(jnp.asarray(loss) + offset),
     )
 
 
