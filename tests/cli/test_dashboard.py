@@ -12,6 +12,7 @@ from contextlib import closing
 import pytest
 import synthetic
 
+from induced_metric import __main__
 from induced_metric.cli import commands, dashboard
 from induced_metric.records import RecordStore, StudyKey
 from induced_metric.studies.browsing import Browsed
@@ -95,6 +96,9 @@ def test_a_port_that_is_taken_and_missing_records_end_in_one_sentence(tmp_path, 
 def test_without_the_dashboard_installed_one_sentence_says_so(tmp_path, monkeypatch, capsys):
     synthetic.write_study(tmp_path, "adam", trials=3, epochs=3)
     monkeypatch.setitem(sys.modules, "optuna_dashboard", None)
-    with pytest.raises(SystemExit):
-        commands.main(["dashboard", "--results", str(tmp_path)])
-    assert "optuna-dashboard is not installed: pip install" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["induced-metric", "dashboard", "--results", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        __main__.main()
+    assert ended.value.code == 2
+    sentence = "optuna_dashboard is missing; pip install 'induced-metric[cluster]' adds it"
+    assert capsys.readouterr().err == f"induced-metric: {sentence}\n"

@@ -46,7 +46,7 @@ def run(results: Path, *, port: int, task: str | None, protocol: str | None) -> 
         protocol: the studies of this one alone.
 
     Raises:
-        UserError: if there are no records, the port is taken, or the dashboard is not installed.
+        UserError: if there are no records, or the port is taken.
     """
     from induced_metric.studies.browsing import Browsed
 
@@ -74,15 +74,9 @@ def run(results: Path, *, port: int, task: str | None, protocol: str | None) -> 
 def application(
     browsed: "Browsed", clock: Callable[[], float] = time.monotonic
 ) -> Callable[..., Iterable[bytes]]:
-    """The dashboard as a WSGI application, which looks for new records whenever it is asked for trials.
+    """The dashboard as a WSGI application, which looks for new records whenever it is asked for trials."""
+    from optuna_dashboard import wsgi
 
-    Raises:
-        UserError: if the dashboard is not installed.
-    """
-    try:
-        from optuna_dashboard import wsgi
-    except ImportError as error:
-        raise UserError("optuna-dashboard is not installed: pip install '.[cluster]'") from error
     serve: Any = wsgi(browsed.storage)
     looked, looking = clock(), threading.Lock()
 
