@@ -92,6 +92,7 @@ def ours(requests, case):
         epochs=1,
         batch_size=batch,
         shuffle="once",
+        precision="float32",
         micro_batch=micro_batch,
     )
     hyperparameters = {"learning_rate": 1e-3}

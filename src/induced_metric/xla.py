@@ -11,6 +11,10 @@ from pathlib import Path, PurePosixPath
 CACHE_BYTES = 2 * 2**30
 
 
+# Deterministic kernels, and none chosen by timing them: XLA's autotuning picks another one another time.
+_DETERMINISTIC = "xla_gpu_deterministic_ops"
+
+
 def configure(*, devices: int | str = "auto", cache: bool = True) -> str:
     """Splits the CPU into devices, one a core, and keeps compiled programs between runs.
 
@@ -62,6 +66,30 @@ def configure(*, devices: int | str = "auto", cache: bool = True) -> str:
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
     return flags
+
+
+def make_deterministic() -> None:
+    """Asks for the same bits on the same accelerator with the same versions; a CPU's are so anyway.
+
+    Raises:
+        ValueError: if the user's flags ask for the opposite.
+        RuntimeError: if JAX is imported already and would not see the flag.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if is_deterministic(flags):
+        return
+    if _DETERMINISTIC in flags:
+        raise ValueError(f"it must be false where XLA_FLAGS has --{_DETERMINISTIC}=false")
+    if "jax" in sys.modules:
+        raise RuntimeError("XLA must be configured before JAX is imported")
+    os.environ["XLA_FLAGS"] = f"{flags} --{_DETERMINISTIC}=true".strip()
+
+
+def is_deterministic(flags: str) -> bool:
+    """Whether XLA's flags ask for the same bits on the same accelerator."""
+    asked = [flag.lstrip("-").partition("=") for flag in flags.split()]
+    said = [value for name, _, value in asked if name == _DETERMINISTIC]
+    return bool(said) and said[-1].lower() in ("", "1", "true")
 
 
 def _tidy(directory: Path, most: int) -> None:

@@ -55,7 +55,7 @@ def test_dropout_keeps_16_bits():
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10", "shakespeare"])
 def test_a_task_learns_in_bfloat16(build, start, name):
-    task = build(name, compute_dtype="bfloat16")
+    task = build(name, precision="bfloat16")
     trial = start(task, learning_rate=0.05)
     losses = [trial.epoch()["train/minibatch_loss"] for _ in range(4)]
     assert losses[-1] < losses[0]

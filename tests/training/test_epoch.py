@@ -117,6 +117,7 @@ def test_no_two_draws_of_a_trial_share_a_key(monkeypatch):
         batch_size=4,
         micro_batch=None,
         shuffle="every_epoch",
+        precision="float32",
     )
     state = init_trial(task, induced_metric.sgd_metric, HYPERPARAMETERS, jnp.uint32(1))
     uses = {"fold_in": [], "split": [], "bits": [], "permutation": []}

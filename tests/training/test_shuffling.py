@@ -62,6 +62,7 @@ def test_an_epoch_takes_the_examples_in_the_order_of_its_kind(tiny_task, shuffle
     task = dataclasses.replace(
         tiny_task,
         shuffle=shuffle,
+        precision="float32",
         splits={"train": np.arange(examples), "test": np.arange(4)},
         eval_splits=("test",),
         init=lambda _: ({"seen": jnp.zeros(examples)}, {}),

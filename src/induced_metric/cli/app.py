@@ -27,7 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from induced_metric import xla
 from induced_metric.cli import entry
-from induced_metric.cli.values import CONF
+from induced_metric.cli.values import CONF, sentences
 from induced_metric.errors import UserError, check_platform, refused
 from induced_metric.studies import compatibility
 
@@ -206,6 +206,12 @@ def stop_on_sigterm() -> Callable[[], bool]:
 
 def start_jax(cfg: DictConfig) -> str:
     """Sets XLA up for the lanes of a configuration; must come before anything imports JAX."""
+    deterministic = cfg.get("deterministic", False)
+    if not isinstance(deterministic, bool):
+        raise UserError(f"deterministic must be true or false, got {deterministic!r}")
+    if deterministic:
+        with sentences("deterministic"):
+            xla.make_deterministic()
     try:
         return xla.configure(devices=cfg.lanes.devices)
     except ValueError as error:

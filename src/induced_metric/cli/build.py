@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from induced_metric import xla
 from induced_metric.cli.factories import Factory
 from induced_metric.cli.spaces import from_word, search_space
 from induced_metric.cli.values import arguments, integer, plain, sentences, settings, target
@@ -67,9 +68,11 @@ class Pairing:
         from induced_metric.records import provenance
 
         return provenance(
-            **device_facts(),
+            **device_facts(self.task.matmul_precision),
             **lane_facts(lanes),
+            precision=self.task.precision,
             xla_flags=flags,
+            deterministic=xla.is_deterministic(flags),
             data_parallel=placement.shards(self.task.examples_at_once),
             micro_batch=self.task.examples_at_once,
         )

@@ -188,15 +188,20 @@ def _steps_per_second(
         return steps / (clock() - start)
 
 
-def device_facts() -> dict[str, Any]:
-    """What a record says about the devices that trained it."""
+def device_facts(matmul_precision: str | None = None) -> dict[str, Any]:
+    """What a record says about the devices that trained it.
+
+    Args:
+        matmul_precision: that was asked for, as JAX calls it; by default JAX's own.
+    """
     devices = jax.devices()
-    return {
-        "device": devices[0].device_kind,
-        "devices": len(devices),
-        "jax_default_matmul_precision": jax.config.jax_default_matmul_precision,  # type: ignore[attr-defined]
-        "matmul_precision": _matmul_precision(),
-    }
+    with jax.default_matmul_precision(matmul_precision or jax.config.jax_default_matmul_precision):  # type: ignore[attr-defined]
+        return {
+            "device": devices[0].device_kind,
+            "devices": len(devices),
+            "jax_default_matmul_precision": jax.config.jax_default_matmul_precision,  # type: ignore[attr-defined]
+            "matmul_precision": _matmul_precision(),
+        }
 
 
 def lane_facts(lanes: Lanes) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Which settings make a study: one goes on only under its own, as today's version reads them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from induced_metric.errors import UserError
@@ -9,7 +9,8 @@ from induced_metric.errors import UserError
 # What may change between two runs of one study: none of it touches its trials.
 _NOT_OF_THE_STUDY = (
     "trials", "studies", "results", "lanes", "tracking", "checkpoint_every", "checkpoint_seconds",
-    "published", "budget", "launcher", "worker", "storage", "retry",
+    "published", "budget", "launcher", "worker", "storage", "retry", "deterministic",
+    "precision",  # but for that of the task, which takes it from there
 )  # fmt: skip
 # Settings that came later, with the values that mean what older studies did: on two cores eight trials were
 # under way.
@@ -21,13 +22,17 @@ _LATER = {
     "schedule._target_": (None,),
     "task.micro_batch": (None,),
     "task.compute_dtype": (None,),
+    "task.precision": ("float32",),
     "task.fresh_examples": (0,),
 }
 RENAMED = {
     "task.evaluated": "task.eval_splits",
     "task.width": "task.embed_dim",  # of the GPT; other tasks may have a width of their own
+    "task.compute_dtype": "task.precision",
 }
 """Settings by an older name, each with today's; it is meant where a configuration has today's alone."""
+_REWORDED = {"task.compute_dtype": (None, "float32")}  # a value under an older name, and what it is called today
+_AS_IT_WAS = (None, None)
 # What a study says it was made with -> where that lies today.
 _MOVED = {
     "induced_metric.wandb_search.": "induced_metric.studies.wandb_search.",
@@ -45,7 +50,8 @@ def check_config(name: str, known: Mapping[str, Any], config: Mapping[str, Any])
     before, now = _settings(known), _settings(json.loads(json.dumps(dict(config))))
     for old, new in RENAMED.items():
         if old in before and new in now and not (new in before or old in now):
-            before[new] = before.pop(old)
+            value, (was, today) = before.pop(old), _REWORDED.get(old, _AS_IT_WAS)
+            before[new] = today if value == was else value
     changes = [
         f"{key}: {before.get(key, 'absent')} -> {now.get(key, 'absent')}"
         for key in sorted({*before, *now})
@@ -58,17 +64,31 @@ def check_config(name: str, known: Mapping[str, Any], config: Mapping[str, Any])
         )
 
 
-def earlier_tasks(task: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A task's settings as earlier versions wrote them: by older names, then also without what came later.
+def earlier_tasks(task: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A task's settings as earlier versions wrote them, the latest first.
 
     Args:
         task: its settings, as today's version writes them.
     """
     older = {new: old for old, new in RENAMED.items() if _bare(old) not in task}
-    named = {_bare(older.get(f"task.{name}", name)): value for name, value in task.items()}
-    return named, {
-        name: value for name, value in named.items() if value not in _LATER.get(f"task.{name}", ())
-    }
+    earlier = []
+    # Tasks by convolution or attention had a precision under another name, the others none.
+    for names in ({"task.precision": older.get("task.precision", "task.precision")}, older):
+        named = {_bare(names.get(f"task.{name}", name)): _before(names, name, task) for name in task}
+        earlier += [named, _without(named, ["task.precision", "task.compute_dtype"]), _without(named, _LATER)]
+    return earlier
+
+
+def _before(names: Mapping[str, str], name: str, task: Mapping[str, Any]) -> Any:
+    """The value of a setting, as it was called under its older name."""
+    was, today = _REWORDED.get(names.get(f"task.{name}", ""), _AS_IT_WAS)
+    return was if task[name] == today else task[name]
+
+
+def _without(named: Mapping[str, Any], later: Iterable[str]) -> dict[str, Any]:
+    """Settings of a task without those that came later and mean what was meant without them."""
+    new = {_bare(name): _LATER[name] for name in later}
+    return {name: value for name, value in named.items() if value not in new.get(name, ())}
 
 
 def _bare(name: str) -> str:

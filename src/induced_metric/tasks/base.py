@@ -15,6 +15,10 @@ ModelState: TypeAlias = Any  # pytree of arrays: {} or BatchNorm statistics
 Batch: TypeAlias = Any  # pytree of arrays with a leading axis of examples
 MicroBatch: TypeAlias = int | Literal["auto"] | None
 Shuffle: TypeAlias = Literal["once", "every_epoch", "every_epoch_bijection"]
+Precision: TypeAlias = Literal["float32", "tf32", "bfloat16"]
+
+# What JAX calls the precision of products of float32 matrices. Its own default is that of the device.
+_MATMUL_PRECISION = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "tensorfloat32"}
 
 
 class RunSettings(TypedDict):
@@ -35,6 +39,9 @@ class RunSettings(TypedDict):
         shuffle: whether the training examples are put in a new order once a trial or before every epoch;
             ``every_epoch_bijection`` does the latter without sorting, which of a small model costs as much
             as the training.
+        precision: of products and convolutions: ``float32``, ``tf32``, which cuts their factors to 10 bits where
+            the device can, or ``bfloat16``, in which the model then computes: mixed precision, so parameters,
+            their averages and the loss stay float32, and what the optimizer multiplies is as with ``tf32``.
     """
 
     name: str
@@ -44,6 +51,7 @@ class RunSettings(TypedDict):
     objective: str
     eval_splits: Sequence[str]
     shuffle: Shuffle
+    precision: Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +59,7 @@ class Task:
     """Data splits + model + loss + objective, with the settings of ``RunSettings``.
 
     Attributes:
-        name: see ``RunSettings``, as for all up to ``shuffle``.
+        name: see ``RunSettings``, as for all up to ``precision``.
         splits: the data by split; ``train`` is trained on. Each is a pytree of host arrays whose leading
             axis counts examples.
         init: ``init(key) -> (params, model_state)``.
@@ -77,6 +85,7 @@ class Task:
     objective: str
     eval_splits: Sequence[str]
     shuffle: Shuffle
+    precision: Precision
     splits: Mapping[str, Batch]
     init: Callable[[jax.Array], tuple[Params, ModelState]]
     loss: Callable[
@@ -107,6 +116,7 @@ class Task:
             raise ValueError(f"direction must be minimize or maximize, got {self.direction!r}")
         if self.shuffle not in get_args(Shuffle):
             raise ValueError(f"shuffle must be one of {', '.join(get_args(Shuffle))}, got {self.shuffle!r}")
+        model_dtype(self.precision)
         self._check_evaluation()
 
     def _check_micro_batch(self, size: Any) -> None:
@@ -158,6 +168,11 @@ class Task:
         return max(size for size in range(1, self.cpu_micro_batch + 1) if self.batch_size % size == 0)
 
     @property
+    def matmul_precision(self) -> str:
+        """The precision of products of float32 matrices, as JAX calls it."""
+        return _MATMUL_PRECISION[self.precision]
+
+    @property
     def steps(self) -> int:
         """Steps of a whole trial."""
         return self.epochs * (self.num_examples("train") // self.batch_size)
@@ -167,3 +182,14 @@ class Task:
         """The value of a diverged trial: finite, so that samplers can rank it, and worse than any other."""
         limit = float(np.finfo(np.float32).max)
         return limit if self.direction == "minimize" else -limit
+
+
+def model_dtype(precision: Precision) -> Literal["bfloat16"] | None:
+    """In what a model computes; None for the type of its parameters.
+
+    Raises:
+        ValueError: for a precision that there is not.
+    """
+    if precision not in get_args(Precision):
+        raise ValueError(f"precision must be one of {', '.join(get_args(Precision))}, got {precision!r}")
+    return "bfloat16" if precision == "bfloat16" else None

@@ -1,14 +1,14 @@
 """Small colour images by ResNet-18 (paper, Section 3.3)."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 
 from induced_metric.data import load
 from induced_metric.models.resnet import ResNet
-from induced_metric.tasks.base import Batch, ModelState, Params, RunSettings, Task
+from induced_metric.tasks.base import Batch, ModelState, Params, RunSettings, Task, model_dtype
 from induced_metric.tasks.images import classification_metrics, image_splits, pixels
 
 
@@ -19,7 +19,6 @@ def cifar10(
     test_examples: int,
     widths: Sequence[int],
     blocks: int,
-    compute_dtype: Literal["bfloat16"] | None,
     **run: Unpack[RunSettings],
 ) -> Task:
     """Builds the task: cross-entropy of ResNet-18 (N = 11,178,762 parameters) on pixels in [0, 1].
@@ -34,8 +33,6 @@ def cifar10(
             batches of 1024.
         widths: channels of the stages.
         blocks: residual blocks of each stage.
-        compute_dtype: bfloat16 for mixed precision: the model computes in it; parameters, their averages and
-            the loss stay float32.
         run: see ``RunSettings``; the objective is maximised.
 
     Raises:
@@ -45,7 +42,7 @@ def cifar10(
     splits = image_splits(
         load("cifar10"), train=train_examples, validation=validation_examples, test=test_examples
     )
-    model = ResNet(tuple(widths), blocks, dtype=compute_dtype)
+    model = ResNet(tuple(widths), blocks, dtype=model_dtype(run["precision"]))
 
     def init(key: jax.Array) -> tuple[Params, ModelState]:
         shape = splits["train"][0].shape[1:]

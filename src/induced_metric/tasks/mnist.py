@@ -1,14 +1,14 @@
 """Handwritten digits by a small MLP (paper, Section 3.3)."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 
 from induced_metric.data import load
 from induced_metric.models.mlp import MLP
-from induced_metric.tasks.base import Batch, ModelState, Params, RunSettings, Task
+from induced_metric.tasks.base import Batch, ModelState, Params, RunSettings, Task, model_dtype
 from induced_metric.tasks.images import classification_metrics, image_splits, pixels
 
 
@@ -18,7 +18,6 @@ def mnist(
     validation_examples: int,
     test_examples: int,
     widths: Sequence[int],
-    compute_dtype: Literal["bfloat16"] | None,
     **run: Unpack[RunSettings],
 ) -> Task:
     """Builds the task: cross-entropy of an MLP 784-64-64-10 (N = 55,050 parameters) on pixels in [0, 1].
@@ -29,8 +28,6 @@ def mnist(
         test_examples: the first of the test split in TFDS's order; the published runs evaluate nine whole
             batches of 1024.
         widths: of the layers.
-        compute_dtype: bfloat16 for mixed precision: the model computes in it; parameters, their averages and
-            the loss stay float32.
         run: see ``RunSettings``; the objective is maximised.
 
     Raises:
@@ -40,7 +37,7 @@ def mnist(
     splits = image_splits(
         load("mnist"), train=train_examples, validation=validation_examples, test=test_examples
     )
-    model = MLP(tuple(widths), compute_dtype)
+    model = MLP(tuple(widths), model_dtype(run["precision"]))
 
     def logits(params: Params, batch: Batch) -> jax.Array:
         images, _ = batch

@@ -10,7 +10,7 @@ import numpy as np
 
 from induced_metric.errors import UserError
 from induced_metric.models.mlp import MLP
-from induced_metric.tasks.base import Batch, ModelState, Params, RunSettings, Task
+from induced_metric.tasks.base import Batch, ModelState, Params, RunSettings, Task, model_dtype
 
 # The published script asks for six variables of points that have four columns; JAX clamps an index out of
 # range, so variables 5 and 6 read the last column. Written out here, it is part of the data's definition.
@@ -105,7 +105,7 @@ def regression(
     if fresh_examples:
         middle = published + fresh_examples
         ends |= {"validation": (published, middle), "test": (middle, middle + fresh_examples)}
-    model = MLP(tuple(widths))
+    model = MLP(tuple(widths), model_dtype(run["precision"]))
 
     def init(key: jax.Array) -> tuple[Params, ModelState]:
         return model.init(key, x[:1])["params"], {}

@@ -1,6 +1,6 @@
 """Characters of Shakespeare by a small GPT (paper, Section 3.4)."""
 
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from induced_metric.data import load
 from induced_metric.models.dropout import StepKeys
 from induced_metric.models.gpt import GPT
 from induced_metric.models.losses import cross_entropy
-from induced_metric.tasks.base import Batch, ModelState, Params, RunSettings, Task
+from induced_metric.tasks.base import Batch, ModelState, Params, RunSettings, Task, model_dtype
 
 _CPU_SEQUENCES = 8  # whose activations fit a CPU's caches
 
@@ -36,7 +36,6 @@ def shakespeare(
     heads: int,
     embed_dim: int,
     dropout: float,
-    compute_dtype: Literal["bfloat16"] | None,
     **run: Unpack[RunSettings],
 ) -> Task:
     """Builds the task: next-character cross-entropy of a GPT (N = 842,817 parameters).
@@ -54,8 +53,6 @@ def shakespeare(
         heads: of each attention.
         embed_dim: units of the embedding; a multiple of ``heads``.
         dropout: rate.
-        compute_dtype: bfloat16 for mixed precision: the model computes in it; parameters, their averages and
-            the loss stay float32.
         run: see ``RunSettings``; the objective is minimised.
 
     Raises:
@@ -83,7 +80,7 @@ def shakespeare(
         heads=heads,
         embed_dim=embed_dim,
         dropout=dropout,
-        dtype=compute_dtype,
+        dtype=model_dtype(run["precision"]),
     )
 
     def mean_loss(params: Params, batch: Batch, keys: StepKeys | None) -> jax.Array:

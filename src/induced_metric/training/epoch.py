@@ -43,6 +43,13 @@ def init_trial(
     task: Task, optimizer: Optimizer, hyperparameters: Hyperparameters, seed: jax.Array
 ) -> TrialState:
     """The state of a trial before its first epoch."""
+    with jax.default_matmul_precision(task.matmul_precision):
+        return _init_trial(task, optimizer, hyperparameters, seed)
+
+
+def _init_trial(
+    task: Task, optimizer: Optimizer, hyperparameters: Hyperparameters, seed: jax.Array
+) -> TrialState:
     params, model_state = task.init(_key(seed, _PARAMETERS))
     examples = task.num_examples("train")
     order = (
@@ -63,12 +70,19 @@ def init_trial(
 def train_epoch(
     task: Task, optimizer: Optimizer, state: TrialState, hyperparameters: Hyperparameters, data: Data
 ) -> tuple[TrialState, dict[str, jax.Array]]:
-    """Trains for one epoch, then evaluates.
+    """Trains for one epoch, then evaluates, in the precision of the task.
 
     Returns:
         The new state and the metrics of the epoch: ``train/minibatch_<metric>``, the mean over the batches on
         the way, the loss among them, and ``<split>/<metric>`` after the epoch for each evaluated split.
     """
+    with jax.default_matmul_precision(task.matmul_precision):
+        return _train_epoch(task, optimizer, state, hyperparameters, data)
+
+
+def _train_epoch(
+    task: Task, optimizer: Optimizer, state: TrialState, hyperparameters: Hyperparameters, data: Data
+) -> tuple[TrialState, dict[str, jax.Array]]:
     transformation = optax.with_extra_args_support(optimizer(**hyperparameters))
     steps = task.num_examples("train") // task.batch_size
     order = _order(task, state)
