@@ -133,3 +133,36 @@ def test_jax_fills_the_cache_that_is_tidied(cached):
         # Without a byte to spare the old ones go and are compiled anew.
         assert ("4-cache" in programs(cached)) == (most != "0")
         assert any(name.startswith("jit_") for name in programs(cached))
+
+
+@pytest.mark.parametrize("flags", ["", "--xla_cpu_prefer_vector_width=512", "--xla_gpu_deterministic_ops"])
+def test_the_same_bits_are_asked_for_once_beside_the_users_flags(monkeypatch, flags):
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    monkeypatch.delitem(sys.modules, "jax", raising=False)
+    assert xla.is_deterministic(flags) == ("deterministic" in flags)
+    xla.make_deterministic()
+    xla.make_deterministic()
+    found = os.environ["XLA_FLAGS"]
+    assert xla.is_deterministic(found)
+    assert found.startswith(flags)
+    assert found.count("xla_gpu_deterministic_ops") == 1
+
+
+def test_flags_of_the_user_that_say_otherwise_are_not_overruled(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_deterministic_ops=false")
+    with pytest.raises(ValueError, match="must be false where XLA_FLAGS has --xla_gpu_deterministic_ops=fal"):
+        xla.make_deterministic()
+
+
+def test_the_same_bits_cannot_be_asked_for_when_jax_has_started(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    monkeypatch.setitem(sys.modules, "jax", None)
+    with pytest.raises(RuntimeError, match="before JAX is imported"):
+        xla.make_deterministic()
+
+
+def test_xla_knows_the_flag():
+    """An unknown one ends the process."""
+    code = "from induced_metric import xla; xla.make_deterministic(); import jax; jax.devices()"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "JAX_PLATFORMS": "cpu"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

@@ -103,6 +103,7 @@ def test_the_precision_of_matrix_products_is_told_as_set_and_as_measured(monkeyp
     assert (told["jax_default_matmul_precision"], told["matmul_precision"]) == (None, "float32")
     with jax.default_matmul_precision("highest"):
         assert device_facts()["jax_default_matmul_precision"] == "highest"
+    assert device_facts("tensorfloat32")["jax_default_matmul_precision"] == "tensorfloat32"
 
     # What a GPU and a TPU do by default: factors are rounded to 10 and to 7 bits after the first.
     diag = jnp.diag

@@ -233,6 +233,8 @@ def test_a_pruner_stops_the_worse_at_its_rungs(pruner):
             r"search_space.xi.low must be a number, got false",
         ),
         (["task.shuffle=never"], r"'once', 'every_epoch' or 'every_epoch_bijection', got 'never'"),
+        (["precision=fp8"], r"task.precision: input should be 'float32', 'tf32' or 'bfloat16', got 'fp8'"),
+        (["~task.precision"], r"^task.precision is missing$"),
         (["task.eval_splits=test"], r"task.eval_splits: 'str' instances are not allowed"),
         (
             ["task.eval_splits=[validation]"],

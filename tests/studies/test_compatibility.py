@@ -75,6 +75,26 @@ def test_a_setting_under_an_older_name_is_the_one_of_today():
         check_config("study", before, {"task": {"eval_splits": ["validation"], "embed_dim": 64}})
 
 
+def test_mixed_precision_is_that_of_today():
+    for before, now in ((None, "float32"), ("bfloat16", "bfloat16")):
+        check_config("study", {"task": {"compute_dtype": before}}, {"task": {"precision": now}})
+    with pytest.raises(UserError, match=r"\(task.precision: float32 -> bfloat16\)"):
+        check_config("study", {"task": {"compute_dtype": None}}, {"task": {"precision": "bfloat16"}})
+
+
+def test_a_study_without_a_precision_was_in_float32():
+    check_config("study", {"task": {"name": "toy"}}, {"task": {"name": "toy", "precision": "float32"}})
+    with pytest.raises(UserError, match=r"\(task.precision: absent -> tf32\)"):
+        check_config("study", {"task": {"name": "toy"}}, {"task": {"name": "toy", "precision": "tf32"}})
+
+
+def test_a_study_is_made_by_the_precision_of_its_task_and_goes_on_deterministic_or_not():
+    config = OmegaConf.to_container(compose("task=regression", "precision=tf32"), resolve=True)
+    kept = study_config(config)
+    assert kept["task"]["precision"] == "tf32"
+    assert not {"precision", "deterministic"} & kept.keys()
+
+
 def test_a_task_may_have_a_setting_that_is_called_like_an_older_one():
     check_config("study", {"task": {"width": 32}}, {"task": {"width": 32}})
     with pytest.raises(UserError, match=r"\(task.embed_dim: absent -> 32; task.width: 32 -> 64\)"):
@@ -99,10 +119,14 @@ def test_a_study_that_searched_a_setting_under_an_older_name_is_refused():
             ["task=shakespeare_small", "optimizer=adam", "schedule=cosine"],
             "shakespeare_small-adam-6b3bd42c6c89",
         ),
+        # Of c827d08, before there was a precision.
+        (["task=regression", "optimizer=sgd_rms"], "regression-sgd_rms-dab6d0c8c7dd"),
+        (["task=mnist", "optimizer=adam"], "mnist-adam-8828ea356280"),
+        (["task=shakespeare", "optimizer=muon"], "shakespeare-muon-3e5571557099"),
     ],
 )
 def test_a_trial_has_the_checkpoint_that_an_earlier_version_named(overrides, older):
-    """The names are those that b5def50 gave."""
+    """The names are those that b5def50 gave, but for the last ones."""
     config = OmegaConf.to_container(compose(*overrides, config="config"), resolve=True)
     today = train.identity(config, 3, [])
     assert today != older

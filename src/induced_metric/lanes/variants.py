@@ -62,6 +62,16 @@ class Variant:
             self._ready.add(place)
         return state
 
+    def lowered(self, platform: str) -> str:
+        """What XLA is given to compile, in StableHLO, for a platform that need not be there: ``cuda``."""
+        self._check()
+        shapes = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((len(self._idle.seed), *leaf.shape), leaf.dtype),
+            self.state_shapes,
+        )
+        traced = self.program.trace(shapes, self._idle, *self.shared)  # type: ignore[attr-defined]
+        return traced.lower(lowering_platforms=(platform,)).as_text()
+
     def _check(self) -> None:
         """Does not compile again what could not be compiled."""
         if self._failed is not None:

@@ -31,7 +31,9 @@ RENAMED = {
     "task.compute_dtype": "task.precision",
 }
 """Settings by an older name, each with today's; it is meant where a configuration has today's alone."""
-_REWORDED = {"task.compute_dtype": (None, "float32")}  # a value under an older name, and what it is called today
+_REWORDED = {
+    "task.compute_dtype": (None, "float32")
+}  # a value under an older name, and what it is called today
 _AS_IT_WAS = (None, None)
 # What a study says it was made with -> where that lies today.
 _MOVED = {

@@ -39,9 +39,10 @@ class RunSettings(TypedDict):
         shuffle: whether the training examples are put in a new order once a trial or before every epoch;
             ``every_epoch_bijection`` does the latter without sorting, which of a small model costs as much
             as the training.
-        precision: of products and convolutions: ``float32``, ``tf32``, which cuts their factors to 10 bits where
-            the device can, or ``bfloat16``, in which the model then computes: mixed precision, so parameters,
-            their averages and the loss stay float32, and what the optimizer multiplies is as with ``tf32``.
+        precision: of products and convolutions: ``float32``, ``tf32``, which cuts their factors to 10 bits
+            where the device can, or ``bfloat16``, in which the model then computes: mixed precision, so
+            parameters, their averages and the loss stay float32, and what the optimizer multiplies is as
+            with ``tf32``.
     """
 
     name: str
