@@ -208,7 +208,7 @@ def test_the_same_command_twice_at_once_is_refused(tmp_path, here):
 def killed(arguments, *kill):
     """Runs ``train.py`` until it dies at a call: of what, and which."""
     told = {"script": "train.py", "runs": [[*map(str, arguments)]], "kill": kill}
-    command = [sys.executable, str(ROOT / "tests" / "entry_point.py"), json.dumps(told)]
+    command = [sys.executable, str(ROOT / "tests" / "helpers" / "entry_point.py"), json.dumps(told)]
     # What is to die may import JAX before the script sets it up.
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
@@ -307,7 +307,7 @@ def test_sigterm_ends_a_sweep_in_order(tmp_path, here):
     assert list(trials["trial"]) == list(range(before + 3))
 
 
-def test_devices_share_out_the_batches_of_a_sweep_on_request(tmp_path, here):
+def test_devices_divide_the_batches_of_a_sweep_on_request(tmp_path, here):
     loaded, together = [], []
     search = ["optimizer=sgd_rms", "trials=5", "sampler=random"]
     for name, lanes in (

@@ -30,7 +30,7 @@ SMALL = {
 def train(*runs, sizes, kill=None):
     """Runs ``train.py`` with each of these lists of arguments; the last one dies at a call of ``kill``."""
     told = {"script": "train.py", "runs": runs, "sizes": sizes, "kill": kill}
-    command = [sys.executable, str(ROOT / "tests" / "entry_point.py"), json.dumps(told)]
+    command = [sys.executable, str(ROOT / "tests" / "helpers" / "entry_point.py"), json.dumps(told)]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
 
 

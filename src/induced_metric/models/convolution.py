@@ -187,13 +187,9 @@ def _kernel_gradient(
 
 
 def _as_convolution(
-    images: jax.Array,
-    cotangent: jax.Array,
-    *,
-    shape: Sequence[int],
-    strides: Sequence[int],
-    padding: Sequence[Pair],
-) -> jax.Array:
+    images: jax.Array, cotangent: jax.Array,
+    *, shape: Sequence[int], strides: Sequence[int], padding: Sequence[Pair],
+) -> jax.Array:  # fmt: skip
     """A convolution of channels as if they were examples; its windows are the cotangents, dilated."""
     around = []
     for axis in range(2):
@@ -212,13 +208,9 @@ def _as_convolution(
 
 
 def _as_product(
-    images: jax.Array,
-    cotangent: jax.Array,
-    *,
-    shape: Sequence[int],
-    strides: Sequence[int],
-    padding: Sequence[Pair],
-) -> jax.Array:
+    images: jax.Array, cotangent: jax.Array,
+    *, shape: Sequence[int], strides: Sequence[int], padding: Sequence[Pair],
+) -> jax.Array:  # fmt: skip
     """A matrix product of the cotangents and the patches of the images, side by side."""
     height, width = cotangent.shape[1:3]
     # XLA's CPU has no product of two bfloat16 matrices that is float32: it ends in an error.

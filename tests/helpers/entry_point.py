@@ -1,6 +1,7 @@
 """Entry points as a person runs them, on synthetic data, and killed at a chosen call.
 
-python tests/entry_point.py '{"script": "train.py", "runs": [["task=mnist"], ["task=mnist", "seed=1"]],
+python tests/helpers/entry_point.py '{"script": "train.py",
+                              "runs": [["task=mnist"], ["task=mnist", "seed=1"]],
                               "sizes": {"mnist": {"train": 100, "test": 50}},
                               "kill": ["induced_metric.cli.views:TrialBar.update", 3]}'
 
@@ -16,7 +17,7 @@ import signal
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def use(sizes):
