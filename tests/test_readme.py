@@ -1,9 +1,12 @@
 """The documents: their snippets run, their tables are those of the records, their links lead somewhere."""
 
+import argparse
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import synthetic
 import yaml
 
 ROOT = Path(__file__).parents[1]
@@ -24,7 +27,8 @@ def snippets(document, heading, language):
     text = (ROOT / document).read_text(encoding="utf-8")
     section = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     assert section, f"{document} has no section {heading!r}"
-    return re.findall(rf"^```{language}\n(.*?)^```", section.group(1), re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```", section.group(1), re.MULTILINE | re.DOTALL)
+    return [text for its, text in found if its == language]
 
 
 def prose(path):
@@ -71,6 +75,59 @@ def test_the_task_of_the_recipe_is_made_of_its_settings():
     params, state = task.init(jax.random.key(0))
     assert 0 <= task.metrics(params, state, task.splits["test"])["accuracy"] <= 1
     assert config["search_space"]["task"].keys() <= settings.keys()
+
+
+def test_the_schedule_of_the_recipe_takes_traced_numbers():
+    import jax
+    import jax.numpy as jnp
+
+    from induced_metric.optimizers import schedules
+
+    names = dict(vars(schedules))
+    exec(snippets("docs/adding.md", "A learning-rate schedule", "python")[0], names)
+    settings = yaml.safe_load(snippets("docs/adding.md", "A learning-rate schedule", "yaml")[0])
+    schedule, _ = names[settings.pop("_target_").rpartition(".")[2]], settings.pop("name")
+    rates = jax.jit(lambda rate, numbers: schedule(rate, 100, **numbers)(jnp.array([0, 10, 40])))
+    assert rates(0.2, settings) == pytest.approx([0.2, 0.2, 0.1])
+
+
+def test_the_table_of_the_recipe_is_made_of_records(tmp_path):
+    from induced_metric import records
+    from induced_metric.analysis.rendering import Table
+
+    synthetic.write_study(tmp_path, "sgd", trials=6, epochs=2)
+    found = records.load("regression", results=tmp_path)
+    names = {}
+    exec(snippets("docs/adding.md", "A table or a figure", "python")[0], names)
+    (report,) = (text for text in snippets("docs/adding.md", "A table or a figure", "") if "Report(" in text)
+    module = SimpleNamespace(divergence_table=names["divergence_table"])
+    (made,) = eval(f"({report})", {"Report": lambda *facts: facts[-1], "divergence": module})
+    table = made(SimpleNamespace(task="regression", ours={"tpe": found}))
+    assert isinstance(table, Table)
+    assert f"| SGD | tpe | {found.trials['diverged'].mean():.1%} |" in table.markdown()
+
+
+def test_the_command_of_the_recipe_says_what_is_recorded(tmp_path, capsys):
+    synthetic.write_study(tmp_path, "sgd", trials=6, epochs=2)
+    names, parser = {}, argparse.ArgumentParser()
+    exec(snippets("docs/adding.md", "A command", "python")[0], names)
+    names["arguments"](parser)
+    names["run"](**vars(parser.parse_args(["--task", "regression", "--results", str(tmp_path)])))
+    assert capsys.readouterr().out == "tpe sgd: 6\n"
+
+
+def test_the_function_of_the_recipe_is_least_where_its_entry_says():
+    import jax.numpy as jnp
+
+    from induced_metric.landscapes import functions
+
+    names = dict(vars(functions))
+    exec(snippets("docs/adding.md", "A function of two variables", "python")[0], names)
+    (entry,) = (x for x in snippets("docs/adding.md", "A function of two variables", "") if "Landscape(" in x)
+    ((_, found),) = eval(f"{{{entry}}}", names).items()
+    for minimum in found.minima:
+        assert found.fn(jnp.array(minimum)) == pytest.approx(found.minimum, abs=1e-6)
+        assert found.fn(jnp.array(minimum) + 0.1) > found.minimum
 
 
 @pytest.mark.parametrize("name", ["agreement", "seeds"])
