@@ -62,7 +62,7 @@ def serve_lanes(
     import induced_metric
     from induced_metric.lanes import Assignment
     from induced_metric.lanes.placement import Placement
-    from induced_metric.training.trial import trial_lanes
+    from induced_metric.training.program import trial_lanes
 
     placement = Placement(trials=1) if alone else Placement()
     optimizer = getattr(induced_metric, optimizer_name)

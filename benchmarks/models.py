@@ -1,7 +1,7 @@
 """Seconds and memory of a training step of the GPT and of ResNet-18: ours against plain flax.
 
 Run: python benchmarks/models.py [rounds] [gpt|gpt256|resnet|resnet1024 ...]. Ours is the step of
-``train_epoch``, its batch shared out over the cores as the lanes of these tasks do; plain is what one writes
+``train_epoch``, its batch divided over the cores as the lanes of these tasks do; plain is what one writes
 with flax's own layers and optax, jitted and called from Python. gpt256 is the published batch: ours in parts,
 plain in one piece, which takes 8 GiB; resnet1024 is the published batch too, 10 GiB. Random inputs: no data
 set needed.

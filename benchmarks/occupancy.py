@@ -72,24 +72,17 @@ def plan(cfg, task, trials, seed, provenance):
 
 def measured(plan, lanes):
     """One study."""
+    from setups import files
+
     from induced_metric.analysis.occupancy import occupancy, timed
-    from induced_metric.records import RecordStore
-    from induced_metric.studies.journal import JournalStorage
     from induced_metric.studies.running import run_studies
-    from induced_metric.studies.storage import StudyFiles
-    from induced_metric.training.checkpoints import Checkpoints
 
     with tempfile.TemporaryDirectory() as directory:
-        records = RecordStore(Path(directory, "records"))
-        files = StudyFiles(
-            storage=JournalStorage(Path(directory, "journal")),
-            records=records,
-            checkpoints=Checkpoints(Path(directory, "checkpoints")),
-        )
+        kept = files(directory)
         start = time.perf_counter()
-        run_studies([(plan, files, lambda _: None)], lanes)
+        run_studies([(plan, kept, lambda _: None)], lanes)
         seconds = time.perf_counter() - start
-        trials = records.trials()
+        trials = kept.records.trials()
     places = plan.provenance["lanes"]["places"]
     share = occupancy(timed(trials))
     return Measured(
@@ -119,7 +112,7 @@ def main():
 
     import induced_metric
     from induced_metric.lanes.placement import lane_facts
-    from induced_metric.training.trial import trial_lanes
+    from induced_metric.training.program import trial_lanes
 
     task = task_of("regression")
     found = {pruner: [] for pruner in pruners}

@@ -77,7 +77,8 @@ def regression_study(sampler, trials, *, epochs=None):
     from induced_metric.records import StudyKey
     from induced_metric.space import Float
     from induced_metric.studies.plan import StudyPlan
-    from induced_metric.training.trial import Goal, trial_lanes
+    from induced_metric.training.program import trial_lanes
+    from induced_metric.training.trial import Goal
 
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = hydra.compose("sweep", ["task=regression", "optimizer=adam", f"sampler={sampler}"])

@@ -25,7 +25,7 @@ ROOMS = {
     "tasks": ("models data errors", "jax numpy typing_extensions"),
     "lanes": ("errors", "jax numpy optuna"),
     "training": ("tasks.base models lanes errors", "jax numpy optax orbax"),
-    "records": ("errors", "numpy pandas pyarrow"),
+    "records": ("errors", "numpy pandas pyarrow yaml"),
     "studies": ("training lanes records space errors", "numpy optuna sklearn scipy threadpoolctl sqlalchemy"),
     "tracking": ("records errors", "pandas pyarrow wandb"),
     "landscapes": ("space errors", "jax numpy optax scipy pandas"),

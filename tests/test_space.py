@@ -46,6 +46,11 @@ def test_every_quantile_is_contained(dimension, share):
     assert dimension.contains(dimension.quantile(share))
 
 
+@given(floats(), shares)
+def test_the_share_below_a_quantile_is_its_own(dimension, share):
+    assert dimension.share(dimension.quantile(share)) == pytest.approx(share, abs=1e-4)
+
+
 @given(dimensions)
 def test_ends_are_contained(dimension):
     assert all(map(dimension.contains, dimension.ends))

@@ -57,6 +57,12 @@ class Float:
         value = float(low * np.power(high / low, share)) if self.log else low + share * (high - low)
         return min(max(1 - value if self.complement else value, self.low), self.high)
 
+    def share(self, value: float) -> float:
+        """The share of the range that lies below a value: the inverse of ``quantile``."""
+        low, high = (1 - self.low, 1 - self.high) if self.complement else (self.low, self.high)
+        at = 1 - value if self.complement else value
+        return math.log(at / low) / math.log(high / low) if self.log else (at - low) / (high - low)
+
     def contains(self, value: Any) -> bool:
         """Whether a value lies in the range."""
         return isinstance(value, int | float) and self.low <= value <= self.high

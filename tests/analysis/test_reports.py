@@ -18,7 +18,15 @@ def test_tables_are_written_and_shown(results, capsys) -> None:
     assert f"wrote {results / 'tables/paper-regression.md'}" in shown
     assert {path.name for path in (results / "tables").glob("paper-regression*")} == {
         f"paper-regression{name}.{kind}"
-        for name in ("", "-agreement", "-differences", "-time_to_target", "-tuning", "-tuning_differences")
+        for name in (
+            "",
+            "-agreement",
+            "-differences",
+            "-fairness",
+            "-time_to_target",
+            "-tuning",
+            "-tuning_differences",
+        )
         for kind in ("md", "csv", "tex")
     }
     assert "| ADAM | tpe | 6 |" in (results / "tables/paper-regression.md").read_text()
@@ -73,7 +81,15 @@ def test_what_searches_nothing_is_shown_where_asked_for_alone(tmp_path) -> None:
 
     assert not [name for name in names("figures") if SINGLE in name or FIXED in name]
     seeds_alone = ["-seeds", "-seeds_confirmed", "-seeds_verdicts", "-seeds_budgets"]
-    tables = ["", "-differences", "-time_to_target", "-tuning", "-tuning_differences", *seeds_alone]
+    tables = [
+        "",
+        "-differences",
+        "-time_to_target",
+        "-tuning",
+        "-tuning_differences",
+        *seeds_alone,
+        "-fairness",
+    ]
     assert names("tables") == [f"paper-regression{name}" for name in tables]
     assert f"paper-regression-{SINGLE}-best_curves" in names("figures", samplers=[SINGLE])
     assert list(runs.load_samplers("regression", [SINGLE, "random"], results=tmp_path)) == [SINGLE, "random"]

@@ -171,7 +171,7 @@ def test_what_cannot_be_searched_is_one_sentence(overrides, sentence):
 
 
 def test_what_changes_the_program_must_be_static(tiny_task):
-    from induced_metric.training.trial import trial_lanes
+    from induced_metric.training.program import trial_lanes
 
     def optimizer(learning_rate, layers):
         import optax

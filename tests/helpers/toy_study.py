@@ -77,7 +77,7 @@ def files(directory, server=None, *, every=0, **settings):
 
 
 def run(plan, files, lanes, *, stop=None, on_progress=lambda _: None):
-    """Runs a study until its end, or ``stop``, or for a minute; returns its records."""
+    """Runs a study until its end, or ``stop``, or for ``SOON``; returns its records."""
     end = time.monotonic() + SOON
     run_studies([(plan, files, on_progress)], lanes, stop=stop or (lambda: time.monotonic() > end))
     return files.records.read()

@@ -20,7 +20,7 @@ from induced_metric.studies.running import run_studies
 from induced_metric.studies.storage import StudyFiles
 from induced_metric.training import checkpoints
 from induced_metric.training.checkpoints import Checkpoints
-from induced_metric.training.trial import trial_lanes
+from induced_metric.training.program import trial_lanes
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ import pytest
 from toy_study import files, serving
 
 from induced_metric.errors import UserError
-from induced_metric.studies.server import secrets
+from induced_metric.studies.address import secrets
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 

@@ -1,4 +1,4 @@
-"""One trial whose batches are shared out over devices: the same trial, on all of them."""
+"""One trial whose batches are divided over devices: the same trial, on all of them."""
 
 import jax
 import numpy as np

@@ -10,7 +10,7 @@ from induced_metric.lanes import Assignment
 from induced_metric.lanes.placement import Placement
 from induced_metric.models.dropout import StepKeys
 from induced_metric.training.epoch import evaluate, gradients, init_trial, train_epoch
-from induced_metric.training.trial import trial_lanes
+from induced_metric.training.program import trial_lanes
 
 pytestmark = pytest.mark.slow
 

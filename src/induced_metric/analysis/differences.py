@@ -110,27 +110,47 @@ def differences_table(
     if not parts:
         return None
     table = style.in_order(pd.concat(parts, ignore_index=True))
-    objective, direction = runs.objective(ours)
-    metric = style.words(objective)
-    low, high = (fixed(table[end], 4, signed=True) for end in ("low", "high"))
-    cells = {
-        "Optimiser": table["optimizer"].map(style.label),
-        "Source": table["source"],
-        "n": table["n"].astype(str),
-        "Trials": table["trials"].astype(str),
-        "Difference": fixed(table["difference"], 4, signed=True),
-        "95% interval": "[" + low + ", " + high + "]",
-    }
-    apart = (table["low"] > 0) | (table["high"] < 0)
-    title = (
-        f"Mean {metric} of the n best runs with the {task} task, minus that of "
-        f"{' or '.join(dict.fromkeys(table['baseline'].map(style.label)))}: "
-        f"{'below' if direction == 'minimize' else 'above'} 0 is better. Bold: 0 is outside the interval."
-    )
     notes = [
         f"Intervals: {LEVEL:.0%}, of a bootstrap that draws trial numbers, the same for all optimisers "
         f"({RESAMPLES:,} resamples); each stands for itself, none is corrected for the number of rows.",
         "Only of samplers whose trials do not depend on each other. A trial that diverged or failed counts "
         "as worse than any other.",
     ]
+    subject = "Mean {metric} of the n best runs"
+    return as_table(task, ours, table, subject=subject, trials="Trials", ends="interval", notes=notes)
+
+
+def as_table(
+    task: str, ours: Mapping[str, Records], table: pd.DataFrame,
+    *, subject: str, trials: str, ends: str, notes: list[str],
+) -> Table:  # fmt: skip
+    """Differences to a baseline with their ends, those that leave out 0 in bold.
+
+    Args:
+        task: name of the task.
+        ours: our records, by sampler.
+        table: columns ``optimizer``, ``source``, ``baseline``, ``n``, ``trials``, ``difference``, ``low`` and
+            ``high``.
+        subject: what is compared, with a place for the ``{metric}``.
+        trials: heading of that column.
+        ends: what ``low`` and ``high`` are the ends of, in a word.
+        notes: below the table.
+    """
+    objective, direction = runs.objective(ours)
+    metric = style.words(objective)
+    against = " or ".join(dict.fromkeys(table["baseline"].map(style.label)))
+    low, high = (fixed(table[end], 4, signed=True) for end in ("low", "high"))
+    cells = {
+        "Optimiser": table["optimizer"].map(style.label),
+        "Source": table["source"],
+        "n": table["n"].astype(str),
+        trials: table["trials"].astype(str),
+        "Difference": fixed(table["difference"], 4, signed=True),
+        f"95% {ends}": "[" + low + ", " + high + "]",
+    }
+    apart = (table["low"] > 0) | (table["high"] < 0)
+    title = (
+        f"{subject.format(metric=metric)} with the {task} task, minus that of {against}: "
+        f"{'below' if direction == 'minimize' else 'above'} 0 is better. Bold: 0 is outside the {ends}."
+    )
     return Table(table, pd.DataFrame(cells), pd.DataFrame({"Difference": apart}), title, notes, metric=metric)

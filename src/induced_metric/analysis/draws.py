@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -63,30 +63,44 @@ def families(ours: Mapping[str, Records]) -> dict[str, dict[str, Records]]:
     return found
 
 
-def warnings(ours: Mapping[str, Records]) -> list[str]:
-    """A sentence for each sampler of which some study ended before it modelled anything.
+class Unmodelled(NamedTuple):
+    """Studies of a sampler that ended before it modelled anything."""
+
+    optimizers: list[str]
+    every: bool  # of the sampler's
+    trials: int
+    startup: int
+    in_flight: int
+
+
+def unmodelled(trials: pd.DataFrame) -> list[Unmodelled]:
+    """The studies of one sampler of which every trial is a random draw, those of equal numbers together.
 
     The first trial that a model proposes is asked for when the start-up trials have finished, and by then
     others are in flight: of that many and no more trials, all are random draws.
     """
-    lines = []
-    for sampler, records in ours.items():
-        drawn: dict[tuple[int, int, int], list[str]] = {}
-        counts = records.trials.groupby("optimizer", sort=False).size()
-        for optimizer, config in _configurations(records.trials):
-            settings = config.get("sampler", {})
-            startup = settings.get("create", {}).get("n_startup_trials")
-            flying = settings.get("in_flight", _IN_FLIGHT)
-            count = int(counts[optimizer])
-            if startup is not None and count <= startup + flying:
-                drawn.setdefault((count, startup, flying), []).append(optimizer)
-        for (count, startup, flying), names in drawn.items():
-            whose = "each optimiser" if len(names) == len(counts) else ", ".join(names)
-            lines.append(
-                f"{sampler}: these {count} trials of {whose} are random draws, not the sampler's choice: it"
-                f" models nothing before {startup} trials have finished, while {flying} are in flight."
-            )
-    return lines
+    drawn: dict[tuple[int, int, int], list[str]] = {}
+    counts = trials.groupby("optimizer", sort=False).size()
+    for optimizer, config in _configurations(trials):
+        settings = config.get("sampler", {})
+        startup = settings.get("create", {}).get("n_startup_trials")
+        flying = settings.get("in_flight", _IN_FLIGHT)
+        count = int(counts[optimizer])
+        if startup is not None and count <= startup + flying:
+            drawn.setdefault((count, startup, flying), []).append(optimizer)
+    return [Unmodelled(names, len(names) == len(counts), *numbers) for numbers, names in drawn.items()]
+
+
+def warnings(ours: Mapping[str, Records]) -> list[str]:
+    """A sentence for each sampler of which some study ended before it modelled anything."""
+    return [
+        f"{sampler}: these {found.trials} trials of "
+        f"{'each optimiser' if found.every else ', '.join(found.optimizers)} are random draws, not the "
+        f"sampler's choice: it models nothing before {found.startup} trials have finished, while "
+        f"{found.in_flight} are in flight."
+        for sampler, records in ours.items()
+        for found in unmodelled(records.trials)
+    ]
 
 
 def _configurations(trials: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,7 +17,7 @@ MISSING = "–"
 
 @dataclass(frozen=True)
 class Table:
-    """What a table says and how; its first two columns are names, the others numbers.
+    """What a table says and how; its first columns are words, the others numbers.
 
     Attributes:
         data: the numbers, in full precision.
@@ -25,6 +26,7 @@ class Table:
         title: what the table is.
         notes: what a reader must know besides.
         metric: what the title names already, so that the headers in the terminal need not.
+        words: how many of the first columns are words; those after the second are sentences.
     """
 
     data: pd.DataFrame
@@ -33,28 +35,30 @@ class Table:
     title: str
     notes: list[str]
     metric: str = ""
+    words: int = 2
 
-    def _emphasised(self, form: str) -> pd.DataFrame:
-        text = self.cells.copy()
+    def _emphasised(self, form: str, escape: Callable[[str], str] = str) -> pd.DataFrame:
+        text = self.cells.map(escape)
         for name in self.bold:
             text[name] = text[name].mask(self.bold[name], text[name].map(form.format))
         return text
 
     def markdown(self) -> str:
         """The cells in GitHub's Markdown."""
-        return markdown(self._emphasised("**{}**"), numbers=self.cells.shape[1] - 2) + "\n"
+        return markdown(self._emphasised("**{}**"), numbers=self.cells.shape[1] - self.words) + "\n"
 
     def _repr_markdown_(self) -> str:
         return f"{self.title}\n\n{self.markdown()}\n" + "".join(f"- {note}\n" for note in self.notes)
 
     def latex(self) -> str:
         r"""The table in LaTeX; needs ``\usepackage{booktabs}``."""
-        text = self._emphasised(r"\textbf{{{}}}")
+        text = self._emphasised(r"\textbf{{{}}}", _escaped)
+        sentences = r"p{0.35\linewidth}" * (self.words - 2)
         lines = [
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{_escaped(self.title)}}}",
-            rf"\begin{{tabular}}{{ll{'r' * (len(text.columns) - 2)}}}",
+            rf"\begin{{tabular}}{{ll{sentences}{'r' * (len(text.columns) - self.words)}}}",
             r"\toprule",
             " & ".join(map(_escaped, text.columns)) + r" \\",
         ]
@@ -63,7 +67,7 @@ class Table:
             if first != above:
                 lines.append(r"\midrule")
             # The name once, on the first of its rows.
-            lines.append(" & ".join(["" if first == above else _escaped(first), *cells]) + r" \\")
+            lines.append(" & ".join(["" if first == above else first, *cells]) + r" \\")
             above = first
         lines += [r"\bottomrule", r"\end{tabular}"]
         lines += [rf"\par\footnotesize {_escaped(note)}" for note in self.notes]
@@ -80,8 +84,9 @@ class Table:
             header = name.replace(f" {self.metric}", "") if self.metric else name
             # Headers wrap between words, cells only where the terminal is too narrow, and then lose nothing.
             width = max(len(word) for word in [*header.split(), *self.cells[name]])
-            justify: Literal["left", "right"] = "left" if place < 2 else "right"
-            view.add_column(header, justify=justify, width=width, overflow="fold")
+            justify: Literal["left", "right"] = "left" if place < self.words else "right"
+            sentence = 2 <= place < self.words
+            view.add_column(header, justify=justify, width=None if sentence else width, overflow="fold")
         first = text.iloc[:, 0]
         last = (first != first.shift(-1)).tolist()
         above = None

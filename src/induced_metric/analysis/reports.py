@@ -1,6 +1,7 @@
 """The tables and figures of a task, in one list: a new one is a function and a line in ``REPORTS``."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -12,9 +13,9 @@ from induced_metric.analysis import (
     agreement,
     budgets,
     confirmed,
-    deviations,
     differences,
     draws,
+    fairness,
     figures,
     reached,
     response,
@@ -32,7 +33,7 @@ from induced_metric.records import CONFIRMED, FIXED, Records
 
 Kind: TypeAlias = Literal["tables", "figures"]
 
-CONFIRMATIONS, TASKS, CHANGES = "confirmations", "tasks", "changes"
+CONFIRMATIONS, EVERYTHING, TASKS = "confirmations", "everything", "tasks"
 
 
 class Material(NamedTuple):
@@ -44,6 +45,7 @@ class Material(NamedTuple):
     n: int  # how many of the best runs
     targets: Sequence[float] | None  # of the objective; None: the task's
     costs: pd.Series  # device seconds per epoch, by optimizer; empty where none is on record
+    findings: pd.DataFrame  # of the linter, on everything on record of the task
 
     @property
     def only(self) -> Records:
@@ -59,9 +61,9 @@ class Report(NamedTuple):
         kind: which command makes it.
         name: ends the names of its files.
         of: the records it is made from: ``searches``, all of them; ``search``, once for each;
-            ``confirmations``, once for each family of samplers (``draws.family``); ``tasks``, those of every
-            task, once for each sampler; ``changes``, those of the protocol and of its changes
-            (``deviations``); or the name of a sampler that searches nothing, where on record.
+            ``confirmations``, once for each family of samplers (``draws.family``); ``everything``, what
+            searches and what does not; ``tasks``, those of every task, once for each sampler; or the name of
+            a sampler that searches nothing, where on record.
         make: None where this material has no such report.
     """
 
@@ -70,6 +72,9 @@ class Report(NamedTuple):
     of: str
     make: Callable[[Material], Table | Figure | None]
 
+
+FAIRNESS = "fairness"
+"""The table to which the lines under the others refer."""
 
 REPORTS = (
     Report("tables", "", "searches", lambda m: tables.best_runs_table(m.task, m.ours, n=m.n)),
@@ -94,7 +99,7 @@ REPORTS = (
            lambda m: budgets.budgets_table(m.task, m.ours, m.searches, m.costs)),
     Report("tables", "budgets", CONFIRMATIONS,
            lambda m: budgets.budgets_table(m.task, m.ours, m.searches, m.costs)),
-    Report("tables", "deviations", CHANGES, lambda m: deviations.deviations_table(m.task, m.ours, n=m.n)),
+    Report("tables", FAIRNESS, EVERYTHING, lambda m: fairness.fairness_table(m.task, m.findings)),
     Report("tables", "reached", TASKS,
            lambda m: reached.tasks_table(m.task, m.ours, _goals(m.ours))),
     Report("figures", "reached", TASKS,
@@ -152,17 +157,18 @@ def make(
     repeats = load(beside)
     n = best or (runs.best_count(ours) if ours else 1)
     costs = budgets.read_costs(Path(results, "costs.csv"), task)
+    linted = fairness.findings(fairness.comparisons(task, ours, repeats, n=n))
     for report in chosen:
         if report.of == TASKS:
             parts = _over_tasks(ours, protocol, results)
-        elif report.of == CHANGES:
-            parts = _over_changes(task, {**ours, **repeats}, protocol, results)
         else:
             parts = (([task, *names], task, found) for names, found in _parts(report, ours, repeats))
         for names, subject, records_of in parts:
-            made = report.make(Material(subject, records_of, ours, n, targets, costs))
+            made = report.make(Material(subject, records_of, ours, n, targets, costs, linted))
             if made is not None:
                 suffix = [report.name] if report.name else []
+                if isinstance(made, Table) and report.of not in (EVERYTHING, TASKS):
+                    made = _with_findings(made, linted, records_of, "-".join([protocol, task, FAIRNESS]))
                 yield Path(results, kind, "-".join([protocol, *names, *suffix])), made
 
 
@@ -181,25 +187,19 @@ def _over_tasks(
             yield [TASKS, sampler], sampler, tasks
 
 
-def _over_changes(
-    task: str, unchanged: Mapping[str, Records], protocol: str, results: str | Path
-) -> Iterator[tuple[list[str], str, Mapping[str, Records]]]:
-    """What ``deviations`` compares, once, if a change of the protocol is on record."""
-    changed = {
-        f"{name}/{sampler}": runs.load_samplers(task, [sampler], protocol=name, results=results)[sampler]
-        for name in records.protocols(results=results)
-        if name.startswith(f"{protocol}_")
-        for sampler in records.samplers(task, protocol=name, results=results)
-    }
-    if unchanged and changed:
-        yield [task], task, {**unchanged, **changed}
-
-
 def _goals(tasks: Mapping[str, Records]) -> dict[str, reached.Target]:
     return {
         name: reached.target_of(name, {"": found}, runs.best_count({"": found}))
         for name, found in tasks.items()
     }
+
+
+def _with_findings(made: Table, findings: pd.DataFrame, ours: Mapping[str, Records], where: str) -> Table:
+    """The table with what the linter found of its sources."""
+    sources = {fairness.source_of(name) for name in ours}
+    if FIXED in ours or ("source" in made.data and fairness.PUBLISHED in set(made.data["source"])):
+        sources.add(fairness.PUBLISHED)
+    return replace(made, notes=[*made.notes, *fairness.notes(findings, sources, where)])
 
 
 def _parts(
@@ -215,6 +215,8 @@ def _parts(
         confirmed = {name: found for name, found in repeats.items() if name.endswith(CONFIRMED)}
         for family, studies in draws.families(confirmed).items():
             yield [family], studies
+    elif report.of == EVERYTHING:
+        yield [], {**ours, **repeats}
     elif report.of in repeats:
         yield [], {report.of: repeats[report.of]}
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from induced_metric.analysis import draws, runs, style, tuning
-from induced_metric.analysis.rendering import Table, fixed
+from induced_metric.analysis import draws, style, tuning
+from induced_metric.analysis.differences import as_table
+from induced_metric.analysis.rendering import Table
 from induced_metric.analysis.statistics import CONFIDENCE
 from induced_metric.analysis.tuning_curves import SHOWN, common_support, pooled
 from induced_metric.records import Records
@@ -22,24 +23,6 @@ def paired_table(task: str, ours: Mapping[str, Records], baseline: str | None = 
     table = differences(ours, SHOWN, baseline)
     if table.empty:
         return None
-    objective, direction = runs.objective(ours)
-    metric = style.words(objective)
-    low, high = (fixed(table[end], 4, signed=True) for end in ("low", "high"))
-    apart = (table["low"] > 0) | (table["high"] < 0)
-    cells = {
-        "Optimiser": table["optimizer"].map(style.label),
-        "Source": table["source"],
-        "n": table["n"].astype(str),
-        "Best of": table["trials"].astype(str),
-        "Difference": fixed(table["difference"], 4, signed=True),
-        "95% band": "[" + low + ", " + high + "]",
-    }
-    against = " or ".join(dict.fromkeys(table["baseline"].map(style.label)))
-    title = (
-        f"Expected best {metric} of so many trials of random search with the {task} task, minus that of "
-        f"{against}: {'below' if direction == 'minimize' else 'above'} 0 is better. Bold: 0 is outside the "
-        "band."
-    )
     notes = [
         f"Bands: {CONFIDENCE:.0%}, for all numbers of trials of an optimiser at once, not for all "
         f"optimisers; of a bootstrap of {tuning.RESAMPLES:,} resamples that draws trial numbers, the same "
@@ -47,7 +30,8 @@ def paired_table(task: str, ours: Mapping[str, Records], baseline: str | None = 
         f"Numbers of trials up to {tuning.SHARE:.0%} of n. The settings differ with every search; this "
         "says what a search of so many trials costs, not which optimiser is better once tuned.",
     ]
-    return Table(table, pd.DataFrame(cells), pd.DataFrame({"Difference": apart}), title, notes, metric=metric)
+    subject = "Expected best {metric} of so many trials of random search"
+    return as_table(task, ours, table, subject=subject, trials="Best of", ends="band", notes=notes)
 
 
 def differences(

@@ -49,7 +49,7 @@ class Pairing:
 
     def lanes(self, placement: "Placement") -> "Lanes":
         """Its lanes."""
-        from induced_metric.training.trial import trial_lanes
+        from induced_metric.training.program import trial_lanes
 
         with sentences("lanes"):
             return trial_lanes(

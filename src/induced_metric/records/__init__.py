@@ -44,6 +44,11 @@ was: ``layout``, ``width`` (lanes of a dispatch), ``queue`` (dispatches in fligh
 (devices, or groups of them that divide every batch, with lanes of their own). Seconds of different layouts,
 widths or devices do not compare.
 
+Of a study with a pruner, ``judged`` in the provenance has the pruner's verdicts on a trial, in order: after
+how many ``epochs``, by which ``value`` (the best so far), the ``threshold`` (the worst value that went on;
+null where the pruner compared the trial with nothing, or its rule is none that we know), and whether it was
+``stopped``.
+
 While a study runs, every ``append`` leaves one file in ``pending/``, written before its trials are told
 to Optuna: a row a trial, the epochs of its curve as a list in the column ``curve``. ``compact`` folds
 these files into the two tables.
@@ -51,16 +56,7 @@ these files into the two tables.
 
 from induced_metric.records.feed import RecordFeed
 from induced_metric.records.provenance import provenance
-from induced_metric.records.query import (
-    begun,
-    confirmations,
-    load,
-    protocols,
-    samplers,
-    searches,
-    studies,
-    tasks,
-)
+from induced_metric.records.query import begun, confirmations, load, samplers, searches, studies, tasks
 from induced_metric.records.schema import CONFIRMED, FIXED, SINGLE, Records, StudyKey
 from induced_metric.records.store import RecordStore
 
@@ -75,7 +71,6 @@ __all__ = [
     "begun",
     "confirmations",
     "load",
-    "protocols",
     "provenance",
     "samplers",
     "searches",

@@ -1,10 +1,16 @@
 """The paper's numbers, as shipped under ``paper/``: Tables 1-4, and how soon a target was reached."""
 
+import functools
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import yaml
 
 PAPER = Path(__file__).with_name("paper")
+_PAIRINGS = Path(__file__).parents[1] / "conf" / "pairing"
 RUNS_SUMMARISED = 50
 """Every published mean is over the best 50 trials."""
 
@@ -32,6 +38,12 @@ def number(task: str) -> int | None:
     return None if numbers.empty else int(numbers.iloc[0])
 
 
+def metric(task: str) -> str:
+    """What the published table of a task is of: ``min_val_loss``, ``max_val_acc``, ``min_val_perplexity``."""
+    tables = _read()
+    return str(tables.loc[tables["task"] == task, "metric"].iloc[0])
+
+
 def targets(task: str) -> pd.Series:
     """Whose targets those of a task are, by target: the paper's, or ours near its level; empty if none."""
     table = _read("targets.csv")
@@ -46,3 +58,57 @@ def time_to_target(task: str) -> pd.DataFrame:
     """
     table = _read("time_to_target.csv")
     return table[table["task"] == task].drop(columns="task")
+
+
+def spaces(task: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """The published ranges of a task, ``low``, ``high`` and ``log``, by optimizer and name; empty if none."""
+    given = _search_spaces()
+    own = given["per_task"].get(task)
+    if own is None:
+        return {}
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for name, ranges in given["shared"].items():
+        shared = {"learning_rate": own["learning_rate"], **ranges}
+        if name.endswith(("_metric", "_rms")):
+            shared["xi"] = own["xi"]
+        shared |= given["exceptions"].get(f"{task}_{name}", {})
+        found[name] = {key: dict(value) for key, value in shared.items() if isinstance(value, Mapping)}
+    return found
+
+
+def budget(task: str) -> dict[str, int]:
+    """``epochs`` and ``trials`` of the published studies of a task, and their ``batch_size``."""
+    own = _search_spaces()["per_task"][task]
+    return {name: int(own[name]) for name in ("epochs", "trials", "batch_size")}
+
+
+def early_stopping() -> str:
+    """What stopped the published trials early, on every task."""
+    return str(_search_spaces()["early_stopping"])
+
+
+def best_settings(task: str, optimizer: str) -> dict[str, float]:
+    """The published best hyperparameters of a pairing (``conf/pairing/``); empty if there are none."""
+    path = _PAIRINGS / f"{task}_{optimizer}.yaml"
+    if not path.exists():
+        return {}
+    settings: dict[str, float] = yaml.safe_load(path.read_text(encoding="utf-8"))["optimizer"]
+    return settings
+
+
+@functools.cache
+def _search_spaces() -> dict[str, Any]:
+    text = (PAPER / "search_spaces.yaml").read_text(encoding="utf-8")
+    as_range = r"{low: \2, high: \3, log: '\1'}"
+    read: dict[str, Any] = yaml.safe_load(re.sub(r"(L?)U\((\S+), (\S+)\)", as_range, text))
+    for group in ("shared", "per_task", "exceptions"):
+        for ranges in read[group].values():
+            for value in ranges.values():
+                if isinstance(value, dict):
+                    # YAML takes 1e-5 for a word.
+                    value |= {
+                        "low": float(value["low"]),
+                        "high": float(value["high"]),
+                        "log": value["log"] == "L",
+                    }
+    return read

@@ -1,9 +1,6 @@
 """The store of one study: finished trials are appended durably, read, and folded into two tables."""
 
 import contextlib
-import errno
-import itertools
-import os
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,13 +8,12 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from induced_metric.errors import UserError, written
 from induced_metric.records.parquet import read_table, synced, write_table
-from induced_metric.records.schema import Records, curve_table, schema, tidy, trial_table
+from induced_metric.records.pending import flat, linked, nested, publishes
+from induced_metric.records.schema import Records, schema, tidy
 
-_WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 _JOINTLY = "and the study's journal, and the same command trains its trials again"
 
 
@@ -47,7 +43,7 @@ class RecordStore:
         """
         if not trials:
             return
-        table = _nested(trials, curves)
+        table = nested(trials, curves)
         self._make_pending()
         write_table(table, self.file_of(trials[0]["trial"]), compression_level=1)
 
@@ -63,13 +59,13 @@ class RecordStore:
         """
         final = self.file_of(trial["trial"])
         mine = self._pending / f"{final.stem}-{uuid.uuid4().hex[:12]}.written"
-        table = _nested([trial], [curve])
+        table = nested([trial], [curve])
         while True:
             self._make_pending()
             try:
                 write_table(table, mine, compression_level=1)
                 with written(final):
-                    first = _linked(mine, final)
+                    first = linked(mine, final)
                 break
             except FileNotFoundError:
                 pass  # a compaction took the directory away while nothing was in it, or the file
@@ -163,7 +159,7 @@ class RecordStore:
         )
         trials, curves = ([], []) if files is not None else self._folded()
         if pending:
-            rows, epochs = _flat(pending)
+            rows, epochs = flat(pending)
             trials.append(rows)
             curves.append(epochs)
         if not trials:
@@ -198,7 +194,7 @@ class RecordStore:
                 self._write(name, frame)
         for path in pending:
             # Not what a worker is about to publish, who was given more trials than this one.
-            if path.suffix == ".parquet" or _publishes(path) is None or _publishes(path) in recorded:
+            if path.suffix == ".parquet" or publishes(path) is None or publishes(path) in recorded:
                 with written(path):
                     path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # there is none, or a process has begun to write there
@@ -232,58 +228,9 @@ class RecordStore:
         write_table(table.replace_schema_metadata(None), path, compression_level=9)
 
 
-def _publishes(path: Path) -> int | None:
-    """The trial that ``publish`` is writing to a file, or was when it was killed."""
-    name, *rest = path.stem.split("-")
-    return int(rest[0]) if name == "trials" and len(rest) > 1 else None
-
-
-def _linked(mine: Path, final: Path) -> bool:
-    """Gives a file its final name; whether it was the first to have it."""
-    try:
-        os.link(mine, final)
-    except FileExistsError:
-        # Over NFS the first reply may be lost, and the link made all the same.
-        return mine.stat().st_nlink > 1
-    except OSError as error:
-        if error.errno not in _WITHOUT_LINKS:
-            raise
-        raise UserError(
-            f"{final.parent.parent} must lie on a file system with hard links, by which workers agree on who "
-            f"was first ({error.strerror})"
-        ) from error
-    return True
-
-
 def _tables(files: Iterable[Path], *, needs: Sequence[str], remedy: str) -> list[pa.Table]:
     tables = (read_table(path, needs=needs, remedy=remedy) for path in files)
     return [table for table in tables if table is not None]
-
-
-def _nested(trials: Sequence[Mapping[str, Any]], curves: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Rows of trials with the curve of each: one list of structs a trial, one struct an epoch."""
-    rows = trial_table(trials)
-    tables = [curve_table(row["trial"], curve) for row, curve in zip(trials, curves, strict=True)]
-    epochs = pa.concat_tables(tables, promote_options="default").drop_columns("trial").combine_chunks()
-    ends = itertools.accumulate((table.num_rows for table in tables), initial=0)
-    nested = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), _structs(epochs))
-    return rows.append_column("curve", nested)
-
-
-def _structs(table: pa.Table) -> pa.StructArray:
-    return pa.StructArray.from_arrays(
-        [column.combine_chunks() for column in table.columns], table.column_names
-    )
-
-
-def _flat(files: Sequence[pa.Table]) -> tuple[pa.Table, pa.Table]:
-    """The two tables of pending files."""
-    table = pa.concat_tables(files, promote_options="default")
-    lists = table["curve"].combine_chunks()
-    numbers = table["trial"].combine_chunks().take(pc.list_parent_indices(lists))
-    return table.drop_columns("curve"), pa.Table.from_struct_array(lists.flatten()).add_column(
-        0, "trial", numbers
-    )
 
 
 def _frame(tables: list[pa.Table], key: list[str]) -> pd.DataFrame:

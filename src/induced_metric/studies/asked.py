@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from induced_metric.errors import UserError
+from induced_metric.studies.judgement import Judgement
 from induced_metric.studies.plan import StudyPlan
 from induced_metric.studies.storage import Published
 from induced_metric.training.trial import Trial
@@ -22,6 +23,7 @@ class Asked:
         claim: name of this process's claim on it; None where it has none.
         turn: how often it was lost to another process; what a lane of an earlier turn reports is void.
         looked: epochs after which it was last judged.
+        judged: what the pruner said of it so far.
         row: its record, once that is durable.
         reported: of a trial that another process has under way, the values that it is judged by.
         stopped: it was judged and told, and has only to be recorded, by whoever has it.
@@ -34,6 +36,7 @@ class Asked:
     claim: str | None = None
     turn: int = 0
     looked: int = 0
+    judged: list[Judgement] = field(default_factory=list)
     row: Mapping[str, Any] | None = None
     reported: Mapping[int, float] = field(default_factory=dict)
     stopped: bool = False
@@ -77,7 +80,8 @@ class Asked:
             state = "failed"
         elif self.stopped:
             state = "pruned"
-        columns = plan.described(lost=self.lost or None, failed=self.failed)
+        judged = [judgement.facts() for judgement in self.judged]
+        columns = plan.described(lost=self.lost or None, failed=self.failed, judged=judged or None)
         return self.trial.row(columns, state=state)
 
     def recorded(self, published: Published) -> None:

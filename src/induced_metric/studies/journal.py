@@ -1,7 +1,6 @@
 """The storage of one process: a lock that makes it the only one, and Optuna's journal for those who look."""
 
 import contextlib
-import fcntl
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from induced_metric.lanes.engine import Curve
 from induced_metric.records import RecordStore
 from induced_metric.studies.compatibility import check_config
 from induced_metric.studies.plan import StudyPlan
+from induced_metric.studies.shared_files import held
 from induced_metric.studies.storage import (
     CONFIG,
     Claim,
@@ -31,21 +31,6 @@ from induced_metric.studies.watching import TRIALS
 
 # What Optuna raises for lines that it did not write.
 _DAMAGES = (ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError)
-
-
-@contextlib.contextmanager
-def exclusive(journal: Path) -> Iterator[None]:
-    """Holds the study for this process; the system lets go of it however the process ends."""
-    path = journal.with_suffix(".lock")
-    with written(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("w")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another process is running the study of {journal}") from None
-        yield
 
 
 class Journal(BaseJournalBackend):
@@ -113,7 +98,7 @@ class JournalStorage:
     @contextlib.contextmanager
     def open(self, plan: StudyPlan, records: RecordStore) -> "Iterator[_OpenJournal]":
         """As of ``Storage``; the only trials under way are those of this process."""
-        with exclusive(self.path):
+        with held(self.path.with_suffix(".lock"), f"another process is running the study of {self.path}"):
             if self.retry and (failed := failed_trials(plan, records)):
                 records.remove(failed)
             yield _OpenJournal(self.path, plan, records)

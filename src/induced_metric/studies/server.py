@@ -2,11 +2,9 @@
 
 import contextlib
 import hashlib
-import re
 import socket
 import threading
 import time
-import urllib.parse
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, TypeVar
@@ -15,9 +13,9 @@ import optuna
 from optuna.exceptions import StorageInternalError
 
 from induced_metric.errors import UserError
+from induced_metric.studies.address import parsed, public, secrets
 
 T = TypeVar("T")
-_SETTINGS = "storage.url_file or the environment variable INDUCED_METRIC_STORAGE"
 _BEATS_A_GRACE = 6  # heartbeats of a worker within the time after which it counts as lost
 
 
@@ -274,44 +272,11 @@ class Server:
             self._holding = False
 
 
-def parsed(url: str) -> Any:
-    """A URL as SQLAlchemy takes it, for psycopg 3.
-
-    Raises:
-        UserError: unless it is one of a PostgreSQL database.
-    """
-    import sqlalchemy
-
-    try:
-        found = sqlalchemy.make_url(url)
-        # A part of a password with an @ would be taken for the host, and shown as the one that is not found.
-        understood = "@" not in (found.host or "")
-    except (sqlalchemy.exc.ArgumentError, ValueError):
-        understood = False
-    if not understood:
-        raise UserError(
-            f"{_SETTINGS} must be postgresql://user:password@host:port/database, where the signs @ : / % of "
-            "a password are written as %40 %3A %2F %25"
-        )
-    if found.get_backend_name() != "postgresql":
-        raise UserError(_unsuited(found.get_backend_name()))
-    return found.set(drivername="postgresql+psycopg")
-
-
 def _in_utc(connection: Any, _: object) -> None:
     """Heartbeats are compared without their time zone; a setting of the connection would yield to PGTZ."""
     with connection.cursor() as cursor:
         cursor.execute("set timezone to 'UTC'")
     connection.commit()
-
-
-def public(error: BaseException, hidden: Sequence[str]) -> str:
-    """An error in one line, without what is hidden."""
-    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    line = re.sub(r"^\([\w.]+\) ", "", line)
-    for secret in hidden:
-        line = line.replace(secret, "***")
-    return line
 
 
 def _passing(error: BaseException | None) -> bool:
@@ -325,21 +290,6 @@ def _passing(error: BaseException | None) -> bool:
     )
     refused = ("authentication failed", "does not exist", "no password")
     return lost and not any(words in str(error) for words in refused)
-
-
-def _unsuited(backend: str) -> str:
-    if backend == "sqlite":
-        return (
-            "SQLite cannot be shared by workers: its file locks fail over a network and it has no heartbeat; "
-            f"{_SETTINGS} must name a PostgreSQL database"
-        )
-    return f"{_SETTINGS} must name a PostgreSQL database, got {backend}"
-
-
-def secrets(url: str) -> list[str]:
-    """What must not be shown of a URL, the longest first."""
-    found = re.findall(r"^[\w+]+://[^:/@]*:(.*)@", url) + re.findall(r"[?&]password=([^&]*)", url)
-    return sorted({url, *found, *map(urllib.parse.unquote, found)} - {""}, key=len, reverse=True)
 
 
 def _number(*key: str) -> int:

@@ -1,4 +1,4 @@
-"""What the processes that share a study agree on by files, beside its records."""
+"""What the processes of a study agree on by files, beside its records."""
 
 import contextlib
 import fcntl
@@ -10,17 +10,32 @@ from pathlib import Path
 from induced_metric.errors import UserError, written
 
 
-@contextlib.contextmanager
-def shared(path: Path) -> Iterator[None]:
+def shared(path: Path) -> contextlib.AbstractContextManager[None]:
     """Holds a study for workers, among which this process; not while one process has it for itself."""
+    return held(path, f"a process with storage=journal is running the study of {path}", how=fcntl.LOCK_SH)
+
+
+@contextlib.contextmanager
+def held(path: Path, otherwise: str, *, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Holds a lock file for this process; the system lets go of it however the process ends.
+
+    Args:
+        path: of the file.
+        otherwise: what it means that another process has it.
+        how: alone, or with others that share it.
+
+    Raises:
+        UserError: if another process has it.
+        DiskError: if the file cannot be written.
+    """
     with written(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("w")
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(file, how | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"a process with storage=journal is running the study of {path}") from None
+            raise UserError(otherwise) from None
         yield
 
 

@@ -8,13 +8,13 @@ more trials later: ``trials`` finished trials are exactly the numbers 0 ... ``tr
 twice.
 """
 
-import copy
 import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from induced_metric.lanes import Assignment, Lanes, Report
 from induced_metric.studies.asked import Asked, reason
+from induced_metric.studies.judgement import judge
 from induced_metric.studies.plan import StudyPlan, StudyStatus
 from induced_metric.studies.proposals import Proposals
 from induced_metric.studies.schedule import Look, Schedule
@@ -276,11 +276,10 @@ class Study:
 
     def _is_stopped(self, asked: Asked, epochs: int) -> bool:
         """The pruner's verdict after so many epochs; of a recorded trial, what became of it."""
-        study = self._storage.study
-        study._storage.set_trial_intermediate_value(asked.id, epochs, asked.best_until(epochs))
         # Asked for a recorded trial too: a pruner may keep notes in the trials that it judges.
-        stopped = bool(self.plan.pruner.prune(study, copy.deepcopy(study._storage.get_trial(asked.id))))
-        return stopped if asked.row is None else asked.row["epochs"] == epochs
+        judged = judge(self._storage.study, asked.id, epochs, asked.best_until(epochs))
+        asked.judged.append(judged)
+        return judged.stopped if asked.row is None else asked.row["epochs"] == epochs
 
     def _record(self, ending: Sequence[tuple[Asked, str]]) -> None:
         """Makes records of what ended here and has none, with its state."""

@@ -29,13 +29,21 @@ class WandbHyperbandPruner(optuna.pruners.BasePruner):
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Whether to stop the trial, by its last report."""
+        bound = self.threshold(study, trial)
+        if bound is None or trial.last_step is None:
+            return False
+        sign = _sign(study)
+        return _cost(trial.intermediate_values[trial.last_step], sign) > sign * bound
+
+    def threshold(self, study: optuna.Study, trial: FrozenTrial) -> float | None:
+        """The worst value with which the trial goes on; None before the first band."""
         step = trial.last_step
         if step is None or step < self._min_iter:
-            return False
+            return None
         band = self._min_iter
         while band * self._eta <= step:
             band *= self._eta
-        sign = 1.0 if study.direction == optuna.study.StudyDirection.MINIMIZE else -1.0
+        sign = _sign(study)
         # Its own as given: the study may not have its last report yet.
         others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
         reached = sorted(
@@ -43,9 +51,11 @@ class WandbHyperbandPruner(optuna.pruners.BasePruner):
             for one in [*others, trial]
             if band in one.intermediate_values
         )
-        if not reached:
-            return False
-        return _cost(trial.intermediate_values[step], sign) > reached[len(reached) // self._eta]
+        return sign * reached[len(reached) // self._eta] if reached else None
+
+
+def _sign(study: optuna.Study) -> float:
+    return 1.0 if study.direction == optuna.study.StudyDirection.MINIMIZE else -1.0
 
 
 def _cost(value: float, sign: float) -> float:

@@ -10,7 +10,7 @@ from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import TrialState
 
 from induced_metric.errors import UserError
-from induced_metric.studies.server import parsed, public, secrets
+from induced_metric.studies.address import parsed, public, secrets
 
 TRIALS = "trials"
 """The attribute of a study in Optuna's storage that says how many trials the last run wants."""

@@ -1,0 +1,147 @@
+"""What the linter looks at: the studies of several optimizers that one table sets beside each other."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from induced_metric.analysis import runs, style
+from induced_metric.records import CONFIRMED, FIXED, Records
+from induced_metric.space import Choice, Dimension, Float, Int
+
+
+class Finding(NamedTuple):
+    """What a rule found in a comparison.
+
+    Attributes:
+        found: a sentence.
+        numbers: what it rests on, in a few words.
+    """
+
+    found: str
+    numbers: str
+
+
+class Study(NamedTuple):
+    """The studies of one optimizer in a comparison: one, or independent ones of a sampler.
+
+    Attributes:
+        optimizer: by name.
+        config: what is recorded of it.
+        space: what was searched, by name; empty of what repeats a setting.
+        trials: every one of them; of the published studies there are none.
+        best: the best trials, or the best run that is published.
+        mean: of the best values.
+        studies: how many.
+    """
+
+    optimizer: str
+    config: Mapping[str, Any]
+    space: Mapping[str, Dimension]
+    trials: pd.DataFrame
+    best: pd.DataFrame
+    mean: float
+    studies: int
+
+    @property
+    def label(self) -> str:
+        """What the optimizer is called in a table."""
+        return style.label(self.optimizer)
+
+    @property
+    def kind(self) -> str:
+        """The function that makes the optimizer, without its module."""
+        return str(self.setting("optimizer", "_target_", self.optimizer)).rpartition(".")[2]
+
+    def setting(self, group: str, name: str, otherwise: Any = None) -> Any:
+        """A setting of the recorded configuration, which may be older than the setting."""
+        value = self.config.get(group, {}).get(name)
+        return otherwise if value is None else value
+
+
+class Comparison(NamedTuple):
+    """Studies beside each other.
+
+    Attributes:
+        task: what is trained.
+        source: the sampler, or ``published``.
+        studies: one an optimizer, in the published order.
+        objective: the metric, such as ``test/loss``.
+        searches: whether something was searched, or settings were trained again.
+        spread: the standard deviation of the objective over seeds of one setting, by optimizer, where known.
+    """
+
+    task: str
+    source: str
+    studies: Sequence[Study]
+    objective: str
+    searches: bool
+    spread: Mapping[str, float]
+
+    @property
+    def recorded(self) -> pd.DataFrame:
+        """All trials, empty of the published studies."""
+        return pd.concat([study.trials for study in self.studies], ignore_index=True)
+
+
+def of_records(
+    task: str, source: str, ours: Mapping[str, Records], *, n: int, spread: Mapping[str, float]
+) -> Comparison:
+    """The comparison of one sampler, or of the independent studies of one.
+
+    Args:
+        task: name of the task.
+        source: what they are called.
+        ours: the records, by sampler.
+        n: how many of the trials of a study count as its best.
+        spread: of ``Comparison``.
+    """
+    searches = not any(name == FIXED or name.endswith(CONFIRMED) for name in ours)
+    trials = pd.concat([study.trials for study in ours.values()], ignore_index=True)
+    best = pd.concat(
+        [runs.top(study.trials, n if searches else len(study.trials)) for study in ours.values()]
+    )
+    best_of = dict(iter(best.groupby("optimizer")))
+    studies = []
+    for name, own in trials.groupby("optimizer"):
+        config = json.loads(str(own["config"].iloc[0]))
+        space = searched(config, own) if searches else {}
+        top = best_of.get(name, own[:0]).reset_index(drop=True)
+        mean, count = float(top["value"].mean()), own["sampler"].nunique()
+        studies.append(Study(str(name), config, space, own, top, mean, count))
+    order = style.ordered([study.optimizer for study in studies])
+    studies.sort(key=lambda study: order.index(study.optimizer))
+    objective, _ = runs.objective(ours)
+    return Comparison(task, source, studies, objective, searches, spread)
+
+
+def searched(config: Mapping[str, Any], trials: pd.DataFrame) -> dict[str, Dimension]:
+    """The dimensions that the trials of an optimizer were searched in: of the ranges, those it has."""
+    ranges = dict(_flat(config.get("search_space", {})))
+    return {name: dimension(given) for name, given in ranges.items()
+            if name in trials and trials[name].notna().any()}  # fmt: skip
+
+
+def dimension(given: Mapping[str, Any]) -> Dimension:
+    """A range of a configuration."""
+    values = {name: value for name, value in given.items() if name != "type"}
+    if "choices" in values:
+        return Choice(**values | {"choices": tuple(values["choices"])})
+    return Int(**values) if given.get("type") == "int" else Float(**values)
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if "low" in value or "choices" in value:
+            yield prefix + name, value
+        else:
+            yield from _flat(value, f"{prefix}{name}.")
+
+
+def listed(values: Mapping[str, str]) -> str:
+    """``ADAM, ADAMW 0.8 to 0.99; SGD 0.1 to 0.99``: labels of one value together."""
+    together: dict[str, list[str]] = {}
+    for label, value in values.items():
+        together.setdefault(value, []).append(label)
+    return "; ".join(f"{', '.join(labels)} {value}" for value, labels in together.items())

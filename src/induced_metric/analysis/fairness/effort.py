@@ -1,0 +1,105 @@
+"""Rules about what was spent on each optimizer, and what became of its trials."""
+
+from collections.abc import Iterator
+
+from induced_metric.analysis import draws, runs, style
+from induced_metric.analysis.fairness.comparison import Comparison, Finding, listed
+
+AT_THE_END = 0.5
+"""Of the best trials: so many have their best epoch within the last hundredth of all."""
+MANY = 0.02
+"""Of the trials of an optimizer, lost."""
+BANDS = (20, 60, 180)
+"""Epochs after which the published early stopping first judged; of other records the recorded ones."""
+
+
+def budgets(comparison: Comparison) -> Iterator[Finding]:
+    """Numbers of trials, of studies and of epochs that differ."""
+    found = {study.label: study for study in comparison.studies if len(study.trials)}
+    numbers = {
+        "trials": {label: f"{len(study.trials):,}" for label, study in found.items()},
+        "studies": {label: str(study.studies) for label, study in found.items()},
+        "epochs of a trial": {
+            label: str(study.setting("task", "epochs", "?")) for label, study in found.items()
+        },
+    }
+    for what, by_label in numbers.items():
+        if len(set(by_label.values())) > 1:
+            yield Finding(f"not all have the same number of {what}", listed(by_label))
+
+
+def random_draws(comparison: Comparison) -> Iterator[Finding]:
+    """Searches that ended before their sampler modelled anything."""
+    trials = comparison.recorded
+    if not comparison.searches or trials.empty:
+        return
+    for _, own in trials.groupby("sampler", sort=False):
+        for found in draws.unmodelled(own):
+            whose = "" if found.every else f" of {', '.join(map(style.label, found.optimizers))}"
+            yield Finding(
+                f"all trials{whose} are random draws, not the sampler's choice",
+                f"{found.trials} trials: {found.startup} of start-up and {found.in_flight} in flight",
+            )
+
+
+def last_epoch(comparison: Comparison) -> Iterator[Finding]:
+    """Optimizers that were still improving when their epochs ended."""
+    found = {}
+    for study in comparison.studies if comparison.searches else ():
+        epochs = study.setting("task", "epochs")
+        if epochs is None or study.best.empty:
+            continue
+        # The published best run alone says less than the mean over the best 50, where that is known.
+        column = "mean_epoch" if "mean_epoch" in study.best else "best_epoch"
+        late = (study.best[column] >= 0.99 * (epochs - 1)).mean()
+        if late >= AT_THE_END:
+            mean = study.best[column].mean()
+            found[study.label] = (
+                f"mean {mean:g} of {epochs - 1}" if column == "mean_epoch" else f"{late:.0%} of the best"
+            )
+    if found:
+        yield Finding("the best epoch is the last, or within a hundredth of it", listed(found))
+
+
+def bands(comparison: Comparison) -> Iterator[Finding]:
+    """Early stopping, and best epochs that pile up where it struck."""
+    stopped = {study.label: study.setting("pruner", "name") for study in comparison.studies}
+    by = sorted({str(name) for name in stopped.values() if name})
+    trials = comparison.recorded
+    if trials.empty:
+        if by:
+            yield Finding("trials were stopped early", f"by {', '.join(by)}")
+        return
+    early = (trials["state"] == "pruned").groupby(trials["optimizer"]).mean()
+    if early.any():
+        shares = {study.label: f"{early[study.optimizer]:.0%}" for study in comparison.studies}
+        yield Finding("trials were stopped early", listed(shares))
+    for study in comparison.studies:
+        epochs = study.setting("task", "epochs", 0)
+        rungs = [rung for rung in study.setting("pruner", "rungs") or BANDS if 2 < rung < epochs]
+        full = study.best[study.best["best_epoch"] >= 0]
+        if not rungs or len(full) < 2 or not comparison.searches:
+            continue
+        # A trial that is stopped at a rung has its best just before it; epochs count from 0.
+        window = {rung - back for rung in rungs for back in (1, 2)}
+        share, chance = full["best_epoch"].isin(window).mean(), len(window) / epochs
+        if share > max(5 * chance, 0.25):
+            yield Finding(
+                f"{study.label}: best epochs pile up just before the bands of early stopping",
+                f"{share:.0%} of the best {len(full)}, {chance:.0%} by chance; bands "
+                f"{', '.join(map(str, rungs[:4]))}{' ...' if len(rungs) > 4 else ''}",
+            )
+
+
+def lost(comparison: Comparison) -> Iterator[Finding]:
+    """Trials that diverged or failed: what leaves them out flatters who loses many."""
+    found, most = {}, 0.0
+    for study in comparison.studies:
+        if study.trials.empty:
+            continue
+        gone = int((~runs.eligible(study.trials) & (study.trials["state"] != "pruned")).sum())
+        most = max(most, gone / len(study.trials))
+        if gone:
+            found[study.label] = f"{gone:,} of {len(study.trials):,}"
+    if most > (MANY if comparison.searches else 0):
+        yield Finding("trials diverged or failed", listed(found))

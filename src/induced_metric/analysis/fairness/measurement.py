@@ -1,0 +1,122 @@
+"""Rules about what was measured, and how well."""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import numpy as np
+
+from induced_metric.analysis.fairness.comparison import Comparison, Finding, Study
+from induced_metric.analysis.fairness.models import model
+
+LOADED = 1.25
+"""Seconds an epoch of a study: the 90% quantile over its trials, in those of the 10%."""
+MOST = 0.9
+"""Of the parameters: with so many a network is Muon's, but for its biases."""
+_EXAMPLES = {
+    "test": ("fresh_examples", "test_examples"),
+    "validation": ("fresh_examples", "validation_examples"),
+}
+"""The settings that say how many examples a split has; the first that is not 0."""
+
+
+def selection(comparison: Comparison) -> Iterator[Finding]:
+    """The split that is reported has chosen what is reported."""
+    split = comparison.objective.partition("/")[0]
+    confirmed = {study.setting("protocol", "confirmation") for study in comparison.studies}
+    if confirmed - {None, split} or (not comparison.searches and confirmed == {split}):
+        return
+    what = "the epochs and the hyperparameters" if comparison.searches else "the epoch of each value"
+    yield Finding(
+        f"the {split} split, which is reported, also chose {what}",
+        f"objective {comparison.objective}; no other split is read",
+    )
+
+
+def sampling_error(comparison: Comparison) -> Iterator[Finding]:
+    """Differences that a finite number of examples, or the seed, can make by chance."""
+    pairs = list(combinations(comparison.studies, 2))
+    if comparison.objective.endswith("accuracy"):
+        errors = {study.optimizer: _binomial(comparison, study) for study in comparison.studies}
+        known = [(a, b) for a, b in pairs if errors[a.optimizer] and errors[b.optimizer]]
+        near = [
+            (a, b) for a, b in known
+            if abs(a.mean - b.mean) < 1.96 * np.hypot(errors[a.optimizer], errors[b.optimizer])
+        ]  # fmt: skip
+        if near:
+            typical = float(np.median([error for error in errors.values() if error]))
+            yield Finding(
+                "means differ by less than the sampling error of the metric",
+                f"{len(near)} of {len(known)} pairs within 1.96 binomial standard errors; one is "
+                f"{typical:.2g} on {_examples(comparison, pairs[0][0]):,} examples; the two are taken as "
+                "independent, on the same examples they cancel in part",
+            )
+    if not comparison.searches:
+        return
+    known = [(a, b) for a, b in pairs if {a.optimizer, b.optimizer} <= comparison.spread.keys()]
+    best = {study.optimizer: _best(study) for study in comparison.studies}
+    near = [
+        (a, b) for a, b in known
+        if abs(best[a.optimizer] - best[b.optimizer])
+        < np.hypot(comparison.spread[a.optimizer], comparison.spread[b.optimizer])
+    ]  # fmt: skip
+    if near:
+        typical = float(np.median(list(comparison.spread.values())))
+        yield Finding(
+            "best runs differ by less than the seed does",
+            f"{len(near)} of {len(known)} pairs within a standard deviation of the difference of two seeds; "
+            f"that of one is {typical:.2g} in the median",
+        )
+
+
+def seconds(comparison: Comparison) -> Iterator[Finding]:
+    """Seconds that follow the load of the machine, not the optimizer."""
+    found = {}
+    for study in comparison.studies:
+        trials = study.trials
+        static = any(getattr(each, "static", False) for each in study.space.values())
+        if len(trials) < 10 or static:  # another program has another cost
+            continue
+        # Trials of other layouts and other hardware have another cost too.
+        each = (trials["seconds"] / trials["epochs"]).groupby(trials["sampler"])
+        ratio = float((each.quantile(0.9) / each.quantile(0.1)).max())
+        if ratio > LOADED:
+            found[study.label] = ratio
+    if found:
+        yield Finding(
+            "seconds were measured under load",
+            "seconds an epoch of a study, 90% over 10% quantile of its trials: "
+            + ", ".join(f"{label} {ratio:.2f}" for label, ratio in found.items()),
+        )
+
+
+def muons_share(comparison: Comparison) -> Iterator[Finding]:
+    """How much of the network Muon's rule reaches: it is for matrices, Adam gets the rest."""
+    for study in comparison.studies:
+        if study.kind not in ("muon", "muon_metric"):
+            continue
+        shaped = any(name.startswith("task.") for name in study.space)
+        size = None if shaped else model(comparison.task, study.config.get("task", {}))
+        if size is None:
+            yield Finding(f"{study.label}: how much of the network gets Muon is not on record", "")
+        elif (share := size.matrices / size.parameters) < MOST:
+            halved = study.kind == "muon" and not study.setting("optimizer", "decay_all", False)
+            yield Finding(
+                f"{study.label}: part of the network gets Adam with Nesterov momentum"
+                + (", without weight decay" if halved and "weight_decay" in study.space else ""),
+                f"Muon gets {share:.3%} of {size.parameters:,} parameters: those in arrays of two dimensions",
+            )
+
+
+def _examples(comparison: Comparison, study: Study) -> int:
+    split = comparison.objective.partition("/")[0]
+    return next((int(number) for name in _EXAMPLES.get(split, ())
+                 if (number := study.setting("task", name, 0))), 0)  # fmt: skip
+
+
+def _binomial(comparison: Comparison, study: Study) -> float:
+    number = _examples(comparison, study)
+    return float(np.sqrt(study.mean * (1 - study.mean) / number)) if number else 0.0
+
+
+def _best(study: Study) -> float:
+    return float(study.best["value"].iloc[0]) if len(study.best) else float("nan")

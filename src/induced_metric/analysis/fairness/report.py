@@ -1,0 +1,105 @@
+"""The findings on what is on record of a task: a table, and a few lines under every other one."""
+
+from collections.abc import Collection, Iterable, Mapping
+
+import pandas as pd
+
+from induced_metric.analysis import confirmed, draws
+from induced_metric.analysis.fairness import paper
+from induced_metric.analysis.fairness.comparison import Comparison, of_records
+from induced_metric.analysis.fairness.linter import RULES, lint
+from induced_metric.analysis.rendering import Table
+from induced_metric.records import CONFIRMED, FIXED, Records
+
+
+def comparisons(
+    task: str, searches: Mapping[str, Records], repeats: Mapping[str, Records], *, n: int
+) -> list[Comparison]:
+    """What is compared: the published studies, each family of searches, and what was trained again.
+
+    Args:
+        task: name of the task.
+        searches: records by sampler.
+        repeats: confirmations and the published settings from many seeds, by sampler.
+        n: how many of the trials of a study count as its best.
+    """
+    spread = seeds_spread(repeats, searches)
+    found = [paper.comparison(task, spread.get(FIXED, {}))]
+    for family, studies in draws.families(searches).items():
+        # Of settings that another search chose, where no other were trained again.
+        known = spread.get(family, next(iter(spread.values()), {}))
+        found.append(of_records(task, family, studies, n=n, spread=known))
+    for studies in draws.families(repeats).values():
+        found.append(of_records(task, source_of(next(iter(studies))), studies, n=n, spread={}))
+    return [each for each in found if each is not None]
+
+
+def source_of(sampler: str) -> str:
+    """The comparison that the studies of a sampler are part of: ``tpe`` of ``tpe-seed1``."""
+    return draws.family(sampler) + (CONFIRMED if sampler.endswith(CONFIRMED) else "")
+
+
+def seeds_spread(
+    repeats: Mapping[str, Records], searches: Mapping[str, Records]
+) -> dict[str, dict[str, float]]:
+    """The standard deviation over the seeds of one setting, by family and optimizer."""
+    found = {}
+    for family, studies in draws.families(repeats).items():
+        values = confirmed.collect(studies, searches)
+        each = values.groupby(["optimizer", "study"])["value"].std().dropna()
+        found[family] = {str(name): float(own.mean()) for name, own in each.groupby("optimizer")}
+    return found
+
+
+def findings(compared: Iterable[Comparison]) -> pd.DataFrame:
+    """All findings of all comparisons, in the columns of ``lint``."""
+    return pd.concat([lint(comparison) for comparison in compared], ignore_index=True)
+
+
+def alike(found: pd.DataFrame) -> pd.DataFrame:
+    """One row for what is found of several sources in the same words, in the order of the rules."""
+    table = found.groupby(["rule", "found", "numbers", "why"], sort=False, as_index=False).agg(
+        source=("source", ", ".join)
+    )
+    order = {rule.name: place for place, rule in enumerate(RULES)}
+    table = table.sort_values("rule", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+    return table[found.columns]
+
+
+def fairness_table(task: str, found: pd.DataFrame) -> Table | None:
+    """``findings``, ready to be shown or written; None where there are none."""
+    if found.empty:
+        return None
+    table = alike(found)
+    cells = {name.capitalize(): table[name] for name in ("rule", "source", "found", "numbers")}
+    title = (
+        f"Fairness linter, {task}: ways in which the comparisons on record favour someone, and by how much."
+    )
+    why = table.drop_duplicates("rule")
+    notes = [f"{row.rule}: {row.why}." for row in why.itertuples()]
+    silent = [rule.name for rule in RULES if rule.name not in set(why["rule"])]
+    if silent:
+        notes.append(f"Nothing found by: {', '.join(silent)}.")
+    if paper.PUBLISHED in set(found["source"]):
+        notes.append(
+            "published: the paper's own study, as its ranges (search_spaces.yaml), tables (tables.csv) and "
+            "best settings (conf/pairing/) show it; no trial of it is published."
+        )
+    return Table(table, pd.DataFrame(cells), pd.DataFrame(index=table.index), title, notes, words=4)
+
+
+def notes(found: pd.DataFrame, sources: Collection[str], where: str) -> list[str]:
+    """What was found of the sources of another table, in one line; none where nothing was.
+
+    Args:
+        found: ``findings``.
+        sources: of that table, as ``source_of`` names them.
+        where: the name of the table that has all findings.
+    """
+    rules = alike(found[found["source"].isin(list(sources))])["rule"].tolist()
+    if not rules:
+        return []
+    counts = {name: rules.count(name) for name in rules}
+    named = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in counts.items())
+    number = "1 finding" if len(rules) == 1 else f"{len(rules)} findings"
+    return [f"Fairness linter: {number} on what is compared here: {named}. Each, with its numbers: {where}."]

@@ -1,0 +1,149 @@
+"""Rules about what was searched: ranges, their ends, and what a number in them means."""
+
+from collections.abc import Iterator, Mapping
+
+from scipy.stats import binom
+
+from induced_metric.analysis.fairness.comparison import Comparison, Finding, Study, listed
+from induced_metric.space import Dimension, Float
+
+_FIRST, _SECOND = "the first momentum", "the second momentum"
+ROLES = {
+    "learning_rate": "the learning rate",
+    "momentum": _FIRST,
+    "beta1": _FIRST,
+    "adam_b1": _FIRST,
+    "beta_muon": _FIRST,
+    "beta2": _SECOND,
+    "beta_rms": _SECOND,
+    "adam_b2": _SECOND,
+    "weight_decay": "weight decay",
+    "beta": "the average of the metric",
+}
+"""What hyperparameters of several names do alike; Muon's ``beta`` is its momentum."""
+EXTENDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "sgd_metric": ("sgd", {}),
+    "sgd_rms": ("adamw", {"beta1": "momentum", "beta2": "beta_rms"}),
+    "adamw": ("adam", {}),
+    "adamw_metric": ("adamw", {}),
+    "muon_metric": ("muon", {"beta": "beta_muon"}),
+}
+"""Which optimizer is which other where xi, or weight decay, is 0; names of the other's hyperparameters."""
+EUCLIDEAN = frozenset({"sgd", "sgd_metric", "sgd_log_metric"})
+"""Optimizers that divide no coordinate by a scale of its own: their learning rates compare."""
+NONE = 6e-8
+"""A xi or weight decay of half of float32's precision changes no number near 1."""
+EDGE = 0.02
+"""Of a range, in the scale in which it is searched: within this much of an end is at the end."""
+CHANCE = 0.05
+"""Over all ends of all ranges of a comparison: of as many best trials at an end by chance."""
+
+
+def role(study: Study, name: str) -> str:
+    """What a hyperparameter does."""
+    if name == "beta" and study.kind == "muon":
+        return _FIRST
+    return ROLES.get(name, name)
+
+
+def unequal(comparison: Comparison) -> Iterator[Finding]:
+    """Ranges that differ for the same hyperparameter, and weight decay that some lack."""
+    ranges: dict[str, dict[str, str]] = {}
+    for study in comparison.studies:
+        for name, dimension in study.space.items():
+            own = ranges.setdefault(role(study, name), {})
+            twice = (
+                study.label in own
+                or sum(role(study, other) == role(study, name) for other in study.space) > 1
+            )
+            own[f"{study.label}'s {name}" if twice else study.label] = _range(dimension)
+    for what, by_label in ranges.items():
+        if len(set(by_label.values())) > 1:
+            yield Finding(f"{what} is not searched in the same range by all", listed(by_label))
+    without = [study.label for study in comparison.studies if "weight_decay" not in study.space]
+    if "weight decay" in ranges and without:
+        yield Finding("some have weight decay, others none", f"none: {', '.join(without)}")
+
+
+def not_nested(comparison: Comparison) -> Iterator[Finding]:
+    """Spaces that do not contain the optimizer that theirs extends."""
+    by_kind = {study.kind: study for study in comparison.studies if study.space}
+    for kind, (base, names) in EXTENDS.items():
+        if kind not in by_kind or base not in by_kind:
+            continue
+        own, other = by_kind[kind], by_kind[base]
+        lacks = []
+        for name, wanted in other.space.items():
+            found = own.space.get(names.get(name, name))
+            if isinstance(wanted, Float) and isinstance(found, Float) and not _within(wanted, found):
+                lacks.append(
+                    f"{name} from {wanted.low:g} to {wanted.high:g}, not {found.low:g} to {found.high:g}"
+                )
+        for name in ("xi", "weight_decay"):
+            found = own.space.get(name)
+            if name not in other.space and isinstance(found, Float) and found.low > NONE:
+                lacks.append(f"{name} of 0: the least is {found.low:g}")
+        if lacks:
+            yield Finding(
+                f"the space of {own.label} does not contain {other.label}, which it extends", "; ".join(lacks)
+            )
+
+
+def at_a_bound(comparison: Comparison) -> Iterator[Finding]:
+    """More of the best trials at an end of a range than chance puts there, or the one best run."""
+    ends = [
+        (study, name, dimension, upper)
+        for study in comparison.studies
+        for name, dimension in study.space.items()
+        if isinstance(dimension, Float)
+        for upper in (False, True)
+        if upper or not _is_none(name, dimension)
+    ]
+    found = []
+    for study, name, dimension, upper in ends:
+        values = study.best[name].dropna()
+        place = values.map(dimension.share)
+        near = int((place > 1 - EDGE).sum() if upper else (place < EDGE).sum())
+        where = f"{study.label} {name} {dimension.high if upper else dimension.low:g}"
+        if len(values) == 1 and near:
+            found.append(f"{where} (best run {values.iloc[0]:.4g})")
+        elif binom.sf(near - 1, len(values), EDGE) < CHANCE / len(ends):
+            found.append(f"{where} ({near} of {len(values)})")
+    if found:
+        of = "best trials" if len(comparison.recorded) else "the best run"
+        yield Finding(
+            f"{of} within {EDGE:.0%} of a bound of what was searched", f"bounds: {', '.join(found)}"
+        )
+
+
+def momenta(comparison: Comparison) -> Iterator[Finding]:
+    """Sums of gradients beside averages, where learning rates are compared."""
+    kinds: dict[bool, list[Study]] = {True: [], False: []}
+    for study in comparison.studies:
+        if study.kind in EUCLIDEAN:
+            kinds[study.kind == "sgd" or bool(study.setting("optimizer", "heavy_ball", False))].append(study)
+    if kinds[True] and kinds[False]:
+        sums, averages = (", ".join(study.label for study in kinds[sort]) for sort in (True, False))
+        greatest = [study.space.get("momentum") for study in kinds[True]]
+        most = max((each.high for each in greatest if isinstance(each, Float)), default=0.9)
+        yield Finding(
+            f"{sums} steps by the sum of the gradients, {averages} by their average",
+            "at the same learning rate and momentum the sum is 1/(1 - momentum) as large: "
+            f"{1 / (1 - most):.3g} times at {most:g}",
+        )
+
+
+def _range(dimension: Dimension) -> str:
+    if not isinstance(dimension, Float):
+        return str(dimension)
+    scale = " (log of 1 - x)" if dimension.complement and dimension.log else " (log)" if dimension.log else ""
+    return f"{dimension.low:g} to {dimension.high:g}{scale}"
+
+
+def _within(inner: Float, outer: Float) -> bool:
+    return outer.low <= inner.low and inner.high <= outer.high
+
+
+def _is_none(name: str, dimension: Float) -> bool:
+    """Whether the lower end is a natural one, as good as 0: nothing lies beyond it."""
+    return dimension.low == 0 or (name in ("xi", "weight_decay") and dimension.low <= NONE)
