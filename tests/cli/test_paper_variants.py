@@ -26,6 +26,7 @@ def test_one_thing_is_changed(protocol: str, optimizer: str, changed: set[str], 
     paper, other = (settings(name, optimizer, task) for name in ("paper", protocol))
     assert {key for key in paper.keys() | other.keys() if paper.get(key) != other.get(key)} == {
         "protocol.name",
+        "protocol.changes",
         *changed,
     }
 

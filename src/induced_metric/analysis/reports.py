@@ -13,6 +13,7 @@ from induced_metric.analysis import (
     agreement,
     budgets,
     confirmed,
+    deviations,
     differences,
     draws,
     fairness,
@@ -33,7 +34,7 @@ from induced_metric.records import CONFIRMED, FIXED, Records
 
 Kind: TypeAlias = Literal["tables", "figures"]
 
-CONFIRMATIONS, EVERYTHING, TASKS = "confirmations", "everything", "tasks"
+CHANGES, CONFIRMATIONS, EVERYTHING, TASKS = "changes", "confirmations", "everything", "tasks"
 
 
 class Material(NamedTuple):
@@ -62,8 +63,9 @@ class Report(NamedTuple):
         name: ends the names of its files.
         of: the records it is made from: ``searches``, all of them; ``search``, once for each;
             ``confirmations``, once for each family of samplers (``draws.family``); ``everything``, what
-            searches and what does not; ``tasks``, those of every task, once for each sampler; or the name of
-            a sampler that searches nothing, where on record.
+            searches and what does not; ``changes``, those of the protocol and of its changes
+            (``deviations``); ``tasks``, those of every task, once for each sampler; or the name of a sampler
+            that searches nothing, where on record.
         make: None where this material has no such report.
     """
 
@@ -100,6 +102,7 @@ REPORTS = (
     Report("tables", "budgets", CONFIRMATIONS,
            lambda m: budgets.budgets_table(m.task, m.ours, m.searches, m.costs)),
     Report("tables", FAIRNESS, EVERYTHING, lambda m: fairness.fairness_table(m.task, m.findings)),
+    Report("tables", "deviations", CHANGES, lambda m: deviations.deviations_table(m.task, m.ours, n=m.n)),
     Report("tables", "reached", TASKS,
            lambda m: reached.tasks_table(m.task, m.ours, _goals(m.ours))),
     Report("figures", "reached", TASKS,
@@ -161,6 +164,8 @@ def make(
     for report in chosen:
         if report.of == TASKS:
             parts = _over_tasks(ours, protocol, results)
+        elif report.of == CHANGES:
+            parts = _over_changes(task, {**ours, **repeats}, protocol, results)
         else:
             parts = (([task, *names], task, found) for names, found in _parts(report, ours, repeats))
         for names, subject, records_of in parts:
@@ -185,6 +190,20 @@ def _over_tasks(
         }
         if len(tasks) > 1:
             yield [TASKS, sampler], sampler, tasks
+
+
+def _over_changes(
+    task: str, unchanged: Mapping[str, Records], protocol: str, results: str | Path
+) -> Iterator[tuple[list[str], str, Mapping[str, Records]]]:
+    """What ``deviations`` compares, once, if a change of the protocol is on record."""
+    changed = {
+        f"{name}/{sampler}": runs.load_samplers(task, [sampler], protocol=name, results=results)[sampler]
+        for name in records.protocols(results=results)
+        if name.startswith(f"{protocol}_")
+        for sampler in records.samplers(task, protocol=name, results=results)
+    }
+    if unchanged and changed:
+        yield [task], task, {**unchanged, **changed}
 
 
 def _goals(tasks: Mapping[str, Records]) -> dict[str, reached.Target]:

@@ -33,6 +33,7 @@ COMMANDS = {
     "wandb": Command("mirroring", "mirror the recorded trials of a task to Weights & Biases"),
     "status": Command("status", "say where the studies of a results directory stand"),
     "dashboard": Command("dashboard", "serve Optuna's dashboard on the records"),
+    "costs": Command("costs", "measure the device seconds of an epoch of each optimizer"),
     "data": Command("data", "prepare the data set of a task"),
 }
 """All others. A module is imported when its command is asked for, so each needs its own libraries alone."""

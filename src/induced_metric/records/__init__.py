@@ -56,7 +56,16 @@ these files into the two tables.
 
 from induced_metric.records.feed import RecordFeed
 from induced_metric.records.provenance import provenance
-from induced_metric.records.query import begun, confirmations, load, samplers, searches, studies, tasks
+from induced_metric.records.query import (
+    begun,
+    confirmations,
+    load,
+    protocols,
+    samplers,
+    searches,
+    studies,
+    tasks,
+)
 from induced_metric.records.schema import CONFIRMED, FIXED, SINGLE, Records, StudyKey
 from induced_metric.records.store import RecordStore
 
@@ -71,6 +80,7 @@ __all__ = [
     "begun",
     "confirmations",
     "load",
+    "protocols",
     "provenance",
     "samplers",
     "searches",

@@ -19,6 +19,13 @@ def tasks(*, protocol: str = "paper", results: str | Path = "results") -> list[s
     return [name for name in _subdirectories(root) if samplers(name, protocol=protocol, results=results)]
 
 
+def protocols(*, results: str | Path = "results") -> list[str]:
+    """The protocols that have records of a task, by name."""
+    return [
+        name for name in _subdirectories(Path(results) / "records") if tasks(protocol=name, results=results)
+    ]
+
+
 def samplers(task: str, *, protocol: str = "paper", results: str | Path = "results") -> list[str]:
     """The samplers of the studies of a task that have records, by name; ``SINGLE`` proposes none."""
     return [name for name in _samplers(task, protocol, results) if name != SINGLE]

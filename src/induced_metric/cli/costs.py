@@ -1,0 +1,91 @@
+"""``induced-metric costs``: device seconds of an epoch of each optimizer, measured in turns."""
+
+import argparse
+import contextlib
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+import pandas as pd
+from hydra.errors import MissingConfigException
+from omegaconf import DictConfig
+
+from induced_metric.cli import app, build
+from induced_metric.cli import arguments as common
+from induced_metric.cli.values import CONF
+from induced_metric.errors import UserError
+
+if TYPE_CHECKING:
+    from induced_metric.lanes import Lanes
+
+_EPOCHS = 20  # of a trial, unless it has fewer
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Whose epochs, and how often."""
+    common.study(parser)
+    common.results(parser)
+    parser.add_argument("--optimizers", nargs="+", required=True, metavar="OPTIMIZER", help="take turns")
+    parser.add_argument("--rounds", type=common.count, default=7, help="turns of each (default: 7)")
+
+
+def run(task: str, protocol: str, optimizers: Sequence[str], rounds: int, results: Path) -> None:
+    """Measures them, prints them, and writes them into ``<results>/costs.csv``.
+
+    On a machine that does nothing else. In each round every optimizer trains a trial in each of its lanes, as
+    a search under the protocol does; the median over the rounds counts. Device seconds are the seconds that
+    the devices were busy, over the epochs of all trials.
+
+    Raises:
+        UserError: for a task, protocol or optimizer that does not exist.
+    """
+    chosen = {name: _compose(task, protocol, name) for name in optimizers}
+    app.start_jax(next(iter(chosen.values())))  # before anything imports JAX
+    seconds: dict[str, list[float]] = {name: [] for name in chosen}
+    with contextlib.ExitStack() as held:
+        engines = {}
+        for name, cfg in chosen.items():
+            pair = build.pairing(cfg)
+            lanes = held.enter_context(pair.lanes(build.placement(cfg.lanes)))
+            engines[name] = (lanes, pair.hyperparameters, min(_EPOCHS, pair.task.epochs))
+            _train(*engines[name])  # compiles
+        for _ in range(rounds):
+            for name, engine in engines.items():
+                seconds[name].append(_train(*engine))
+    found = pd.DataFrame(
+        {"task": task, "optimizer": name, "seconds_per_epoch": statistics.median(each)}
+        for name, each in seconds.items()
+    )
+    path = results / "costs.csv"
+    known = [pd.read_csv(path)] if path.exists() else []
+    table = pd.concat([*known, found]).drop_duplicates(["task", "optimizer"], keep="last")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.sort_values(["task", "optimizer"]).to_csv(path, index=False, float_format="%.4g")
+    sys.stdout.write(f"{found.to_string(index=False, float_format='{:.4g}'.format)}\nwrote {path}\n")
+
+
+def _compose(task: str, protocol: str, optimizer: str) -> DictConfig:
+    overrides = [f"task={task}", f"protocol={protocol}", f"optimizer={optimizer}"]
+    try:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            return hydra.compose("sweep", overrides)
+    except MissingConfigException as error:
+        raise UserError(
+            f"{error.missing_cfg_file} does not exist: allowed are {', '.join(error.options or [])}"
+        ) from error
+
+
+def _train(lanes: "Lanes", hyperparameters: dict[str, Any], epochs: int) -> float:
+    """Device seconds of an epoch."""
+    import jax
+
+    from induced_metric.lanes import Assignment
+
+    begun = time.perf_counter()
+    trials = lanes.capacity
+    lanes.run_all(Assignment(number, hyperparameters, number, epochs) for number in range(trials))
+    return (time.perf_counter() - begun) * len(jax.devices()) / (trials * epochs)
