@@ -4,7 +4,7 @@ import time
 
 import pytest
 from toy_study import assert_same, files, plan, run, serving, stopping_after
-from toy_workers import lost, name_of, recorded, states, until, workers
+from toy_workers import age, lost, name_of, recorded, states, until, workers
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
@@ -63,6 +63,23 @@ def test_a_server_that_is_away_for_longer_than_the_grace_costs_no_trial(
     found = files(tmp_path).records.read()
     assert_same(found, undisturbed("random", 10))
     assert not lost(found)
+
+
+def test_who_finds_the_server_again_first_takes_nobodys_trials(postgres, database, tmp_path):
+    """Its session ended while the heartbeats of the other, who has not noticed yet, became too old."""
+    with (
+        serving(database, worker="w0", grace=3600) as server,
+        serving(database, worker="w1", grace=3600) as first,
+    ):
+        opened = [
+            (where := files(tmp_path, one)).storage.open(plan(), where.records) for one in (server, first)
+        ]
+        with opened[0] as study, opened[1] as elsewhere:
+            assert study.claim(0, {"x": 1.0, "offset": 0.5}, suspects=True)
+            age(postgres, database, 7200)
+            postgres.terminate_connections(name_of(database))
+            assert elsewhere.look(waiting=True).elsewhere == {0: {}}
+            assert not study.look(waiting=True).lost
 
 
 @pytest.mark.parametrize("with_what", ["nothing", "what it held earlier"])

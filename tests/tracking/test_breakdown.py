@@ -15,27 +15,21 @@ from induced_metric.cli import commands
 from induced_metric.errors import DiskError
 from induced_metric.tracking import LiveRun
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
-]
+pytestmark = pytest.mark.slow
 
 
 def kill_process():
-    """Kills W&B's process, a child of this one."""
+    """Kills W&B's process, a child of this one, and waits for it, as wandb does not: Python would warn."""
     children = ["ps", "-o", "pid=,comm=", "--ppid", str(os.getpid())]
     out = subprocess.run(children, capture_output=True, text=True, check=True).stdout
     found = [int(line.split()[0]) for line in out.splitlines() if "wandb-core" in line]
     assert found
     for identity in found:
         os.kill(identity, signal.SIGKILL)
-
-
-@pytest.fixture(autouse=True)
-def collected():
-    """What wandb knows of a killed process, which it did not wait for, is gone while the filter holds."""
-    yield
-    gc.collect()
+    started = [one for one in gc.get_objects() if isinstance(one, subprocess.Popen) and one.pid in found]
+    assert len(started) == len(found)
+    for process in started:
+        process.wait()
 
 
 def test_what_trains_goes_on_without_wandb_and_says_so_once(tmp_path):

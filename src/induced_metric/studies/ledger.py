@@ -124,9 +124,12 @@ class Ledger:
         return lost, elsewhere
 
     def reap(self, recorded: Callable[[int], Row | None]) -> None:
-        """Frees the trials of workers that are lost."""
+        """Frees the trials of workers that are lost, unless nobody has had time for a heartbeat."""
 
         def free() -> None:
+            # Asked here, in the session that frees them: it may be the first since the server was away.
+            if not self._server.steady:
+                return
             for identity in self._storage._get_stale_trial_ids(self._id):
                 trial = self._storage.get_trial(identity)
                 row = recorded(trial.number)

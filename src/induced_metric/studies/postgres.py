@@ -139,7 +139,7 @@ class _OpenStudy:
             return None
         news = [found for found in self._news() if int(found.row["trial"]) not in self._known]
         self._known.update(int(found.row["trial"]) for found in news)
-        if now - self._reaped > self._server.period and self._server.steady:
+        if now - self._reaped > self._server.period:
             self._reaped = now
             self._ledger.reap(self._row)
         lost, elsewhere = self._ledger.look()
