@@ -69,7 +69,7 @@ report = $(BIN)/python -m induced_metric $(1) --task $(TASK) --protocol $(PROTOC
 as_root = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep fair landscapes data tables figures costs wandb status dashboard notebook notebooks test test-fast test-all lint types bench lock clean
+.PHONY: help setup sweep fair landscapes data tables figures costs report wandb status dashboard notebook notebooks test test-fast test-all lint types bench lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -156,6 +156,9 @@ figures: setup ## Draw the figures of TASK from its records
 
 costs: setup ## Measure device seconds of an epoch of each of OPTIMIZERS, in turns: needs a quiet machine (budgets in seconds use them)
 	@$(BIN)/python -m induced_metric costs --task $(TASK) --protocol $(PROTOCOL) --optimizers $(OPTIMIZERS) --results '$(RESULTS)'
+
+report: setup ## Write one page to explore, RESULTS/report.html (RESULTS: whose records; yours, else those published)
+	@$(BIN)/python -m induced_metric report $(if $(filter-out file,$(origin RESULTS)),--results '$(RESULTS)')
 
 wandb: setup ## Mirror the recorded trials of TASK to Weights & Biases (MODE=offline or online), also while they run (EVERY=60)
 	@$(mirror) $(every)

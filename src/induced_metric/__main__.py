@@ -5,7 +5,7 @@ import sys
 # The module of each library that an extra adds and that the package imports.
 _EXTRAS = {
     "experiments": (
-        "array_record cv2 flax google hydra matplotlib omegaconf optuna orbax pandas pyarrow pydantic "
+        "array_record cv2 flax google hydra matplotlib omegaconf optuna orbax pandas plotly pyarrow pydantic "
         "requests rich scipy sklearn sqlalchemy tensorflow_datasets threadpoolctl typing_extensions wandb"
     ),
     "torch": "torch",

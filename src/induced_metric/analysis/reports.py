@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -78,6 +78,30 @@ class Report(NamedTuple):
 FAIRNESS = "fairness"
 """The table to which the lines under the others refer."""
 
+
+class Planned(NamedTuple):
+    """A report with what it is to be made of.
+
+    Attributes:
+        report: which.
+        stem: the path of its files, without their endings.
+        material: the records.
+        findings: the name of the files of the table of findings, to which the line under it refers.
+    """
+
+    report: Report
+    stem: Path
+    material: Material
+    findings: str
+
+    def make(self) -> Table | Figure | None:
+        """The table, with a line on its fairness, or the figure; None where this material has none."""
+        made = self.report.make(self.material)
+        if isinstance(made, Table) and self.report.of not in (EVERYTHING, TASKS):
+            return _with_findings(made, self.material.findings, self.material.ours, self.findings)
+        return made
+
+
 REPORTS = (
     Report("tables", "", "searches", lambda m: tables.best_runs_table(m.task, m.ours, n=m.n)),
     Report("tables", "agreement", "searches", lambda m: agreement.agreement_table(m.task, m.ours, n=m.n)),
@@ -117,7 +141,28 @@ REPORTS = (
 )  # fmt: skip
 
 
-def make(
+def make(kind: Kind, task: str, **options: Any) -> Iterator[tuple[Path, Table | Figure]]:
+    """Yields every report of a kind that there are records for, each with where it belongs.
+
+    Args:
+        kind: ``tables`` or ``figures``.
+        task: name of the task.
+        options: of ``plan``.
+
+    Yields:
+        The path of its files below ``results``, without their endings, and the table or figure.
+
+    Raises:
+        FileNotFoundError: if there is no record to make anything of; the message says what there is.
+        ValueError: if there is no complete trial.
+    """
+    for planned in plan(kind, task, **options):
+        made = planned.make()
+        if made is not None:
+            yield planned.stem, made
+
+
+def plan(
     kind: Kind,
     task: str,
     *,
@@ -126,8 +171,9 @@ def make(
     results: str | Path = "results",
     best: int | None = None,
     targets: Sequence[float] | None = None,
-) -> Iterator[tuple[Path, Table | Figure]]:
-    """Yields every report of a kind that there are records for, each with where it belongs.
+    load: runs.Reader = records.load,
+) -> Iterator[Planned]:
+    """Yields every report of a kind with the records that it is to be made of.
 
     Args:
         kind: ``tables`` or ``figures``.
@@ -137,9 +183,7 @@ def make(
         results: the results directory.
         best: how many of the best runs; ``runs.best_count`` by default.
         targets: of the objective, for the time to them; the task's by default.
-
-    Yields:
-        The path of its files below ``results``, without their endings, and the table or figure.
+        load: what reads the records.
 
     Raises:
         FileNotFoundError: if there is no record to make anything of; the message says what there is.
@@ -148,43 +192,45 @@ def make(
     chosen = [report for report in REPORTS if report.kind == kind]
     recorded = records.samplers(task, protocol=protocol, results=results)
 
-    def load(names: Iterable[str] | None) -> dict[str, Records]:
-        return runs.load_samplers(task, names, protocol=protocol, results=results)
+    def read(names: Iterable[str] | None) -> dict[str, Records]:
+        return runs.load_samplers(task, names, protocol=protocol, results=results, load=load)
 
     # Made of what searches nothing: it needs no search beside it.
     made_of = {report.of for report in chosen}
     confirmed = records.confirmations(task, protocol=protocol, results=results)
     beside = sorted(set(recorded) & made_of) + (confirmed if CONFIRMATIONS in made_of else [])
     searched = records.searches(task, protocol=protocol, results=results)
-    ours = load(samplers) if samplers or searched or not beside else {}
-    repeats = load(beside)
+    ours = {}
+    if samplers or searched:
+        ours = read(samplers or searched)
+    elif not beside:
+        raise runs.nothing_recorded(task, protocol, results)
+    repeats = read(beside)
     n = best or (runs.best_count(ours) if ours else 1)
     costs = budgets.read_costs(Path(results, "costs.csv"), task)
     linted = fairness.findings(fairness.comparisons(task, ours, repeats, n=n))
     for report in chosen:
         if report.of == TASKS:
-            parts = _over_tasks(ours, protocol, results)
+            parts = _over_tasks(ours, protocol, results, load)
         elif report.of == CHANGES:
-            parts = _over_changes(task, {**ours, **repeats}, protocol, results)
+            parts = _over_changes(task, {**ours, **repeats}, protocol, results, load)
         else:
             parts = (([task, *names], task, found) for names, found in _parts(report, ours, repeats))
         for names, subject, records_of in parts:
-            made = report.make(Material(subject, records_of, ours, n, targets, costs, linted))
-            if made is not None:
-                suffix = [report.name] if report.name else []
-                if isinstance(made, Table) and report.of not in (EVERYTHING, TASKS):
-                    made = _with_findings(made, linted, records_of, "-".join([protocol, task, FAIRNESS]))
-                yield Path(results, kind, "-".join([protocol, *names, *suffix])), made
+            suffix = [report.name] if report.name else []
+            stem = Path(results, kind, "-".join([protocol, *names, *suffix]))
+            material = Material(subject, records_of, ours, n, targets, costs, linted)
+            yield Planned(report, stem, material, "-".join([protocol, task, FAIRNESS]))
 
 
 def _over_tasks(
-    ours: Mapping[str, Records], protocol: str, results: str | Path
+    ours: Mapping[str, Records], protocol: str, results: str | Path, load: runs.Reader
 ) -> Iterator[tuple[list[str], str, Mapping[str, Records]]]:
     """Every sampler that has searched several tasks: what names the files, its name, its records by task."""
     names = records.tasks(protocol=protocol, results=results)
     for sampler in ours:
         tasks = {
-            name: runs.load_samplers(name, [sampler], protocol=protocol, results=results)[sampler]
+            name: load(name, protocol=protocol, sampler=sampler, results=results)
             for name in names
             if sampler in records.searches(name, protocol=protocol, results=results)
         }
@@ -193,11 +239,11 @@ def _over_tasks(
 
 
 def _over_changes(
-    task: str, unchanged: Mapping[str, Records], protocol: str, results: str | Path
+    task: str, unchanged: Mapping[str, Records], protocol: str, results: str | Path, load: runs.Reader
 ) -> Iterator[tuple[list[str], str, Mapping[str, Records]]]:
     """What ``deviations`` compares, once, if a change of the protocol is on record."""
     changed = {
-        f"{name}/{sampler}": runs.load_samplers(task, [sampler], protocol=name, results=results)[sampler]
+        f"{name}/{sampler}": load(task, protocol=name, sampler=sampler, results=results)
         for name in records.protocols(results=results)
         if name.startswith(f"{protocol}_")
         for sampler in records.samplers(task, protocol=name, results=results)

@@ -55,13 +55,18 @@ def load_samplers(
             raise ValueError("a reader other than records.load needs samplers, such as ['tpe', 'random']")
         samplers = records.searches(task, protocol=protocol, results=results)
         if not samplers:
-            recorded = records.samplers(task, protocol=protocol, results=results)
-            tasks = records.tasks(protocol=protocol, results=results)
-            raise FileNotFoundError(
-                f"no records of {f'a search of {task}' if recorded else task} ({protocol}) under {results};"
-                f" tasks with records: {', '.join(tasks) or 'none'}"
-            )
+            raise nothing_recorded(task, protocol, results)
     return {name: load(task, protocol=protocol, sampler=name, results=results) for name in samplers}
+
+
+def nothing_recorded(task: str, protocol: str, results: str | Path) -> FileNotFoundError:
+    """Says that a task has no records, or none of a search, and which tasks have."""
+    recorded = records.samplers(task, protocol=protocol, results=results)
+    tasks = records.tasks(protocol=protocol, results=results)
+    return FileNotFoundError(
+        f"no records of {f'a search of {task}' if recorded else task} ({protocol}) under {results};"
+        f" tasks with records: {', '.join(tasks) or 'none'}"
+    )
 
 
 def locate(task: str, *, protocol: str = "paper") -> Found:
@@ -95,6 +100,20 @@ def locate_landscapes() -> Path:
             return place
     raise FileNotFoundError(
         f"no records of landscapes under {', '.join(map(str, places()))}; 'make landscapes' makes them"
+    )
+
+
+def locate_results() -> Path:
+    """The first of ``places`` with records of any task or of the functions of two variables.
+
+    Raises:
+        FileNotFoundError: if there are none; the message says where it was looked for.
+    """
+    for place in places():
+        if records.begun(results=place) or any((place / "landscapes").glob("*.parquet")):
+            return place
+    raise FileNotFoundError(
+        f"no records under {', '.join(map(str, places()))}; 'make sweep' or 'make fair' makes them"
     )
 
 

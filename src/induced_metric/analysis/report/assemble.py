@@ -1,0 +1,159 @@
+"""What the report says of a task under a protocol: sections as data. A new one is a function and a line."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from induced_metric.analysis import reports
+from induced_metric.analysis.rendering import Table
+from induced_metric.analysis.report import evidence, matrix, trials, tuning, winners
+from induced_metric.analysis.report.blocks import Block, Section, Shown, Text
+from induced_metric.analysis.report.markup import text
+from induced_metric.analysis.report.part import Part
+from induced_metric.records import CONFIRMED, FIXED
+
+_VERDICTS = ("verdicts", "seeds_verdicts")
+_FORMATS = {".csv": "CSV", ".md": "Markdown", ".tex": "LaTeX"}
+
+
+class Made(NamedTuple):
+    """A table of ``reports.REPORTS``, or why there is none.
+
+    Attributes:
+        name: of the report.
+        stem: of its files.
+        table: what was made, or the sentence that says what stood against it.
+    """
+
+    name: str
+    stem: Path
+    table: Table | str
+
+
+Tables: TypeAlias = Mapping[str, list[Made]]
+
+
+class Plan(NamedTuple):
+    """A section: its heading, the names of the tables it shows, and what it shows before them."""
+
+    name: str
+    title: str
+    tables: tuple[str, ...]
+    blocks: Callable[[Part, Tables], Iterable[Block | None]]
+
+
+def _verdicts(part: Part, made: Tables) -> Iterable[Block | None]:
+    for found in compared(made):
+        yield text(matrix.sentence(found.table.data))
+        yield Text(matrix.matrix(found.table.data, found.stem.name))
+    if not any(made.get(name) for name in _VERDICTS):
+        yield text(
+            "Nothing was trained again from fresh seeds, so nothing is concluded of any pair: what a search "
+            "saw is chosen by its luck.", "missing",
+        )  # fmt: skip
+    confirming = [name for name in part.repeats if name == FIXED or name.endswith(CONFIRMED)]
+    if confirming:
+        yield Text(evidence.rests_on(part, confirming))
+
+
+def _tuning(part: Part, _: Tables) -> Iterable[Block | None]:
+    yield tuning.ranking(part)
+    yield tuning.curves(part)
+    if part.searches:
+        yield Text(evidence.rests_on(part, part.searches))
+
+
+def _response(part: Part, _: Tables) -> Iterable[Block | None]:
+    yield trials.response(part)
+
+
+def _winners(part: Part, _: Tables) -> Iterable[Block | None]:
+    yield winners.best_curves(part)
+    yield winners.best_runs(part)
+
+
+def _seeds(part: Part, _: Tables) -> Iterable[Block | None]:
+    yield winners.seeds(part)
+
+
+def _records(part: Part, _: Tables) -> Iterable[Block | None]:
+    yield Text(evidence.records_table(part))
+    yield Text(evidence.commands(part))
+
+
+SECTIONS = (
+    Plan("verdicts", "Verdicts", (*_VERDICTS, "confirmed", "seeds_confirmed", "budgets", "seeds_budgets"),
+         _verdicts),
+    Plan("fairness", "Fairness: what a critic would say", (reports.FAIRNESS,), lambda _part, _made: ()),
+    Plan("tuning", "What tuning costs", ("tuning", "tuning_differences"), _tuning),
+    Plan("hyperparameters", "Response to the hyperparameters", (), _response),
+    Plan("winners", "Best runs", ("", "agreement", "differences", "time_to_target"), _winners),
+    Plan("seed", "Seeds", ("seeds",), _seeds),
+    Plan("more", "More tables", (), lambda _part, _made: ()),
+    Plan("provenance", "Records and how to make them again", (), _records),
+)  # fmt: skip
+_REST = "more"
+"""The section of the tables that no section names: a new table joins by itself."""
+_OPEN = ("confirmed", *_VERDICTS, "budgets", reports.FAIRNESS)
+"""The tables that are not folded."""
+
+
+def sections(part: Part, made: Tables) -> list[Section]:
+    """All sections that have something to say."""
+    placed = {name for plan in SECTIONS for name in plan.tables}
+    found = []
+    for plan in SECTIONS:
+        names = plan.tables if plan.name != _REST else [name for name in made if name not in placed]
+        blocks = [block for block in plan.blocks(part, made) if block is not None]
+        blocks += [_shown(part, table) for name in names for table in made.get(name, ())]
+        if blocks:
+            found.append(Section(part.name, plan.name, plan.title, blocks))
+    return found
+
+
+def tables(part: Part, known: set[str]) -> dict[str, list[Made]]:
+    """Every table of ``reports.REPORTS`` that the part has records for, by the name of its report.
+
+    Args:
+        part: whose.
+        known: names of the files of tables that the page has already, to which these are added: some are of
+            several tasks.
+    """
+    found: dict[str, list[Made]] = {}
+    planned = reports.plan("tables", part.task, protocol=part.protocol, results=part.results, load=part.load)
+    for each in planned:
+        if each.stem.name in known:
+            continue
+        try:
+            table = each.make()
+            made: Table | str | None = table if isinstance(table, Table) else None
+        except ValueError as error:  # such as confirmations of a study that is still running
+            made = str(error)
+        if made is not None:
+            known.add(each.stem.name)
+            found.setdefault(each.report.name, []).append(Made(each.report.name, each.stem, made))
+    return found
+
+
+class Compared(NamedTuple):
+    """A table of verdicts, and the name of its files."""
+
+    table: Table
+    stem: Path
+
+
+def compared(made: Tables) -> list[Compared]:
+    """The tables of verdicts on pairs."""
+    every = [each for name in _VERDICTS for each in made.get(name, ())]
+    return [Compared(each.table, each.stem) for each in every if isinstance(each.table, Table)]
+
+
+def _shown(part: Part, made: Made) -> Block:
+    if isinstance(made.table, str):
+        return text(f"{made.stem.name}: not made, {made.table}.", "missing")
+    files = {
+        kind: path.relative_to(part.results).as_posix()
+        for ending, kind in _FORMATS.items()
+        if (path := made.stem.with_name(made.stem.name + ending)).exists()
+    }
+    return Shown(made.stem.name, made.table, files, folded=made.name not in _OPEN)

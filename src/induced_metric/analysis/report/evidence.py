@@ -1,0 +1,158 @@
+"""Where each number comes from: the records, what made them, and the command that makes them again."""
+
+import json
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+
+from induced_metric.analysis import draws, statistics
+from induced_metric.analysis.report.part import Part
+from induced_metric.records import CONFIRMED, FIXED, Records, StudyKey
+
+
+def rests_on(part: Part, samplers: Iterable[str]) -> str:
+    """A line with a link to the records of each sampler."""
+    links = ", ".join(f'<a href="#{anchor(part, name)}">{escape(name)}</a>' for name in samplers)
+    return f'<p class="note">Rests on the records of {links}.</p>'
+
+
+def anchor(part: Part, sampler: str) -> str:
+    """Where the page tells of a sampler's records."""
+    return escape(f"{part.name}-records-{sampler}")
+
+
+def records_table(part: Part) -> str:
+    """A row for each sampler: trials, how they ended, what made them, and the files."""
+    head = (
+        "Sampler",
+        "Trials",
+        "Left out",
+        "Commit",
+        "Device",
+        "Libraries and flags",
+        "Finished (UTC)",
+        "Files",
+    )
+    rows = "".join(
+        f'<tr id="{anchor(part, sampler)}"><th scope="row">{escape(sampler)}</th>'
+        + "".join(f"<td>{cell}</td>" for cell in _cells(part, sampler, study))
+        + "</tr>"
+        for sampler, study in part.studies.items()
+    )
+    columns = "".join(f'<th scope="col">{name}</th>' for name in head)
+    return (
+        '<div class="scroll" role="region" tabindex="0" aria-label="Records"><table>'
+        f"<thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _cells(part: Part, sampler: str, study: Records) -> list[str]:
+    trials = study.trials
+    counts = statistics.counts(trials).drop(columns="complete").sum()
+    numbers = trials.groupby("optimizer", sort=False).size()
+    each = f"{numbers.min()}" if numbers.min() == numbers.max() else f"{numbers.min()} to {numbers.max()}"
+    facts = [json.loads(text) for text in trials["provenance"].unique()]
+    finished = trials["finished"].str.slice(0, 16)
+    return [
+        f"{each} of each of {len(numbers)}",
+        ", ".join(f"{count} {kind}" for kind, count in counts[counts > 0].items()) or "none",
+        _joined(map(_commit, facts)),
+        _joined(map(_device, facts)),
+        _joined(map(_versions, facts)),
+        escape(f"{finished.min()} to {finished.max()}").replace("T", " "),
+        ", ".join(_link(part, sampler, str(name)) for name in numbers.index),
+    ]
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return "<br>".join(dict.fromkeys(texts))
+
+
+def _commit(facts: Mapping[str, Any]) -> str:
+    commit, version = facts.get("commit"), facts.get("version")
+    where = f"<code>{escape(str(commit)[:12])}</code>" if commit else f"version {escape(str(version))}"
+    return f"{where}{', with changes' if facts.get('dirty') else ''}"
+
+
+def _device(facts: Mapping[str, Any]) -> str:
+    lanes = facts.get("lanes") or {}
+    layout = (
+        f", lanes {lanes['layout']}ped, {lanes['width']} wide" if {"layout", "width"} <= set(lanes) else ""
+    )
+    return escape(f"{facts.get('devices', 1)} × {facts.get('device', 'unrecorded')}{layout}")
+
+
+def _versions(facts: Mapping[str, Any]) -> str:
+    named = {"python": facts.get("python"), **facts.get("versions", {})}
+    text = ", ".join(f"{name} {version}" for name, version in named.items() if version)
+    flags = facts.get("xla_flags")
+    return (
+        f"<small>{escape(text)}</small>{f'<br><small><code>{escape(flags)}</code></small>' if flags else ''}"
+    )
+
+
+def _link(part: Part, sampler: str, optimizer: str) -> str:
+    directory = StudyKey(part.protocol, part.task, sampler, optimizer).directory(part.results)
+    trials = directory / "trials.parquet"
+    target = (trials if trials.exists() else directory).relative_to(part.results).as_posix()
+    return f'<a href="{quote(target)}">{escape(optimizer)}</a>'
+
+
+def commands(part: Part) -> str:
+    """The commands that make the records again, and from them the tables and figures."""
+    runs = [_sweep(part, family, studies) for family, studies in draws.families(part.searches).items()]
+    repeats = {
+        name: study for name, study in part.repeats.items() if name == FIXED or name.endswith(CONFIRMED)
+    }
+    for family, studies in draws.families(repeats).items():
+        runs.append(_sweep(part, family, studies))
+    about = f"TASK={part.task} PROTOCOL={part.protocol}"
+    made = [f"make {kind} {about} RESULTS=<this directory>" for kind in ("tables", "figures")]
+    example = next(iter(part.studies.values())).trials.iloc[0]
+    return (
+        "<p>The records again, bit for bit on the same platform with the same versions; with another "
+        f"<code>results=</code> they are made anew beside these:</p><pre>{escape(chr(10).join(runs))}</pre>"
+        f"<p>The tables and figures from the records, and this page:</p>"
+        f"<pre>{escape(chr(10).join([*made, 'make report RESULTS=<this directory>']))}</pre>"
+        "<p>One trial, by its hyperparameters and seed; a dot of a chart says its number, for example:</p>"
+        f"<pre>{escape(_trial(part, example))}</pre>"
+    )
+
+
+def _sweep(part: Part, family: str, studies: Mapping[str, Records]) -> str:
+    trials = pd.concat([study.trials for study in studies.values()])
+    configs = [json.loads(text) for text in trials["config"].unique()]
+    sampler, _, pruner = family.partition("+")
+    optimizers = ",".join(dict.fromkeys(trials["optimizer"]))
+    number = max(int(study.trials.groupby("optimizer").size().max()) for study in studies.values())
+    words = [f"protocol={part.protocol}", f"task={part.task}", f"optimizer={optimizers}"]
+    if any(name.endswith(CONFIRMED) for name in studies):
+        words += ["sampler=confirmed", f"sampler.of={sampler}"]
+        searched = part.searches.get(family)
+        if searched is not None:
+            words.append(f"sampler.searched={int(searched.trials.groupby('optimizer').size().max())}")
+    else:
+        words.append(f"sampler={sampler}")
+    words += [f"pruner={pruner}"] if pruner else []
+    words += [f"studies={_studies(trials, studies)}"] if _studies(trials, studies) > 1 else []
+    seeds = [config["seed"] for config in configs if "seed" in config]
+    words += [f"seed={min(seeds)}", f"trials={number}"] if seeds else [f"trials={number}"]
+    return f"python sweeps/sweep.py {' '.join(words)}"
+
+
+def _studies(trials: pd.DataFrame, studies: Mapping[str, Records]) -> int:
+    """How many studies of a family there are: each by itself, or all confirmed in one."""
+    return int(trials["study"].nunique()) if "study" in trials else len(studies)
+
+
+def _trial(part: Part, row: "pd.Series[Any]") -> str:
+    config = json.loads(row["config"])
+    names = [name for name in config.get("optimizer", {}) if name in row.index and pd.notna(row[name])]
+    settings = " ".join(f"optimizer.{name}={row[name]!r}" for name in names)
+    return (
+        f"python train.py protocol={part.protocol} task={part.task} optimizer={row['optimizer']} "
+        f"seed={row['seed']} {settings}  # {row['sampler']}, trial {row['trial']}"
+    )

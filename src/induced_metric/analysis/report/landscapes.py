@@ -1,0 +1,41 @@
+"""The functions of two variables: their page beside this one, and the verdicts on the paper's claims."""
+
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+
+from induced_metric.analysis.report.blocks import Section, Text
+
+_PAGE = "landscapes/landscapes.html"
+
+
+def section(results: Path) -> Section | None:
+    """Links to what the results directory has of the landscapes; None where it has nothing."""
+    blocks = []
+    verdicts = results / "landscapes" / "verdicts.csv"
+    if verdicts.exists():
+        blocks.append(Text(_table(pd.read_csv(verdicts))))
+    if (results / _PAGE).exists():
+        blocks.append(
+            Text(
+                f'<p><a href="{_PAGE}">The page of the landscapes</a>: the paths of all optimisers on each '
+                f"function.</p><details><summary>The same, here</summary>"
+                f'<iframe data-src="{_PAGE}" title="Functions of two variables"></iframe></details>'
+            )
+        )
+    if (results / "landscapes" / "README.md").exists():
+        blocks.append(Text('<p><a href="landscapes/README.md">All tables, and what each means.</a></p>'))
+    return Section("functions", "page", "The paper's Section 3.1", blocks) if blocks else None
+
+
+def _table(table: pd.DataFrame) -> str:
+    head = "".join(f'<th scope="col">{escape(str(name)).replace("_", " ")}</th>' for name in table)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{'' if pd.isna(cell) else escape(str(cell))}</td>" for cell in row) + "</tr>"
+        for row in table.to_numpy().tolist()
+    )
+    return (
+        '<div class="scroll" role="region" tabindex="0" aria-label="Verdicts on the claims"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )

@@ -1,0 +1,160 @@
+"""Blocks as HTML."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from induced_metric.analysis import style
+from induced_metric.analysis.rendering import MISSING, Table
+from induced_metric.analysis.report.blocks import Block, Chart, Choice, Ranking, Section, Shown, Text
+
+
+def section(found: Section) -> str:
+    """A heading, level 3, and what is below it."""
+    blocks = "\n".join(block(found.part, each) for each in found.blocks)
+    return f'<section id="{escape(found.anchor)}">\n<h3>{escape(found.title)}</h3>\n{blocks}\n</section>'
+
+
+def block(part: str, made: Block) -> str:
+    """A block of a part, whose name begins the anchors of its charts."""
+    if isinstance(made, Chart):
+        return chart(f"{part}-chart-{made.name}", made)
+    if isinstance(made, Ranking):
+        return ranking(f"{part}-chart-{made.name}", f"{part}-chart-{made.chart}", made)
+    if isinstance(made, Shown):
+        return shown(made)
+    return made.html
+
+
+def text(sentence: str, kind: str = "") -> Text:
+    """A paragraph of plain text."""
+    return Text(f"<p{f' class={kind!r}' if kind else ''}>{escape(sentence)}</p>")
+
+
+def notes(sentences: Iterable[str]) -> str:
+    """What a reader must know besides."""
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    return f'<ul class="notes">{items}</ul>' if items else ""
+
+
+def shown(found: Shown) -> str:
+    """A table with its title, its notes, and links to its files."""
+    links = " · ".join(f'<a href="{escape(path)}">{escape(kind)}</a>' for kind, path in found.files.items())
+    files = f'<p class="note">The same as {links}.</p>' if links else ""
+    name = escape(found.anchor)
+    body = table(found.table, f"{found.anchor}-title") + notes(found.table.notes) + files
+    title = escape(found.table.title)
+    if found.folded:
+        return f'<details id="{name}"><summary id="{name}-title">{title}</summary>{body}</details>'
+    return f'<div id="{name}"><p class="title" id="{name}-title"><strong>{title}</strong></p>{body}</div>'
+
+
+def table(made: Table, title: str) -> str:
+    """The cells; the first two columns are names, the others numbers (``Table``)."""
+    names = [str(name) for name in made.cells.columns]
+    kinds = ["" if place < 2 else ' class="number"' for place in range(len(names))]
+    head = "".join(
+        f'<th scope="col"{kind}>{escape(name)}</th>' for name, kind in zip(names, kinds, strict=True)
+    )
+    rows = []
+    above = None
+    bold = {name: made.bold[name].to_numpy() for name in made.bold}
+    for number, cells in enumerate(made.cells.to_numpy().tolist()):
+        first, *others = (escape(str(cell)) for cell in cells)
+        line = [f'<th scope="row">{first}</th>']
+        for name, kind, cell in zip(names[1:], kinds[1:], others, strict=True):
+            strong = name in bold and bold[name][number]
+            line.append(f"<td{kind}>{f'<strong>{cell}</strong>' if strong else cell}</td>")
+        rows.append(f"<tr{' class=first' if first != above else ''}>{''.join(line)}</tr>")
+        above = first
+    return (
+        f'<div class="scroll" role="region" tabindex="0" aria-labelledby="{escape(title)}"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def chart(name: str, made: Chart) -> str:
+    """A chart with its choices and, for the script, its traces."""
+    figure = made.figure.to_plotly_json()
+    data = {
+        **json.loads(made.figure.to_json()),
+        "choices": {choice.name: choice.layouts for choice in made.choices if choice.layouts},
+    }
+    controls = "".join(map(_select, made.choices))
+    return (
+        f'<div class="chart" id="{escape(name)}"><h4>{escape(made.title)}</h4>'
+        f'<div class="choices">{controls}</div>{_plot(made.title, figure["layout"]["height"])}'
+        f'<p class="status" role="status"></p>{notes(made.notes)}{_json(data)}</div>'
+    )
+
+
+def ranking(name: str, curves: str, made: Ranking) -> str:
+    """A slider over the numbers of trials, the ranking at the one chosen, drawn and as a table."""
+    source, frame = next(iter(made.frames.items()))
+    options = {key: str(value["label"]) for key, value in made.frames.items()}
+    last, place = len(frame["budgets"]) - 1, frame["start"]
+    k = frame["budgets"][place]
+    controls = (
+        _select(Choice("source", "Search", options))
+        + f'<label class="slider">Trials of each search <input type="range" min="0" max="{last}" step="1" '
+        f'value="{place}" aria-valuetext="{k} trials"></label>'
+        f'<label>or exactly <input type="number" min="1" max="{frame["budgets"][-1]}" value="{k}"></label>'
+    )
+    data = {**json.loads(made.figure.to_json()), "frames": made.frames, "digits": made.digits}
+    names = ("Rank", "Optimiser", "Best", "Band or range")
+    head = "".join(f'<th scope="col">{each}</th>' for each in names)
+    return (
+        f'<div class="ranking" id="{escape(name)}" data-chart="{escape(curves)}">'
+        f"<h4>{escape(made.title)}</h4>"
+        f'<div class="choices">{controls}</div>'
+        f'<p class="status" role="status">After {k} trials, {escape(options[source])}.</p>'
+        f"{_plot(made.title, made.figure.layout.height)}"
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(made.title)}"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{_ranks(frame, place, made.digits)}</tbody></table></div>"
+        f"{notes(made.notes)}{_json(data)}</div>"
+    )
+
+
+def _ranks(frame: Mapping[str, Any], place: int, digits: int) -> str:
+    """The rows of the table as the script writes them."""
+    rows = []
+    for rank, index in enumerate(frame["orders"][place], start=1):
+        ends = [f"{frame[end][index][place]:#.{digits}g}" for end in ("low", "high") if frame[end]]
+        rows.append(
+            f'<tr><td>{rank}</td><th scope="row">{escape(style.label(frame["names"][index]))}</th>'
+            f"<td>{frame['best'][index][place]:#.{digits}g}</td><td>{' to '.join(ends) or MISSING}</td></tr>"
+        )
+    return "".join(rows)
+
+
+def _select(choice: Choice) -> str:
+    options = "".join(
+        f'<option value="{escape(value)}">{escape(label)}</option>' for value, label in choice.options.items()
+    )
+    select = f'<select data-choice="{escape(choice.name)}">{options}</select>'
+    return f"<label>{escape(choice.label)} {select}</label>"
+
+
+def _plot(title: str, height: int) -> str:
+    return (
+        f'<div class="plot" role="img" aria-label="{escape(title)}" style="min-height:{height}px">'
+        '<p class="wait">Drawn when it comes into view.</p></div>'
+    )
+
+
+def _json(data: Mapping[str, Any]) -> str:
+    written = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    # Inside a script a tag would end it.
+    return f'<script type="application/json">{written.replace("<", chr(92) + "u003c")}</script>'
+
+
+def contents(parts: Sequence[tuple[str, str, Sequence[Section]]]) -> str:
+    """Links to all parts and sections."""
+    rows = "".join(
+        f'<li><a href="#{escape(name)}"><strong>{escape(title)}</strong></a><ul>'
+        + "".join(f'<li><a href="#{escape(each.anchor)}">{escape(each.title)}</a></li>' for each in sections)
+        + "</ul></li>"
+        for name, title, sections in parts
+    )
+    return f"<ul>{rows}</ul>"

@@ -1,0 +1,63 @@
+"""The verdicts of all pairs as a matrix, and in a sentence."""
+
+from collections import Counter
+from html import escape
+
+import pandas as pd
+
+from induced_metric.analysis import style
+from induced_metric.analysis.report.blocks import table_anchor
+
+_OPPOSITE = {"better": "worse", "worse": "better"}
+_SIGNS = {"better": "▲", "worse": "▼", "equivalent": "≈", "undecided": "?"}
+
+
+def matrix(table: pd.DataFrame, name: str) -> str:
+    """``verdicts.compare`` as an HTML table: the row's optimizer against the column's.
+
+    Args:
+        table: one row a pair.
+        name: of the files of the table of all numbers.
+    """
+    names = style.ordered({*table["optimizer"], *table["other"]})
+    cells: dict[tuple[str, str], str] = {}
+    for row in table.to_dict("records"):
+        one, other, verdict = (str(row[key]) for key in ("optimizer", "other", "verdict"))
+        for pair, sign, word in (
+            ((one, other), 1, verdict),
+            ((other, one), -1, _OPPOSITE.get(verdict, verdict)),
+        ):
+            ends = sorted([sign * row["low"], sign * row["high"]])
+            interval = f"[{ends[0]:+.4f}, {ends[1]:+.4f}]"
+            cells[pair] = (
+                f'<td class="verdict {word}" title="{interval}">'
+                f'<span aria-hidden="true">{_SIGNS[word]}</span> '
+                f"{word}<small>{sign * row['difference']:+.4f}</small></td>"
+            )
+    head = "".join(f'<th scope="col">{escape(style.label(other))}</th>' for other in names)
+    rows = "".join(
+        f'<tr><th scope="row">{escape(style.label(one))}</th>'
+        + "".join(cells.get((one, other), '<td class="self">–</td>') for other in names)
+        + "</tr>"
+        for one in names
+    )
+    return (
+        '<div class="scroll" role="region" tabindex="0" aria-label="Matrix of verdicts"><table>'
+        f'<thead><tr><th scope="col">is … than</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<p class="note">Row against column, with the difference of their means. '
+        f'<a href="#{escape(table_anchor(name))}">All numbers</a>: intervals, n, and what it '
+        "would take to decide.</p>"
+    )
+
+
+def sentence(table: pd.DataFrame) -> str:
+    """How many pairs have which verdict, and who is better than how many."""
+    counts = Counter(table["verdict"].astype(str))
+    decided = ", ".join(f"{counts[word]} {word}" for word in ("equivalent", "undecided") if counts[word])
+    wins: Counter[str] = Counter()
+    for row in table.itertuples():
+        if row.verdict in _OPPOSITE:
+            wins[str(row.optimizer if row.verdict == "better" else row.other)] += 1
+    led = "; ".join(f"{style.label(name)} is better than {number}" for name, number in wins.most_common())
+    of_pairs = f"{len(table)} pair{'s' * (len(table) > 1)}"
+    return f"{of_pairs}: {led or 'none is better than another'}{f'; {decided}' if decided else ''}."

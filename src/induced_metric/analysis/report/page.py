@@ -1,0 +1,97 @@
+"""The page: every part of a results directory, the landscapes, and plotly.js, in one file."""
+
+import base64
+import functools
+import gzip
+from collections.abc import Sequence
+from html import escape
+from importlib import resources
+from pathlib import Path
+
+from plotly.offline import get_plotlyjs
+
+from induced_metric import records
+from induced_metric.analysis.report import assemble, landscapes, markup, matrix, part
+from induced_metric.analysis.report.blocks import Section
+from induced_metric.records import published
+
+_PROTOCOLS = ("fair", "paper")
+"""First on the page; any others follow by name."""
+TITLE = "What can be concluded: optimisers compared"
+
+
+def write(results: Path) -> Path:
+    """Writes ``<results>/report.html`` and returns its path.
+
+    Raises:
+        FileNotFoundError: if there are no records; the message says where.
+    """
+    found = {(key.protocol, key.task) for key in records.begun(results=results)}
+    ordered = sorted(found, key=_place)
+    # Each record is read once, whatever is made of it.
+    load = functools.cache(records.load)
+    read = [part.read(protocol, task, results, load) for protocol, task in ordered
+            if records.samplers(task, protocol=protocol, results=results)]  # fmt: skip
+    beside = landscapes.section(results)
+    if not read and beside is None:
+        raise FileNotFoundError(f"no records under {results}; 'make sweep' or 'make fair' makes them")
+    parts: list[tuple[str, str, list[Section]]] = []
+    summary: list[str] = []
+    known: set[str] = set()
+    for each in read:
+        made = assemble.tables(each, known)
+        parts.append((each.name, f"{each.task}, protocol {each.protocol}", assemble.sections(each, made)))
+        summary.append(_summary(each, made))
+    if beside is not None:
+        parts.append(("functions", "Functions of two variables", [beside]))
+    path = results / "report.html"
+    path.write_text(_filled(parts, summary), encoding="utf-8")
+    return path
+
+
+def _place(pair: tuple[str, str]) -> tuple[int, int, str, str]:
+    """The place of a protocol and a task on the page: the protocols, then the tasks in the paper's order."""
+    protocol, task = pair
+    rank = _PROTOCOLS.index(protocol) if protocol in _PROTOCOLS else len(_PROTOCOLS)
+    return rank, published.number(task.partition("_")[0]) or 99, protocol, task
+
+
+def _summary(each: part.Part, made: assemble.Tables) -> str:
+    where = f'<a href="#{escape(each.name)}">{escape(each.task)}, protocol {escape(each.protocol)}</a>'
+    verdicts = [matrix.sentence(found.table.data) for found in assemble.compared(made)]
+    said = " ".join(verdicts) or "nothing was confirmed from fresh seeds, so no verdict."
+    return f"<li>{where}: {escape(said)}</li>"
+
+
+def _filled(parts: Sequence[tuple[str, str, Sequence[Section]]], summary: Sequence[str]) -> str:
+    body = [
+        f'<section id="{escape(name)}">\n<h2>{escape(title)}</h2>\n'
+        + "\n".join(map(markup.section, sections))
+        + "\n</section>"
+        for name, title, sections in parts
+    ]
+    header = (
+        "<p>Made from the records of trials alone. Each verdict names its method, its n and the records it "
+        "rests on; undecided is a verdict, and says what it would take.</p>" + f"<ul>{''.join(summary)}</ul>"
+    )
+    footer = (
+        "Drawn by plotly.js (MIT licence), which this file holds. Values in charts have seven digits, in "
+        "tables as many as are shown; the linked CSV files have all."
+    )
+    values = {
+        "TITLE": TITLE,
+        "HEADER": header,
+        "CONTENTS": markup.contents(parts),
+        "BODY": "\n".join(body),
+        "FOOTER": footer,
+        "PLOTLY": _packed(get_plotlyjs()),
+    }
+    page = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    for name, value in values.items():
+        page = page.replace(f"<!--{name}-->", value)
+    return page
+
+
+def _packed(script: str) -> str:
+    """A script in a third of its size, the same bytes for the same script."""
+    return base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode()

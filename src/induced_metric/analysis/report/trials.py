@@ -1,0 +1,134 @@
+"""Every trial against each of its hyperparameters, and where the search was not allowed to look."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from induced_metric.analysis import style, tuning_curves
+from induced_metric.analysis.report import looks
+from induced_metric.analysis.report.blocks import ANY, Chart, Choice
+from induced_metric.analysis.report.part import Part
+from induced_metric.analysis.support import counted
+from induced_metric.records.schema import RESERVED
+
+_FIRST = "learning_rate"
+
+
+def response(part: Part) -> Chart | None:
+    """The objective over each hyperparameter, a dot a trial; None where nothing was searched."""
+    spaces = {sampler: _spaces(study.trials) for sampler, study in part.searches.items()}
+    names = {name for found in spaces.values() for space in found.values() for name in space}
+    every = [study.trials for study in part.searches.values()]
+    parameters = [name for name in sorted(names, key=lambda name: (name != _FIRST, name))
+                  if any(name in trials and _numeric(trials[name]) for trials in every)]  # fmt: skip
+    if not parameters:
+        return None
+    bounds = tuning_curves.common_support(part.searches)
+    metric = looks.named(part.objective)
+    figure = looks.figure("", metric)
+    shown: list[float] = []
+    for sampler, study in part.searches.items():
+        value = looks.distance(counted(study.trials, bounds), part.objective)
+        shown += value.tolist()
+        for name in style.ordered(study.trials["optimizer"].unique()):
+            own = study.trials["optimizer"] == name
+            for parameter in parameters:
+                if parameter in study.trials and parameter in spaces[sampler].get(name, {}):
+                    _dots(figure, study.trials[own], value[own], name, sampler, parameter,
+                          spaces[sampler][name][parameter])  # fmt: skip
+    figure.update_yaxes(looks.fitted(shown))
+    optimizers = style.ordered({name for found in spaces.values() for name in found})
+    choices = [
+        Choice("parameter", "Hyperparameter", {name: name for name in parameters},
+               {name: _layout(name, spaces) for name in parameters}),
+        Choice("source", "Search", {name: name for name in part.searches}),
+        Choice("optimizer", "Optimiser", {name: style.label(name) for name in optimizers} | {ANY: "all"}),
+    ]  # fmt: skip
+    notes = [
+        "A dot is a trial. One that diverged or failed, or is worse than the worst of the support, lies at "
+        f"the upper edge, {looks.distance(pd.Series([bounds.worst]), part.objective).iloc[0]:.3g}. Vertical "
+        "lines: the ends of the range searched, where all optimisers shown have the same. Hyperparameters "
+        "are searched together, so a cloud shows what is possible at a value, not its effect alone.",
+    ]
+    return Chart("response", f"Response of {style.words(part.objective)} to each hyperparameter", figure,
+                 choices, notes)  # fmt: skip
+
+
+def _spaces(trials: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """The search space of each optimizer: of the dimensions configured, those that its trials have."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in trials[["optimizer", "config"]].drop_duplicates().itertuples():
+        name = str(row.optimizer)
+        configured = json.loads(str(row.config)).get("search_space", {})
+        own = trials[trials["optimizer"] == name]
+        # Studies of before have none on record: what varies was searched.
+        searched = configured or {key: {} for key in set(trials.columns) - RESERVED}
+        found[name] = {key: space for key, space in searched.items() if key in own and _varies(own[key])}
+    return found
+
+
+def _varies(column: pd.Series) -> bool:
+    return bool((column != column.iloc[0]).any()) and bool(column.notna().all())
+
+
+def _numeric(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def _dots(
+    figure: Any,
+    trials: pd.DataFrame,
+    value: pd.Series,
+    name: str,
+    sampler: str,
+    parameter: str,
+    space: Mapping[str, Any],
+) -> None:
+    at = trials[parameter].astype(float)
+    mirrored = bool(space.get("complement"))
+    figure.add_scatter(
+        x=looks.compact(1 - at if mirrored else at),
+        y=looks.compact(value),
+        customdata=trials["trial"].to_numpy(np.int32),
+        mode="markers",
+        marker=looks.marker(name, 6) | {"opacity": 0.65},
+        name=style.label(name),
+        legendgroup=name,
+        meta={"parameter": parameter, "source": sampler, "optimizer": name},
+        hovertemplate=f"{style.label(name)}, trial %{{customdata}}<br>"
+        f"{_axis(parameter, mirrored=mirrored)} = %{{x:.4g}}<br>%{{y:.5g}}<extra></extra>",
+    )
+
+
+def _axis(parameter: str, *, mirrored: bool) -> str:
+    return f"1 − {parameter}" if mirrored else parameter
+
+
+def _layout(parameter: str, spaces: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """The axis of a hyperparameter, with the ends of its range where that is one and the same."""
+    found = [space[parameter] for study in spaces.values() for space in study.values() if parameter in space]
+    first = found[0]
+    mirrored = bool(first.get("complement"))
+    layout: dict[str, Any] = {"xaxis.title.text": _axis(parameter, mirrored=mirrored), "shapes": []}
+    if "high" not in first:
+        return layout | {"xaxis.type": "linear", "xaxis.autorange": True}
+    sides = [side for space in found for side in (space["low"], space["high"])]
+    sides = [1 - side if mirrored else side for side in sides]
+    if first.get("log") and min(sides) > 0:
+        axis = looks.fitted(sides, 1.5)
+    else:
+        margin = 0.04 * (max(sides) - min(sides))
+        axis = {"type": "linear", "range": [min(sides) - margin, max(sides) + margin]}
+    if mirrored:
+        axis["range"] = axis["range"][::-1]
+    layout |= {f"xaxis.{name}": value for name, value in axis.items()}
+    if all(space == first for space in found):
+        for at in sides[:2]:
+            layout["shapes"].append(
+                {"type": "line", "x0": at, "x1": at, "yref": "paper", "y0": 0, "y1": 1,
+                 "line": {"dash": "dot", "width": 1.5, "color": "#808080"}}
+            )  # fmt: skip
+    return layout

@@ -1,0 +1,20 @@
+"""``induced-metric report``: one page to explore, from all records of a results directory."""
+
+import argparse
+from pathlib import Path
+
+from induced_metric.cli.reports import say_written
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the option of the command."""
+    parser.add_argument(
+        "--results", type=Path, help="default: results, or what is published where that has no records"
+    )
+
+
+def run(results: Path | None) -> None:
+    """Writes ``report.html`` into the results directory."""
+    from induced_metric.analysis import report, runs
+
+    say_written([report.write(results or runs.locate_results())])
