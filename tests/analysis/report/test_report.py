@@ -96,7 +96,7 @@ def test_a_new_table_joins_by_itself(part, monkeypatch):
     monkeypatch.setattr(reports, "REPORTS", (*reports.REPORTS, new))
     found = {section.name: section for section in assemble.sections(part, assemble.tables(part, set()))}
     (shown,) = found["more"].blocks
-    assert (shown.name, shown.table) == ("paper-regression-new", table)
+    assert (shown.name, shown.table.title) == ("paper-regression-new", "A new table")
 
 
 def test_a_table_that_cannot_be_made_says_why(part, monkeypatch):

@@ -51,9 +51,9 @@ def shown(found: Shown) -> str:
 
 
 def table(made: Table, title: str) -> str:
-    """The cells; the first two columns are names, the others numbers (``Table``)."""
+    """The cells; the columns after the first ``words`` are numbers."""
     names = [str(name) for name in made.cells.columns]
-    kinds = ["" if place < 2 else ' class="number"' for place in range(len(names))]
+    kinds = ["" if place < made.words else ' class="number"' for place in range(len(names))]
     head = "".join(
         f'<th scope="col"{kind}>{escape(name)}</th>' for name, kind in zip(names, kinds, strict=True)
     )
