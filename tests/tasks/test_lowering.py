@@ -11,7 +11,7 @@ import pytest
 
 import induced_metric
 from induced_metric.lanes.placement import Placement
-from induced_metric.training.trial import trial_lanes
+from induced_metric.training.program import trial_lanes
 
 pytestmark = pytest.mark.slow
 
