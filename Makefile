@@ -15,6 +15,9 @@ SEEDS      ?=
 SEED       ?= 0
 RETRY      ?=
 RESULTS    ?= results
+# Of make compare: the tuned optimizers to compare with, and where their records are.
+AGAINST    ?= adamw muon sgd sgd_rms
+BASELINES  ?= results/published
 MODE       ?= offline
 BEST       ?=
 TARGETS    ?=
@@ -69,7 +72,7 @@ report = $(BIN)/python -m induced_metric $(1) --task $(TASK) --protocol $(PROTOC
 as_root = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep fair landscapes data tables figures costs report wandb status dashboard notebook notebooks test test-fast test-all lint types bench lock clean
+.PHONY: help setup sweep fair compare landscapes data tables figures costs report wandb status dashboard notebook notebooks test test-fast test-all lint types bench lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +81,7 @@ help: ## Show this help
 	@echo "             TRIALS=<the task's budget> SAMPLER=$(SAMPLER) PRUNER=$(PRUNER) PROTOCOL=$(PROTOCOL) STUDIES=$(STUDIES) SEED=$(SEED) RETRY=$(RETRY) RESULTS=$(RESULTS) MODE=$(MODE)"
 	@echo "             ACCELERATOR=$(ACCELERATOR) ($(ACCELERATORS)) MANUAL_DIR=<the original files of a data set>"
 	@echo "             WORKERS=$(WORKERS) LAUNCHER=$(LAUNCHER) STORAGE=$(STORAGE) LAUNCH=<further settings of conf/launcher/$(LAUNCHER).yaml>"
+	@echo "             AGAINST=\"$(AGAINST)\" BASELINES=$(BASELINES) (of compare, with SEEDS=<50>)"
 	@echo "             EVERY=<seconds between two looks> PORT=$(PORT)"
 	@echo "             BEST=<50, at most a quarter of the trials> TARGETS=\"<the task's>\""
 
@@ -114,9 +118,12 @@ ifeq ($(origin OPTIMIZERS),file)
 fair: OPTIMIZERS = adamw muon sgd sgd_log_metric sgd_metric sgd_rms
 endif
 ifeq ($(origin STUDIES),file)
-fair: STUDIES = 5
+fair compare: STUDIES = 5
 endif
-fair: override PROTOCOL = fair
+ifeq ($(origin SEEDS),file)
+compare: SEEDS = 50
+endif
+fair compare: override PROTOCOL = fair
 fair_sweep = $(BIN)/python sweeps/sweep.py task=$(TASK) $(chosen) protocol=fair seed=$(SEED) $(if $(RETRY),retry=$(RETRY)) 'results=$(RESULTS)' $(placed)
 
 fair: setup ## Run or continue the fair comparison of TASK (docs/fair.md): random search, five TPE studies, their winners from fresh seeds; print the tables
@@ -126,6 +133,19 @@ fair: setup ## Run or continue the fair comparison of TASK (docs/fair.md): rando
 	@$(fair_sweep) sampler=tpe studies=$(STUDIES) $(if $(TRIALS),trials=$(TRIALS))
 	@$(fair_sweep) sampler=confirmed studies=$(STUDIES) $(if $(TRIALS),sampler.searched=$(TRIALS)) $(if $(SEEDS),trials=$(SEEDS))
 	@$(call report,tables)
+
+compared = $(BIN)/python -m induced_metric compare $(OPTIMIZERS) --task $(TASK) --against $(AGAINST) \
+	--results '$(RESULTS)' --baselines '$(BASELINES)'
+
+compare: setup ## Tune and confirm OPTIMIZERS=mine on TASK as make fair does, and judge it against the baselines on record (AGAINST, BASELINES)
+	@$(if $(filter file,$(origin OPTIMIZERS)),$(error name the optimiser to compare, such as make compare OPTIMIZERS=lion))
+	@$(if $(filter slurm,$(LAUNCHER)),$(error LAUNCHER=slurm returns before a search is finished: submit the last two sweeps of docs/fair.md one after the other))
+	@$(if $(filter-out 0,$(SEED)),$(error compare takes the seeds of the baselines: leave SEED out))
+	@$(compared) --check
+	@$(if $(wildcard conf/task/$(TASK).yaml),$(call where_missing,&& $(prepare)))
+	@$(fair_sweep) sampler=tpe studies=$(STUDIES) $(if $(TRIALS),trials=$(TRIALS))
+	@$(fair_sweep) sampler=confirmed studies=$(STUDIES) $(if $(TRIALS),sampler.searched=$(TRIALS)) $(if $(SEEDS),trials=$(SEEDS))
+	@$(compared)
 
 landscapes: setup ## Run the functions of two variables (STEPS=grid,timing,fair,page), their tables, figures and page
 	@$(BIN)/python sweeps/landscapes.py 'steps=[$(STEPS)]' 'results=$(RESULTS)'

@@ -180,6 +180,39 @@ def test_a_fair_comparison_takes_its_numbers_from_the_task_and_its_names_from_th
     assert "studies=1" in sweep
 
 
+def test_a_candidate_is_checked_tuned_confirmed_and_judged(machine):
+    machine.make("setup")
+    done, calls = machine.make("compare", "OPTIMIZERS=lion yogi", "RESULTS=results/try")
+    assert done.returncode == 0, done.stderr
+    begin = "sweeps/sweep.py task=regression optimizer=lion,yogi protocol=fair seed=0 results=results/try"
+    judge = (
+        "-m induced_metric compare lion yogi --task regression --against adamw muon sgd sgd_rms "
+        "--results results/try --baselines results/published"
+    )
+    assert calls == [
+        f"{judge} --check",
+        "-m induced_metric data --task regression --check",
+        f"{begin} sampler=tpe studies=5",
+        f"{begin} sampler=confirmed studies=5 trials=50",
+        judge,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "name the optimiser to compare, such as make compare OPTIMIZERS=lion"),
+        (["OPTIMIZERS=lion", "SEED=3"], "compare takes the seeds of the baselines: leave SEED out"),
+        (["OPTIMIZERS=lion", "LAUNCHER=slurm"], "LAUNCHER=slurm returns before a search is finished"),
+    ],
+)
+def test_a_comparison_that_cannot_be_one_does_not_begin(machine, words, sentence):
+    machine.make("setup")
+    done, calls = machine.make("compare", *words)
+    assert (done.returncode, calls) == (2, [])
+    assert sentence in done.stderr
+
+
 def test_a_fair_comparison_does_not_begin_where_a_search_ends_elsewhere(machine):
     machine.make("setup")
     done, calls = machine.make("fair", "LAUNCHER=slurm")

@@ -165,3 +165,14 @@ def test_pairs_are_of_the_studies_and_seeds_that_both_have() -> None:
         verdicts.compare(pd.concat([values, values.head(1)]), minimize=True)
     with pytest.raises(ValueError, match="the margin must be >= 0, got -1"):
         verdicts.compare(values, minimize=True, margin=-1)
+
+
+def test_fewer_pairs_are_judged_with_less_correction() -> None:
+    rng = np.random.default_rng(3)
+    values = table(under_other_names(rng, studies=3, seeds=20))
+    every = verdicts.compare(values, minimize=True).set_index(["optimizer", "other"])
+    some = verdicts.compare(values, minimize=True, pairs=[("c", "a")])
+    assert some[["optimizer", "other"]].to_numpy().tolist() == [["c", "a"]]
+    one, same = some.iloc[0], every.loc[("a", "c")]
+    assert one["difference"] == pytest.approx(-same["difference"])
+    assert one["high"] - one["low"] < same["high"] - same["low"]

@@ -5,7 +5,7 @@ follows is about these settings, and the luck of the search is not in it.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -148,7 +148,12 @@ def confirmed_table(task: str, ours: Mapping[str, Records], searches: Mapping[st
 
 
 def verdicts_table(
-    task: str, ours: Mapping[str, Records], searches: Mapping[str, Records], *, margin: float | None = None
+    task: str,
+    ours: Mapping[str, Records],
+    searches: Mapping[str, Records],
+    *,
+    margin: float | None = None,
+    pairs: Sequence[tuple[str, str]] | None = None,
 ) -> Table | None:
     """``verdicts.compare`` of every pair, ready to be shown or written; None for a single optimizer.
 
@@ -158,11 +163,12 @@ def verdicts_table(
         searches: by sampler.
         margin: differences below it do not matter; by default what the protocol states, else
             ``verdicts.default_margin``.
+        pairs: those to judge; all by default.
     """
     found = collect(ours, searches)
     objective, direction = runs.objective(ours)
     margin = stated_margin(ours) if margin is None else margin
-    table = verdicts.compare(found, minimize=direction == "minimize", margin=margin)
+    table = verdicts.compare(found, minimize=direction == "minimize", margin=margin, pairs=pairs)
     if table.empty:
         return None
     metric = style.words(objective)

@@ -13,7 +13,7 @@ intervals are simultaneous by Bonferroni, 1 - (1 - level)/m each, so the same ho
 *equivalent*.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -81,6 +81,7 @@ def compare(
     confirmed: pd.DataFrame,
     *,
     minimize: bool,
+    pairs: Sequence[tuple[str, str]] | None = None,
     margin: float | None = None,
     level: float = CONFIDENCE,
     resamples: int = hierarchy.RESAMPLES,
@@ -91,6 +92,7 @@ def compare(
     Args:
         confirmed: ``optimizer``, ``study``, ``seed`` and ``value``, one row a training, all finite.
         minimize: whether a low value is good.
+        pairs: those to judge, an optimizer and the other; all by default. Fewer need less correction.
         margin: differences below it do not matter; ``default_margin`` if None.
         level: of all verdicts together.
         resamples: how many the bootstrap draws (``hierarchy.estimate``).
@@ -109,7 +111,7 @@ def compare(
         ValueError: if the margin is negative, or two optimizers share no seeds.
     """
     table = grids(confirmed)
-    pairs = list(combinations(style.ordered(table), 2))
+    pairs = list(combinations(style.ordered(table), 2) if pairs is None else pairs)
     margin = default_margin(confirmed) if margin is None else margin
     if not margin >= 0:
         raise ValueError(f"the margin must be >= 0, got {margin}")

@@ -11,7 +11,8 @@ from induced_metric.cli import arguments as common
 if TYPE_CHECKING:
     from induced_metric.analysis.reports import Kind
 
-_LOG_WIDTH = 160
+LOG_WIDTH = 160
+"""Columns where the output is no terminal: a log has no edge at which a number would have to end."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,8 +46,8 @@ def run(kind: "Kind", task: str, **options: Any) -> None:
     from induced_metric.analysis.rendering import Table
 
     console = Console(highlight=False)
-    if not console.is_terminal:  # a log has no edge at which a number would have to end
-        console = Console(highlight=False, width=_LOG_WIDTH)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=LOG_WIDTH)
     paths = []
     for stem, made in reports.make(kind, task, **options):
         if isinstance(made, Table):

@@ -1,0 +1,6 @@
+"""One optimizer against baselines that are tuned, confirmed and on record already."""
+
+from induced_metric.analysis.compare.evidence import Evidence, check_planned, read
+from induced_metric.analysis.compare.made import Made, make
+
+__all__ = ["Evidence", "Made", "check_planned", "make", "read"]

@@ -1,0 +1,229 @@
+"""The records of candidates beside those of the baselines, and whether the two may be compared."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from induced_metric import records
+from induced_metric.analysis import draws, style
+from induced_metric.errors import UserError
+from induced_metric.records import CONFIRMED, Records
+
+SEARCH = "tpe"
+"""The family of samplers whose winners are compared."""
+# Each optimizer's own; all else in a study's configuration is the protocol's, the task's or the sampler's.
+_OWN = ("optimizer", "search_space", "source")
+
+
+class Evidence(NamedTuple):
+    """What a comparison rests on.
+
+    Attributes:
+        task: what was trained.
+        protocol: the rules.
+        pairs: each candidate with each baseline.
+        searches: the studies of all of them, by sampler.
+        confirmations: their winners, trained again, by sampler.
+        remarks: a sentence for each way in which budgets differ.
+    """
+
+    task: str
+    protocol: str
+    pairs: list[tuple[str, str]]
+    searches: dict[str, Records]
+    confirmations: dict[str, Records]
+    remarks: list[str]
+
+    @property
+    def candidates(self) -> list[str]:
+        """Who is compared with the baselines."""
+        return list(dict.fromkeys(candidate for candidate, _ in self.pairs))
+
+
+def read(
+    task: str,
+    candidates: Sequence[str],
+    against: Sequence[str],
+    *,
+    protocol: str,
+    results: str | Path,
+    baselines: str | Path,
+) -> Evidence:
+    """Reads what a comparison rests on.
+
+    Args:
+        task: name of the task.
+        candidates: optimizers with records under ``results``.
+        against: optimizers with records under ``baselines``.
+        protocol: name of the protocol.
+        results: the results directory of the candidates.
+        baselines: that of the baselines.
+
+    Raises:
+        UserError: if one of them has no search or no confirmation on record, if they were not trained and
+            judged alike, or if no pair is left.
+    """
+    known = _baselines(task, against, protocol, baselines)
+    ours = _candidates(task, candidates, list(known), protocol, results)
+    pairs = [(one, other) for one in candidates for other in against if one != other]
+    if not pairs:
+        raise UserError(f"{', '.join(candidates)} is all there is to compare it with: name other baselines")
+    joined: dict[str, Records] = {}
+    for sampler, own in ours.items():
+        theirs = known[sampler]
+        # A candidate that is a baseline too is judged by its own records.
+        _check_alike(own.trials, theirs.trials)
+        joined[sampler] = _joined(own, _without(theirs, candidates))
+    searches = {name: found for name, found in joined.items() if not name.endswith(CONFIRMED)}
+    confirmations = {name: found for name, found in joined.items() if name.endswith(CONFIRMED)}
+    remarks = list(_budgets(searches, len(known) // 2, pairs))
+    return Evidence(task, protocol, pairs, searches, confirmations, remarks)
+
+
+def check_planned(
+    task: str,
+    planned: Mapping[str, Mapping[str, Any]],
+    against: Sequence[str],
+    *,
+    protocol: str,
+    baselines: str | Path,
+) -> None:
+    """Checks before anything is trained that there is something to compare with, under the same rules.
+
+    Args:
+        task: name of the task.
+        planned: by the name of each candidate, the configuration of its first search.
+        against: the baselines.
+        protocol: name of the protocol.
+        baselines: the results directory of the baselines.
+
+    Raises:
+        UserError: as ``read``.
+    """
+    trials = _baselines(task, against, protocol, baselines)[SEARCH].trials
+    (theirs, *_) = _configurations(trials).values()
+    for name, config in planned.items():
+        _check_settings(name, json.loads(json.dumps(config)), theirs)
+
+
+def _baselines(task: str, against: Sequence[str], protocol: str, baselines: str | Path) -> dict[str, Records]:
+    """The records of the baselines by sampler, those of each search and of its confirmation."""
+    recorded = records.samplers(task, protocol=protocol, results=baselines)
+    searched = [name for name in recorded if draws.family(name) == SEARCH and not name.endswith(CONFIRMED)]
+    both = [name for name in searched if name + CONFIRMED in recorded]
+    if not both:
+        tasks = [
+            name
+            for name in records.tasks(protocol=protocol, results=baselines)
+            if SEARCH + CONFIRMED in records.samplers(name, protocol=protocol, results=baselines)
+        ]
+        raise UserError(
+            f"no confirmed baselines of {task} ({protocol}) under {baselines}; there are those of: "
+            f"{', '.join(tasks) or 'no task'}; make fair TASK={task} makes them, and BASELINES "
+            "names its results directory"
+        )
+    return {
+        name: _load(task, name, against, protocol, baselines, "name those on record as AGAINST")
+        for search in both
+        for name in (search, search + CONFIRMED)
+    }
+
+
+def _candidates(
+    task: str, candidates: Sequence[str], samplers: Iterable[str], protocol: str, results: str | Path
+) -> dict[str, Records]:
+    """The records of the candidates by sampler, of the studies that all of them have confirmed."""
+    hint = f'make compare TASK={task} OPTIMIZERS="{" ".join(candidates)}" makes them'
+    found: dict[str, Records] = {}
+    for search in samplers:
+        if search.endswith(CONFIRMED):
+            continue
+        both = (search, search + CONFIRMED)
+        try:
+            found |= {name: _load(task, name, candidates, protocol, results, hint) for name in both}
+        except UserError:
+            if search == SEARCH:
+                raise
+    return found
+
+
+def _load(
+    task: str, sampler: str, optimizers: Sequence[str], protocol: str, results: str | Path, hint: str
+) -> Records:
+    try:
+        return records.load(task, protocol=protocol, sampler=sampler, optimizers=optimizers, results=results)
+    except FileNotFoundError as error:
+        raise UserError(f"{error}; {hint}") from error
+
+
+def _without(found: Records, optimizers: Sequence[str]) -> Records:
+    return Records(
+        *(table[~table["optimizer"].isin(list(optimizers))].reset_index(drop=True) for table in found)
+    )
+
+
+def _joined(*parts: Records) -> Records:
+    return Records(
+        pd.concat([part.trials for part in parts], ignore_index=True),
+        pd.concat([part.curves for part in parts], ignore_index=True),
+    )
+
+
+def _configurations(trials: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """The configuration of each optimizer's study."""
+    first = trials.drop_duplicates("optimizer")
+    return {str(row.optimizer): json.loads(str(row.config)) for row in first.itertuples()}
+
+
+def _check_alike(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
+    baselines = _configurations(theirs)
+    for name, config in {**baselines, **_configurations(ours)}.items():
+        _check_settings(name, config, next(iter(baselines.values())))
+
+
+def _check_settings(name: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    """Raises UserError for settings of the task, the protocol or the sampler that differ."""
+    here, there = (dict(_flat({key: value for key, value in each.items() if key not in _OWN}))
+                   for each in (ours, theirs))  # fmt: skip
+    changed = [
+        f"{key} is {_said(here, key)} here and {_said(there, key)} there"
+        for key in sorted({*here, *there})
+        if here.get(key) != there.get(key)
+    ]
+    if changed:
+        raise UserError(
+            f"{style.label(name)} and the baselines are not under the same rules: {'; '.join(changed)}"
+        )
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _said(settings: Mapping[str, Any], key: str) -> str:
+    return json.dumps(settings[key]) if key in settings else "absent"
+
+
+def _budgets(
+    searches: Mapping[str, Records], studies: int, pairs: Sequence[tuple[str, str]]
+) -> Iterator[str]:
+    """A sentence for each way in which what was spent on the searches differs."""
+    sizes = pd.concat([found.trials for found in searches.values()]).groupby(["optimizer", "sampler"]).size()
+    by_name = {str(name): sorted(set(own)) for name, own in sizes.groupby("optimizer")}
+    names = list(dict.fromkeys(name for pair in pairs for name in pair))
+    spent = {name: " or ".join(map(str, by_name[name])) for name in names}
+    if len(set(spent.values())) > 1:
+        said = ", ".join(f"{style.label(name)} {trials}" for name, trials in spent.items())
+        yield f"Unequal budgets, so these are not verdicts of the protocol: trials of each study: {said}."
+    if len(searches) < studies:
+        yield (
+            f"{len(searches)} of the {studies} studies of the baselines are compared: the others are not "
+            "searched and confirmed here."
+        )

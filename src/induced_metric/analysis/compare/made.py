@@ -1,0 +1,64 @@
+"""Tables, a figure and a page of a comparison."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+
+from induced_metric.analysis import confirmed, fairness, runs, style, tuning_curves
+from induced_metric.analysis.compare import page, ranges
+from induced_metric.analysis.compare.evidence import Evidence
+from induced_metric.analysis.rendering import Table
+
+
+class Made(NamedTuple):
+    """All that is said of a comparison.
+
+    Attributes:
+        title: what is compared.
+        tables: by what ends the names of their files, verdicts first.
+        tuning: the curves of what tuning costs.
+    """
+
+    title: str
+    tables: dict[str, Table]
+    tuning: Figure
+
+    def write(self, results: Path, name: str) -> Iterator[Path]:
+        """Writes ``<results>/tables/<name>-<table>`` and so on; yields the paths, that of the page last."""
+        for table, made in self.tables.items():
+            yield from made.write(results / "tables" / f"{name}-{table}")
+        (results / "figures").mkdir(parents=True, exist_ok=True)
+        yield from style.save(self.tuning, results / "figures" / f"{name}-tuning")
+        path = results / f"{name}.html"
+        path.write_text(page.page(self.title, self.tables, self.tuning), encoding="utf-8")
+        yield path
+
+
+def make(evidence: Evidence, *, margin: float | None = None) -> Made:
+    """Everything that is said of a comparison.
+
+    Args:
+        evidence: what it rests on.
+        margin: of ``confirmed.verdicts_table``.
+    """
+    task, searches, confirmations = evidence.task, evidence.searches, evidence.confirmations
+    verdicts = confirmed.verdicts_table(task, confirmations, searches, margin=margin, pairs=evidence.pairs)
+    assert verdicts is not None, "there is a pair"
+    found = fairness.findings(
+        each
+        for each in fairness.comparisons(task, searches, confirmations, n=runs.best_count(searches))
+        if each.source != fairness.PUBLISHED
+    )
+    linted = fairness.fairness_table(task, found)
+    tables = {
+        "verdicts": verdicts,
+        "confirmed": confirmed.confirmed_table(task, confirmations, searches),
+        "ranges": ranges.ranges_table(task, searches, evidence.candidates),
+        **({} if linted is None else {"fairness": linted}),
+    }
+    tables["verdicts"].notes.extend(evidence.remarks)
+    named = ", ".join(map(style.label, evidence.candidates))
+    title = f"{named} against tuned baselines: {task}, protocol {evidence.protocol}"
+    return Made(title, tables, tuning_curves.tuning_figure(task, searches))

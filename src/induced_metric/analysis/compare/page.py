@@ -1,0 +1,65 @@
+"""One static page of a comparison: it needs no network and no script."""
+
+import io
+from collections.abc import Mapping
+from html import escape
+from importlib import resources
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from induced_metric.analysis import style
+from induced_metric.analysis.rendering import Table
+
+HEADINGS = {
+    "verdicts": "Verdicts",
+    "confirmed": "What it is worth once tuned",
+    "tuning": "What tuning costs",
+    "ranges": "Where the best settings lie",
+    "fairness": "Fairness linter",
+}
+
+
+def page(title: str, tables: Mapping[str, Table], tuning: Figure) -> str:
+    """The page.
+
+    Args:
+        title: what is compared.
+        tables: by the keys of ``HEADINGS``, those there are.
+        tuning: the tuning curves.
+    """
+    sections = {name: _table(table) for name, table in tables.items()}
+    sections["tuning"] = f'<div class="figure">{_svg(tuning)}</div>'
+    body = "\n".join(
+        f'<section id="{name}"><h2>{escape(heading)}</h2>{sections[name]}</section>'
+        for name, heading in HEADINGS.items()
+        if name in sections
+    )
+    text = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    return text.replace("<!--TITLE-->", escape(title)).replace("<!--BODY-->", body)
+
+
+def _table(table: Table) -> str:
+    head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in table.cells)
+    bold = table.bold.reindex(columns=table.cells.columns, fill_value=False)
+    rows = []
+    for cells, strong in zip(table.cells.to_numpy().tolist(), bold.to_numpy().tolist(), strict=True):
+        text = [f"<strong>{escape(str(cell))}</strong>" if is_strong else escape(str(cell))
+                for cell, is_strong in zip(cells, strong, strict=True)]  # fmt: skip
+        rows.append(
+            f'<tr><th scope="row">{text[0]}</th>{"".join(f"<td>{cell}</td>" for cell in text[1:])}</tr>'
+        )
+    notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
+    return (
+        f"<p>{escape(table.title)}</p>"
+        f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div><ul>{notes}</ul>"
+    )
+
+
+def _svg(figure: Figure) -> str:
+    """The figure as an element: the same bytes for the same figure."""
+    written = io.StringIO()
+    with style.style(), matplotlib.rc_context({"svg.hashsalt": __name__, "svg.fonttype": "none"}):
+        figure.savefig(written, format="svg", metadata={"Date": None})
+    return written.getvalue()[written.getvalue().index("<svg") :]

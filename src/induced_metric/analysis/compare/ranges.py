@@ -1,0 +1,88 @@
+"""Where the best settings of an optimizer lie in the ranges that were searched."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from induced_metric.analysis import runs, style
+from induced_metric.analysis.fairness.comparison import searched
+from induced_metric.analysis.fairness.spaces import EDGE
+from induced_metric.analysis.rendering import MISSING, Table
+from induced_metric.records import Records
+from induced_metric.space import Float
+
+
+def winners(searches: Mapping[str, Records], optimizers: Sequence[str]) -> pd.DataFrame:
+    """The hyperparameters of the winner of each study, one row each.
+
+    Returns:
+        ``optimizer``, ``hyperparameter``, ``study`` (the sampler), ``value``, and ``low``, ``high`` and
+        ``share``, the ends of its range and the share of that below the value in the scale that was searched;
+        missing of what is no range of real numbers.
+    """
+    rows = []
+    for sampler, found in searches.items():
+        best = runs.top(found.trials, 1).set_index("optimizer")
+        for name in optimizers:
+            if name not in best.index:
+                continue
+            run = best.loc[name].to_dict()
+            space = searched(json.loads(str(run["config"])), found.trials[found.trials["optimizer"] == name])
+            for hyperparameter, dimension in space.items():
+                value, real = run[hyperparameter], isinstance(dimension, Float)
+                ends = (dimension.low, dimension.high) if isinstance(dimension, Float) else (None, None)
+                share = dimension.share(float(value)) if isinstance(dimension, Float) else None
+                rows.append((name, hyperparameter, sampler, value, *ends, share if real else None))
+    columns = ["optimizer", "hyperparameter", "study", "value", "low", "high", "share"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def ranges_table(task: str, searches: Mapping[str, Records], optimizers: Sequence[str]) -> Table:
+    """``winners``, a row a hyperparameter, ready to be shown or written."""
+    found = winners(searches, optimizers)
+    by = ["optimizer", "hyperparameter"]
+    rows = [
+        {
+            "optimizer": own["optimizer"].iloc[0],
+            "hyperparameter": own["hyperparameter"].iloc[0],
+            "low": own["low"].iloc[0],
+            "high": own["high"].iloc[0],
+            "values": ", ".join(_value(value) for value in own["value"]),
+            "least_share": own["share"].astype(float).min(),
+            "greatest_share": own["share"].astype(float).max(),
+        }
+        for _, own in found.groupby(by, sort=False)
+    ]
+    table = pd.DataFrame(rows)
+    known = table["least_share"].notna()
+    # A lower end that is as good as none is no bound: of a momentum 0, of xi and weight decay 1e-8.
+    natural = (table["low"] == 0) | table["hyperparameter"].str.contains("weight_decay|^xi$|[.]xi$")
+    at_bound = (table["greatest_share"] > 1 - EDGE) | ((table["least_share"] < EDGE) & ~natural)
+    span = table["low"].map(_value) + " to " + table["high"].map(_value)
+    place = table["least_share"].map(_percent) + " to " + table["greatest_share"].map(_percent)
+    cells = {
+        "Optimiser": table["optimizer"].map(style.label),
+        "Hyperparameter": table["hyperparameter"],
+        "Searched": span.where(known, MISSING),
+        "Winners": table["values"],
+        "Place in the range": place.where(known, MISSING),
+    }
+    title = (
+        f"Where the winner of each study lies in what was searched, {task}; the place in the scale of the "
+        f"search, 0% its lower end. Bold: within {EDGE:.0%} of an end that is a bound."
+    )
+    notes = []
+    if at_bound.any():
+        named = ", ".join(table.loc[at_bound, "hyperparameter"].unique())
+        notes.append(f"A better setting may lie beyond the range of {named}.")
+    bold = pd.DataFrame({"Place in the range": at_bound & known})
+    return Table(table, pd.DataFrame(cells), bold, title, notes)
+
+
+def _value(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share == share else MISSING

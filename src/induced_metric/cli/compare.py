@@ -1,0 +1,87 @@
+"""``induced-metric compare``: an optimizer that was tuned here against baselines that were tuned before."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from induced_metric.cli import arguments as common
+
+PROTOCOL = "fair"
+"""The one under which winners are confirmed."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Who is compared, and whose records there are."""
+    parser.add_argument("optimizers", nargs="+", metavar="OPTIMIZER", help="the candidates")
+    parser.add_argument("--task", required=True, help="regression, mnist_small ...")
+    parser.add_argument(
+        "--against", nargs="+", required=True, metavar="OPTIMIZER", help="the baselines, such as adamw sgd"
+    )
+    common.results(parser)
+    parser.add_argument(
+        "--baselines", type=Path, required=True, help="results directory of the baselines: results/published"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="only say, before training, whether they can be compared"
+    )
+
+
+def run(
+    optimizers: list[str], task: str, against: list[str], results: Path, baselines: Path, *, check: bool
+) -> None:
+    """Prints and writes the comparison, or checks beforehand that there can be one.
+
+    Args:
+        optimizers: the candidates.
+        task: name of the task.
+        against: the baselines.
+        results: the results directory of the candidates.
+        baselines: that of the baselines.
+        check: whether to look at configurations alone, since nothing is trained yet.
+    """
+    from induced_metric.analysis import compare
+
+    if check:
+        planned = {name: _planned(task, name) for name in optimizers}
+        compare.check_planned(task, planned, against, protocol=PROTOCOL, baselines=baselines)
+        return
+    from rich.console import Console
+
+    from induced_metric.cli.reports import LOG_WIDTH, say_written
+
+    found = compare.read(task, optimizers, against, protocol=PROTOCOL, results=results, baselines=baselines)
+    made = compare.make(found)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=LOG_WIDTH)
+    for table in made.tables.values():
+        console.print(table.title, "", table.terminal(), "", *table.notes, "", sep="\n")
+    say_written(made.write(results, "-".join([PROTOCOL, task, "compare", *optimizers])))
+
+
+def _planned(task: str, optimizer: str) -> dict[str, Any]:
+    """The configuration that the search of a candidate will record.
+
+    Raises:
+        UserError: for an optimizer or a task without a configuration.
+    """
+    import hydra
+    from hydra.errors import MissingConfigException
+    from omegaconf import OmegaConf
+
+    from induced_metric.cli import values
+    from induced_metric.errors import UserError
+    from induced_metric.studies.compatibility import study_config
+
+    chosen = [f"protocol={PROTOCOL}", f"task={task}", f"optimizer={optimizer}"]
+    try:
+        with hydra.initialize_config_dir(str(values.CONF), version_base="1.3"):
+            composed = hydra.compose("sweep", chosen)
+    except MissingConfigException as error:
+        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+        allowed = ", ".join(sorted(path.stem for path in (values.CONF / group).glob("*.yaml")))
+        raise UserError(
+            f"unknown {group} {choice!r}: allowed are {allowed}; docs/adding.md says how to add one"
+        ) from error
+    settings: Any = OmegaConf.to_container(composed, resolve=True)
+    return study_config(settings)

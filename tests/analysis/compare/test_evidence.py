@@ -1,0 +1,98 @@
+"""A candidate is compared with what is on record, if the rules were the same."""
+
+import shutil
+
+import pytest
+from tuned import SPACE, write
+
+from induced_metric.analysis import compare
+from induced_metric.errors import UserError
+from induced_metric.records import CONFIRMED
+
+PLANNED = {
+    "protocol": {"name": "fair"},
+    "task": {"name": "regression", "epochs": 4},
+    "sampler": {"create": {"_target_": "optuna.samplers.TPESampler", "n_startup_trials": 2}, "in_flight": 1},
+    "optimizer": {"_target_": "optax.lion"},
+    "search_space": {"b1": SPACE["beta1"]},
+    "seed": 0,
+}
+
+
+def read(mine, baselines, candidates=("lion",), against=("adamw", "sgd"), task="regression"):
+    return compare.read(
+        task, list(candidates), list(against), protocol="fair", results=mine, baselines=baselines
+    )
+
+
+def test_candidates_stand_beside_the_baselines_and_are_paired_with_them_alone(mine, baselines) -> None:
+    found = read(mine, baselines)
+    assert found.pairs == [("lion", "adamw"), ("lion", "sgd")]
+    assert list(found.searches) == ["tpe", "tpe-seed1"]
+    assert list(found.confirmations) == [name + CONFIRMED for name in found.searches]
+    for records in (*found.searches.values(), *found.confirmations.values()):
+        assert (
+            set(records.trials["optimizer"]) == set(records.curves["optimizer"]) == {"lion", "adamw", "sgd"}
+        )
+    assert found.remarks == []
+
+
+def test_a_candidate_that_is_a_baseline_too_is_judged_by_its_own_records(baselines, tmp_path) -> None:
+    for sampler in ("tpe", "tpe-seed1"):
+        write(tmp_path / "again", "adamw", sampler, 12, rate=0.5)
+        write(tmp_path / "again", "adamw", sampler + CONFIRMED, 15)
+    found = read(tmp_path / "again", baselines, candidates=["adamw"])
+    assert found.pairs == [("adamw", "sgd")]
+    trials = found.searches["tpe"].trials
+    assert (trials.loc[trials["optimizer"] == "adamw", "learning_rate"] == 0.5).all()
+    with pytest.raises(UserError, match=r"adamw is all there is to compare it with"):
+        read(tmp_path / "again", baselines, candidates=["adamw"], against=["adamw"])
+
+
+def test_what_was_trained_under_other_rules_is_refused_with_the_difference(mine, baselines) -> None:
+    write(mine, "sgd", "tpe", 12, epochs=3)
+    write(mine, "sgd", f"tpe{CONFIRMED}", 15, epochs=3)
+    with pytest.raises(
+        UserError, match=r"SGD and the baselines are not under the same rules: task.epochs is 3 here and 4"
+    ):
+        read(mine, baselines, candidates=["sgd"], against=["adamw"])
+
+
+def test_before_anything_is_trained_the_planned_configuration_is_compared(baselines) -> None:
+    def check(**changed):
+        compare.check_planned(
+            "regression", {"lion": PLANNED | changed}, ["adamw", "sgd"], protocol="fair", baselines=baselines
+        )
+
+    check()
+    check(optimizer={"_target_": "my_package.mine"}, search_space={})
+    with pytest.raises(UserError, match=r"LION and the baselines .*: seed is 7 here and 0 there"):
+        check(seed=7)
+    with pytest.raises(UserError, match=r"sampler.in_flight is absent here and 1 there"):
+        check(sampler={"create": PLANNED["sampler"]["create"]})
+
+
+def test_what_is_missing_is_said_with_what_there_is(mine, baselines) -> None:
+    with pytest.raises(
+        UserError, match=r"no confirmed baselines of mnist .*; there are those of: regression; make fair"
+    ):
+        read(mine, baselines, task="mnist")
+    with pytest.raises(
+        UserError, match=r"no records of muon .*there are: adamw, sgd.*name those on record as AGAINST"
+    ):
+        read(mine, baselines, against=["muon"])
+    with pytest.raises(
+        UserError, match=r'no records of yogi .*there are: lion .*OPTIMIZERS="yogi" makes them'
+    ):
+        read(mine, baselines, candidates=["yogi"])
+    shutil.rmtree(baselines)
+    with pytest.raises(UserError, match=r"there are those of: no task"):
+        read(mine, baselines)
+
+
+def test_other_budgets_are_compared_and_said(mine, baselines, tmp_path) -> None:
+    write(tmp_path / "short", "lion", "tpe", 5)
+    write(tmp_path / "short", "lion", f"tpe{CONFIRMED}", 15)
+    unequal, fewer = read(tmp_path / "short", baselines).remarks
+    assert unequal.endswith("trials of each study: LION 5, ADAMW 12, SGD 12.")
+    assert fewer.startswith("1 of the 2 studies of the baselines are compared")

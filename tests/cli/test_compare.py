@@ -1,0 +1,42 @@
+"""``induced-metric compare``: what it asks for, and how it ends where nothing can be compared."""
+
+import pytest
+
+from induced_metric.cli import commands, compare
+from induced_metric.errors import UserError
+
+
+def test_what_a_candidate_will_record_is_known_before_it_is_trained():
+    planned = compare._planned("regression", "lion")
+    assert planned["optimizer"]["_target_"] == "optax.lion"
+    assert (planned["protocol"]["name"], planned["sampler"]["name"], planned["seed"]) == ("fair", "tpe", 0)
+    assert planned["task"]["eval_splits"] == ["validation"]
+
+
+@pytest.mark.parametrize(
+    ("task", "optimizer", "sentence"),
+    [
+        (
+            "regression",
+            "lyon",
+            "unknown optimizer 'lyon': allowed are acprop, .*lion.*; docs/adding.md says how",
+        ),
+        ("regresion", "lion", "unknown task 'regresion': allowed are .*regression"),
+    ],
+)
+def test_an_unknown_name_ends_in_one_sentence(task, optimizer, sentence):
+    with pytest.raises(UserError, match=sentence) as error:
+        compare._planned(task, optimizer)
+    assert "\n" not in str(error.value)
+
+
+def test_without_baselines_it_ends_before_anything_is_trained(capsys, tmp_path):
+    with pytest.raises(SystemExit) as ended:
+        commands.main(
+            ["compare", "lion", "--task", "regression", "--against", "adamw", "--check", "--results",
+             str(tmp_path / "mine"), "--baselines", str(tmp_path)]
+        )  # fmt: skip
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("induced-metric compare: no confirmed baselines of regression (fair) under")
+    assert said.count("\n") == 1
