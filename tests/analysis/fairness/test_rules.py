@@ -1,9 +1,12 @@
 """Each rule fires on what is planted for it, and none does without."""
 
+import pandas as pd
 import pytest
 from planted import OPTIMIZERS, compared, study
 
 from induced_metric.analysis.fairness import RULES, lint
+from induced_metric.analysis.fairness.comparison import Study
+from induced_metric.analysis.fairness.spaces import role
 
 PAPER = ("protocol=paper", "task=regression")
 
@@ -169,3 +172,21 @@ def test_every_rule_has_a_plant() -> None:
     elsewhere = {"selection", "random draws", "sampling error", "Muon's share"}
     planted = {rule for _, expected in PLANTED.values() for rule in expected}
     assert planted | elsewhere == {rule.name for rule in RULES}
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "does"),
+    [
+        ("optax.lion", "b1", "the first momentum"),
+        ("induced_metric.optimizers.descend", "direction.b2", "the second momentum"),
+        ("optax.contrib.prodigy", "betas.b1", "the first momentum"),
+        ("optax.adan", "b2", "the first momentum"),
+        ("induced_metric.muon", "beta", "the first momentum"),
+        ("induced_metric.sgd_metric", "beta", "the average of the metric"),
+        ("optax.adafactor", "weight_decay_rate", "weight decay"),
+        ("induced_metric.sgd_metric", "embedding.p", "embedding.p"),
+    ],
+)
+def test_what_a_hyperparameter_does_is_known_by_the_names_that_optax_gives_it(target, name, does) -> None:
+    none = pd.DataFrame()
+    assert role(Study("mine", {"optimizer": {"_target_": target}}, {}, none, none, 0.0, 1), name) == does

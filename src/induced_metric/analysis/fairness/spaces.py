@@ -7,26 +7,33 @@ from scipy.stats import binom
 from induced_metric.analysis.fairness.comparison import Comparison, Finding, Study, listed
 from induced_metric.space import Dimension, Float
 
-_FIRST, _SECOND = "the first momentum", "the second momentum"
+_FIRST, _SECOND, _DECAY = "the first momentum", "the second momentum", "weight decay"
 ROLES = {
     "learning_rate": "the learning rate",
     "momentum": _FIRST,
     "beta1": _FIRST,
     "adam_b1": _FIRST,
     "beta_muon": _FIRST,
+    "b1": _FIRST,
     "beta2": _SECOND,
+    "b2": _SECOND,
+    "rho": _SECOND,
     "beta_rms": _SECOND,
     "adam_b2": _SECOND,
-    "weight_decay": "weight decay",
+    "weight_decay": _DECAY,
+    "weight_decay_rate": _DECAY,
     "beta": "the average of the metric",
 }
-"""What hyperparameters of several names do alike; Muon's ``beta`` is its momentum."""
+"""What hyperparameters of several names do alike, by the end of a dotted name."""
+OTHERWISE = {("adan", "b2"): _FIRST, ("momo", "beta"): _FIRST, ("muon", "beta"): _FIRST}
+"""What they do in the optimizers that call something else so."""
 EXTENDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "sgd_metric": ("sgd", {}),
     "sgd_rms": ("adamw", {"beta1": "momentum", "beta2": "beta_rms"}),
     "adamw": ("adam", {}),
     "adamw_metric": ("adamw", {}),
     "muon_metric": ("muon", {"beta": "beta_muon"}),
+    "lion_metric": ("lion", {"b1": "beta1", "b2": "beta2"}),
 }
 """Which optimizer is which other where xi, or weight decay, is 0; names of the other's hyperparameters."""
 EUCLIDEAN = frozenset({"sgd", "sgd_metric", "sgd_log_metric"})
@@ -41,9 +48,8 @@ CHANCE = 0.05
 
 def role(study: Study, name: str) -> str:
     """What a hyperparameter does."""
-    if name == "beta" and study.kind == "muon":
-        return _FIRST
-    return ROLES.get(name, name)
+    bare = name.rpartition(".")[2]
+    return OTHERWISE.get((study.kind, bare), ROLES.get(bare, name))
 
 
 def unequal(comparison: Comparison) -> Iterator[Finding]:
@@ -60,8 +66,12 @@ def unequal(comparison: Comparison) -> Iterator[Finding]:
     for what, by_label in ranges.items():
         if len(set(by_label.values())) > 1:
             yield Finding(f"{what} is not searched in the same range by all", listed(by_label))
-    without = [study.label for study in comparison.studies if "weight_decay" not in study.space]
-    if "weight decay" in ranges and without:
+    without = [
+        study.label
+        for study in comparison.studies
+        if not any(role(study, name) == _DECAY for name in study.space)
+    ]
+    if _DECAY in ranges and without:
         yield Finding("some have weight decay, others none", f"none: {', '.join(without)}")
 
 
