@@ -189,12 +189,12 @@ def verdicts_table(
         f"other, {'below' if direction == 'minimize' else 'above'} 0 is better."
     )
     rule = "a fifth of the median standard deviation over seeds" if margin is None else "stated beforehand"
-    pairs = f"{len(table)} pair{'s' * (len(table) > 1)}"
+    judged = f"{len(table)} pair{'s' * (len(table) > 1)}"
     notes = [
         f"Equivalent: the interval lies within the margin of {table['margin'].iloc[0]:.3g} ({rule}). Better "
-        f"or worse: p below {1 - CONFIDENCE:.2g} after Holm over {pairs}. n: studies × seeds, "
+        f"or worse: p below {1 - CONFIDENCE:.2g} after Holm over {judged}. n: studies × seeds, "
         "paired.",
-        f"Intervals hold for {pairs} at once with {CONFIDENCE:.0%} (Bonferroni, so a little "
+        f"Intervals hold for {judged} at once with {CONFIDENCE:.0%} (Bonferroni, so a little "
         f"wider than Holm's p asks for). {_interval(table)[0]}",
         "P(better): the share of studies and seeds on which the optimiser beat the other, ties half. Needs: "
         f"so many more to decide with a probability of {verdicts.POWER:.0%}, were the difference as found.",
