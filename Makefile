@@ -72,7 +72,7 @@ report = $(BIN)/python -m induced_metric $(1) --task $(TASK) --protocol $(PROTOC
 as_root = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep fair compare landscapes data tables figures costs report wandb status dashboard notebook notebooks test test-fast test-all lint types bench lock clean
+.PHONY: help setup sweep fair compare landscapes data tables figures claims costs report wandb status dashboard notebook notebooks test test-fast test-all lint types bench lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -179,6 +179,10 @@ costs: setup ## Measure device seconds of an epoch of each of OPTIMIZERS, in tur
 
 report: setup ## Write one page to explore, RESULTS/report.html (RESULTS: whose records; yours, else those published)
 	@$(BIN)/python -m induced_metric report $(if $(filter-out file,$(origin RESULTS)),--results '$(RESULTS)')
+
+claims: setup ## Decide the paper's claims from all records of RESULTS (yours, else those published); print and write the table
+	@$(BIN)/python -m induced_metric claims $(if $(filter-out file,$(origin RESULTS)),--results '$(RESULTS)') \
+		$(if $(filter results/published,$(RESULTS)),--readme README.md)
 
 wandb: setup ## Mirror the recorded trials of TASK to Weights & Biases (MODE=offline or online), also while they run (EVERY=60)
 	@$(mirror) $(every)

@@ -145,6 +145,20 @@ def test_the_tables_of_the_regression_study_are_those_of_the_records(name):
     assert table.markdown() in (PUBLISHED / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
+def test_the_claims_of_the_first_screen_are_those_of_the_records():
+    from induced_metric.analysis import paper_claims
+    from induced_metric.analysis.paper_claims import report
+
+    table = paper_claims.decide_all(PUBLISHED)
+    block = paper_claims.first_screen(table, PUBLISHED, ROOT)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    renew = "make claims RESULTS=results/published"
+    assert f"{report.BEGIN}\n{block}\n{report.END}" in text, f"the claims are others now: {renew}"
+    written = (PUBLISHED / "tables" / "claims.md").read_text(encoding="utf-8")
+    assert paper_claims.claims_table(table).markdown() in written, f"claims.md is another now: {renew}"
+
+
 PRESETS = {"mnist_small": (2, 4), "cifar10_small": (3, 3), "shakespeare_small": (4, 2)}
 
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from induced_metric.analysis.claims import Claim, Evidence, all_of, below, decide, negation
+from induced_metric.analysis.claims import Claim, Effect, Evidence, all_of, below, decide, deciding, negation
 
 
 def evidence(**intervals: tuple[float, float]) -> Evidence:
@@ -56,3 +56,20 @@ def test_verdicts_name_the_numbers_behind_them() -> None:
     table = decide([claim], sources)
     assert table["verdict"].tolist() == ["supported", "contradicted"]
     assert table["numbers"].tolist() == ["digits seconds: a 1-2, b 3", "digits seconds: a 4-5, b 3"]
+
+
+def effect(gain, truth):
+    return Effect("a - b", gain, gain - 1, gain + 1, gain, truth)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([(3, True), (2, True)], 2),  # the least that supports
+        ([(3, True), (-0.5, None), (0.5, None)], -0.5),  # the least in favour of what is open
+        ([(3, True), (0.1, None), (-2, False), (-4, False)], -4),  # the greatest that contradicts
+        ([(float("nan"), None), (0.5, None)], 0.5),
+    ],
+)
+def test_one_effect_decides_what_several_must_hold_for(given, expected) -> None:
+    assert deciding([effect(*each) for each in given]).gain == expected

@@ -1,7 +1,8 @@
 """Claims and their verdicts, computed from records by one rule for all evidence.
 
-Evidence is a table of intervals, one row a problem (a function, a task) and optimizer. A statement about
-intervals is true, false, or, where they overlap, neither; so is what is composed of such statements.
+Evidence is a table of intervals, one row a problem (a function, a task) and optimizer; or it is a difference
+of two optimizers with its interval (``Effect``). A statement about intervals is true, false, or, where they
+overlap, neither; so is what is composed of such statements.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 import pandas as pd
 
 Truth: TypeAlias = bool | None  # None: neither
-_VERDICTS = {True: "supported", False: "contradicted", None: "unresolved"}
+VERDICTS = {True: "supported", False: "contradicted", None: "unresolved"}
 
 
 def all_of(truths: Iterable[Truth]) -> Truth:
@@ -29,6 +30,37 @@ def negation(truth: Truth) -> Truth:
 def below(one: tuple[float, float], other: tuple[float, float]) -> Truth:
     """Whether an interval lies below another."""
     return True if one[1] < other[0] else False if other[1] < one[0] else None
+
+
+class Effect(NamedTuple):
+    """A difference of two optimizers that a claim is about.
+
+    Attributes:
+        of: what it is the difference of.
+        value: the difference; NaN where it is not on record.
+        low: lower end of its interval; NaN where there is none.
+        high: upper end.
+        gain: ``value`` with the sign that the claim wants positive.
+        truth: whether the claim holds of it.
+    """
+
+    of: str
+    value: float
+    low: float
+    high: float
+    gain: float
+    truth: Truth
+
+
+def deciding(effects: Sequence[Effect]) -> Effect:
+    """The effect that decides a claim that all of them must hold for.
+
+    Of those that contradict it the greatest, else of those that leave it open the least in its favour, else
+    the least of all.
+    """
+    truth = all_of(effect.truth for effect in effects)
+    known = [effect for effect in effects if effect.truth is truth]
+    return min(known, key=lambda effect: (effect.gain != effect.gain, effect.gain))
 
 
 class Evidence:
@@ -91,7 +123,7 @@ def decide(claims: Sequence[Claim], sources: Mapping[str, Evidence]) -> pd.DataF
             "claim": claim.number,
             "text": claim.text,
             "source": source,
-            "verdict": _VERDICTS[claim.holds(evidence)],
+            "verdict": VERDICTS[claim.holds(evidence)],
             "numbers": numbers(claim, evidence),
         }
         for claim in claims

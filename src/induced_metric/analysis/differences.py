@@ -19,7 +19,14 @@ LEVEL = 0.95
 
 
 def to_baseline(
-    trials: pd.DataFrame, baseline: str, n: int, *, resamples: int = RESAMPLES, seed: int = 0
+    trials: pd.DataFrame,
+    baseline: str,
+    n: int,
+    *,
+    level: float = LEVEL,
+    spread: bool = False,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Mean of the best ``n`` values of each optimizer minus the baseline's, over the trial numbers of all.
 
@@ -30,12 +37,14 @@ def to_baseline(
         trials: of one study of random search, one row a trial.
         baseline: with which the others are compared.
         n: how many of the best values a mean is over.
+        level: of each interval.
+        spread: whether it is the standard deviation of the best values that is compared, not their mean.
         resamples: how many the bootstrap draws.
         seed: of the bootstrap.
 
     Returns:
         One row an optimizer but the baseline: ``trials``, ``n``, ``difference``, and ``low`` and ``high``,
-        the ends of the 95% interval of the percentile bootstrap.
+        the ends of the interval of the percentile bootstrap.
 
     Raises:
         ValueError: if trials depend on each other, the baseline has no trial, or seeds of a number differ.
@@ -58,8 +67,11 @@ def to_baseline(
     weights = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), resamples)
     # The first row is what was measured: every trial once.
     weights = np.concatenate([np.ones((1, size), int), weights])
-    means = {name: sign * _best(row, weights, n) for name, row in zip(table.columns, costs, strict=True)}
-    ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    means = {}
+    for name, row in zip(table.columns, costs, strict=True):
+        mean, deviation = _best(row, weights, n)
+        means[name] = deviation if spread else sign * mean
+    ends = [(1 - level) / 2, (1 + level) / 2]
     rows = {}
     for name in names:
         if name != baseline:
@@ -73,14 +85,16 @@ def to_baseline(
     )
 
 
-def _best(costs: np.ndarray, weights: np.ndarray, n: int) -> np.ndarray:
-    """Mean of the ``n`` lowest finite costs, for each row of how often every trial was drawn."""
+def _best(costs: np.ndarray, weights: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of the ``n`` lowest finite costs, a row of how often every trial was drawn each."""
     order = np.argsort(costs, kind="stable")
     finite = order[np.isfinite(costs[order])]
     drawn = weights[:, finite].cumsum(axis=1).clip(max=n)
     taken = np.diff(drawn, axis=1, prepend=0)
     with np.errstate(invalid="ignore"):  # a mean of none is NaN
-        return (taken @ costs[finite]) / taken.sum(axis=1)
+        mean = (taken @ costs[finite]) / taken.sum(axis=1)
+        square = (taken @ costs[finite] ** 2) / taken.sum(axis=1)
+        return mean, np.sqrt(np.maximum(square - mean**2, 0))
 
 
 def differences_table(

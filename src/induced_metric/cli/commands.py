@@ -31,6 +31,7 @@ COMMANDS = {
     "figures": Command("reports", "draw the figures of a task", {"kind": "figures"}),
     "report": Command("report", "write one page to explore, of all records of a results directory"),
     "compare": Command("compare", "judge an optimizer tuned here against baselines tuned before"),
+    "claims": Command("claims", "decide the paper's claims from all records"),
     "landscapes-report": Command("landscapes_report", "write the landscapes' tables, figures and page again"),
     "wandb": Command("mirroring", "mirror the recorded trials of a task to Weights & Biases"),
     "status": Command("status", "say where the studies of a results directory stand"),

@@ -54,6 +54,7 @@ to Optuna: a row a trial, the epochs of its curve as a list in the column ``curv
 these files into the two tables.
 """
 
+from induced_metric.records.digests import digest
 from induced_metric.records.feed import RecordFeed
 from induced_metric.records.provenance import provenance
 from induced_metric.records.query import (
@@ -79,6 +80,7 @@ __all__ = [
     "StudyKey",
     "begun",
     "confirmations",
+    "digest",
     "load",
     "protocols",
     "provenance",

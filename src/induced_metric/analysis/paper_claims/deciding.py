@@ -1,0 +1,167 @@
+"""Every claim against every source on record: one row each."""
+
+import functools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from induced_metric import records
+from induced_metric.analysis import draws, runs
+from induced_metric.analysis.claims import VERDICTS, all_of, deciding
+from induced_metric.analysis.landscapes import claims as landscape_claims
+from induced_metric.analysis.landscapes import success
+from induced_metric.analysis.paper_claims.evidence import Source, on_record, stands_for
+from induced_metric.analysis.paper_claims.ours import Independent, Studies, Trained, independent
+from induced_metric.analysis.paper_claims.quoted import Published
+from induced_metric.analysis.paper_claims.statements import IDENTITIES, STATEMENTS, Statement
+from induced_metric.records import CONFIRMED, FIXED, Records, StudyKey
+from induced_metric.records.digests import digest, parts
+from induced_metric.records.published import PAPER
+
+NOT_RUN, BY_TESTS, NOT_BY_RECORDS = "not run here", "shown by tests", "not decided by records"
+PUBLISHED, SEARCH, SEEDS, CONFIRMATION, ELSEWHERE = "published", "search", "seeds", "confirmed", "elsewhere"
+"""Groups of sources: the paper's numbers; searches; its settings again, winners again; tests, benchmarks."""
+COLUMNS = ["claim", "text", "task", "protocol", "group", "source", "verdict", "effect", "low", "high", "of",
+           "n", "method", "records"]  # fmt: skip
+_NOTHING = [NOT_RUN, np.nan, np.nan, np.nan, "", "", "", ""]
+_LANDSCAPES = "landscapes"
+
+
+class _Recorded(NamedTuple):
+    task: str
+    protocol: str
+    group: str
+    name: str
+    source: Source
+    stands_for: Mapping[str, str]
+    rests_on: str
+
+
+def decide_all(results: str | Path) -> pd.DataFrame:
+    """The verdict on every claim by every source below a results directory, and by the published numbers.
+
+    Returns:
+        ``claim``, ``text``, ``task``, ``protocol`` and ``source`` (a sampler, with its confirmation or not),
+        its ``group``; ``verdict``, ``supported``, ``contradicted``, ``unresolved``, or why there is none;
+        ``effect`` with ``low`` and ``high``, the difference ``of`` two optimizers that decides; of claims 1-7
+        ``of`` has the intervals instead; ``n``, ``method``, and ``records``: studies with the digest of each
+        (``records.digest``), files, tests.
+    """
+    results = Path(results)
+    rows = [*_landscapes(results), *_networks(results), *_identities()]
+    table = pd.DataFrame([dict(zip(COLUMNS, row, strict=True)) for row in rows], columns=COLUMNS)
+    first = {claim: place for place, claim in enumerate(dict.fromkeys(table["claim"]))}
+    return table.sort_values("claim", key=lambda claims: claims.map(first), kind="stable", ignore_index=True)
+
+
+def _networks(results: Path) -> Iterator[list[Any]]:
+    sources = list(_sources(results))
+    for statement in STATEMENTS:
+        found = False
+        for each in [_of_paper(statement.task), *sources]:
+            if each.task.partition("_")[0] != statement.task:
+                continue
+            row = _decided(statement, each)
+            if row is not None:
+                found |= each.group != PUBLISHED
+                context = [each.task, each.protocol, each.group, each.name]
+                yield [statement.claim, statement.text, *context, *row, each.rests_on]
+        if not found:
+            yield [statement.claim, statement.text, statement.task, "", SEARCH, "", *_NOTHING]
+
+
+def _decided(statement: Statement, recorded: _Recorded) -> list[Any] | None:
+    """The verdict, its effect, n and method; None where the source knows nothing of the claim."""
+    source = recorded.source
+    pairs = on_record(statement.pairs, source.optimizers, recorded.stands_for)
+    known = [pair for pair in pairs if set(pair) <= set(source.optimizers)]
+    found = source.compare(known, statement.measure, statement.relation) if known else None
+    if found is None:
+        return None
+    # What is not on record could be better: the claim can be contradicted, not supported.
+    unknown = len(pairs) - len(known)
+    truth = all_of([*(effect.truth for effect in found.effects), *[None] * unknown])
+    effect = deciding(found.effects)
+    method = found.method
+    stood = [pair for pair in pairs if pair not in statement.pairs]
+    if stood:
+        method += "; " + ", ".join(f"{b} for {a}, its case" for a, b in recorded.stands_for.items())
+    if unknown:
+        method += f"; {unknown} of {len(pairs)} comparisons not on record"
+    return [VERDICTS[truth], effect.value, effect.low, effect.high, effect.of, found.n, method]
+
+
+def _of_paper(task: str) -> _Recorded:
+    rests_on = f"tables.csv@{digest([PAPER / 'tables.csv'])}"
+    return _Recorded(task, "", PUBLISHED, PUBLISHED, Published(task), {}, rests_on)
+
+
+def _sources(results: Path) -> Iterator[_Recorded]:
+    """Everything on record."""
+    for protocol in records.protocols(results=results):
+        for task in records.tasks(protocol=protocol, results=results):
+            names = records.searches(task, protocol=protocol, results=results)
+            confirmations = records.confirmations(task, protocol=protocol, results=results)
+            recorded = records.samplers(task, protocol=protocol, results=results)
+            fixed = [FIXED] if FIXED in recorded else []
+
+            load = functools.partial(runs.load_samplers, task, protocol=protocol, results=results)
+
+            searches = load(names)
+            for family, studies in draws.families(searches).items():
+                n = runs.best_count(studies)
+                made: Source = Independent(studies, n) if independent(studies) else Studies(studies, n)
+                rest = stands_for(studies), _rests_on(results, protocol, task, studies)
+                yield _Recorded(task, protocol, SEARCH, family, made, *rest)
+            for family, studies in draws.families(load([*fixed, *confirmations])).items():
+                group, name = (SEEDS, FIXED) if FIXED in studies else (CONFIRMATION, family + CONFIRMED)
+                made = Trained(studies, searches)
+                rest = stands_for(studies), _rests_on(results, protocol, task, studies)
+                yield _Recorded(task, protocol, group, name, made, *rest)
+
+
+def _rests_on(results: Path, protocol: str, task: str, studies: Mapping[str, Records]) -> str:
+    keys = [
+        StudyKey(protocol, task, sampler, name)
+        for sampler, study in studies.items()
+        for name in study.trials["optimizer"].unique()
+    ]
+    return " ".join(f"{'/'.join(key)}@{digest(parts(key.directory(results)))}" for key in keys)
+
+
+def _landscapes(results: Path) -> Iterator[list[Any]]:
+    folder = results / _LANDSCAPES
+    names = ("grid", "nudged", "timing", "fair_runs")
+    paths = {name: folder / f"{name}.parquet" for name in names}
+    if not all(path.exists() for path in paths.values()):
+        for claim in landscape_claims.CLAIMS:
+            yield [str(claim.number), claim.text, _LANDSCAPES, "", SEARCH, "", *_NOTHING]
+        return
+    tables = {name: pd.read_parquet(path) for name, path in paths.items()}
+    summary = success.summary(tables["fair_runs"])
+    table = landscape_claims.verdicts(tables, summary)
+    for row in table.to_dict("records"):
+        grid = row["source"].startswith("published start")
+        used = [paths["grid"], paths["nudged"]] if grid else [paths["fair_runs"]]
+        rests_on = " ".join(
+            f"{_LANDSCAPES}/{path.name}@{digest([path])}" for path in [*used, paths["timing"]]
+        )
+        method = (
+            "best of the grid; its range when rounding is nudged" if grid
+            else "Wilson's interval of success; percentile bootstrap of expected iterations over starts"
+        )  # fmt: skip
+        n = "1 start" if grid else f"{summary['starts'].max()} starts"
+        where = [_LANDSCAPES, "", SEARCH if grid else CONFIRMATION, row["source"]]
+        values = [row["verdict"], np.nan, np.nan, np.nan, row["numbers"], n, method, rests_on]
+        yield [str(row["claim"]), row["text"], *where, *values]
+
+
+def _identities() -> Iterator[list[Any]]:
+    for claim, text, tests, shown in IDENTITIES:
+        verdict = BY_TESTS if shown else NOT_BY_RECORDS
+        nothing = [np.nan, np.nan, np.nan, "", ""]
+        method = "tests of the implementation" if shown else "measured or drawn, without a verdict"
+        yield [claim, text, "", "", ELSEWHERE, "", verdict, *nothing, method, " ".join(tests)]

@@ -1,0 +1,153 @@
+"""Our records as evidence: searches, and what was trained again from fresh seeds."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from induced_metric.analysis import confirmed, differences, draws, runs, tuning, verdicts
+from induced_metric.analysis.claims import Effect, Truth
+from induced_metric.analysis.paper_claims.evidence import EQUAL, Compared, Pair, judged, named, simultaneous
+from induced_metric.analysis.paper_claims.statements import Measure, Relation
+from induced_metric.analysis.support import support
+from induced_metric.analysis.tuning_curves import pooled
+from induced_metric.records import Records
+
+
+class Independent:
+    """Random search: trials are drawn, the same numbers for both optimizers."""
+
+    def __init__(self, studies: Mapping[str, Records], n: int) -> None:
+        self._trials, self._n = pooled(studies), n
+        self._minimize = bool((self._trials["direction"] == "minimize").all())
+        self.optimizers = self._trials["optimizer"].unique().tolist()
+        self._size = int(self._trials.groupby("optimizer").size().min())
+        self._budget = max(1, int(tuning.SHARE * self._size))
+        self._to = functools.cache(self._to_baseline)
+
+    def compare(self, pairs: Sequence[Pair], measure: Measure, relation: Relation) -> Compared | None:
+        """As ``Source`` says."""
+        if measure == "seconds":
+            return None
+        level, effects = simultaneous(len(pairs)), []
+        # The fewer baselines, the fewer resamples.
+        turned = len({one for one, _ in pairs}) < len({other for _, other in pairs})
+        for one, other in pairs:
+            table = self._to(one if turned else other, measure, level)
+            row = table.loc[[other if turned else one], ["difference", "low", "high"]]
+            value, low, high = row.to_numpy(float)[0].tolist()
+            if turned:
+                value, low, high = -value, -high, -low
+            margin = EQUAL * self._deviation(one, other)
+            effects.append(judged((one, other), value, (low, high), relation=relation,
+                                  minimize=self._minimize, margin=margin))  # fmt: skip
+        what = {"best": f"expected best of {self._budget}", "mean": f"mean of the best {self._n}"}
+        found = what.get(measure, f"deviation of the best {self._n}")
+        return Compared(effects, f"{self._size} trials", f"{found}; bootstrap over trial numbers")
+
+    def _to_baseline(self, baseline: str, measure: Measure, level: float) -> pd.DataFrame:
+        if measure == "best":
+            bounds = support(self._trials)
+            table = tuning.paired(self._trials, baseline, bounds, [self._budget], level=level)
+            return table.set_index("optimizer")
+        return differences.to_baseline(
+            self._trials, baseline, self._n, level=level, spread=measure == "spread"
+        )
+
+    def _deviation(self, one: str, other: str) -> float:
+        best = runs.top(self._trials, self._n).groupby("optimizer")["value"].std()
+        return float(np.sqrt((best[one] ** 2 + best[other] ** 2) / 2))
+
+
+class Studies:
+    """Searches that learn: of one study there is no interval, of several the studies are the sample."""
+
+    def __init__(self, studies: Mapping[str, Records], n: int) -> None:
+        self._n = n
+        trials = pd.concat([study.trials.assign(study=name) for name, study in studies.items()])
+        self._minimize = bool((trials["direction"] == "minimize").all())
+        self.optimizers = trials["optimizer"].unique().tolist()
+        best = pd.concat([runs.top(own, n) for _, own in trials.groupby("study", sort=False)])
+        by = best.groupby(["study", "optimizer"])["value"]
+        columns = by.agg(mean="mean", best="first", spread=lambda own: own.std(ddof=0)).reset_index()
+        self._values = {
+            name: columns.pivot_table(index="study", columns="optimizer", values=name)
+            for name in ("mean", "best", "spread")
+        }
+
+    def compare(self, pairs: Sequence[Pair], measure: Measure, relation: Relation) -> Compared | None:
+        """As ``Source`` says."""
+        if measure == "seconds":
+            return None
+        values, deviation = self._values[measure], self._values["spread"].mean()
+        level, effects = simultaneous(len(pairs)), []
+        for one, other in pairs:
+            each = (values[one] - values[other]).dropna()
+            value, reach = float(each.mean()), np.nan
+            if len(each) > 1:
+                reach = float(stats.t.isf((1 - level) / 2, len(each) - 1) * stats.sem(each))
+            margin = EQUAL * float(np.sqrt((deviation[one] ** 2 + deviation[other] ** 2) / 2))
+            effects.append(judged((one, other), value, (value - reach, value + reach), relation=relation,
+                                  minimize=self._minimize, margin=margin))  # fmt: skip
+        what = {"best": "best run", "mean": f"mean of the best {self._n}"}
+        found = what.get(measure, f"deviation of the best {self._n}")
+        number = len(values)
+        method = "one study has no interval" if number == 1 else "Student's t over studies"
+        return Compared(effects, f"{number} {'study' if number == 1 else 'studies'}", f"{found}; {method}")
+
+
+class Trained:
+    """What was found, trained again from fresh seeds: the verdicts on every pair.
+
+    What the paper says of its best runs' mean and of the best of them is here one question: which setting is
+    better.
+    """
+
+    def __init__(self, ours: Mapping[str, Records], searches: Mapping[str, Records]) -> None:
+        found = confirmed.collect(ours, searches)
+        seeds = found.groupby(["optimizer", "study"])["seed"].nunique().groupby("optimizer").min()
+        found = found[found["optimizer"].isin(seeds.index[seeds > 1])]
+        self.optimizers = found["optimizer"].unique().tolist()
+        self._values, self._ours = found, ours
+        self._minimize = runs.objective(ours)[1] == "minimize"
+
+    @functools.cached_property
+    def _pairs(self) -> dict[Pair, dict[Any, Any]]:
+        table = verdicts.compare(
+            self._values, minimize=self._minimize, margin=confirmed.stated_margin(self._ours)
+        )
+        rows: list[dict[Any, Any]] = table.to_dict("records")
+        return {(row["optimizer"], row["other"]): row for row in rows}
+
+    def compare(self, pairs: Sequence[Pair], measure: Measure, relation: Relation) -> Compared | None:
+        """As ``Source`` says."""
+        if measure in ("seconds", "spread"):
+            return None
+        each = self._values.groupby("optimizer").agg(studies=("study", "nunique"), seeds=("seed", "nunique"))
+        n = " to ".join(dict.fromkeys(f"{row.studies}×{row.seeds} seeds" for row in each.itertuples()))
+        of = "studies, then seeds" if (each["studies"] > 1).any() else "seeds"
+        method = f"mean over fresh seeds; bootstrap of {of}, Holm over all pairs"
+        return Compared([self._effect(pair, relation) for pair in pairs], n, method)
+
+    def _effect(self, pair: Pair, relation: Relation) -> Effect:
+        turned = pair not in self._pairs
+        row = self._pairs[pair[::-1] if turned else pair]
+        sign = -1 if turned else 1
+        value, ends = sign * row["difference"], sorted((sign * row["low"], sign * row["high"]))
+        gain = -value if self._minimize else value
+        better: dict[object, Truth] = {"better": not turned, "worse": turned}
+        truth = better.get(row["verdict"])
+        if relation == "equal":
+            gain = row["margin"] - abs(value)
+            truth = {"equivalent": True, "undecided": None}.get(str(row["verdict"]), False)
+        return Effect(named(pair), value, ends[0], ends[1], gain, truth)
+
+
+def independent(studies: Mapping[str, Records]) -> bool:
+    """Whether trials can be drawn anew: random search of several optimizers from the same seeds."""
+    alone = all(draws.independent(study.trials) for study in studies.values())
+    seeds = pd.concat([study.trials for study in studies.values()]).groupby(["sampler", "trial"])["seed"]
+    return alone and bool((seeds.min() == seeds.max()).all())

@@ -1,0 +1,172 @@
+"""The verdicts as a table, and in short for the first screen of the README."""
+
+import os
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from induced_metric.analysis.claims import VERDICTS
+from induced_metric.analysis.paper_claims.deciding import (
+    CONFIRMATION,
+    ELSEWHERE,
+    PUBLISHED,
+    SEARCH,
+    SEEDS,
+)
+from induced_metric.analysis.rendering import MISSING, Table, fixed, markdown
+from induced_metric.errors import UserError
+
+BEGIN, END = "<!-- claims: made by `make claims` -->", "<!-- claims end -->"
+_COLUMNS = {
+    PUBLISHED: "The paper's numbers",
+    SEARCH: "The search again",
+    SEEDS: "Its best settings, fresh seeds",
+    CONFIRMATION: "`fair`: winners, fresh seeds",
+}
+_SHOWN = dict.fromkeys([SEARCH, ELSEWHERE], SEARCH) | {
+    name: name for name in (PUBLISHED, SEEDS, CONFIRMATION)
+}
+"""Tests and benchmarks are what was done again, too."""
+_PAPER, _LANDSCAPES = "paper", "landscapes"
+_MAIN = ("published start", "tuned")
+"""Of the functions of two variables: the arms on the first screen; the whole table has the others."""
+
+
+def claims_table(table: pd.DataFrame) -> Table:
+    """``decide_all``, ready to be shown or written."""
+    where = table[["protocol", "source"]].apply(lambda row: " ".join(filter(None, row)), axis=1)
+    numbers = table["effect"].notna()
+    cells = {
+        "Claim": table["claim"],
+        "Text": table["text"].mask(table["claim"].duplicated(), ""),
+        "Task": table["task"],
+        "Source": where,
+        "Verdict": table["verdict"],
+        "Method": table["method"],
+        "Effect of": table["of"],
+        "Effect": fixed(table["effect"], 4, signed=True).where(numbers, ""),
+        "Interval": ("[" + _end(table["low"]) + ", " + _end(table["high"]) + "]").where(
+            table["low"].notna(), ""
+        ),
+        "n": table["n"],
+    }
+    title = (
+        "The paper's claims, decided from the records: of the comparisons that a claim makes, the one that "
+        "decides it, with its interval."
+    )
+    notes = [
+        "Supported, or contradicted: the intervals of all comparisons say so; unresolved: some do not, or "
+        "none is valid. Intervals hold with 95% for all comparisons of a row (Bonferroni); those over fresh "
+        "seeds for all pairs of optimisers, whose p-values are Holm's.",
+        "The paper's numbers: an order that they do not have is contradicted by them. The best 50 are the "
+        "best of one search, so Welch's interval is about these runs, not about another search; of single "
+        "runs there is no interval.",
+        "One study of a search that learns has no interval: its trials depend on each other. More studies "
+        "(STUDIES=5) have one.",
+        "Effects are in the metric of the task, of claim 10c in seconds; those of claims 1 to 7 are lists of "
+        "intervals, in the CSV file under `of`. A preset or another size of a task is evidence of its own.",
+        "The CSV file has under `records` what each row rests on: studies, each with the first digits of "
+        "`sha256sum trials.parquet`; files; tests.",
+    ]
+    # The intervals of claims 1-7 would be longer than the table is wide.
+    long = table["task"] == _LANDSCAPES
+    cells["Effect of"] = cells["Effect of"].mask(long, "")
+    return Table(table, pd.DataFrame(cells), pd.DataFrame(index=table.index), title, notes, words=7)
+
+
+def lines(table: pd.DataFrame) -> list[str]:
+    """The same for the terminal: each claim, and beneath it a line a source."""
+    found = []
+    for (claim, text), own in table.groupby(["claim", "text"], sort=False):
+        found.append(f"{claim}. {text}")
+        for row in own.to_dict("records"):
+            where = " ".join(filter(None, (row["task"], row["protocol"], row["source"])))
+            parts = [row["n"], row["method"]]
+            if row["effect"] == row["effect"]:
+                ends = f" [{row['low']:+.4f}, {row['high']:+.4f}]" if row["low"] == row["low"] else ""
+                parts.insert(0, f"{row['of']} {row['effect']:+.4f}{ends}")
+            found.append(f"  {row['verdict']}: {'; '.join(filter(None, [where, *parts]))}")
+    return found
+
+
+def first_screen(table: pd.DataFrame, results: Path, root: Path) -> str:
+    """One row a claim and a column a kind of evidence, in Markdown, every verdict a link to what it rests on.
+
+    Args:
+        table: ``decide_all`` of ``results``.
+        results: the results directory, which has the tables of ``claims_table``.
+        root: of the document's links.
+    """
+    home = os.path.relpath(results, root)
+    table = table[(table["task"] != _LANDSCAPES) | table["source"].isin(["", *_MAIN])]
+    # What a search of another protocol measures is what tuning costs there.
+    table = table[(table["group"] != SEARCH) | table["protocol"].isin(["", _PAPER])]
+    rows = []
+    for number, own in table.groupby(table["claim"].str.extract(r"(\d+)", expand=False), sort=False):
+        rows.append({"Claim": f"{number}. {_text(own)}"} | {
+            heading: _cell(own[own["group"].map(_SHOWN.get) == group], home, root)
+            for group, heading in _COLUMNS.items()
+        })  # fmt: skip
+    return markdown(pd.DataFrame(rows))
+
+
+def put_into(document: Path, block: str) -> None:
+    """Writes the block between the markers of a document, in the place of what is there.
+
+    Raises:
+        UserError: if the document has no such markers.
+    """
+    text = document.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise UserError(f"{document} must have the lines {BEGIN} and {END}, between which the claims stand")
+    between = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
+    document.write_text(between.sub(lambda _: f"{BEGIN}\n{block}\n{END}", text), encoding="utf-8")
+
+
+def _text(own: pd.DataFrame) -> str:
+    """What a claim says, its parts by their letters: what they begin with, up to a colon, once."""
+    texts = own.drop_duplicates("claim").set_index("claim")["text"]
+    if len(texts) == 1:
+        return str(texts.iloc[0])
+    begins = {text.partition(": ")[0] for text in texts}
+    common = f"{begins.pop()}: " if len(begins) == 1 else ""
+    return common + "; ".join(
+        f"({str(claim)[-1]}) {text.removeprefix(common)}" for claim, text in texts.items()
+    )
+
+
+def _cell(found: pd.DataFrame, home: str, root: Path) -> str:
+    """The verdicts of a group, counted where several sources differ, with a link to what they rest on."""
+    if found.empty:
+        return MISSING
+    parts: dict[str, list[str]] = {}
+    for claim, own in found.groupby("claim", sort=False):
+        counts = own["verdict"].value_counts()
+        words = [f"{counts[name]} {name}" for name in VERDICTS.values() if name in counts]
+        text = str(counts.index[0]) if len(counts) == 1 else ", ".join(words)
+        letter = str(claim).lstrip("0123456789")
+        parts.setdefault(text, []).append(f"({letter})" if letter else "")
+    text = "; ".join(f"{' '.join(letters)} {text}".strip() for text, letters in parts.items())
+    target = _target(found, home)
+    return f"[{text}]({target})" if (root / target).exists() else text
+
+
+def _target(found: pd.DataFrame, home: str) -> str:
+    """Where a reader finds what verdicts rest on; a path that is nowhere for what rests on nothing."""
+    rests_on = found[found["records"] != ""]
+    if rests_on.empty:
+        return MISSING
+    first = rests_on.iloc[0]
+    if first["group"] == PUBLISHED:
+        return f"src/induced_metric/records/paper/{str(first['records']).partition('@')[0]}"
+    if first["group"] == ELSEWHERE:
+        return str(first["records"]).split()[0].partition("::")[0]
+    if first["task"] == _LANDSCAPES:
+        return f"{home}/{_LANDSCAPES}/README.md"
+    tasks = rests_on["task"].unique()
+    return f"{home}/records/{first['protocol']}" + (f"/{tasks[0]}" if len(tasks) == 1 else "")
+
+
+def _end(values: pd.Series) -> "pd.Series[str]":
+    return fixed(values, 4, signed=True)

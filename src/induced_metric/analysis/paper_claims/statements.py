@@ -1,0 +1,105 @@
+"""Claims 8-15: what the paper says of networks, and of the update, each as data.
+
+A statement is a list of comparisons, all of which must hold. Where the paper's words are vague, the text here
+says what they are taken to mean.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, TypeAlias
+
+Measure: TypeAlias = Literal["mean", "best", "spread", "seconds"]
+"""Of the best runs: their mean, the best of them, their standard deviation; seconds to the target."""
+Relation: TypeAlias = Literal["better", "more", "equal"]
+
+SEVEN = ("adam", "adamw", "muon", "sgd", "sgd_metric", "sgd_log_metric", "sgd_rms")
+SCALED = ("adam", "adamw", "muon", "sgd_rms")
+PLAIN = ("sgd", "sgd_metric", "sgd_log_metric")
+
+
+class Statement(NamedTuple):
+    """A claim on a task.
+
+    Attributes:
+        claim: its number, with a letter where the paper says several things at once.
+        text: what it says.
+        task: of the paper; its presets and sizes are evidence too, each for itself.
+        pairs: who is compared with whom.
+        measure: in what.
+        relation: the first is ``better`` than the other, has ``more`` of the measure, or is ``equal``.
+    """
+
+    claim: str
+    text: str
+    task: str
+    pairs: Sequence[tuple[str, str]]
+    measure: Measure
+    relation: Relation = "better"
+
+
+class Identity(NamedTuple):
+    """A claim on the update itself.
+
+    Attributes:
+        claim: its number.
+        text: what it says.
+        tests: those that show it, as pytest names them; or what measures it.
+        shown: whether these decide it.
+    """
+
+    claim: str
+    text: str
+    tests: Sequence[str]
+    shown: bool
+
+
+def _leads(name: str, among: Sequence[str] = SEVEN) -> list[tuple[str, str]]:
+    return [(name, other) for other in among if other != name]
+
+
+def _all(group: Sequence[str], others: Sequence[str]) -> list[tuple[str, str]]:
+    return [(name, other) for name in group for other in others]
+
+
+STATEMENTS = (
+    Statement("8a", "Regression: SGD_RMS has the best mean", "regression", _leads("sgd_rms"), "mean"),
+    Statement("8b", "Regression: Adam has the best single run", "regression", _leads("adam"), "best"),
+    Statement("8c", "Regression: SGD_LOG_METRIC, best in low dimension, is behind Adam, AdamW, Muon, SGD_RMS",
+              "regression", _all(SCALED, ["sgd_log_metric"]), "mean"),
+    Statement("9a", "Regression: SGD_RMS reaches better values than AdamW", "regression",
+              [("sgd_rms", "adamw")], "mean"),
+    Statement("9b", "Regression: SGD_RMS's values are spread out more than AdamW's", "regression",
+              [("sgd_rms", "adamw")], "spread", "more"),
+    Statement("10a", "MNIST: SGD_LOG_METRIC has the best single run", "mnist", _leads("sgd_log_metric"),
+              "best"),
+    Statement("10b", "MNIST: Muon has the best mean", "mnist", _leads("muon"), "mean"),
+    Statement("10c", "MNIST: the metric optimisers reach 98% sooner than Adam and AdamW", "mnist",
+              _all(["sgd_metric", "sgd_log_metric", "sgd_rms"], ["adam", "adamw"]), "seconds"),
+    Statement("11a", "CIFAR-10: SGD_RMS has the best mean", "cifar10", _leads("sgd_rms"), "mean"),
+    Statement("11b", "CIFAR-10: SGD_RMS has the best single run", "cifar10", _leads("sgd_rms"), "best"),
+    Statement("11c", "CIFAR-10: SGD_METRIC is worse than SGD", "cifar10", [("sgd", "sgd_metric")], "mean"),
+    Statement("11d", "CIFAR-10: SGD_LOG_METRIC's mean equals SGD's", "cifar10",
+              [("sgd_log_metric", "sgd")], "mean", "equal"),
+    Statement("11e", "CIFAR-10: SGD_LOG_METRIC's best run is better than SGD's", "cifar10",
+              [("sgd_log_metric", "sgd")], "best"),
+    Statement("12a", "TinyShakespeare: two classes; Adam, AdamW, Muon and SGD_RMS before the three others",
+              "shakespeare", _all(SCALED, PLAIN), "mean"),
+    Statement("12b", "TinyShakespeare: SGD_RMS has the best mean", "shakespeare", _leads("sgd_rms"), "mean"),
+    Statement("12c", "TinyShakespeare: AdamW has the best single run", "shakespeare", _leads("adamw"),
+              "best"),
+)  # fmt: skip
+
+_MATHS, _PROPERTIES = "tests/optimizers/test_metric_maths.py", "tests/optimizers/test_optimizer_properties.py"
+IDENTITIES = (
+    Identity("13", "A step costs as much as Adam's: one dot product more than SGD's",
+             ["benchmarks/optimizers.py"], False),
+    Identity("14", "As ξ → 0 the updates are those of SGD with momentum, as an average, and of AdamW",
+             [f"{_MATHS}::test_xi_of_zero_gives_the_optimizer_without_the_metric",
+              f"{_PROPERTIES}::test_update_tends_to_that_without_the_metric_as_xi_tends_to_zero"], True),
+    Identity("15a", "The update is a smooth clipping",
+             [f"{_MATHS}::test_update_clips_smoothly",
+              f"{_PROPERTIES}::test_r_decreases_with_the_norm_of_the_gradient"], True),
+    Identity("15b", "In the log form a normalisation of the loss cancels",
+             [f"{_MATHS}::test_log_form_is_invariant_under_rescaling_of_the_loss"], True),
+    Identity("15c", "The log form acts like a warm-up and decay of the learning rate",
+             ["induced_metric.analysis.landscapes.concepts.log_schedule"], False),
+)  # fmt: skip

@@ -1,0 +1,37 @@
+"""``induced-metric claims``: the verdicts on the paper's claims, shown and written."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from induced_metric.cli.reports import say_written
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Whose records, and which document has the short table."""
+    parser.add_argument(
+        "--results", type=Path, help="default: results where that has records, else results/published"
+    )
+    parser.add_argument(
+        "--readme", type=Path, help="a document, between whose markers the short table is written too"
+    )
+
+
+def run(results: Path | None, readme: Path | None) -> None:
+    """Prints the table and writes it, ``tables/claims`` below the results.
+
+    Args:
+        results: the results directory; the first of ``analysis.runs.places`` with records, by default.
+        readme: a document with markers.
+    """
+    from induced_metric.analysis import paper_claims, runs
+
+    results = results or runs.locate_results()
+    table = paper_claims.decide_all(results)
+    made = paper_claims.claims_table(table)
+    sys.stdout.write("\n".join([made.title, "", *paper_claims.lines(table), "", *made.notes, ""]) + "\n")
+    paths = made.write(results / "tables" / "claims")
+    if readme is not None:
+        paper_claims.put_into(readme, paper_claims.first_screen(table, results, readme.parent))
+        paths.append(readme)
+    say_written(paths)
