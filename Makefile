@@ -126,13 +126,14 @@ endif
 fair compare: override PROTOCOL = fair
 fair_sweep = $(BIN)/python sweeps/sweep.py task=$(TASK) $(chosen) protocol=fair seed=$(SEED) $(if $(RETRY),retry=$(RETRY)) 'results=$(RESULTS)' $(placed)
 
-fair: setup ## Run or continue the fair comparison of TASK (docs/fair.md): random search, five TPE studies, their winners from fresh seeds; print the tables
+fair: setup ## Run or continue the fair comparison of TASK (docs/fair.md): random search, five TPE studies, their winners from fresh seeds; print the tables, write the report
 	@$(if $(filter slurm,$(LAUNCHER)),$(error LAUNCHER=slurm returns before a search is finished: submit the three sweeps of docs/fair.md one after the other))
 	@$(if $(wildcard conf/task/$(TASK).yaml),$(call where_missing,&& $(prepare)))
 	@$(fair_sweep) sampler=random '$(if $(TRIALS),trials=$(TRIALS),trials=$${budget.draws})'
 	@$(fair_sweep) sampler=tpe studies=$(STUDIES) $(if $(TRIALS),trials=$(TRIALS))
 	@$(fair_sweep) sampler=confirmed studies=$(STUDIES) $(if $(TRIALS),sampler.searched=$(TRIALS)) $(if $(SEEDS),trials=$(SEEDS))
 	@$(call report,tables)
+	@$(BIN)/python -m induced_metric report --results '$(RESULTS)'
 
 compared = $(BIN)/python -m induced_metric compare $(OPTIMIZERS) --task $(TASK) --against $(AGAINST) \
 	--results '$(RESULTS)' --baselines '$(BASELINES)'

@@ -163,6 +163,7 @@ def test_a_fair_comparison_searches_twice_then_confirms_then_prints(machine):
         f"{begin} sampler=tpe studies=5 trials=30",
         f"{begin} sampler=confirmed studies=5 sampler.searched=30 trials=10",
         "-m induced_metric tables --task regression --protocol fair --results results/try",
+        "-m induced_metric report --results results/try",
     ]
 
 

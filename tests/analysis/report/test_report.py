@@ -82,9 +82,10 @@ def test_fair_comes_first(outline):
 def test_every_table_is_there_with_its_notes(recorded, text):
     from html import escape
 
+    said = re.sub(r'<a href="#table-[^"]*">([^<]*)</a>', r"\1", text)
     for _, made in reports.make("tables", "regression", results=recorded):
         for sentence in (made.title, *made.notes):
-            assert escape(sentence) in text
+            assert escape(sentence) in said
         for cell in made.cells.iloc[-1]:
             assert escape(str(cell)) in text
 

@@ -1,13 +1,26 @@
 """Blocks as HTML."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from induced_metric.analysis import style
 from induced_metric.analysis.rendering import MISSING, Table
-from induced_metric.analysis.report.blocks import Block, Chart, Choice, Ranking, Section, Shown, Text
+from induced_metric.analysis.report.blocks import (
+    Block,
+    Chart,
+    Choice,
+    Ranking,
+    Section,
+    Shown,
+    Text,
+    table_anchor,
+)
+from induced_metric.analysis.reports import FAIRNESS
+
+_REFERENCE = re.compile(rf"\b\w+-\w+-{FAIRNESS}\b")
 
 
 def section(found: Section) -> str:
@@ -33,9 +46,13 @@ def text(sentence: str, kind: str = "") -> Text:
 
 
 def notes(sentences: Iterable[str]) -> str:
-    """What a reader must know besides."""
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    """What a reader must know besides; the name of a table of findings becomes a link to it."""
+    items = "".join(f"<li>{_REFERENCE.sub(_linked, escape(sentence))}</li>" for sentence in sentences)
     return f'<ul class="notes">{items}</ul>' if items else ""
+
+
+def _linked(found: re.Match[str]) -> str:
+    return f'<a href="#{table_anchor(found[0])}">{found[0]}</a>'
 
 
 def shown(found: Shown) -> str:
@@ -51,27 +68,34 @@ def shown(found: Shown) -> str:
 
 
 def table(made: Table, title: str) -> str:
-    """The cells; the columns after the first ``words`` are numbers."""
-    names = [str(name) for name in made.cells.columns]
-    kinds = ["" if place < made.words else ' class="number"' for place in range(len(names))]
+    """The cells: those of a table with sentences are below each other on a narrow screen."""
+    names = [escape(str(name)) for name in made.cells.columns]
+    kinds = [_kind(place, made.words) for place in range(len(names))]
     head = "".join(
-        f'<th scope="col"{kind}>{escape(name)}</th>' for name, kind in zip(names, kinds, strict=True)
+        f'<th scope="col" class="{kind}">{name}</th>' for name, kind in zip(names, kinds, strict=True)
     )
     rows = []
     above = None
-    bold = {name: made.bold[name].to_numpy() for name in made.bold}
+    bold = {escape(str(name)): made.bold[name].to_numpy() for name in made.bold}
     for number, cells in enumerate(made.cells.to_numpy().tolist()):
         first, *others = (escape(str(cell)) for cell in cells)
         line = [f'<th scope="row">{first}</th>']
         for name, kind, cell in zip(names[1:], kinds[1:], others, strict=True):
-            strong = name in bold and bold[name][number]
-            line.append(f"<td{kind}>{f'<strong>{cell}</strong>' if strong else cell}</td>")
+            text = f"<strong>{cell}</strong>" if name in bold and bold[name][number] else cell
+            line.append(f'<td class="{kind}" data-name="{name}">{text}</td>')
         rows.append(f"<tr{' class=first' if first != above else ''}>{''.join(line)}</tr>")
         above = first
     return (
-        f'<div class="scroll" role="region" tabindex="0" aria-labelledby="{escape(title)}"><table>'
+        f'<div class="scroll" role="region" tabindex="0" aria-labelledby="{escape(title)}">'
+        f'<table class="{"sentences" if made.words > 2 else "numbers"}">'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
+
+
+def _kind(place: int, words: int) -> str:
+    if place >= words:
+        return "number"
+    return "word" if words == 2 else "sentence" if place >= 2 else "several"
 
 
 def chart(name: str, made: Chart) -> str:
