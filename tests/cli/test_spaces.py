@@ -94,6 +94,7 @@ def test_the_task_and_the_schedule_have_dimensions_too():
     assert {"schedule.warmup", "schedule.final"} < set(pair.hyperparameters)
 
 
+@pytest.mark.slow
 def test_trials_of_every_static_value_are_trained_as_with_their_own_task():
     pair = pairing("optimizer=adam", "+search_space.task.batch_size={choices: [16, 32]}")
     with pair.lanes(Placement()) as lanes:
@@ -108,6 +109,7 @@ def test_trials_of_every_static_value_are_trained_as_with_their_own_task():
     assert not np.array_equal(curves[16]["test/loss"], curves[32]["test/loss"])
 
 
+@pytest.mark.slow
 def test_a_list_of_the_task_is_searched_as_a_word():
     choices = "+search_space.task.widths={choices: [[4,1], [3,2,1]]}"
     pair = pairing("optimizer=adam", choices)
@@ -122,6 +124,7 @@ def test_a_list_of_the_task_is_searched_as_a_word():
     np.testing.assert_array_equal(curve["test/loss"], alone["test/loss"])
 
 
+@pytest.mark.slow
 def test_a_schedule_ends_at_its_last_rate():
     pair = pairing("optimizer=sgd", "schedule=linear", "schedule.final=0")
     constant = pairing("optimizer=sgd")
@@ -170,6 +173,7 @@ def test_what_cannot_be_searched_is_one_sentence(overrides, sentence):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_what_changes_the_program_must_be_static(tiny_task):
     from induced_metric.training.program import trial_lanes
 
