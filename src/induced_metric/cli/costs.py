@@ -9,17 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hydra
-import pandas as pd
-from hydra.errors import MissingConfigException
-from omegaconf import DictConfig
-
-from induced_metric.cli import app, build
 from induced_metric.cli import arguments as common
-from induced_metric.cli.values import CONF
 from induced_metric.errors import UserError
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from induced_metric.lanes import Lanes
 
 _EPOCHS = 20  # of a trial, unless it has fewer
@@ -43,6 +38,10 @@ def run(task: str, protocol: str, optimizers: Sequence[str], rounds: int, result
     Raises:
         UserError: for a task, protocol or optimizer that does not exist.
     """
+    import pandas as pd
+
+    from induced_metric.cli import app, build
+
     chosen = {name: _compose(task, protocol, name) for name in optimizers}
     app.start_jax(next(iter(chosen.values())))  # before anything imports JAX
     seconds: dict[str, list[float]] = {name: [] for name in chosen}
@@ -68,7 +67,12 @@ def run(task: str, protocol: str, optimizers: Sequence[str], rounds: int, result
     sys.stdout.write(f"{found.to_string(index=False, float_format='{:.4g}'.format)}\nwrote {path}\n")
 
 
-def _compose(task: str, protocol: str, optimizer: str) -> DictConfig:
+def _compose(task: str, protocol: str, optimizer: str) -> "DictConfig":
+    import hydra
+    from hydra.errors import MissingConfigException
+
+    from induced_metric.cli.values import CONF
+
     overrides = [f"task={task}", f"protocol={protocol}", f"optimizer={optimizer}"]
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
