@@ -21,6 +21,14 @@ BASELINES  ?= results/published
 MODE       ?= offline
 BEST       ?=
 TARGETS    ?=
+# Of trial and verify: protocol/task/sampler/optimizer, a number in it, the share of the trials that are drawn.
+# Of reproduce, STUDY is a name in sweeps/published. Of replay: how many of the first epochs, of the best trials.
+STUDY      ?=
+TRIAL      ?=
+SHARE      ?=
+EPOCHS     ?=
+TOP        ?=
+SELECT     ?=
 STEPS      ?= grid,timing,fair,page
 MANUAL_DIR ?=
 # Who trains: this process, so many on this machine, or so many on a cluster (docs/scaling.md).
@@ -64,6 +72,8 @@ mirror = $(BIN)/python -m induced_metric wandb --task $(TASK) --protocol $(PROTO
 # All tasks and protocols, but for one that was named: the default of the other targets is none.
 named = $(if $(filter-out file,$(origin $(1))),$(2) $($(1)))
 watched = --results '$(RESULTS)' $(call named,TASK,--task) $(call named,PROTOCOL,--protocol)
+# What checks the published records reads others where RESULTS names them.
+or_published = $(if $(filter file,$(origin RESULTS)),results/published,$(RESULTS))
 every = $(if $(EVERY),--every $(EVERY))
 report = $(BIN)/python -m induced_metric $(1) --task $(TASK) --protocol $(PROTOCOL) --results '$(RESULTS)' \
 	$(if $(BEST),--best $(BEST)) $(if $(TARGETS),--targets $(TARGETS))
@@ -83,6 +93,7 @@ help: ## Show this help
 	@echo "             WORKERS=$(WORKERS) LAUNCHER=$(LAUNCHER) STORAGE=$(STORAGE) LAUNCH=<further settings of conf/launcher/$(LAUNCHER).yaml>"
 	@echo "             AGAINST=\"$(AGAINST)\" BASELINES=$(BASELINES) (of compare, with SEEDS=<50>)"
 	@echo "             EVERY=<seconds between two looks> PORT=$(PORT)"
+	@echo "             STUDY=<protocol/task/sampler/optimizer> TRIAL=<a number> SHARE=0.01 EPOCHS=<all> TOP=<BEST> SELECT=best"
 	@echo "             BEST=<50, at most a quarter of the trials> TARGETS=\"<the task's>\""
 
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -184,6 +195,23 @@ report: setup ## Write one page to explore, RESULTS/report.html (RESULTS: whose 
 claims: setup ## Decide the paper's claims from all records of RESULTS (yours, else those published); print and write the table
 	@$(BIN)/python -m induced_metric claims $(if $(filter-out file,$(origin RESULTS)),--results '$(RESULTS)') \
 		$(if $(filter results/published,$(RESULTS)),--readme README.md)
+
+.PHONY: trial verify replay reproduce
+trial: setup ## Train one recorded trial again and compare: STUDY=paper/regression/tpe/adam TRIAL=12
+	@$(if $(STUDY),,$(error STUDY=protocol/task/sampler/optimizer says whose trial))$(if $(TRIAL),,$(error TRIAL=12 says which trial))
+	@$(BIN)/python -m induced_metric trial --study '$(STUDY)' --trial '$(TRIAL)' --results '$(or_published)'
+
+verify: setup ## Train a random 1% of the published trials again and compare (SHARE=0.05 TASK=... STUDY=... RESULTS=...)
+	@$(BIN)/python -m induced_metric verify --results '$(or_published)' $(if $(SHARE),--share $(SHARE)) \
+		$(call named,TASK,--task) $(call named,SEED,--seed) $(if $(STUDY),--study '$(STUDY)')
+
+replay: setup ## Show the searches of TASK under other rules, without training: EPOCHS=50 TRIALS=100 TOP=10 SELECT=last PRUNER=successive_halving
+	@$(BIN)/python -m induced_metric replay --task $(TASK) --protocol $(PROTOCOL) --results '$(or_published)' --pruner $(PRUNER) \
+		$(foreach rule,TRIALS EPOCHS TOP SELECT,$(if $($(rule)),--$(shell echo $(rule) | tr A-Z a-z) $($(rule))))
+
+reproduce: setup ## Run a published study again and compare (STUDY=table_1, or all; none: list them with their cost; TRIALS=20: only a try)
+	@$(BIN)/python -m induced_metric reproduce $(if $(STUDY),--study $(STUDY)) $(if $(TRIALS),--trials $(TRIALS)) \
+		$(if $(filter-out file,$(origin RESULTS)),--results '$(RESULTS)')
 
 wandb: setup ## Mirror the recorded trials of TASK to Weights & Biases (MODE=offline or online), also while they run (EVERY=60)
 	@$(mirror) $(every)

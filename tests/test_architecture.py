@@ -29,7 +29,10 @@ ROOMS = {
     "studies": ("training lanes records space errors", "numpy optuna sklearn scipy threadpoolctl sqlalchemy"),
     "tracking": ("records errors", "pandas pyarrow wandb"),
     "landscapes": ("space errors", "jax numpy optax scipy pandas"),
-    "analysis": ("records space errors", "numpy pandas pyarrow scipy matplotlib plotly rich"),
+    "analysis": (
+        "records studies.schedule space errors",
+        "numpy pandas pyarrow scipy matplotlib plotly rich",
+    ),
     "cli": (
         "errors xla space tasks lanes training records studies tracking landscapes analysis data",
         "jax hydra omegaconf pydantic rich optuna optuna_dashboard pandas pyarrow submitit",

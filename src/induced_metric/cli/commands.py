@@ -37,6 +37,10 @@ COMMANDS = {
     "status": Command("status", "say where the studies of a results directory stand"),
     "dashboard": Command("dashboard", "serve Optuna's dashboard on the records"),
     "costs": Command("costs", "measure the device seconds of an epoch of each optimizer"),
+    "trial": Command("trial", "train one recorded trial again, and compare"),
+    "verify": Command("verify", "train a random share of all recorded trials again, and compare"),
+    "replay": Command("replay", "show recorded searches under other rules, without training"),
+    "reproduce": Command("reproduce", "run a published study again by its name, and compare"),
     "data": Command("data", "prepare the data set of a task"),
 }
 """All others. A module is imported when its command is asked for, so each needs its own libraries alone."""

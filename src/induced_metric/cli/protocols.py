@@ -9,6 +9,7 @@ from induced_metric.cli import build, values
 from induced_metric.errors import UserError
 
 if TYPE_CHECKING:
+    from induced_metric.records import StudyKey
     from induced_metric.studies.plan import StudyPlan
 
 
@@ -34,6 +35,23 @@ def confirms(cfg: DictConfig) -> bool:
 def study_name(sampler: str, seed: int, index: int) -> str:
     """What independent study ``index`` of a sampler is called: the first bears its name alone."""
     return f"{sampler}-seed{seed}" if index else sampler
+
+
+def study_keys(cfg: DictConfig) -> "list[StudyKey]":
+    """The names of the studies that a configuration runs."""
+    from induced_metric.records import CONFIRMED, StudyKey
+
+    optimizer = "+".join(
+        [cfg.optimizer.name, *([cfg.schedule.name] if cfg.schedule.get("_target_") is not None else [])]
+    )
+    searched = "+".join(filter(None, [cfg.sampler.name, cfg.pruner.name]))
+    sampler, end = (str(cfg.sampler.of), CONFIRMED) if confirms(cfg) else (searched, "")
+    return [
+        StudyKey(
+            cfg.protocol.name, cfg.task.name, study_name(sampler, cfg.seed + index, index) + end, optimizer
+        )
+        for index in range(cfg.studies)
+    ]
 
 
 def confirmation(cfg: DictConfig, pair: build.Pairing, plan: "StudyPlan", index: int) -> "StudyPlan":

@@ -21,6 +21,7 @@ def provenance(**facts: Any) -> dict[str, Any]:
         **_repository(),
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "processor": _processor(),
         "versions": {name: _version(name) for name in _PACKAGES},
         **facts,
     }
@@ -44,6 +45,19 @@ def _repository() -> dict[str, str | bool | None]:
     changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(exclude,top)results")
     added = git("ls-files", "--others", "--exclude-standard", "--", ":/src", ":/conf")
     return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed or added)}
+
+
+def _processor() -> str | None:
+    """The CPU's model: which instructions a compiled program has follows from it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
+    except OSError:  # not Linux
+        return platform.processor() or None
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    # On a virtual machine the name alone may be that of many.
+    numbers = [f"{name} {facts[name]}" for name in ("cpu family", "model") if name in facts]
+    named = [facts["model name"]] if "model name" in facts else []
+    return ", ".join(named + numbers) or platform.processor() or None
 
 
 def _version(package: str) -> str | None:

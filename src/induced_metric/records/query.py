@@ -52,11 +52,18 @@ def begun(
         task: the studies of this one alone.
         results: the results directory.
     """
-    root, pattern = Path(results), f"{protocol or '*'}/{task or '*'}"
-    recorded = [path for path in (root / "records").glob(f"{pattern}/*/*") if _has_records(path)]
     # Whoever works on a study locks it, before there is anything of it to record.
-    locked = [path.with_suffix("") for path in (root / "studies").glob(f"{pattern}/*/*.lock")]
-    keys = {StudyKey(*path.parts[-len(StudyKey._fields) :]) for path in [*recorded, *locked]}
+    locked = Path(results, "studies").glob(f"{protocol or '*'}/{task or '*'}/*/*.lock")
+    keys = {StudyKey(*path.with_suffix("").parts[-len(StudyKey._fields) :]) for path in locked}
+    return sorted({*keys, *recorded(protocol=protocol, task=task, results=results)})
+
+
+def recorded(
+    *, protocol: str | None = None, task: str | None = None, results: str | Path = "results"
+) -> list[StudyKey]:
+    """Every study of a results directory that has records, in alphabetical order; see ``begun``."""
+    paths = Path(results, "records").glob(f"{protocol or '*'}/{task or '*'}/*/*")
+    keys = [StudyKey(*path.parts[-len(StudyKey._fields) :]) for path in paths if _has_records(path)]
     return sorted(key for key in keys if key.sampler != SINGLE)
 
 

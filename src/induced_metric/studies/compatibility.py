@@ -1,7 +1,7 @@
 """Which settings make a study: one goes on only under its own, as today's version reads them."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from induced_metric.errors import UserError
@@ -49,11 +49,8 @@ def study_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_config(name: str, known: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Raises UserError, with the difference, if a study was begun with another configuration."""
-    before, now = _settings(known), _settings(json.loads(json.dumps(dict(config))))
-    for old, new in RENAMED.items():
-        if old in before and new in now and not (new in before or old in now):
-            value, (was, today) = before.pop(old), _REWORDED.get(old, _AS_IT_WAS)
-            before[new] = today if value == was else value
+    now = _settings(json.loads(json.dumps(dict(config))))
+    before = _renamed(_settings(known), now)
     changes = [
         f"{key}: {before.get(key, 'absent')} -> {now.get(key, 'absent')}"
         for key in sorted({*before, *now})
@@ -64,6 +61,21 @@ def check_config(name: str, known: Mapping[str, Any], config: Mapping[str, Any])
             f"{name} was begun with another configuration ({'; '.join(changes)}); "
             "use the same one, or another results directory"
         )
+
+
+def as_today(config: Mapping[str, Any], task_settings: Collection[str]) -> dict[str, Any]:
+    """A recorded configuration as today's version writes it.
+
+    Args:
+        config: of a study, whenever it was begun.
+        task_settings: what the function of its task takes today; a setting that it lacks keeps its name.
+    """
+    known = {f"task.{name}" for name in task_settings}
+    flat = _renamed(_settings(config), known)
+    for name, (meant, *_) in _LATER.items():
+        if name in known or not name.startswith("task."):
+            flat.setdefault(name, meant)
+    return _nested(flat)
 
 
 def earlier_tasks(task: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -105,6 +117,27 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def _renamed(before: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """Settings by the names of today, where these are known and those before are not."""
+    named = dict(before)
+    for old, new in RENAMED.items():
+        if old in named and new in known and not (new in named or old in known):
+            value, (was, today) = named.pop(old), _REWORDED.get(old, _AS_IT_WAS)
+            named[new] = today if value == was else value
+    return named
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
+        *parents, last = name.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = value
+    return tree
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Searched dimensions as Optuna knows them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import optuna
@@ -54,3 +54,16 @@ def recorded(dimension: Dimension, value: Any) -> Any:
     if isinstance(dimension, Choice):
         return next((choice for choice in dimension.choices if choice == value), None)
     return int(value) if isinstance(dimension, Int) else float(value)
+
+
+def hyperparameters_of(
+    row: Mapping[Any, Any], names: Iterable[str], space: Mapping[str, Dimension]
+) -> dict[str, Any]:
+    """The hyperparameters of a recorded trial, as it was trained with them.
+
+    Args:
+        row: its record.
+        names: of all of them.
+        space: ranges of those that are searched.
+    """
+    return {name: recorded(space[name], row[name]) if name in space else float(row[name]) for name in names}

@@ -9,7 +9,7 @@ from induced_metric.records import RecordStore
 from induced_metric.records.schema import StudyKey
 from induced_metric.space import Dimension
 from induced_metric.studies.compatibility import check_config
-from induced_metric.studies.dimensions import recorded
+from induced_metric.studies.dimensions import hyperparameters_of
 from induced_metric.studies.plan import trial_seed
 
 
@@ -86,10 +86,7 @@ def winner(
         key=key,
         trial=int(best["trial"]),
         value=float(best["value"]),
-        hyperparameters={
-            name: recorded(space[name], best[name]) if name in space else float(best[name])
-            for name in hyperparameters
-        },
+        hyperparameters=hyperparameters_of(best, hyperparameters, space),
         seeds=frozenset(map(int, known["seed"])),
     )
 

@@ -1,0 +1,180 @@
+"""Rules that stop trials early, on recorded curves: whom they would have stopped, and when.
+
+The rules are those of the studies' pruners, restated on numbers; trials are looked at in the order of a study
+(``studies.schedule``).
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from induced_metric.errors import UserError
+from induced_metric.studies.schedule import Look, Schedule
+
+
+@dataclass
+class History:
+    """What a rule may know when it judges a trial: lower costs are better.
+
+    Attributes:
+        costs: at each rung, the best cost so far of every trial that was looked at there, by trial.
+        complete: the trials that ended by themselves.
+    """
+
+    costs: dict[int, dict[int, float]] = field(default_factory=dict)
+    complete: set[int] = field(default_factory=set)
+
+    def at(self, epochs: int) -> dict[int, float]:
+        """The costs after so many epochs."""
+        return self.costs.setdefault(epochs, {})
+
+
+Rule: TypeAlias = Callable[[History, int, int], bool]  # history, trial, epochs -> whether to stop it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruner:
+    """A rule with the epochs at which it is asked.
+
+    Attributes:
+        name: of it.
+        rule: whether a trial is stopped.
+        rungs: epochs after which it is asked, ascending.
+        in_flight: trials under way at once: whom a trial is compared with depends on it.
+        ranks_stopped: whether stopped trials can be among the best.
+    """
+
+    name: str
+    rule: Rule
+    rungs: Sequence[int]
+    in_flight: int
+    ranks_stopped: bool = False
+
+    def before(self, epochs: int) -> list[int]:
+        """The rungs before so many epochs."""
+        return [rung for rung in self.rungs if rung < epochs]
+
+
+def median(*, n_startup_trials: int, n_warmup_steps: int = 0) -> Rule:
+    """Stops a trial that is worse than the median of the complete ones, at the same epoch (Optuna's rule)."""
+
+    def rule(history: History, trial: int, epochs: int) -> bool:
+        others = [cost for other, cost in history.at(epochs).items() if other in history.complete]
+        if len(history.complete) < n_startup_trials or epochs < n_warmup_steps or not others:
+            return False
+        own = history.at(epochs)[trial]
+        return not math.isfinite(own) or own > float(np.nanmedian(others))
+
+    return rule
+
+
+def successive_halving(*, min_resource: int, reduction_factor: int) -> Rule:
+    """Keeps the best ``1 / reduction_factor`` of those that came as far (Optuna's asynchronous rule)."""
+
+    def rule(history: History, trial: int, epochs: int) -> bool:
+        rung = min_resource
+        while rung < epochs:
+            rung *= reduction_factor
+        if rung != epochs:  # it judges nobody between its rungs
+            return False
+        own, reached = history.at(epochs)[trial], sorted(history.at(epochs).values())
+        return not math.isfinite(own) or own > reached[max(len(reached) // reduction_factor, 1) - 1]
+
+    return rule
+
+
+def wandb_hyperband(*, min_iter: int, eta: int) -> Rule:
+    """Stops a trial worse than the best ``1 / eta`` at its last band (the published rule)."""
+
+    def rule(history: History, trial: int, epochs: int) -> bool:
+        if epochs < min_iter:
+            return False
+        band = min_iter
+        while band * eta <= epochs:
+            band *= eta
+        reached = sorted(history.at(band).values())
+        return bool(reached) and history.at(epochs)[trial] > reached[len(reached) // eta]
+
+    return rule
+
+
+RULES: Mapping[str, Callable[..., Rule]] = {
+    "MedianPruner": median,
+    "SuccessiveHalvingPruner": successive_halving,
+    "WandbHyperbandPruner": wandb_hyperband,
+}
+"""By the class that a configuration of a study names."""
+
+
+class Stopped(NamedTuple):
+    """How trials ended, an entry each.
+
+    Attributes:
+        epochs: that they ran.
+        stopped: by the pruner.
+        unknown: it would have let them go on, and their curves end.
+    """
+
+    epochs: np.ndarray
+    stopped: np.ndarray
+    unknown: np.ndarray
+
+
+def stopped(costs: np.ndarray, ran: np.ndarray, cut_short: np.ndarray, pruner: Pruner) -> Stopped:
+    """Whom a pruner would have stopped.
+
+    Args:
+        costs: shape=(trials, epochs); lower is better, and not finite where a trial did not run.
+        ran: shape=(trials,); how many epochs each ran.
+        cut_short: shape=(trials,); which were stopped on record where their curves end.
+        pruner: the rule.
+
+    Raises:
+        UserError: if there is no epoch.
+    """
+    trials, epochs = costs.shape
+    if not epochs:
+        raise UserError("a pruner judges curves, and these have no epoch")
+    ends = Stopped(ran.copy(), np.zeros(trials, bool), np.zeros(trials, bool))
+    rungs = pruner.before(epochs)
+    if not rungs:
+        return ends
+    finite = np.where(np.isfinite(costs), costs, np.inf)
+    best = np.minimum.accumulate(finite, axis=1)
+    history, waiting = History(), iter(range(trials))
+
+    def goes_on(look: Look) -> bool:
+        number, done = look
+        ended = ran[number] <= done
+        if ended and not cut_short[number]:
+            return False
+        if done in rungs:
+            # Past its end a curve is not known; there its last is what a rule is told.
+            history.at(done)[number] = float(best[number, min(done, ran[number]) - 1])
+            if pruner.rule(history, number, done):
+                ends.epochs[number], ends.stopped[number] = min(done, ran[number]), True
+                return False
+        if ended:
+            ends.unknown[number] = True
+        return not ended
+
+    def serve(looks: Sequence[Look]) -> list[bool]:
+        answers = [goes_on(look) for look in looks]
+        # Told together, after all of them were judged.
+        over = [look.number for look, stays in zip(looks, answers, strict=True) if not stays]
+        history.complete.update(number for number in over if not (ends.stopped | ends.unknown)[number])
+        return answers
+
+    schedule = Schedule(
+        in_flight=pruner.in_flight,
+        stride=math.gcd(*rungs),
+        epochs=epochs,
+        ask=lambda: next(waiting, None),
+        done=lambda *_: True,
+        serve=serve,
+    )
+    schedule.advance()
+    return ends

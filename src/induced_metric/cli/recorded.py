@@ -1,0 +1,155 @@
+"""From a record back to what trained it: a pairing, its lanes and its trials, by the record alone."""
+
+import contextlib
+import inspect
+import json
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from omegaconf import OmegaConf
+
+from induced_metric import xla
+from induced_metric.cli import build
+from induced_metric.cli.values import CONF, settings, target
+from induced_metric.errors import UserError
+
+if TYPE_CHECKING:
+    from induced_metric.lanes import Lanes
+    from induced_metric.lanes.placement import Placement
+    from induced_metric.records import StudyKey
+    from induced_metric.studies.verify import Tolerance
+    from induced_metric.training.trial import Trial
+
+
+class Settings(NamedTuple):
+    """What ``conf/verify.yaml`` says.
+
+    Attributes:
+        share: of the trials, where the command line does not say.
+        seed: of the draw, likewise.
+        tolerances: by task.
+        otherwise: the tolerance of a task that is not among them.
+    """
+
+    share: float
+    seed: int
+    tolerances: "Mapping[str, Tolerance]"
+    otherwise: "Tolerance"
+
+    def of(self, task: str) -> "Tolerance":
+        """The tolerance of a task."""
+        return self.tolerances.get(task, self.otherwise)
+
+
+def verify_settings() -> Settings:
+    """Reads ``conf/verify.yaml``."""
+    from induced_metric.studies.verify import Tolerance
+
+    values: Any = OmegaConf.to_container(OmegaConf.load(CONF / "verify.yaml"))
+    every = values["tolerance"]
+    read = {name: settings(Tolerance, value, f"verify.tolerance.{name}") for name, value in every.items()}
+    otherwise = read.pop("otherwise")
+    return Settings(values["share"], values["seed"], read, otherwise)
+
+
+def start_jax() -> str:
+    """Sets XLA up as a study does by default; must come before anything imports JAX. Returns its flags."""
+    return xla.configure(devices=_lanes()["devices"])
+
+
+def _lanes() -> dict[str, Any]:
+    read: Any = OmegaConf.to_container(OmegaConf.load(CONF / "lanes" / "default.yaml"))
+    return read
+
+
+def study_key(text: str, results: Path) -> "StudyKey":
+    """The study that ``protocol/task/sampler/optimizer`` names.
+
+    Raises:
+        UserError: if it has no records; the message says which have.
+    """
+    from induced_metric import records
+
+    parts = text.strip("/").split("/")
+    known = records.recorded(results=results)
+    if len(parts) == len(records.StudyKey._fields):
+        key = records.StudyKey(*parts)
+        if key in known:
+            return key
+    like = [key for key in known if set(parts) & {key.protocol, key.task}] or known
+    names = ", ".join("/".join(key) for key in like) or "none"
+    raise UserError(
+        f"no records of a study {text!r} under {results}: write protocol/task/sampler/optimizer; there are "
+        f"{names}"
+    )
+
+
+class Rebuilt(NamedTuple):
+    """A pairing as a record describes it.
+
+    Attributes:
+        pair: task with optimizer.
+        shards: devices that divided each batch.
+    """
+
+    pair: build.Pairing
+    shards: int
+
+    def trial(self, row: Mapping[Any, Any]) -> "Trial":
+        """The trial of a record of this pairing, not yet trained."""
+        from induced_metric.studies.dimensions import hyperparameters_of
+        from induced_metric.studies.verify import trial_of
+        from induced_metric.training.trial import Goal
+
+        goal = Goal.of(self.pair.task)
+        if row["objective"] != goal.objective:
+            goal = goal._replace(reported=row["objective"])
+        values = hyperparameters_of(row, list(self.pair.hyperparameters), self.pair.search_space)
+        return trial_of(row, values, goal)
+
+    @contextlib.contextmanager
+    def lanes(self, trials: int) -> "Iterator[tuple[Lanes, Placement]]":
+        """Lanes for so many trials, as a study of the pairing has them by default."""
+        from induced_metric.lanes.placement import Placement
+
+        chosen = {name: value for name, value in _lanes().items() if name not in ("devices", "programs")}
+        with_shards = settings(Placement, chosen | {"data_parallel": self.shards}, "lanes")
+        placement = with_shards.for_trials(trials)
+        with self.pair.lanes(placement) as lanes:
+            yield lanes, placement
+
+
+def rebuilt(row: Mapping[Any, Any]) -> Rebuilt:
+    """The pairing of a recorded trial.
+
+    Raises:
+        UserError: if what its configuration names is not there any more, or the data set is missing.
+    """
+    from induced_metric.studies.compatibility import as_today
+
+    config = json.loads(row["config"])
+    name = "-".join(str(row[part]) for part in ("protocol", "task", "sampler", "optimizer"))
+    try:
+        task = dict(config["task"])
+        function = target(task, "task")
+        cfg = OmegaConf.create({"search_space": {}, **as_today(config, _accepted(function))})
+        pair = build.pairing(cfg)
+    except UserError as error:
+        raise UserError(f"{name} cannot be trained again: {error}") from error
+    except KeyError as error:
+        raise UserError(f"{name} cannot be trained again: its configuration has no {error}") from error
+    return Rebuilt(pair, json.loads(row["provenance"]).get("data_parallel") or 1)
+
+
+def _accepted(function: Callable[..., Any]) -> set[str]:
+    """The names of a function's arguments, those behind ``**run: Unpack[...]`` among them."""
+    names = set()
+    for name, argument in inspect.signature(function).parameters.items():
+        if argument.kind is inspect.Parameter.VAR_KEYWORD:
+            for behind in typing.get_args(typing.get_type_hints(function).get(name)):
+                names |= set(typing.get_type_hints(behind))
+        else:
+            names.add(name)
+    return names

@@ -1,0 +1,82 @@
+"""``induced-metric replay``: recorded searches under other rules, from their curves, without training."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from induced_metric.errors import UserError
+
+if TYPE_CHECKING:
+    from induced_metric.analysis.pruning import Pruner
+
+_WIDTH = 160  # of a line that is not shown in a terminal
+
+
+def arguments(command: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    command.add_argument("--task", required=True, help="regression, mnist, cifar10, shakespeare ...")
+    command.add_argument("--protocol", default="paper", help="rules of the comparison (default: paper)")
+    command.add_argument("--results", type=Path, default=Path("results"), help="default: results")
+    command.add_argument("--samplers", nargs="+", metavar="SAMPLER", help="default: all that search")
+    command.add_argument("--trials", type=int, help="the first so many of every optimizer")
+    command.add_argument("--epochs", type=int, help="the first so many of every trial")
+    command.add_argument(
+        "--top", type=int, help="how many of the best are averaged (default: as in the tables)"
+    )
+    command.add_argument(
+        "--select", default="best", choices=["best", "last"], help="a trial's value is that of"
+    )
+    command.add_argument("--pruner", help="median, successive_halving, wandb_hyperband (default: none)")
+
+
+def run(
+    task: str, protocol: str, results: Path, samplers: list[str] | None, pruner: str | None, **rules: Any
+) -> None:
+    """Prints how values and ranking move.
+
+    Raises:
+        UserError: for rules out of range, or a pruner whose rule is not known on curves.
+    """
+    from rich.console import Console
+
+    from induced_metric.analysis import runs
+    from induced_metric.analysis.replay import Rules, replay_table
+
+    asked = Rules(**rules, pruner=None if pruner in (None, "none") else pruner_of(str(pruner)))
+    table = replay_table(task, runs.load_samplers(task, samplers, protocol=protocol, results=results), asked)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_WIDTH)
+    console.print(table.title, "", table.terminal(), "", *table.notes, "", sep="\n")
+
+
+def pruner_of(name: str) -> "Pruner":
+    """The rule that ``conf/pruner/<name>.yaml`` describes.
+
+    Raises:
+        UserError: if there is no such file, or its rule is not known on curves.
+    """
+    from omegaconf import OmegaConf
+
+    from induced_metric.analysis.pruning import RULES, Pruner
+    from induced_metric.cli.values import CONF
+
+    known: dict[str, Any] = {
+        path.stem: OmegaConf.to_container(OmegaConf.load(path)) for path in (CONF / "pruner").glob("*.yaml")
+    }
+    can = sorted(each for each, found in known.items() if _class(found) in RULES)
+    if name not in can:
+        raise UserError(f"pruner must be none or one of {', '.join(can)}, got {name}")
+    found = known[name]
+    numbers = {key: value for key, value in found["create"].items() if not key.startswith("_")}
+    return Pruner(
+        name=name,
+        rule=RULES[_class(found)](**numbers),
+        rungs=found["rungs"],
+        in_flight=found["in_flight"],
+        ranks_stopped=found.get("ranks_stopped", False),
+    )
+
+
+def _class(found: dict[str, Any]) -> str:
+    return str(found["create"]["_target_"].rpartition(".")[2])

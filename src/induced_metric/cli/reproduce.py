@@ -1,0 +1,226 @@
+"""``induced-metric reproduce``: a published study by its name, from nothing, beside the committed records."""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from induced_metric.errors import UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from induced_metric.records import StudyKey
+
+ALL = "all"
+_NAMES = Path("sweeps", "published")
+_SAME_LANDSCAPES = ("grid", "nudged", "paths", "fair_runs", "fair_chosen")
+
+
+def arguments(command: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    command.add_argument("--study", help=f"its name, or {ALL}: those on record (default: list them)")
+    command.add_argument("--results", type=Path, default=Path("results/reproduced"), help="where it is run")
+    command.add_argument("--against", type=Path, default=Path("results/published"), help="the records")
+    command.add_argument("--trials", type=int, help="only the first so many of every search, for a try")
+    command.add_argument("--names", type=Path, default=_NAMES, help=f"default: {_NAMES}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A study by name.
+
+    Attributes:
+        name: of it.
+        about: what it is, in a line.
+        recorded: whether its records are committed.
+        sweeps: settings of ``induced-metric sweep``, one after the other.
+        landscapes: steps of ``induced-metric landscapes``.
+        device_seconds: what it cost, or is estimated to cost, on all devices together.
+        devices: which.
+    """
+
+    name: str
+    about: str
+    recorded: bool
+    sweeps: Sequence[Mapping[str, Any]]
+    landscapes: Sequence[str]
+    device_seconds: float
+    devices: str
+
+    @classmethod
+    def read(cls, path: Path) -> "Published":
+        """Reads ``sweeps/published/<name>.yaml``."""
+        from omegaconf import OmegaConf
+
+        found: Any = OmegaConf.to_container(OmegaConf.load(path))
+        return cls(
+            name=path.stem,
+            about=found["about"],
+            recorded=found["recorded"],
+            sweeps=found.get("sweeps", []),
+            landscapes=found.get("landscapes", []),
+            **found["cost"],
+        )
+
+    def commands(self, results: Path, trials: int | None = None) -> list[list[str]]:
+        """The commands that run it: words after ``induced-metric``.
+
+        Args:
+            results: where.
+            trials: only the first so many of every search; what confirms a whole search is then left out.
+        """
+        lines = []
+        for sweep in self.sweeps:
+            if trials is not None and "sampler.of" in sweep:
+                continue
+            settings = dict(sweep) | ({} if trials is None else {"trials": min(trials, sweep["trials"])})
+            lines.append(["sweep", *(words(settings)), f"results={results}"])
+        if self.landscapes:
+            lines.append(["landscapes", f"steps=[{','.join(self.landscapes)}]", f"results={results}"])
+        return lines
+
+    def studies(self) -> "list[StudyKey]":
+        """The studies that it makes."""
+        return [key for sweep in self.sweeps for key in study_keys(sweep)]
+
+
+def words(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as words of a command line."""
+    return [
+        f"{name}={','.join(value) if isinstance(value, list) else value}" for name, value in settings.items()
+    ]
+
+
+def published(names: Path) -> dict[str, Published]:
+    """All published studies by name.
+
+    Raises:
+        UserError: if there are none; they are files of the repository.
+    """
+    found = {path.stem: Published.read(path) for path in sorted(names.glob("*.yaml"))}
+    if not found:
+        raise UserError(f"no studies by name under {names}: run this in a copy of the repository")
+    return found
+
+
+def study_keys(sweep: Mapping[str, Any]) -> "list[StudyKey]":
+    """The studies of a sweep, an optimizer after the other."""
+    import hydra
+
+    from induced_metric.cli import protocols
+    from induced_metric.cli.values import CONF
+
+    keys = []
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        for optimizer in sweep["optimizer"]:
+            cfg: DictConfig = hydra.compose("sweep", words({**sweep, "optimizer": optimizer}))
+            keys += protocols.study_keys(cfg)
+    return keys
+
+
+def run(study: str | None, results: Path, against: Path, trials: int | None, names: Path) -> None:
+    """Runs studies by name and compares them, or lists all.
+
+    Raises:
+        UserError: for a name that is none, or a number of trials below 1.
+        SystemExit: with the exit code of a sweep that did not end well.
+    """
+    known = published(names)
+    if study is None:
+        print(listed(known.values()))
+        return
+    if trials is not None and trials < 1:
+        raise UserError(f"trials must be >= 1, got {trials}")
+    if study != ALL and study not in known:
+        raise UserError(f"study must be {ALL} or one of {', '.join(known)}, got {study}")
+    for each in [known[study]] if study != ALL else [each for each in known.values() if each.recorded]:
+        reproduce(each, results, against, trials)
+
+
+def reproduce(study: Published, results: Path, against: Path, trials: int | None) -> None:
+    """Runs a study, or what is left of it, and prints how it compares.
+
+    Raises:
+        SystemExit: with the exit code of a sweep that did not end well.
+    """
+    print(f"{study.name}: {study.about}; {cost(study)}", flush=True)
+    for command in study.commands(results, trials):
+        print(f"induced-metric {' '.join(command)}", flush=True)
+        if code := _run(command):
+            sys.exit(code)
+    if study.sweeps:
+        _compare_studies(study, results, against)
+    if study.landscapes:
+        print(_compared_landscapes(results / "landscapes", against / "landscapes"))
+
+
+def _run(command: Sequence[str]) -> int:
+    """Runs a command of ours in a process of its own; its exit code."""
+    return subprocess.run([sys.executable, "-m", "induced_metric", *command], check=False).returncode
+
+
+def _compare_studies(study: Published, results: Path, against: Path) -> None:
+    from rich.console import Console
+
+    from induced_metric.analysis.reproduced import compared, reproduced_table
+    from induced_metric.records import RecordStore
+
+    found = {}
+    for key in study.studies():
+        again, committed = (RecordStore(key.directory(place)).read() for place in (results, against))
+        if len(again.trials) and len(committed.trials):
+            found[key] = compared(key, again, committed)
+    if not found:
+        print(f"no records of {study.name} under {against}: there is nothing to compare with")
+        return
+    table = reproduced_table(study.name, found)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=200)
+    console.print(table.title, "", table.terminal(), "", *table.notes, "", sep="\n")
+    table.write(results / "tables" / f"reproduced-{study.name}")
+
+
+def _compared_landscapes(ours: Path, theirs: Path) -> str:
+    """How many rows of each table of the functions of two variables are equal."""
+    import pandas as pd
+
+    lines = []
+    for name in _SAME_LANDSCAPES:
+        paths = [directory / f"{name}.parquet" for directory in (ours, theirs)]
+        if not all(path.exists() for path in paths):
+            continue
+        one, other = map(pd.read_parquet, paths)
+        if one.shape != other.shape or list(one) != list(other):
+            lines.append(f"{name}: {len(one)} rows, {len(other)} committed, in other columns or numbers")
+            continue
+        same = ((one == other) | (one.isna() & other.isna())).all(axis=1)
+        lines.append(f"{name}: {int(same.sum())} of {len(same)} rows bit-identical")
+    return "\n".join(lines)
+
+
+def listed(studies: Sequence[Published] | Any) -> str:
+    """All studies, a line each: name, what it costs, what it is."""
+    rows = [(each.name, cost(each), each.about) for each in studies]
+    width = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    return "\n".join(f"{name:<{width[0]}}  {price:<{width[1]}}  {about}" for name, price, about in rows)
+
+
+def cost(study: Published) -> str:
+    """What it cost or would cost here, by the devices on record."""
+    from induced_metric import xla
+
+    hours = study.device_seconds / xla.cores() / 3600
+    about = (
+        f"{hours / 24:,.0f} days"
+        if hours > 72
+        else f"{hours:.1f} h"
+        if hours >= 1
+        else f"{60 * hours:.0f} min"
+    )
+    origin = "measured" if study.recorded else "not on record, estimated"
+    return f"about {about} on {xla.cores()} such cores ({origin} on {study.devices})"

@@ -1,0 +1,87 @@
+"""``induced-metric trial``: one recorded trial trained again, from its record alone."""
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from induced_metric.studies.verify import Again, Agreement, Tolerance
+
+_SHOWN = 5  # last epochs of the two curves
+
+
+def arguments(command: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    command.add_argument("--study", required=True, help="protocol/task/sampler/optimizer")
+    command.add_argument("--trial", required=True, type=int, help="its number in the study")
+    command.add_argument("--results", type=Path, default=Path("results"), help="default: results")
+
+
+def run(study: str, trial: int, results: Path) -> None:
+    """Trains the trial, prints the end of its curve beside the record's, and says how they agree.
+
+    Raises:
+        UserError: if there is no such trial, or it cannot be trained here.
+        SystemExit: with code 1, if it lies outside of the tolerance.
+    """
+    from induced_metric.cli import app, recorded
+
+    flags = recorded.start_jax()  # before anything imports JAX
+    from induced_metric.records import RecordStore
+    from induced_metric.studies import verify
+
+    key = recorded.study_key(study, results)
+    row, curve = verify.checked(key, RecordStore(key.directory(results)).read(), trial)
+    made = recorded.rebuilt(row)
+    again = verify.Again(row, curve, made.trial(row))
+    print(app.device(), flush=True)
+    with made.lanes(1) as (lanes, placement):
+        verify.train([again.trial], lanes)
+        now = made.pair.provenance(lanes, placement, flags)
+    print(f"trial {trial} of {key.name}, seed {again.trial.seed}")
+    print("  ".join(f"{name}={value:.6g}" if isinstance(value, float) else f"{name}={value}"
+                    for name, value in again.trial.hyperparameters.items()))  # fmt: skip
+    print(end(again))
+    tolerance = recorded.verify_settings().of(key.task)
+    found = verify.agreement(again, tolerance.epochs)
+    changes = verify.changed(json.loads(row["provenance"]), now)
+    print(sentence(again, found, changes, tolerance))
+    if not found.identical and not (changes and found.within(tolerance)):
+        sys.exit(1)
+
+
+def end(again: "Again") -> str:
+    """The last epochs of the record and of the trial trained again, and the best value of each."""
+    objective, curve = again.trial.goal.objective, again.trial.curve()
+    recorded = again.recorded[objective]
+    length = max(len(recorded), len(curve[objective]))
+    rows: list[tuple[Any, ...]] = [("epoch", f"{objective}, recorded", "trained again")]
+    for epoch in range(max(0, length - _SHOWN), length):
+        both = (recorded, curve[objective])
+        rows.append((epoch, *(f"{values[epoch]:.9g}" if epoch < len(values) else "-" for values in both)))
+    outcome = again.trial.outcome()
+    for name, text in (("value", ".9g"), ("best_epoch", "d")):
+        rows.append((name, *(format(found[name], text) for found in (again.row, outcome))))
+    return "\n".join(f"{first!s:>10}  {one:>26}  {other:>16}" for first, one, other in rows)
+
+
+def sentence(again: "Again", found: "Agreement", changes: list[str], tolerance: "Tolerance") -> str:
+    """How the trial agrees with its record."""
+    epochs = len(again.recorded["epoch"])
+    if found.identical:
+        said = f"bit-identical to the record in all {epochs} epochs"
+        return said + (f" ({'; '.join(changes)})" if changes else "")
+    value = (
+        "one alone diverged" if math.isnan(found.value) else f"the best values differ by {found.value:.2g}"
+    )
+    said = (
+        f"not bit-identical: the first {found.same} of {epochs} epochs are; the first {tolerance.epochs} "
+        f"differ by {found.early:.2g} at most, {value}"
+    )
+    if not changes:
+        return f"{said}. OUTSIDE: what made the record is the same here, so it should be identical"
+    place = "within" if found.within(tolerance) else "OUTSIDE"
+    return f"{said}: {place} of the tolerance ({tolerance}). Made otherwise: {'; '.join(changes)}"

@@ -1,0 +1,236 @@
+"""Recorded trials trained again, and how their curves agree with the records."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from induced_metric.errors import UserError
+from induced_metric.lanes import Lanes, Report
+from induced_metric.lanes.engine import Curve
+from induced_metric.records.schema import Records, StudyKey
+from induced_metric.training.trial import Goal, Trial
+
+# What the last bits of a curve follow from, beside the code. Others, the kernel's release say, change none.
+_NUMERICAL = (
+    "versions.jax", "versions.jaxlib", "versions.flax", "versions.optax", "versions.numpy", "device",
+    "processor", "xla_flags", "matmul_precision", "data_parallel", "lanes.layout",
+)  # fmt: skip
+_SYSTEMS, _ARCHITECTURES = ("Linux", "macOS"), ("x86_64", "aarch64", "arm64")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """How far a curve may lie from its record where the last bits of the arithmetic are others.
+
+    Training amplifies a last bit: the first epochs of the same trial agree closely, the late ones only in
+    level, and at the edge of stability one may diverge where the other does not. So the first are compared
+    one by one, and of the whole curve its best value alone, if both have one.
+
+    Attributes:
+        epochs: so many of the first are compared one by one.
+        curve: the most by which one of them may differ, relative to the record's.
+        value: the most by which the best value may differ, relative to the record's.
+    """
+
+    epochs: int
+    curve: float
+    value: float
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a number out of range."""
+        if self.epochs < 1 or not (self.curve > 0 and self.value > 0):
+            raise ValueError(
+                "epochs must be >= 1, curve and value above 0, "
+                f"got {self.epochs}, {self.curve} and {self.value}"
+            )
+
+    def __str__(self) -> str:
+        return (
+            f"the first {self.epochs} epochs within {self.curve:.2g}, the best value within {self.value:.2g},"
+            " relative; later one alone may diverge"
+        )
+
+
+class Again(NamedTuple):
+    """A recorded trial and the same trained again.
+
+    Attributes:
+        row: its record.
+        recorded: its recorded curve.
+        trial: trained again.
+    """
+
+    row: Mapping[Any, Any]
+    recorded: Curve
+    trial: Trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How a trial agrees with its record.
+
+    Attributes:
+        identical: every recorded metric is, bit for bit.
+        same: so many of the first epochs are.
+        early: greatest relative difference of the objective in the first epochs; infinite where one of the
+            curves has ended by then.
+        value: relative difference of the best value; NaN where one of the two alone diverged.
+    """
+
+    identical: bool
+    same: int
+    early: float
+    value: float
+
+    def within(self, tolerance: Tolerance) -> bool:
+        """Whether it lies within the tolerance."""
+        return self.identical or (self.early <= tolerance.curve and not self.value > tolerance.value)
+
+
+def checked(key: StudyKey, records: Records, trial: int) -> tuple[dict[str, Any], Curve]:
+    """The row and the curve of one recorded trial.
+
+    Raises:
+        UserError: if there is none of this number, or it failed and there is nothing to repeat.
+    """
+    rows = records.trials
+    found = rows[rows["trial"] == trial]
+    if found.empty:
+        raise UserError(
+            f"{key.name} has no trial {trial}: there are {len(rows)}, from {rows['trial'].min()} to "
+            f"{rows['trial'].max()}"
+        )
+    row = {str(name): value for name, value in found.iloc[0].items()}
+    if row["state"] == "failed":
+        raise UserError(f"trial {trial} of {key.name} failed when it was recorded: it has no curve to repeat")
+    return row, curve_of(records, trial)
+
+
+def curve_of(records: Records, trial: int) -> Curve:
+    """A recorded curve, its columns by name."""
+    own = records.curves[records.curves["trial"] == trial].sort_values("epoch")
+    return {str(name): own[name].to_numpy() for name in own if name not in ("trial", "optimizer")}
+
+
+def trial_of(row: Mapping[Any, Any], hyperparameters: Mapping[str, Any], goal: Goal) -> Trial:
+    """A trial as it was before it was trained; one that was stopped early ends there again."""
+    until = int(row["epochs"]) if row["state"] == "pruned" else goal.epochs
+    return Trial(int(row["trial"]), hyperparameters, int(row["seed"]), goal, until=until)
+
+
+def train(trials: Iterable[Trial], lanes: Lanes, ended: Callable[[Trial], None] = lambda _: None) -> None:
+    """Trains trials to their ends, whichever lanes they get: a trial is the same in any.
+
+    Args:
+        trials: of one pairing.
+        lanes: of that pairing.
+        ended: called with each that has ended.
+
+    Raises:
+        Exception: whatever a program raised.
+    """
+    waiting = iter(trials)
+
+    def tell(reports: Sequence[Report]) -> list[bool]:
+        for report in reports:
+            if report.failed is not None:
+                raise report.failed
+            report.trial.hear(report)
+            if report.trial.ended:
+                ended(report.trial)
+        return [True] * len(reports)
+
+    lanes.run(lambda: next((trial.assignment(trial) for trial in waiting), None), tell)
+
+
+def agreement(again: Again, epochs: int) -> Agreement:
+    """Compares a trial with its record.
+
+    Args:
+        again: both.
+        epochs: so many of the first are compared one by one; of a shorter curve all.
+    """
+    recorded, curve, objective = again.recorded, again.trial.curve(), again.trial.goal.objective
+    metrics = [name for name in recorded if name in curve and name not in ("epoch", "seconds")]
+    length = min(len(recorded["epoch"]), len(curve["epoch"]))
+    alike = np.ones(length, bool)
+    for name in metrics:
+        alike &= _alike(recorded[name][:length], curve[name][:length])
+    same = length if alike.all() else int(alike.argmin())
+    first = min(epochs, len(recorded["epoch"]))
+    outcome = again.trial.outcome()
+    values = [np.array([found["value"]]) for found in (again.row, outcome)]
+    diverged = [bool(found["diverged"]) for found in (again.row, outcome)]
+    return Agreement(
+        identical=same == len(recorded["epoch"]) == len(curve["epoch"]),
+        same=same,
+        early=_difference(recorded[objective][:first], curve[objective][:first]),
+        value=_difference(*values) if diverged[0] == diverged[1] else math.nan,
+    )
+
+
+def _alike(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Where the float32 of two curves are the same, or neither is a number."""
+    return (one == other) | (np.isnan(one) & np.isnan(other))
+
+
+def _difference(recorded: np.ndarray, again: np.ndarray) -> float:
+    """The greatest difference relative to the record; infinite where one of them is shorter."""
+    if len(recorded) != len(again):
+        return math.inf
+    both = np.isnan(recorded) & np.isnan(again)
+    gap = np.where(both, 0.0, np.abs(again - recorded) / np.maximum(np.abs(recorded), np.finfo(float).tiny))
+    return float(np.where(np.isnan(gap), math.inf, gap).max())
+
+
+def draw(trials: Mapping[StudyKey, Sequence[int]], *, share: float, seed: int) -> dict[StudyKey, list[int]]:
+    """A random share of the trials of every study, at least one of each.
+
+    What is drawn of a study follows from the seed and the study's name: among fewer studies it is the same.
+
+    Raises:
+        UserError: unless the share is in (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise UserError(f"share must be above 0 and at most 1, got {share}")
+    drawn = {}
+    for key, numbers in trials.items():
+        rng = np.random.default_rng([seed, *key.name.encode()])
+        count = max(1, round(share * len(numbers)))
+        drawn[key] = sorted(int(number) for number in rng.choice(numbers, count, replace=False))
+    return drawn
+
+
+def changed(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between what made a record and what is here, of all that the last bits follow from.
+
+    Args:
+        recorded: the provenance of a record.
+        now: that of a record made here.
+    """
+    before, after = _facts(recorded), _facts(now)
+    known = [
+        f"{name} {before[name]} -> {after.get(name)}"
+        for name in (*_NUMERICAL, "machine")
+        if name in before and before[name] != after.get(name)
+    ]
+    unknown = [name for name in _NUMERICAL if name in after and name not in before]
+    return known + ([f"{', '.join(unknown)} not on record"] if unknown else [])
+
+
+def _facts(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts by their dotted names, but those that are None; ``machine`` without the kernel's release."""
+    words = str(provenance.get("platform", "")).split("-")
+    machine = "-".join(word for word in words if word in _SYSTEMS or word in _ARCHITECTURES)
+    known = {name: fact for name, fact in _flat(provenance).items() if fact is not None}
+    return known | ({"machine": machine} if machine else {})
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
