@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 import induced_metric
 from induced_metric.cli import app, build, values
 from induced_metric.errors import UserError
-from induced_metric.lanes import Lanes, engine, placement
+from induced_metric.lanes import Lanes, engine, placement, probe
 from induced_metric.lanes.placement import Placement, device_facts, lane_facts, most_shards
 
 
@@ -75,18 +75,89 @@ def test_an_engine_has_no_lanes_for_more_trials_than_there_are(
 ):
     measured = []
 
-    def steps_per_second(make, width, trial, clock):
-        measured.append(width)
-        return float(width)
+    def steps_per_second(make, trial, clock):
+        measured.append(make().width)
+        return float(measured[-1])
 
-    monkeypatch.setattr(placement, "_steps_per_second", steps_per_second)
+    monkeypatch.setattr(probe, "_steps_per_second", steps_per_second)
     where = build.placement(compose(*overrides).lanes)
     where = where if most is None else where.for_trials(most)
     places = capacity // (facts["width"] * facts["queue"])
     with pair.lanes(where) as lanes:
-        assert lane_facts(lanes) == {"lanes": facts | {"places": places}}
+        told = lane_facts(lanes)["lanes"]
+        assert told.pop("measured", {}).get("rates", {}).keys() == {f"vmap {width}" for width in measured}
+        assert told == facts | {"places": places}
         assert lanes.capacity == capacity
+        assert lanes.steps_per_dispatch == 20
     assert measured == ([1, 2, 4] if most == 8 else [])
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """A device on which vmapped lanes do twice the work up to ``card["widest"]``, and more do not fit."""
+    its = {"widest": 8, "tried": [], "seconds": 1e-3}
+
+    def steps_per_second(make, trial, clock):
+        lanes = make()
+        its["tried"].append(f"{lanes.layout} {lanes.width}")
+        lanes.close()
+        return lanes.width / its["seconds"]
+
+    class Card(Lanes):
+        def __init__(self, *given, width, **options):
+            if width > its["widest"]:
+                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+            super().__init__(*given, width=width, **options)
+
+    monkeypatch.setattr(probe, "_steps_per_second", steps_per_second)
+    for module in (engine, placement):
+        monkeypatch.setattr(module, "default_layout", lambda: "vmap")
+    monkeypatch.setattr(placement, "Lanes", Card)
+    return its
+
+
+def record(pair, lanes):
+    """The provenance of a record of these lanes."""
+    return {"versions": {"jax": jax.__version__}, **device_facts(), **lane_facts(lanes)}
+
+
+def test_what_fits_is_measured_once_a_study_and_remembered_by_its_records(pair, card):
+    where = Placement(trials=64)
+    with pair.lanes(where) as lanes:
+        assert (lanes.layout, lanes.width) == ("vmap", 8)
+        facts = record(pair, lanes)
+    assert card["tried"] == ["map 1", "vmap 2", "vmap 4", "vmap 8"]
+    with pair.lanes(where.after(facts)) as lanes:
+        assert lane_facts(lanes) == {"lanes": facts["lanes"]}
+    assert len(card["tried"]) == 4
+    for changed in ({"device": "another"}, {"versions": {"jax": "0.1"}}):
+        assert where.after(facts | changed) == where
+
+
+def test_a_width_that_does_not_fit_is_halved_and_remembered(pair, card):
+    where = Placement(trials=64, width=24)
+    with pytest.warns(UserWarning, match="do not fit"):
+        halved = pair.lanes(where)
+    with halved as lanes:
+        assert lanes.width == 6
+        facts = record(pair, lanes)
+    assert facts["lanes"]["asked"] == 24
+    with pair.lanes(where.after(facts)) as lanes:  # in silence: a warning is an error here
+        assert lanes.width == 6
+    with pair.lanes(Placement(trials=64, width=7).after(facts)) as lanes:
+        assert lanes.width == 7
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(1e-3, 20), (0.1, 10), (0.4, 2), (7.0, 1)])
+def test_a_dispatch_takes_about_a_second_where_that_is_known(pair, card, seconds, steps):
+    card["seconds"] = seconds / len(jax.devices())  # each device does its share
+    with pair.lanes(Placement(trials=64)) as lanes:
+        assert lanes.steps_per_dispatch == steps
+
+
+def test_one_trial_at_a_time_has_one_lane_and_shows_each_epoch(pair):
+    with pair.lanes(Placement(data_parallel="auto", trials=9)) as lanes:
+        assert (lanes.width, lanes.queue, lanes.steps_per_dispatch) == (1, 1, 1)
 
 
 def test_a_single_lane_is_mapped_also_where_lanes_are_vmapped(monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 
 import induced_metric
 from induced_metric.lanes import Assignment, Lanes
-from induced_metric.lanes.placement import best_width
+from induced_metric.lanes.probe import fastest, fitting
 from induced_metric.training.epoch import init_trial, train_epoch
 
 NAMES = ("learning_rate", "momentum")
@@ -202,38 +202,74 @@ class Timed:
         self._clock.now += sum(trial.steps for trial in trials) / self._rate
 
 
+ONE, BOTH = ["vmap"], ["map", "vmap"]
+
+
 @pytest.mark.parametrize(
-    ("rates", "most", "tried", "width"),
+    ("layouts", "rates", "most", "chosen"),
     [
-        ({1: 10, 2: 19, 4: 35, 8: 37, 16: 90}, 256, [1, 2, 4, 8], 4),
-        ({1: 10, 2: 10.9}, 256, [1, 2], 1),
-        ({1: 10, 2: 20, 4: 40}, 4, [1, 2, 4], 4),
-        ({1: 10, 2: 20, 3: 30}, 3, [1, 2, 3], 3),
-        ({1: 10, 2: 20, 4: None}, 256, [1, 2, 4], 2),
-        ({}, 1, [], 1),
+        (ONE, {"vmap 1": 10, "vmap 2": 19, "vmap 4": 35, "vmap 8": 37}, 256, ("vmap", 4)),
+        (ONE, {"vmap 1": 10, "vmap 2": 10.9}, 256, ("vmap", 1)),
+        (ONE, {"vmap 1": 10, "vmap 2": 20, "vmap 4": 40}, 4, ("vmap", 4)),
+        (ONE, {"vmap 1": 10, "vmap 2": 20, "vmap 3": 30}, 3, ("vmap", 3)),
+        (ONE, {"vmap 1": 10, "vmap 2": 20, "vmap 4": None}, 256, ("vmap", 2)),
+        (ONE, {}, 1, ("vmap", 1)),
+        # As convolutions do: vmapped they are grouped, and slower than one after the other.
+        (BOTH, {"map 1": 10, "vmap 2": 4}, 256, ("map", 2)),
+        (BOTH, {"map 1": 10, "vmap 2": None}, 256, ("map", 2)),
+        (BOTH, {"map 1": 10, "vmap 2": 19, "vmap 4": 37, "vmap 8": 38}, 256, ("vmap", 4)),
+        (BOTH, {}, 1, ("map", 1)),
     ],
 )
-def test_the_probe_stops_where_more_lanes_do_hardly_more_work(rates, most, tried, width):
+def test_the_probe_stops_where_more_lanes_do_hardly_more_work(layouts, rates, most, chosen):
     clock, made = Clock(), []
 
-    def make(lanes):
-        made.append(lanes)
-        return Timed(lanes, rates[lanes], clock)
+    def make(layout, width):
+        made.append(f"{layout} {width}")
+        return Timed(width, rates[made[-1]], clock)
 
-    assert best_width(make, assignments(1)[0], most=most, clock=clock) == width
-    assert made == tried
+    found = fastest(make, assignments(1)[0], layouts, most=most, clock=clock)
+    assert (found.layout, found.width) == chosen
+    assert made == list(rates)
+    assert found.rates == pytest.approx({name: rate for name, rate in rates.items() if rate})
 
 
 def test_the_probe_does_not_hide_that_not_even_one_lane_fits():
     with pytest.raises(jax.errors.JaxRuntimeError, match="RESOURCE_EXHAUSTED"):
-        best_width(lambda lanes: Timed(lanes, None, Clock()), assignments(1)[0])
+        fastest(lambda _, width: Timed(width, None, Clock()), assignments(1)[0], ONE)
+
+
+def test_what_was_measured_for_a_few_trials_does_not_suffice_for_more():
+    clock = Clock()
+    for most, enough in ((4, False), (64, True)):
+        found = fastest(
+            lambda _, width: Timed(width, min(width, 10), clock),
+            assignments(1)[0],
+            ONE,
+            most=most,
+            clock=clock,
+        )
+        assert found.suffices(most)
+        assert found.suffices(256) == enough
+
+
+def test_lanes_that_do_not_fit_in_memory_are_halved_and_that_is_said():
+    def make(width):
+        return Timed(width, None if width > 5 else 1.0, Clock())
+
+    with pytest.warns(UserWarning, match="lanes do not fit in the memory") as said:
+        lanes, width = fitting(make, 24)
+    assert (lanes.capacity, width) == (3, 3)
+    assert [str(each.message).split()[0] for each in said] == ["24", "12", "6"]
+    with pytest.raises(jax.errors.JaxRuntimeError), pytest.warns(UserWarning, match="2 lanes"):
+        fitting(lambda width: Timed(width, None, Clock()), 2)
 
 
 def test_the_probe_runs_real_lanes_all_of_them(tiny_task):
     clock, made = Clock(), []
 
-    def make(width):
-        made.append(training_lanes(tiny_task, layout="vmap", width=width, devices=jax.devices()[:1], queue=1))
+    def make(layout, width):
+        made.append(training_lanes(tiny_task, layout=layout, width=width, devices=jax.devices()[:1], queue=1))
         clock.now += 1  # whatever is measured took no time before it was made
         run_, seen = made[-1].run, []
 
@@ -246,8 +282,10 @@ def test_the_probe_runs_real_lanes_all_of_them(tiny_task):
         return made[-1]
 
     # Two lanes in the time of one do twice the work.
-    assert best_width(make, assignments(1)[0], most=2, clock=clock) == 2
-    assert [lanes.width for lanes in made] == [1, 2]
+    found = fastest(make, assignments(1)[0], BOTH, most=2, clock=clock)
+    assert [(lanes.layout, lanes.width) for lanes in made] == [("map", 1), ("vmap", 2)]
+    assert found.rates == {"map 1": 2, "vmap 2": 4}
+    assert found.seconds_per_step == 0.5
 
 
 def test_a_sharding_spreads_one_trial_over_devices(tiny_task, alone):

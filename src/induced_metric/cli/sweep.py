@@ -4,7 +4,8 @@ python sweeps/sweep.py task=regression sampler=random trials=100 optimizer=adam,
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from induced_metric.records import StudyKey
     from induced_metric.studies.plan import StudyPlan
     from induced_metric.studies.running import Studies
-    from induced_metric.studies.storage import Storage
+    from induced_metric.studies.storage import Storage, StudyFiles
 
 
 def main() -> None:
@@ -117,7 +118,7 @@ class Sweep:
             max(0, min(plan.in_flight or plan.trials, plan.trials - len(files.records.trials())))
             for plan, files, _ in studies
         )
-        placement = build.placement(cfg.lanes).for_trials(max(most, 1))
+        placement = build.placement(cfg.lanes).for_trials(max(most, 1)).after(_last(studies))
         with pair.lanes(placement) as lanes:
             table.begin(lanes.capacity // (lanes.width * lanes.queue))
             facts = pair.provenance(lanes, placement, app.start_jax(cfg))
@@ -126,6 +127,16 @@ class Sweep:
             known = [(replace(plan, provenance=facts), files, show) for plan, files, show in studies]
             with open_studies(known, lanes) as opened:
                 yield opened
+
+
+def _last(studies: "Sequence[tuple[StudyPlan, StudyFiles, Any]]") -> dict[str, Any] | None:
+    """The provenance of the last record of the studies that has one."""
+    for _, files, _ in studies:
+        trials = files.records.trials()
+        if len(trials):
+            found: dict[str, Any] = json.loads(trials["provenance"].iloc[-1])
+            return found
+    return None
 
 
 def _say(stopped: bool) -> None:

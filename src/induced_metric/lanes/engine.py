@@ -62,6 +62,7 @@ class Lanes:
         layout: ``map`` or ``vmap``; what ``auto`` chose.
         width: lanes of a dispatch.
         queue: dispatches in flight per device.
+        facts: what whoever chose these found out by measuring, for the records.
 
     Raises:
         ValueError: for a number below 1 or an unknown layout.
@@ -95,6 +96,7 @@ class Lanes:
             layout = default_layout() if width > 1 else "map"
         self.layout, self.width, self.queue = layout, width, queue
         self.steps_per_dispatch = steps_per_dispatch
+        self.facts: dict[str, Any] = {}
         self._names = tuple(hyperparameters)
         self._static = bool(static)
         idle = self._slots([None] * width, [0] * width)

@@ -1,7 +1,7 @@
 """Where lanes run and how wide they are: devices, layout, width and queue, chosen once a study."""
 
-import time
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -11,13 +11,13 @@ import numpy as np
 
 from induced_metric.lanes.engine import Lanes, default_layout
 from induced_metric.lanes.group import Assignment
+from induced_metric.lanes.probe import MAPPED_WIDTH, MOST_WIDTH, PROBED_STEPS, Choice, fastest, fitting
 from induced_metric.lanes.program import Layout
 from induced_metric.lanes.variants import Place, Shared
 
-# Mapped lanes run one after the other: two keep their device busy while the host serves two others.
-_MAPPED_WIDTH = 2
-_MOST_WIDTH = 256
-_WORTHWHILE = 1.1  # twice the lanes must do at least this many times the work
+_QUEUE = 2  # one dispatch computes while the host serves the results of another
+_MOST_STEPS = 20  # of a dispatch: a lane whose trial diverged computes on for as many, or stands idle
+_SECONDS = 1.0  # of a dispatch, where it is known what a step takes: so soon a stop is heard
 _FLOAT32_BITS = 23  # after the first
 _PRECISIONS = {_FLOAT32_BITS: "float32", 10: "tensorfloat32", 7: "bfloat16"}
 
@@ -27,27 +27,32 @@ class Placement:
     """How the lanes of a study lie on the devices; ``Lanes`` explains each setting.
 
     Attributes:
-        width: lanes of a dispatch; ``auto`` takes two where they are mapped, and measures where they are
-            vmapped.
-        queue: dispatches in flight per device.
-        steps_per_dispatch: most steps that a lane runs between two reports to the host.
-        layout: ``map``, ``vmap``, or ``auto`` for what suits the device.
+        width: lanes of a dispatch; ``auto`` takes two where they are mapped, and measures where they may be
+            vmapped. A width that does not fit in memory is halved.
+        queue: dispatches in flight per device; ``auto`` takes two.
+        steps_per_dispatch: most steps that a lane runs between two reports to the host; ``auto`` takes 20, or
+            those of about a second where the width was measured.
+        layout: ``map``, ``vmap``, or ``auto``, which maps on a CPU and otherwise, with ``width: auto``, takes
+            what is measured to be faster.
         data_parallel: how many devices divide each batch of a trial; each such group of devices has trials
             of its own. ``auto`` takes, on a CPU, the most devices that divide a batch evenly, all for one
-            trial at a time, and a single accelerator.
+            trial at a time, each ``auto`` above then 1, and a single accelerator.
         trials: the most that will be under way at once, by default any number. There are no devices, lanes
             or dispatches for more: on an accelerator an idle lane computes as much as another.
+        before: what ``lane_facts`` said of these lanes in an earlier run of the study, on the same device:
+            what was measured is not measured again.
 
     Raises:
         ValueError: for a setting out of range.
     """
 
     width: int | Literal["auto"] = "auto"
-    queue: int = 2
-    steps_per_dispatch: int = 20
+    queue: int | Literal["auto"] = "auto"
+    steps_per_dispatch: int | Literal["auto"] = "auto"
     layout: Layout = "auto"
     data_parallel: int | Literal["auto"] = 1
     trials: int | None = None
+    before: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Checks what needs no device."""
@@ -59,6 +64,14 @@ class Placement:
     def for_trials(self, trials: int) -> "Placement":
         """The same for so many trials at once."""
         return replace(self, trials=trials)
+
+    def after(self, facts: Mapping[str, Any] | None) -> "Placement":
+        """The same, with what a record of the study says, if it was made on such a device with this JAX."""
+        here = {"device": jax.devices()[0].device_kind, "devices": len(jax.devices())}
+        if facts is None or any(facts.get(name) != value for name, value in here.items()):
+            return self
+        same = facts.get("versions", {}).get("jax") == jax.__version__
+        return replace(self, before=facts.get("lanes")) if same else self
 
     def shards(self, examples: int) -> int:
         """How many devices divide each batch of so many examples.
@@ -109,83 +122,75 @@ class Placement:
             shared: as of ``Lanes``.
         """
         places = self.places(examples)
-        layout = default_layout() if self.layout == "auto" else self.layout
 
-        def make(width: int) -> Lanes:
+        def make(layout: Layout, width: int, steps: int) -> Lanes:
             width, queue = self._fit(width, layout, len(places))
             return Lanes(
                 init, advance, hyperparameters=[name for name in trial.hyperparameters if name not in static],
                 static=static, shared=shared, devices=places, width=width, queue=queue,
-                steps_per_dispatch=self.steps_per_dispatch, layout=self.layout,
+                steps_per_dispatch=steps, layout=layout,
             )  # fmt: skip
 
+        def probed(layout: Layout, width: int) -> Lanes:
+            return make(layout, width, PROBED_STEPS)
+
+        choice = self._choice(len(places), functools.partial(fastest, probed, trial))
+        steps = self._steps(choice, len(places))
+        lanes, width = fitting(lambda width: make(choice.layout, width, steps), choice.width)
+        if choice.rates:
+            lanes.facts["measured"] = choice._asdict()
+        if width < choice.width:
+            lanes.facts |= {"asked": choice.width, "fits": width}
+        return lanes
+
+    @property
+    def _alone(self) -> bool:
+        """Whether one trial at a time keeps all devices busy."""
+        return self.data_parallel == "auto" and jax.default_backend() == "cpu"
+
+    def _choice(self, places: int, measure: Callable[..., Choice]) -> Choice:
+        """Layout and width: as asked, as suits the device, as measured earlier, or as measured now."""
+        most = MOST_WIDTH if self.trials is None else min(-(-self.trials // places), MOST_WIDTH)
         if self.width != "auto":
-            return make(self.width)
-        if layout != "vmap":
-            return make(_MAPPED_WIDTH)
-        share = _MOST_WIDTH if self.trials is None else -(-self.trials // len(places))
-        return make(best_width(make, trial, most=min(share, _MOST_WIDTH)))
+            width = self.width
+            if self.before and self.before.get("asked") == width:
+                width = self.before["fits"]
+            return Choice(self.layout, width, {}, most)
+        if self.layout == "map" or (self.layout == "auto" and default_layout() == "map"):
+            return Choice(self.layout, 1 if self._alone else MAPPED_WIDTH, {}, most)
+        if self.before and self.layout in ("auto", self.before["layout"]) and "measured" in self.before:
+            known = Choice(**self.before["measured"])
+            if known.suffices(most):
+                return known
+        return measure(["vmap"] if self.layout == "vmap" else ["map", "vmap"], most=most)
+
+    def _steps(self, choice: Choice, places: int) -> int:
+        """Steps of a dispatch."""
+        if self.steps_per_dispatch != "auto":
+            return self.steps_per_dispatch
+        if self._alone:
+            return 1
+        seconds = choice.seconds_per_step
+        return (
+            _MOST_STEPS if seconds is None else max(1, min(_MOST_STEPS, int(_SECONDS / (seconds * places))))
+        )
 
     def _fit(self, width: int, layout: Layout, places: int) -> tuple[int, int]:
         """Width and queue of each device, for its share of the trials."""
+        most = self.queue if self.queue != "auto" else 1 if self._alone else _QUEUE
         if self.trials is None:
-            return width, self.queue
+            return width, most
         trials = -(-self.trials // places)
         if layout == "vmap":  # a wider dispatch takes hardly longer, so few trials share one
             width = min(width, trials)
-            return width, min(self.queue, -(-trials // width))
-        queue = min(self.queue, trials)  # one computes while the host serves another
+            return width, min(most, -(-trials // width))
+        queue = min(most, trials)  # one computes while the host serves another
         return min(width, -(-trials // queue)), queue
 
 
 def most_shards(devices: int, examples: int) -> int:
     """The most of so many devices that can divide so many examples evenly."""
     return max(count for count in range(1, devices + 1) if examples % count == 0)
-
-
-def best_width(
-    make: Callable[[int], Lanes],
-    trial: Assignment,
-    *,
-    most: int = _MOST_WIDTH,
-    clock: Callable[[], float] = time.perf_counter,
-) -> int:
-    """The fewest lanes, a power of two or ``most``, whose throughput twice as many hardly exceed.
-
-    Args:
-        make: the engine with so many lanes a dispatch.
-        trial: a trial to measure with; two of its steps are run in every lane.
-        most: where to end.
-        clock: seconds from any beginning.
-
-    Returns:
-        The width; the widest that fits in memory where that ends the search.
-    """
-    if most == 1:
-        return 1
-    best, rate = 1, 0.0
-    for width in sorted({most, *(2**power for power in range(most.bit_length()))}):
-        try:
-            new = _steps_per_second(make, width, trial, clock)
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error) or width == 1:
-                raise
-            break
-        if new < _WORTHWHILE * rate:
-            break
-        best, rate = width, new
-    return best
-
-
-def _steps_per_second(
-    make: Callable[[int], Lanes], width: int, trial: Assignment, clock: Callable[[], float]
-) -> float:
-    with make(width) as lanes:
-        waiting = [trial._replace(trial=lane, steps=2) for lane in range(lanes.capacity)]
-        steps = 2 * len(waiting)
-        start = clock()
-        lanes.run(lambda: waiting.pop() if waiting else None, lambda reports: [True] * len(reports))
-        return steps / (clock() - start)
 
 
 def device_facts(matmul_precision: str | None = None) -> dict[str, Any]:
@@ -207,7 +212,8 @@ def device_facts(matmul_precision: str | None = None) -> dict[str, Any]:
 def lane_facts(lanes: Lanes) -> dict[str, Any]:
     """What a record says about the lanes that trained it; ``records`` says what ``seconds`` then are."""
     places = lanes.capacity // (lanes.width * lanes.queue)
-    return {"lanes": {"layout": lanes.layout, "width": lanes.width, "queue": lanes.queue, "places": places}}
+    facts = {"layout": lanes.layout, "width": lanes.width, "queue": lanes.queue, "places": places}
+    return {"lanes": facts | lanes.facts}
 
 
 def _matmul_precision() -> str:

@@ -1,0 +1,251 @@
+"""Five ways to train n trials of a task with Adam, on random data of the published shapes.
+
+For accelerator.py. Each way is a function of a task and a number of trials that compiles, and returns what
+trains every trial for some epochs and waits for it, with how many trials it trains at once.
+"""
+
+import contextlib
+import math
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from interleave import configured
+
+ADAM = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8}
+EPOCHS = {"regression": 200, "mnist": 200, "shakespeare": 250, "cifar10": 400}  # of a published trial
+# An epoch of ResNet-18 is 48 steps and nine batches of an evaluation; here four and one.
+SHARE = {"cifar10": 1 / 12}
+FULL = {
+    "regression": {},
+    "mnist": {},
+    "shakespeare": {},
+    "cifar10": {"train_examples": 4096, "test_examples": 1024},
+}
+QUICK = {
+    "regression": {"train_examples": 256, "test_examples": 128, "batch_size": 64},
+    "mnist": {"train_examples": 256, "test_examples": 128, "batch_size": 64},
+    "shakespeare": {"train_sequences": 16, "evaluated_sequences": 8, "batch_size": 8, "context": 16,
+                    "layers": 1, "heads": 2, "embed_dim": 16},
+    "cifar10": {"train_examples": 32, "test_examples": 16, "batch_size": 16, "widths": [4], "blocks": 1},
+}  # fmt: skip
+
+
+class Way(NamedTuple):
+    run: object  # run(epochs): trains
+    trials: int  # at once
+    facts: dict
+
+
+def task_of(name, *, quick, precision):
+    """The task of ``conf/task/<name>.yaml`` on random data, so that no data set is needed."""
+    import numpy as np
+
+    from induced_metric.data import Dataset
+    from induced_metric.data.releases import RELEASES
+    from induced_metric.tasks import cifar10, mnist, shakespeare
+
+    rng = np.random.default_rng(0)
+
+    def random(data_set):
+        release = RELEASES[data_set]
+        if data_set == "tiny_shakespeare":
+            splits = {split: {"text": rng.integers(32, 97, count).astype(np.uint8)}
+                      for split, count in release.examples.items()}  # fmt: skip
+        else:
+            shape = (28, 28, 1) if data_set == "mnist" else (32, 32, 3)
+            splits = {split: {"image": rng.integers(0, 256, (count, *shape)).astype(np.uint8),
+                              "label": rng.integers(0, 10, count).astype(np.uint8)}
+                      for split, count in release.examples.items()}  # fmt: skip
+        return Dataset(release, splits, Path("random"))
+
+    for module in (mnist, cifar10, shakespeare):
+        module.load = random
+    return configured(name, precision=precision, **(QUICK if quick else FULL)[name])
+
+
+def _stepwise(task, *, published):
+    """A jitted step called from Python; published, batches come from the host, evaluations are eager."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    import optax
+
+    import induced_metric
+    from induced_metric.models.dropout import StepKeys
+
+    optimizer = induced_metric.adam(**ADAM)
+    place = np.asarray if published else jnp.asarray
+    splits = jax.tree.map(place, dict(task.splits))
+
+    @jax.jit
+    def step(params, model_state, opt_state, batch, key):
+        keys = StepKeys.of(key, task.batch_size)
+        (_, (model_state, _)), grads = jax.value_and_grad(task.loss, has_aux=True)(
+            params, model_state, batch, keys
+        )
+        updates, opt_state = optimizer.update(grads, opt_state, params)
+        return optax.apply_updates(params, updates), model_state, opt_state
+
+    measure = task.metrics if published else jax.jit(task.metrics)
+
+    def trial(epochs, seed=0):
+        params, model_state = task.init(jax.random.key(seed))
+        opt_state = optimizer.init(params)
+        order = np.random.default_rng(seed).permutation(task.num_examples("train"))
+        for epoch in range(epochs):
+            for k in range(len(order) // task.batch_size):
+                indices = order[k * task.batch_size : (k + 1) * task.batch_size]
+                batch = jax.tree.map(lambda array: array[indices], splits["train"])  # noqa: B023
+                key = jax.random.key(epoch * 1000 + k)
+                params, model_state, opt_state = step(params, model_state, opt_state, batch, key)
+            for split in task.eval_splits:
+                count = task.num_sampled(split) or task.num_examples(split)
+                for start in range(0, count, task.batch_size):
+                    part = slice(start, min(start + task.batch_size, count))
+                    batch = jax.tree.map(lambda array: array[part], splits[split])  # noqa: B023
+                    jax.tree.map(float, measure(params, model_state, batch))
+
+    with jax.default_matmul_precision(task.matmul_precision):
+        trial(1)
+
+    def run(epochs):
+        with jax.default_matmul_precision(task.matmul_precision):
+            trial(epochs)
+
+    return Way(run, 1, {})
+
+
+def published(task, trials, **_):
+    """(a) The shape of the published loop."""
+    del trials
+    return _stepwise(task, published=True)
+
+
+def plain(task, trials, **_):
+    """(b) Plain jitted optax, one trial after the other."""
+    del trials
+    return _stepwise(task, published=False)
+
+
+def process(task, trials, *, command, **_):
+    """(c) A process for each trial, which starts JAX, reads its program from the cache, and does as (b)."""
+    del task, trials
+
+    def run(epochs):
+        subprocess.run([sys.executable, *command, "--alone", str(epochs)], check=True, stdout=subprocess.PIPE)
+
+    return Way(run, 1, {"starts": "a process for every trial"})
+
+
+def naive(task, trials, **_):
+    """(d) All trials in lock step: a jitted vmap of one epoch, nobody refilled."""
+    import jax
+    import jax.numpy as jnp
+
+    import induced_metric
+    from induced_metric.training.epoch import init_trial, train_epoch
+
+    data = jax.device_put(dict(task.splits))
+    numbers = {name: jnp.full(trials, value) for name, value in ADAM.items()}
+    seeds = jnp.arange(trials, dtype=jnp.uint32)
+    init = jax.jit(jax.vmap(lambda numbers, seed: init_trial(task, induced_metric.adam, numbers, seed)))
+    epoch = jax.jit(
+        jax.vmap(
+            lambda state, numbers, data: train_epoch(task, induced_metric.adam, state, numbers, data),
+            in_axes=(0, 0, None),
+        ),
+        donate_argnums=0,
+    )
+
+    def run(epochs):
+        state = init(numbers, seeds)
+        for _ in range(epochs):
+            state, metrics = epoch(state, numbers, data)
+        jax.block_until_ready(metrics)
+
+    run(1)
+    return Way(run, trials, {})
+
+
+def lanes(task, trials, *, held, **_):
+    """(e) The lanes, as a study has them."""
+    import induced_metric
+    from induced_metric.lanes import Assignment
+    from induced_metric.lanes.placement import Placement, lane_facts
+    from induced_metric.training.trial import trial_lanes
+
+    engine = held.enter_context(trial_lanes(task, induced_metric.adam, ADAM, Placement(trials=trials)))
+    # More than are twice under way are trained as these are.
+    count = min(trials, 2 * engine.capacity)
+
+    def run(epochs):
+        engine.run_all(Assignment(k, ADAM, k, epochs) for k in range(count))
+
+    return Way(run, count, lane_facts(engine))
+
+
+WAYS = {way.__name__: way for way in (lanes, naive, process, plain, published)}
+
+
+def measured(way, task, trials, *, seconds, **options):
+    """Seconds of compilation, and of one epoch of one trial, with what was measured."""
+    with contextlib.ExitStack() as held:
+        start = time.perf_counter()
+        made = WAYS[way](task, trials, held=held, **options)
+        compiled = time.perf_counter() - start
+        start = time.perf_counter()
+        made.run(1)
+        first = time.perf_counter() - start
+        epochs = max(1, min(50, math.floor(seconds / first)))
+        start = time.perf_counter()
+        made.run(epochs)
+        took = time.perf_counter() - start
+    return {
+        "compile_seconds": compiled,
+        "epochs_measured": epochs,
+        "trials_measured": made.trials,
+        "seconds_measured": took,
+        "first_epoch_seconds": first,
+        "seconds_per_trial_epoch": took / (epochs * made.trials),
+        **made.facts,
+    }
+
+
+def products(task):
+    """Floating-point operations in products and convolutions of one epoch of one trial."""
+    import jax
+    import jax.numpy as jnp
+
+    import induced_metric
+    from induced_metric.training.epoch import init_trial, train_epoch
+
+    def epoch(seed, data):
+        state = init_trial(task, induced_metric.adam, ADAM, seed)
+        return train_epoch(task, induced_metric.adam, state, ADAM, data)
+
+    return _operations(jax.make_jaxpr(epoch)(jnp.uint32(0), dict(task.splits)).jaxpr)
+
+
+def _operations(jaxpr):
+    total = 0
+    for equation in jaxpr.eqns:
+        size = math.prod(equation.outvars[0].aval.shape) if equation.outvars else 0
+        if equation.primitive.name == "dot_general":
+            ((contracted, _), _) = equation.params["dimension_numbers"]
+            total += 2 * size * math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
+        elif equation.primitive.name == "conv_general_dilated":
+            kernel, numbers = equation.invars[1].aval.shape, equation.params["dimension_numbers"]
+            total += 2 * size * math.prod(kernel) // kernel[numbers.rhs_spec[0]]
+        elif equation.primitive.name == "cond":  # a convolution has a branch for each kind of device
+            total += max(_operations(branch.jaxpr) for branch in equation.params["branches"])
+        else:
+            inner = [
+                value for value in equation.params.values() if hasattr(getattr(value, "jaxpr", value), "eqns")
+            ]
+            total += equation.params.get("length", 1) * sum(
+                _operations(getattr(value, "jaxpr", value)) for value in inner
+            )
+    return total
