@@ -139,8 +139,9 @@ class Placement:
         lanes, width = fitting(lambda width: make(choice.layout, width, steps), choice.width)
         if choice.rates:
             lanes.facts["measured"] = choice._asdict()
-        if width < choice.width:
-            lanes.facts |= {"asked": choice.width, "fits": width}
+        asked = choice.width if self.width == "auto" else self.width
+        if width < asked:
+            lanes.facts |= {"asked": asked, "fits": width}
         return lanes
 
     @property
@@ -170,10 +171,9 @@ class Placement:
             return self.steps_per_dispatch
         if self._alone:
             return 1
-        seconds = choice.seconds_per_step
-        return (
-            _MOST_STEPS if seconds is None else max(1, min(_MOST_STEPS, int(_SECONDS / (seconds * places))))
-        )
+        if choice.seconds_per_step is None:
+            return _MOST_STEPS
+        return max(1, min(_MOST_STEPS, int(_SECONDS / (choice.seconds_per_step * places))))
 
     def _fit(self, width: int, layout: Layout, places: int) -> tuple[int, int]:
         """Width and queue of each device, for its share of the trials."""
@@ -181,7 +181,8 @@ class Placement:
         if self.trials is None:
             return width, most
         trials = -(-self.trials // places)
-        if layout == "vmap":  # a wider dispatch takes hardly longer, so few trials share one
+        if (default_layout() if layout == "auto" else layout) == "vmap":
+            # A wider dispatch takes hardly longer, so few trials share one.
             width = min(width, trials)
             return width, min(most, -(-trials // width))
         queue = min(most, trials)  # one computes while the host serves another
