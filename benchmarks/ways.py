@@ -222,11 +222,11 @@ def products(task):
     import induced_metric
     from induced_metric.training.epoch import init_trial, train_epoch
 
-    def epoch(seed, data):
-        state = init_trial(task, induced_metric.adam, ADAM, seed)
+    def epoch(state, data):
         return train_epoch(task, induced_metric.adam, state, ADAM, data)
 
-    return _operations(jax.make_jaxpr(epoch)(jnp.uint32(0), dict(task.splits)).jaxpr)
+    state = jax.eval_shape(lambda seed: init_trial(task, induced_metric.adam, ADAM, seed), jnp.uint32(0))
+    return _operations(jax.make_jaxpr(epoch)(state, dict(task.splits)).jaxpr)
 
 
 def _operations(jaxpr):
