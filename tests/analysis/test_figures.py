@@ -25,15 +25,17 @@ def test_best_curves_are_the_best_runs_on_logarithmic_axes(ours) -> None:
     axes = panels(figure)
     assert [a.get_title() for a in axes] == ["train loss", "test loss", "", ""]
     assert {(a.get_xscale(), a.get_yscale()) for a in axes} == {("log", "log")}
-    assert ["wall time" in a.get_xlabel() for a in axes] == [True, True, False, False]
+    assert [a.get_xlabel() for a in axes] == [figures.RECORDED] * 2 + ["epochs trained"] * 2
     best = runs.top(records.trials, 1).set_index("optimizer")
     for place, name in enumerate(published.optimizers()):
         curve = records.curves[
             (records.curves["optimizer"] == name) & (records.curves["trial"] == best.loc[name, "trial"])
         ]
-        lines = [line for line in axes[3].lines if line.get_marker() in ("None", None)]
-        assert lines[place].get_ydata().tolist() == curve["test/loss"].tolist()
-        assert lines[place].get_xdata().tolist() == list(range(1, 21))
+        faint, bold = [line for line in axes[3].lines if line.get_marker() in ("None", None)][2 * place :][:2]
+        assert faint.get_ydata().tolist() == curve["test/loss"].tolist()
+        assert faint.get_xdata().tolist() == bold.get_xdata().tolist() == list(range(1, 21))
+        assert bold.get_ydata().tolist() == curve["test/loss"].cummin().tolist()
+        assert faint.get_linewidth() < bold.get_linewidth()
         dots = [line for line in axes[1].lines if line.get_linestyle() == "None"]
         assert dots[place].get_ydata() == pytest.approx(best.loc[name, "value"])
         elapsed = curve["seconds"].iloc[: best.loc[name, "best_epoch"] + 1].sum()
@@ -57,43 +59,77 @@ def test_the_legend_is_within_the_figure(ours, without) -> None:
 
 def test_colours_stay_with_their_optimizers_and_differ(ours) -> None:
     figure = figures.best_curves(ours["tpe"])
-    lines = [line for line in panels(figure)[0].lines if line.get_marker() in ("None", None)]
+    lines = panels(figure)[0].lines
     assert len({to_hex(line.get_color()) for line in lines}) == 7
 
 
-def test_best_histograms_hold_every_run_in_shared_bins(ours) -> None:
-    best = runs.top(ours["tpe"].trials, 50)
-    figure = figures.best_histograms(best)
+def test_seconds_are_epochs_times_the_measured_cost_where_there_is_one_of_each(ours) -> None:
+    costs = pd.Series(2.0, index=published.optimizers())
+    axes = panels(figures.best_curves(ours["tpe"], costs))
+    assert axes[0].get_xlabel() == figures.SECONDS
+    assert axes[0].lines[0].get_xdata().tolist() == [2.0 * epochs for epochs in range(1, 21)]
+    assert panels(figures.best_curves(ours["tpe"], costs[1:]))[0].get_xlabel() == figures.RECORDED
+
+
+def many(trials, n=25):
+    """So many runs of each optimizer, spread as a few are."""
+    best = runs.top(trials, 50)
+    copies = best.loc[best.index.repeat(10)].reset_index(drop=True)
+    copies = copies.groupby("optimizer", sort=False).head(n)
+    return copies.assign(value=copies["value"] * np.random.default_rng(0).uniform(1, 1.5, len(copies)))
+
+
+def test_best_histograms_hold_every_run_in_shared_bins_and_colours(ours) -> None:
+    figure = figures.best_histograms(many(ours["tpe"].trials))
     axes = panels(figure)
-    assert [a.get_title() for a in axes] == [f"{name.upper()} (n=6 runs)" for name in published.optimizers()]
+    assert [a.get_title() for a in axes] == [f"{name.upper()} (n = 25)" for name in published.optimizers()]
+    assert figure.get_suptitle() == "regression (our runs, protocol paper, tpe): the best runs"
     meshes = [a.collections[0] for a in axes]
-    assert [int(mesh.get_array().sum()) for mesh in meshes] == [6] * 7
+    assert [int(mesh.get_array().sum()) for mesh in meshes] == [25] * 7
+    assert len({mesh.get_clim() for mesh in meshes}) == 1
     assert all(mesh.get_array().size == 400 for mesh in meshes)
     assert all(np.array_equal(mesh.get_coordinates(), meshes[0].get_coordinates()) for mesh in meshes)
     assert {mesh.get_cmap().name for mesh in meshes} == {"viridis"}
     assert {a.get_yscale() for a in axes} == {"log"}
-    assert sum(a.get_label() == "<colorbar>" for a in figure.axes) == 7
-    assert len(figure.axes) - 7 == 9  # a grid of three by three
-    assert axes[0].get_xlim() == (0, 20)
+    assert sum(a.get_label() == "<colorbar>" for a in figure.axes) == 1
+    assert axes[0].get_xlim() == (0.5, 20.5)
+
+
+def test_bins_are_no_more_than_the_epochs(ours) -> None:
+    short = many(ours["tpe"].trials).assign(best_epoch=7, epochs=8)
+    mesh = panels(figures.best_histograms(short))[0].collections[0]
+    assert mesh.get_array().shape == (20, 8)
+    assert mesh.get_array()[:, 7].sum() == 25
+
+
+def test_a_few_runs_are_points(ours) -> None:
+    best = runs.top(ours["tpe"].trials, 50)
+    figure = figures.best_histograms(best)
+    for axes, name in zip(panels(figure), published.optimizers(), strict=True):
+        own = best[best["optimizer"] == name]
+        (line,) = axes.lines
+        assert line.get_xdata().tolist() == (own["best_epoch"] + 1).tolist()
+        assert line.get_ydata().tolist() == own["value"].tolist()
+        assert not axes.collections
 
 
 def test_a_run_falls_where_its_epoch_and_metric_say(ours) -> None:
-    best = runs.top(ours["tpe"].trials, 50)
+    best = many(ours["tpe"].trials)
     figure = figures.best_histograms(best[best["optimizer"] == "sgd"])
     mesh = panels(figure)[0].collections[0]
     x, y = mesh.get_coordinates()[0, :, 0], mesh.get_coordinates()[:, 0, 1]
     sgd = best[best["optimizer"] == "sgd"]
-    expected, *_ = np.histogram2d(sgd["value"], sgd["best_epoch"], bins=(y, x))
-    assert np.array_equal(mesh.get_array(), expected)
+    expected, *_ = np.histogram2d(sgd["value"], sgd["best_epoch"] + 1, bins=(y, x))
+    assert np.array_equal(mesh.get_array().filled(0), expected)
 
 
 def test_accuracy_has_a_linear_axis(results) -> None:
     records = load("mnist", results=results)
     axes = panels(figures.best_curves(records))
     assert {a.get_yscale() for a in axes} == {"linear"}
-    (first, *_) = panels(figures.best_histograms(runs.top(records.trials, 4)))
-    assert first.get_yscale() == "linear"
-    assert first.get_ylabel() == "max test accuracy"
+    figure = figures.best_histograms(runs.top(records.trials, 4))
+    assert panels(figure)[0].get_yscale() == "linear"
+    assert figure.get_supylabel() == "max test accuracy"
 
 
 @pytest.mark.parametrize(
@@ -141,14 +177,15 @@ def best_of_the_paper(task):
     metric = {"regression": "test/loss", "shakespeare": "validation/perplexity"}.get(task, "test/accuracy")
     direction = "maximize" if metric.endswith("accuracy") else "minimize"
     best = pd.concat(rows, ignore_index=True)
-    return best.assign(objective=metric, direction=direction, best_epoch=rng.integers(0, 200), epochs=200)
+    return best.assign(objective=metric, direction=direction, best_epoch=rng.integers(0, 200), epochs=200,
+                       task=task, protocol="paper", sampler="tpe")  # fmt: skip
 
 
 @pytest.mark.parametrize("task", ["regression", "mnist", "cifar10"])
 def test_the_optimizers_share_their_limits(task) -> None:
     figure = figures.best_histograms(best_of_the_paper(task))
     assert len({axes.get_ylim() for axes in panels(figure)}) == 1
-    assert figure.get_supxlabel() == ""
+    assert "y limits" not in figure.get_supxlabel()
 
 
 def test_two_classes_as_on_shakespeare_have_limits_of_their_own() -> None:
@@ -172,7 +209,7 @@ def test_optimizers_spread_evenly_are_no_classes_however_tight_each_is(ours) -> 
 def test_one_run_alone_has_bins_too(ours, value) -> None:
     one = runs.top(ours["tpe"].trials, 1).head(1).assign(value=value)
     figure = figures.best_histograms(one)
-    assert panels(figure)[0].collections[0].get_array().sum() == 1
+    assert len(panels(figure)[0].lines[0].get_xdata()) == 1
 
 
 def test_more_than_nine_optimizers_find_room(ours) -> None:

@@ -69,10 +69,10 @@ def test_a_target_is_the_named_one_or_says_that_it_is_not(ours) -> None:
 
 def test_the_figure_names_task_target_and_n(ours) -> None:
     figure = reached.reached_figure("regression", ours, 2)
-    assert figure.get_suptitle() == "regression: test loss ≤ 0.05"
+    assert figure.get_suptitle() == "regression (our runs, protocol paper): test loss ≤ 0.05"
     assert [axes.get_title() for axes in figure.axes] == ["tpe (n = 8)", "random (n = 5)"]
     unnamed = reached.reached_figure("regression_128", ours, 2)
-    assert unnamed.get_suptitle().endswith("(target read off these records)")
+    assert unnamed.get_suptitle().endswith("(a target read off these records)")
 
 
 def test_over_tasks_the_heat_map_has_a_row_an_optimizer_and_a_column_a_task(results) -> None:
@@ -80,7 +80,7 @@ def test_over_tasks_the_heat_map_has_a_row_an_optimizer_and_a_column_a_task(resu
         name: runs.load_samplers(name, ["tpe"], results=results)["tpe"] for name in ("regression", "mnist")
     }
     goals = {name: reached.target_of(name, {"": found}, 2) for name, found in tasks.items()}
-    heat, profile = reached.tasks_figure("tpe", tasks, goals).axes
+    heat, profile = reached.tasks_figure(tasks, goals).axes
     assert heat.get_images()[0].get_array().shape == (7, 2)
     assert profile.get_title() == "tasks solved within that, of 2"
     assert len([line for line in profile.lines if line.get_linestyle() != "None"]) == 2  # on both: two only

@@ -17,7 +17,8 @@ def trials(size: int = 200, **columns: object) -> pd.DataFrame:
     rate = 10 ** rng.uniform(-5, 0, size)
     one = pd.DataFrame({"trial": range(size), "learning_rate": rate, "momentum": 0.9}).assign(
         value=0.1 * (1 + np.log10(rate / 0.01) ** 2) * np.exp(rng.gamma(2, 0.2, size)), state="complete",
-        diverged=False, objective="test/loss", direction="minimize", config=CONFIG,
+        diverged=False, objective="test/loss", direction="minimize", config=CONFIG, task="regression",
+        protocol="fair", sampler="tpe",
     )  # fmt: skip
     both = pd.concat([one.assign(optimizer="sgd"), one.assign(optimizer="sgd_metric")], ignore_index=True)
     return both.assign(**columns)
@@ -46,13 +47,17 @@ def test_every_trial_is_a_dot_at_its_rate_and_value() -> None:
     assert dots(left)[1].get_ydata() == pytest.approx(metric["value"].clip(upper=limit))
     assert dots(right)[1].get_xdata().tolist() == metric["learning_rate"].tolist()
     assert dots(right)[0].get_xdata() == pytest.approx(10 * dots(left)[0].get_xdata())
-    assert f"beyond {limit:.3g}: on the edge" in left.get_ylabel()
+    assert left.figure.get_suptitle() == (
+        f"regression (our runs, protocol fair, tpe):\n200 trials an optimiser, beyond {limit:.3g} on the edge"
+    )
 
 
 def test_lines_are_the_best_tenth_of_a_bin_and_a_diverged_trial_is_its_worst() -> None:
     rate, cost = pd.Series([1.0] * 20), pd.Series(np.arange(20.0))
     edges = np.array([0.5, 2.0, 8.0])
     assert response.best_tenth(rate, cost, edges).to_numpy().tolist() == [[1.0, 1.0]]
+    apart = response.best_tenth(rate.where(cost % 2 == 0, 1.44), cost, edges)
+    assert apart.to_numpy() == pytest.approx(np.array([[1.2, 1.0]]))  # amid the trials, not the edges
     assert response.best_tenth(rate, cost.where(cost > 1, np.inf), edges)["cost"].tolist() == [3.0]
     assert response.best_tenth(rate, cost * np.inf + 1, edges).empty
     assert response.best_tenth(rate[:7], cost[:7], edges).empty
@@ -63,10 +68,10 @@ def test_lines_are_the_best_tenth_of_a_bin_and_a_diverged_trial_is_its_worst() -
 
 def test_the_bound_of_the_search_is_drawn() -> None:
     for axes in response.learning_rate(trials()).axes:
-        assert [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":"] == [1.0]
+        assert [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":"] == [1e-5, 1.0]
     wider = trials()
     wider.loc[wider["optimizer"] == "sgd", "config"] = CONFIG.replace("1.0", "10.0")
-    assert response.bounds(wider) == {"sgd": 10.0, "sgd_metric": 1.0}
+    assert response.bounds(wider) == {"sgd": (1e-5, 10.0), "sgd_metric": (1e-5, 1.0)}
     assert response.bounds(wider.assign(config="{}")) == {}
 
 

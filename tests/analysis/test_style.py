@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import sys
-from importlib import resources
 
 import numpy as np
 import pandas as pd
@@ -64,8 +63,8 @@ def test_both_families_of_figures_have_the_same_colours_and_names(ours) -> None:
 
 
 def test_the_page_has_the_colours_of_the_figures() -> None:
-    template = resources.files(page.__package__).joinpath("page.html").read_text(encoding="utf-8")
-    assert not [name for name in synthetic.REGRESSION if style.colour(name).lower() in template.lower()]
+    template = page.template().lower()
+    assert not [name for name in synthetic.REGRESSION if style.colour(name).lower() in template]
     runs = pd.DataFrame({"optimizer": ["muon", "adam"]}).assign(
         run=[0, 1], function="beale", offset=0.0, start_x=0.0, start_y=0.0, learning_rate=0.1, momentum=0.9,
         xi=0.1, converged=True, iterations=0,
@@ -87,7 +86,13 @@ def test_the_page_has_the_colours_of_the_figures() -> None:
     minima = pd.DataFrame({"function": ["beale"], "x": [0.5], "y": [0.5], "minimum": [0.0]})
     data = page.page_data(runs, points, surface, minima)
     assert data["optimizers"] == [
-        {"name": name, "label": name.upper(), "colour": style.colour(name), "control": False}
+        {
+            "name": name,
+            "label": name.upper(),
+            "colour": style.colour(name),
+            "marker": style.marker(name),
+            "control": False,
+        }
         for name in ("adam", "muon")
     ]
     assert re.fullmatch("#[0-9A-F]{6}", json.loads(json.dumps(data))["optimizers"][0]["colour"])
@@ -152,8 +157,10 @@ def test_a_run_that_repeats_another_is_named_with_it_and_shows_it_through() -> N
     paths["value"] -= 0.02 * (paths["optimizer"] == "muon")  # now Adam's own
     figure = landscape_figures.convergence("beale", runs, paths, timing)
     entries = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert entries == ["ADAM (2 iter)", "MUON (2 iter,\nthe same curve as ADAM)", "SGD (2 iter)"]
-    curves = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 3]
+    assert entries == ["ADAM (2 iter)", "MUON (2 iter, as ADAM)", "SGD (2 iter)"]
+    curves = [
+        line for line in figure.axes[0].lines if len(line.get_xdata()) == 3 and line.get_linewidth() > 1
+    ]
     assert [line.get_linestyle() == "--" for line in curves] == [False, True, False]
 
 
@@ -166,3 +173,12 @@ def test_what_a_logarithmic_axis_has_no_place_for_is_said(end, said) -> None:
     assert ["exactly 0" in text.get_text() for text in axes.texts] == [True] * said
     drawn = [line.get_ydata()[-1] for line in axes.lines if len(line.get_xdata()) == 3]
     assert drawn[0] == max(end, landscape_figures.FLOOR)
+
+
+def test_every_descent_begins_at_its_start_on_both_axes() -> None:
+    runs, paths, timing = landscape(["adam", "sgd"])
+    for axes in landscape_figures.convergence("beale", runs, paths, timing).axes:
+        faint, bold = axes.lines[:2]
+        assert faint.get_ydata().tolist() == [3.0, 1.0, 0.1]
+        assert axes.get_xlim()[0] == faint.get_xdata()[0] == bold.get_xdata()[0] == 0
+        assert axes.get_xscale() == "symlog"

@@ -32,6 +32,7 @@ def study(config: str = RANDOM, direction: str = "minimize", **values: np.ndarra
                 "optimizer": name, "trial": range(len(given)), "seed": range(len(given)), "state": "complete",
                 "diverged": False, "value": given, "objective": objective, "direction": direction,
                 "learning_rate": 0.1, "task": "regression", "config": config,
+                "protocol": "paper", "sampler": "random" if config == RANDOM else "tpe",
             }
         )
         for name, given in values.items()
@@ -197,7 +198,7 @@ def test_the_tables_say_what_each_number_rests_on() -> None:
 
 def test_the_figure_has_a_panel_an_optimizer_and_one_of_all() -> None:
     ours = runs.load_samplers("regression", ["random", "tpe"], results=PUBLISHED)
-    figure = tuning_curves.tuning_figure("regression", ours)
+    figure = tuning_curves.tuning_figure(ours)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[:3] == ["all, random", "ADAM", "ADAMW"]
     assert len(figure.axes[0].lines) == 7

@@ -63,6 +63,49 @@ def families(ours: Mapping[str, Records]) -> dict[str, dict[str, Records]]:
     return found
 
 
+def pool(studies: Mapping[str, Records]) -> Records:
+    """The trials of several studies as those of one, numbered through, and their curves."""
+    if len(studies) == 1:
+        return next(iter(studies.values()))
+    return Records(
+        pool_trials(studies), _numbered_through(studies, [study.curves for study in studies.values()])
+    )
+
+
+def pool_trials(studies: Mapping[str, Records]) -> pd.DataFrame:
+    """The trials of ``pool``, without the work for their curves."""
+    return _numbered_through(studies, [study.trials for study in studies.values()])
+
+
+def _numbered_through(studies: Mapping[str, Records], tables: list[pd.DataFrame]) -> pd.DataFrame:
+    parts, first = [], 0
+    for study, table in zip(studies.values(), tables, strict=True):
+        parts.append(table.assign(trial=table["trial"] + first))
+        first += 1 + int(study.trials["trial"].max())
+    return pd.concat(parts, ignore_index=True)
+
+
+def pooled(ours: Mapping[str, Records]) -> dict[str, Records]:
+    """Every family of samplers as one (``pool``), by its name: what a figure shows of repeated studies."""
+    return {name: pool(studies) for name, studies in families(ours).items()}
+
+
+def origin(*trials: pd.DataFrame) -> str:
+    """Whose trials a figure shows: ``regression (our runs, protocol paper, tpe)``.
+
+    Several tasks or families of samplers are not named: the figure tells them apart.
+    """
+    tasks, protocols, samplers = (
+        list(dict.fromkeys(name for table in trials for name in table[column].unique()))
+        for column in ("task", "protocol", "sampler")
+    )
+    found = {family(name) for name in samplers}
+    words = ["our runs", f"protocol {', '.join(protocols)}", *(found if len(found) == 1 else ())]
+    if len(found) == 1 and len(samplers) > 1:
+        words.append(f"{len(samplers)} studies")
+    return f"{tasks[0] if len(tasks) == 1 else f'{len(tasks)} tasks'} ({', '.join(words)})"
+
+
 class Unmodelled(NamedTuple):
     """Studies of a sampler that ended before it modelled anything."""
 
@@ -79,16 +122,18 @@ def unmodelled(trials: pd.DataFrame) -> list[Unmodelled]:
     The first trial that a model proposes is asked for when the start-up trials have finished, and by then
     others are in flight: of that many and no more trials, all are random draws.
     """
-    drawn: dict[tuple[int, int, int], list[str]] = {}
-    counts = trials.groupby("optimizer", sort=False).size()
+    drawn: dict[tuple[int, int, int], dict[str, None]] = {}
+    # Of studies taken as one (``pool``) each begins at random.
+    sizes = trials.groupby(["optimizer", *({"sampler"} & set(trials))], sort=False).size()
+    counts = sizes.groupby("optimizer", sort=False).max()
     for optimizer, config in _configurations(trials):
         settings = config.get("sampler", {})
         startup = settings.get("create", {}).get("n_startup_trials")
         flying = settings.get("in_flight", _IN_FLIGHT)
         count = int(counts[optimizer])
         if startup is not None and count <= startup + flying:
-            drawn.setdefault((count, startup, flying), []).append(optimizer)
-    return [Unmodelled(names, len(names) == len(counts), *numbers) for numbers, names in drawn.items()]
+            drawn.setdefault((count, startup, flying), {})[optimizer] = None
+    return [Unmodelled(list(names), len(names) == len(counts), *numbers) for numbers, names in drawn.items()]
 
 
 def warnings(ours: Mapping[str, Records]) -> list[str]:

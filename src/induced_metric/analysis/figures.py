@@ -3,66 +3,91 @@
 Every function returns a ``matplotlib.figure.Figure`` that belongs to no window and changes no global state.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator
 
+from induced_metric.analysis import draws
 from induced_metric.analysis.runs import top
-from induced_metric.analysis.style import colour, label, line, marker, ranks, style, words
+from induced_metric.analysis.style import (
+    PAGE,
+    colour,
+    label,
+    line,
+    marker,
+    panels,
+    ranks,
+    readable,
+    span,
+    style,
+    words,
+)
 from induced_metric.records import Records
 
 BINS = 20
+FEW = 20
+"""Runs of an optimizer that a histogram needs."""
+SECONDS, RECORDED = "device seconds, epochs × measured cost", "device seconds as recorded, load included"
 
 
-def best_curves(records: Records) -> Figure:
+def best_curves(records: Records, costs: pd.Series | None = None) -> Figure:
     """Figure 9: the best run of each optimizer, train and test, against seconds (top) and epochs (bottom).
+
+    Faint: the curve; bold: the best up to then. The marker is the best value of the objective.
 
     Args:
         records: trials and curves of a task.
+        costs: device seconds per epoch, by optimizer; without that of each one, seconds are those recorded.
 
     Returns:
         Two rows, and a column for training beside that of the objective: the objective's metric on the
         training split or, where that was not evaluated, the mean over the minibatches of an epoch, of the
-        metric or else of the loss. All but accuracy is on logarithmic axes; the marker is the best value.
+        metric or else of the loss. All but accuracy is on logarithmic axes.
     """
     best = _ordered(top(records.trials, 1))
-    objective = str(best["objective"].iloc[0])
+    objective, direction = (str(best[name].iloc[0]) for name in ("objective", "direction"))
     metrics = _shown(records.curves, objective)
+    cost = {} if costs is None else costs.to_dict()
+    measured = set(best["optimizer"]) <= set(cost)
     with style():
-        figure = Figure(figsize=(4.6 * len(metrics), 6.6), layout="constrained")
+        figure = Figure(figsize=(PAGE, 5.3), layout="constrained")
         grid = figure.subplots(2, len(metrics), squeeze=False, sharey="col", sharex="row")
         for run in best.itertuples():
             curve = records.curves
             curve = curve[(curve["optimizer"] == run.optimizer) & (curve["trial"] == run.trial)]
             look = _look(str(run.optimizer))
-            # Counted from 1: on a logarithmic axis there is no place for 0.
-            for row, x in enumerate((curve["seconds"].cumsum(), curve["epoch"] + 1)):
+            epochs = curve["epoch"] + 1  # trained by then
+            elapsed = epochs * cost[str(run.optimizer)] if measured else curve["seconds"].cumsum()
+            for row, x in enumerate((elapsed, epochs)):
                 for axes, metric in zip(grid[row], metrics, strict=True):
-                    axes.plot(x, curve[metric], **look | {"marker": None})
+                    axes.plot(x, curve[metric], **look | {"marker": None, "lw": 0.5, "alpha": 0.35})
+                    axes.plot(x, _best_so_far(curve[metric], direction), **look | {"marker": None})
                 at = (curve["epoch"] == run.best_epoch).to_numpy()
                 best_value = curve.loc[at, objective]
-                grid[row, -1].plot(x[at], best_value, **look | {"ls": "", "mec": "white"})
+                grid[row, -1].plot(x[at], best_value, **look | {"ls": "", "mec": "white", "mew": 0.5})
         for axes, metric in zip(grid[0], metrics, strict=True):
             axes.set_title(words(metric))
-        for row, unit in enumerate(("wall time, device seconds", "epochs")):
+        for row, unit in enumerate((SECONDS if measured else RECORDED, "epochs trained")):
             for axes, metric in zip(grid[row], metrics, strict=True):
                 axes.set_xscale("log")
                 axes.set_xlabel(unit)
                 axes.set_ylabel(words(metric.split("/")[1]))
                 # Perplexity too: it falls by an order of magnitude, of which the histograms show the end.
                 axes.set_yscale(_scale(records.curves[metric], log=not metric.endswith("accuracy")))
-                _readable(axes.xaxis)
-                _readable(axes.yaxis)
+                readable(axes.xaxis)
+                readable(axes.yaxis)
         handles = [
             Line2D([], [], **_look(str(run.optimizer)), label=_label(run)) for run in best.itertuples()
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=2 * len(metrics) - 1)
+        figure.legend(handles=handles, loc="outside lower center", ncols=3)
+        number = span(records.trials.groupby("optimizer").size())
+        figure.suptitle(f"{draws.origin(records.trials)}: the best of {number} trials, best so far in bold")
     return figure
 
 
@@ -73,42 +98,75 @@ def best_histograms(best: pd.DataFrame) -> Figure:
         best: the trials to show, such as ``top(trials, 50)``.
 
     Returns:
-        Panels in rows of three, over the same 20 by 20 bins; the metric's are logarithmic for a loss. Where
-        the optimizers fall into two classes, as on TinyShakespeare (``_groups`` says when), each class has
-        limits of its own.
+        A panel an optimizer, all over the same bins and in the same colours: 20 in the metric, logarithmic
+        for a loss, and as many in epochs, or one an epoch of fewer. Of fewer than ``FEW`` runs each is a
+        point. Where the optimizers fall into two classes, as on TinyShakespeare (``_groups`` says when), each
+        class has limits of its own.
     """
     best = _ordered(best)
-    names = best["optimizer"].unique()
+    best["epoch"] = best["best_epoch"] + 1  # epochs trained by then
+    names = list(best["optimizer"].unique())
     objective = str(best["objective"].iloc[0])
     kind = objective.split("/")[-1]
     better = "min" if (best["direction"] == "minimize").all() else "max"
     scale = _scale(best["value"], log=kind.endswith("loss"))
     groups = _groups(best, scale)
-    rows = max(3, -(-len(names) // 3))
+    sizes = best["optimizer"].value_counts()
+    bins: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for group in groups:
+        edges = _edges(best["epochs"].max(), best[best["optimizer"].isin(group)]["value"], scale)
+        bins |= dict.fromkeys(group, edges)
     with style():
-        figure = Figure(figsize=(11, 3.1 * rows), layout="constrained")
-        grid = figure.subplots(rows, 3, squeeze=False)
-        for axes, name in zip(grid.flat, names, strict=False):
-            (group,) = (group for group in groups if name in group)
-            bins = _edges(best["epochs"].max(), best[best["optimizer"].isin(group)]["value"], scale)
-            _histogram(axes, best[best["optimizer"] == name], bins, scale)
-            axes.set_title(f"{label(name)} (n={(best['optimizer'] == name).sum()} runs)")
-            axes.set_xlabel(f"epoch of {better} {words(objective)}")
-            axes.set_ylabel(f"{better} {words(objective)}")
-        for axes in list(grid.flat)[len(names) :]:
-            axes.set_axis_off()
+        figure, grid = panels(len(names), columns=4, height=1.9, spare=0.7, sharey=len(groups) == 1)
+        if sizes.max() < FEW:
+            for axes, name in zip(grid, names, strict=True):
+                own = best[best["optimizer"] == name]
+                look = _look(name) | {"ls": "", "mec": "white", "mew": 0.5, "alpha": 0.8, "clip_on": False}
+                axes.plot(own["epoch"], own["value"], **look)
+        else:
+            _histograms(figure, grid, {name: best[best["optimizer"] == name] for name in names}, bins)
+        for axes, name in zip(grid, names, strict=True):
+            axes.set_title(f"{label(name)} (n = {sizes[name]})")
+            axes.set_yscale(scale)
+            axes.set_xlim(*bins[name][0][[0, -1]])
+            axes.set_ylim(*bins[name][1][[0, -1]])
+            axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+            readable(axes.yaxis)
+        figure.suptitle(f"{draws.origin(best)}: the best runs")
+        figure.supylabel(f"{better} {words(objective)}")
+        xlabel = f"epochs trained until {better} {words(objective)}"
         if len(groups) > 1:
             named = " | ".join(", ".join(map(label, group)) for group in groups)
-            figure.supxlabel(f"The y limits are each group's own: {named}", fontsize=9)
+            xlabel += f"\nThe y limits are each group's own: {named}"
+        figure.supxlabel(xlabel)
     return figure
 
 
-def _histogram(axes: Axes, best: pd.DataFrame, bins: tuple[np.ndarray, np.ndarray], scale: str) -> None:
-    *_, image = axes.hist2d(best["best_epoch"], best["value"], bins=bins, cmap="viridis")
-    axes.grid(visible=False)
-    axes.set_yscale(scale)
-    _readable(axes.yaxis)
-    axes.figure.colorbar(image, ax=axes, ticks=MaxNLocator(integer=True, nbins=5), label="runs")
+def _histograms(
+    figure: Figure,
+    grid: Sequence[Axes],
+    runs: Mapping[str, pd.DataFrame],
+    bins: Mapping[str, tuple[np.ndarray, np.ndarray]],
+) -> None:
+    counts = {
+        name: np.histogram2d(own["value"], own["epoch"], bins=bins[name][::-1])[0]
+        for name, own in runs.items()
+    }
+    most = max(count.max() for count in counts.values())
+    for axes, (name, count) in zip(grid, counts.items(), strict=True):
+        # An empty bin stays white: one run must not look like none.
+        image = axes.pcolormesh(
+            *bins[name], np.ma.masked_equal(count, 0), vmin=1, vmax=max(most, 2), cmap="viridis"
+        )
+        axes.grid(visible=False)
+    bar = figure.colorbar(image, ax=grid, label="runs", aspect=40, pad=0.01)
+    bar.locator = MaxNLocator(integer=True, nbins=6)
+    bar.update_ticks()
+
+
+def _best_so_far(values: pd.Series, direction: str) -> np.ndarray:
+    best = np.fmin if direction == "minimize" else np.fmax
+    return np.asarray(best.accumulate(values.to_numpy(float)))
 
 
 def _groups(best: pd.DataFrame, scale: str) -> list[list[str]]:
@@ -139,16 +197,8 @@ def _edges(epochs: int, values: pd.Series, scale: str) -> tuple[np.ndarray, np.n
         # A bin needs a width.
         low, high = low - 0.05 * abs(low) - 1e-12, high + 0.05 * abs(high) + 1e-12
     spaced = np.geomspace if scale == "log" else np.linspace
-    return np.linspace(0, epochs, BINS + 1), spaced(low, high, BINS + 1)
-
-
-def _readable(axis: Axis) -> None:
-    """Labels between the powers of ten, where an axis spans less than two decades."""
-    low, high = axis.get_view_interval()
-    if axis.get_scale() == "log" and high < 100 * low:
-        axis.set_major_locator(MaxNLocator(6) if high < 3 * low else LogLocator(subs=(1, 2, 3, 4, 6)))
-        axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    # Epochs are whole numbers from 1: none lies on an edge.
+    return np.linspace(0.5, epochs + 0.5, min(BINS, epochs) + 1), spaced(low, high, BINS + 1)
 
 
 def _shown(curves: pd.DataFrame, objective: str) -> list[str]:
@@ -168,13 +218,13 @@ def _scale(values: pd.Series, *, log: bool) -> str:
 def _ordered(best: pd.DataFrame) -> pd.DataFrame:
     if best.empty:
         raise ValueError("there is no complete trial to show")
-    return best.sort_values("optimizer", key=ranks, kind="stable")
+    return best.sort_values("optimizer", key=ranks, kind="stable", ignore_index=True)
 
 
 def _look(optimizer: str) -> dict[str, Any]:
     look = {"color": colour(optimizer), "marker": marker(optimizer), "ls": line(optimizer)}
-    return look | {"lw": 1.3, "markersize": 6}
+    return look | {"lw": 1.2, "markersize": 4.5}
 
 
 def _label(run: Any) -> str:
-    return f"{label(run.optimizer)} ({run.value:#.4g}, epoch {run.best_epoch})"
+    return f"{label(run.optimizer)} ({run.value:#.4g}, epoch {run.best_epoch + 1})"

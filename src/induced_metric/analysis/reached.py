@@ -125,44 +125,42 @@ def reached_figure(task: str, ours: Mapping[str, Records], n: int) -> Figure:
     """``cumulative``: a panel a sampler, a line an optimizer; the target and its origin in the title."""
     goal = target_of(task, ours, n)
     objective, direction = runs.objective(ours)
-    rows, columns = -(-len(ours) // _COLUMNS), min(len(ours), _COLUMNS)
-    width = 6.75 if columns > 1 else 3.25
     names = style.ordered({name for study in ours.values() for name in study.trials["optimizer"].unique()})
     with style.style():
-        figure = Figure(figsize=(width, 2.1 * rows + 1.2), layout="constrained")
-        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-        for axes, (sampler, study) in zip(grid.flat, ours.items(), strict=False):
+        figure, grid = style.panels(
+            len(ours), columns=_COLUMNS, height=2.1, spare=1.2, xlabel="epochs trained"
+        )
+        for axes, (sampler, study) in zip(grid, ours.items(), strict=True):
             table = cumulative(study, goal.value)
             for name, own in style.in_order(table).groupby("optimizer", sort=False):
-                look = {"color": style.colour(str(name)), "ls": style.line(str(name)), "lw": 1.2}
+                look: dict[str, Any] = {
+                    "color": style.colour(str(name)),
+                    "ls": style.line(str(name)),
+                    "lw": 1.2,
+                }
                 # A little beyond the last epoch, or what was reached there would be the edge of the panel.
                 epochs = [*own["epochs"], 1.03 * own["epochs"].iloc[-1]]
                 axes.plot(epochs, [*own["share"], own["share"].iloc[-1]], drawstyle="steps-post", **look)
             # A name such as wandb_bayes+wandb_hyperband is wider than a panel.
-            axes.set_title(f"{sampler.replace('+', chr(10) + '+')} (n = {_range(table['n'])})", fontsize=7.5)
-        grid.flat[0].set_ylim(bottom=0)
-        for axes in grid.flat[len(ours) :]:
-            axes.set_axis_off()
-        for axes in grid.flat[max(len(ours) - columns, 0) : len(ours)]:
-            axes.tick_params(labelbottom=True)
-            axes.set_xlabel("epochs")
+            axes.set_title(f"{sampler.replace('+', chr(10) + '+')} (n = {style.span(table['n'])})")
+        grid[0].set_ylim(bottom=0)
         handles = [_handle(name) for name in names]
-        figure.legend(
-            handles=handles, loc="outside lower center", ncols=4 if columns > 1 else 2, fontsize=7.5
-        )
+        figure.legend(handles=handles, loc="outside lower center", ncols=4 if len(ours) > 1 else 2)
         side = "≤" if direction == "minimize" else "≥"
-        origin = "" if goal.named else "\n(target read off these records)"
-        figure.suptitle(f"{task}: {style.words(objective)} {side} {goal.value:g}{origin}", fontsize=9)
-        figure.supylabel("share of all trials that reached it", fontsize=9)
+        whose = draws.origin(*(study.trials for study in ours.values()))
+        lines = [f"{whose}:", f"{style.words(objective)} {side} {goal.value:g}"]
+        lines += [] if goal.named else ["(a target read off these records)"]
+        figure.suptitle((" " if len(ours) > 1 else "\n").join(lines))
+        figure.supylabel("share of all trials that reached it")
     return figure
 
 
-def tasks_figure(sampler: str, tasks: Mapping[str, Records], goals: Mapping[str, Target]) -> Figure:
+def tasks_figure(tasks: Mapping[str, Records], goals: Mapping[str, Target]) -> Figure:
     """A heat map of the share of trials that reach the target, and the performance profile over the tasks."""
     table = over_tasks(tasks, goals)
     shares = table.pivot_table(index="optimizer", columns="task", values="share", sort=False)[list(tasks)]
     with style.style():
-        figure = Figure(figsize=(6.75, 0.32 * len(shares) + 1.6), layout="constrained")
+        figure = Figure(figsize=(style.PAGE, 0.32 * len(shares) + 1.9), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
         left.imshow(shares, vmin=0, vmax=1, cmap="Blues", aspect="auto")
         for row, values in enumerate(shares.to_numpy()):
@@ -178,9 +176,10 @@ def tasks_figure(sampler: str, tasks: Mapping[str, Records], goals: Mapping[str,
         left.set_xticks(range(len(tasks)), labels, fontsize=7)
         left.grid(visible=False)
         left.tick_params(length=0)
-        left.set_title(f"share of {sampler} trials that reach the target", fontsize=8.5)
+        left.set_title("share of trials that reach the target")
         whole = table.groupby("optimizer")["task"].transform("nunique") == len(tasks)
         _profile(right, performance_profile(table[whole]), len(tasks))
+        figure.suptitle(draws.origin(*(study.trials for study in tasks.values())))
         if not all(goal.named for goal in goals.values()):
             figure.supxlabel("* target read off the same records, not named beforehand", fontsize=7.5)
     return figure
@@ -204,8 +203,8 @@ def _profile(axes: Axes, profile: pd.DataFrame, number: int) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_ylim(-0.04, 1.06)
     axes.set_yticks([task / number for task in range(number + 1)], [str(task) for task in range(number + 1)])
-    axes.set_xlabel("epochs to success, as a multiple of the least", fontsize=8)
-    axes.set_title(f"tasks solved within that, of {number}", fontsize=8.5)
+    axes.set_xlabel("epochs to success, multiples of the least")
+    axes.set_title(f"tasks solved within that, of {number}")
 
 
 def tasks_table(sampler: str, tasks: Mapping[str, Records], goals: Mapping[str, Target]) -> Table:
@@ -233,11 +232,6 @@ def tasks_table(sampler: str, tasks: Mapping[str, Records], goals: Mapping[str, 
     return Table(
         table, pd.DataFrame(cells), pd.DataFrame({"Epochs to success": least & finite}), title, notes
     )
-
-
-def _range(numbers: pd.Series) -> str:
-    low, high = numbers.min(), numbers.max()
-    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _handle(name: str) -> Line2D:

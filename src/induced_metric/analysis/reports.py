@@ -13,6 +13,7 @@ from induced_metric.analysis import (
     agreement,
     budgets,
     confirmed,
+    confirmed_figure,
     deviations,
     differences,
     draws,
@@ -34,7 +35,13 @@ from induced_metric.records import CONFIRMED, FIXED, Records
 
 Kind: TypeAlias = Literal["tables", "figures"]
 
-CHANGES, CONFIRMATIONS, EVERYTHING, TASKS = "changes", "confirmations", "everything", "tasks"
+CHANGES, CONFIRMATIONS, EVERYTHING, FAMILY, TASKS = (
+    "changes",
+    "confirmations",
+    "everything",
+    "family",
+    "tasks",
+)
 
 
 class Material(NamedTuple):
@@ -61,11 +68,11 @@ class Report(NamedTuple):
     Attributes:
         kind: which command makes it.
         name: ends the names of its files.
-        of: the records it is made from: ``searches``, all of them; ``search``, once for each;
-            ``confirmations``, once for each family of samplers (``draws.family``); ``everything``, what
-            searches and what does not; ``changes``, those of the protocol and of its changes
-            (``deviations``); ``tasks``, those of every task, once for each sampler; or the name of a sampler
-            that searches nothing, where on record.
+        of: the records it is made from: ``searches``, all of them; ``search``, once for each; ``family``,
+            once for each family of samplers (``draws.family``), its studies as one; ``confirmations``, once
+            for each family, its studies apart; ``everything``, what searches and what does not; ``changes``,
+            those of the protocol and of its changes (``deviations``); ``tasks``, those of every task, once
+            for each family; or the name of a sampler that searches nothing, where on record.
         make: None where this material has no such report.
     """
 
@@ -130,14 +137,20 @@ REPORTS = (
     Report("tables", "reached", TASKS,
            lambda m: reached.tasks_table(m.task, m.ours, _goals(m.ours))),
     Report("figures", "reached", TASKS,
-           lambda m: reached.tasks_figure(m.task, m.ours, _goals(m.ours))),
-    Report("figures", "reached", "searches", lambda m: reached.reached_figure(m.task, m.ours, m.n)),
-    Report("figures", "best_curves", "search", lambda m: figures.best_curves(m.only)),
-    Report("figures", "best_histograms", "search",
+           lambda m: reached.tasks_figure(m.ours, _goals(m.ours))),
+    Report("figures", "reached", "searches",
+           lambda m: reached.reached_figure(m.task, draws.pooled(m.ours), m.n)),
+    Report("figures", "best_curves", FAMILY, lambda m: figures.best_curves(m.only, m.costs)),
+    Report("figures", "best_histograms", FAMILY,
            lambda m: figures.best_histograms(runs.top(m.only.trials, m.n))),
-    Report("figures", "learning_rate", "search", lambda m: response.learning_rate(m.only.trials)),
-    Report("figures", "tuning", "searches", lambda m: tuning_curves.tuning_figure(m.task, m.ours)),
-    Report("figures", "best_scatter", "searches", lambda m: scatter.best_scatter(m.task, m.ours, n=m.n)),
+    Report("figures", "learning_rate", FAMILY, lambda m: response.learning_rate(m.only.trials)),
+    Report("figures", "seeds_confirmed", FIXED,
+           lambda m: confirmed_figure.confirmed_figure(m.task, m.ours, m.searches)),
+    Report("figures", "confirmed", CONFIRMATIONS,
+           lambda m: confirmed_figure.confirmed_figure(m.task, m.ours, m.searches)),
+    Report("figures", "tuning", "searches", lambda m: tuning_curves.tuning_figure(m.ours)),
+    Report("figures", "best_scatter", "searches",
+           lambda m: scatter.best_scatter(m.task, draws.pooled(m.ours), n=m.n)),
 )  # fmt: skip
 
 
@@ -226,16 +239,17 @@ def plan(
 def _over_tasks(
     ours: Mapping[str, Records], protocol: str, results: str | Path, load: runs.Reader
 ) -> Iterator[tuple[list[str], str, Mapping[str, Records]]]:
-    """Every sampler that has searched several tasks: what names the files, its name, its records by task."""
+    """Every family that has searched several tasks: what names the files, its name, its records by task."""
     names = records.tasks(protocol=protocol, results=results)
-    for sampler in ours:
-        tasks = {
-            name: load(name, protocol=protocol, sampler=sampler, results=results)
-            for name in names
-            if sampler in records.searches(name, protocol=protocol, results=results)
-        }
+    for family in draws.families(ours):
+        tasks = {}
+        for name in names:
+            searched = records.searches(name, protocol=protocol, results=results)
+            if own := [sampler for sampler in searched if draws.family(sampler) == family]:
+                found = {key: load(name, protocol=protocol, sampler=key, results=results) for key in own}
+                tasks[name] = draws.pool(found)
         if len(tasks) > 1:
-            yield [TASKS, sampler], sampler, tasks
+            yield [TASKS, family], family, tasks
 
 
 def _over_changes(
@@ -274,6 +288,9 @@ def _parts(
     if report.of == "search":
         for sampler, found in ours.items():
             yield [sampler], {sampler: found}
+    elif report.of == FAMILY:
+        for family, found in draws.pooled(ours).items():
+            yield [family], {family: found}
     elif report.of == "searches" and ours:
         yield [], ours
     elif report.of == CONFIRMATIONS:

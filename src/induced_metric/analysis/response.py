@@ -9,7 +9,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from induced_metric.analysis.style import colour, label, line, marker, ordered, style, words
+from induced_metric.analysis import draws
+from induced_metric.analysis.style import (
+    COLUMN,
+    PAGE,
+    colour,
+    label,
+    line,
+    marker,
+    ordered,
+    readable,
+    span,
+    style,
+    words,
+)
 
 HEAVY_BALL = frozenset({"sgd"})
 """Optimizers whose momentum sums gradients; that of the others averages them."""
@@ -30,13 +43,13 @@ def effective(trials: pd.DataFrame) -> pd.Series:
     return rate.where(~heavy, rate / (1 - trials["momentum"]))
 
 
-def bounds(trials: pd.DataFrame) -> dict[str, float]:
-    """The largest learning rate that was searched, by optimizer; without those that recorded none."""
+def bounds(trials: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """The range of the learning rate that was searched, by optimizer; without those that recorded none."""
     found = {}
     for row in trials[["optimizer", "config"]].drop_duplicates().itertuples():
         searched = json.loads(str(row.config)).get("search_space", {}).get("learning_rate")
         if searched:
-            found[str(row.optimizer)] = float(searched["high"])
+            found[str(row.optimizer)] = (float(searched["low"]), float(searched["high"]))
     return found
 
 
@@ -49,15 +62,18 @@ def best_tenth(rate: pd.Series, cost: pd.Series, edges: np.ndarray) -> pd.DataFr
         edges: of the bins.
 
     Returns:
-        ``rate``, the geometric middle of a bin, and ``cost``, which a tenth of its trials do not exceed.
+        ``rate``, the geometric mean over the trials of a bin, and ``cost``, which a tenth of them do not
+            exceed.
     """
     bins = np.digitize(rate, edges[1:-1])
     rows = []
     for place in np.unique(bins):
         own = np.sort(cost.to_numpy()[bins == place])
+        # Of its trials, not of its edges: these may lie beyond what was searched.
+        middle = np.exp(np.log(rate.to_numpy()[bins == place]).mean())
         value = own[int(np.ceil(0.1 * len(own))) - 1]
         if len(own) >= _TRIALS and np.isfinite(value):
-            rows.append((np.sqrt(edges[place] * edges[place + 1]), value))
+            rows.append((middle, value))
     return pd.DataFrame(rows, columns=["rate", "cost"])
 
 
@@ -65,7 +81,7 @@ def learning_rate(trials: pd.DataFrame) -> Figure:
     """The value of every trial against its learning rate, and against the effective one where that differs.
 
     Dots: trials, without those that diverged; the worst of them on the edge of the panel. Lines: the best
-    tenth of a bin, diverged trials counted as worst. Vertical: the largest learning rate searched. Instead of
+    tenth of a bin, diverged trials counted as worst. Vertical: the ends of the range searched. Instead of
     an accuracy its distance to 1 is drawn, on logarithmic axes as a loss is.
 
     Raises:
@@ -77,28 +93,27 @@ def learning_rate(trials: pd.DataFrame) -> Figure:
     rates = {"learning rate η, as searched": trials["learning_rate"]}
     heavy = [label(name) for name in ordered(set(trials["optimizer"]) & HEAVY_BALL)]
     if heavy:
-        rates[f"effective: η/(1-μ) for {', '.join(heavy)}, η for the others"] = effective(trials)
+        rates[f"effective: η/(1-μ) of {', '.join(heavy)}, η of others"] = effective(trials)
     cost, name_of_cost = _cost(trials, objective, direction)
     shown = cost[np.isfinite(cost)]
     # A few trials that went astray would leave the others no room.
     low, high = shown.min(), max(float(shown.quantile(0.98)), shown.min() * 1.5)
-    highest = bounds(trials)
+    searched = bounds(trials)
     with style():
-        figure = Figure(figsize=(4.9 * len(rates), 4.3), layout="constrained")
+        figure = Figure(figsize=(PAGE if len(rates) > 1 else COLUMN, 3.4), layout="constrained")
         for axes, (name, rate) in zip(
             figure.subplots(1, len(rates), sharey=True, squeeze=False).flat, rates.items(), strict=True
         ):
             _panel(axes, trials["optimizer"], rate, cost.where(~np.isfinite(cost), cost.clip(upper=high)))
-            for bound in sorted(set(highest.values())):
+            for bound in sorted({end for ends in searched.values() for end in ends}):
                 axes.axvline(bound, color="0.4", lw=0.9, ls=":", zorder=1)
             axes.set_xlabel(name)
         left = figure.axes[0]
         if low > 0:
             left.set_yscale("log")
             left.set_ylim(low / 1.15, high * 1.03)
-        left.set_ylabel(
-            f"{name_of_cost} (beyond {high:.3g}: on the edge)" if (shown > high).any() else name_of_cost
-        )
+            readable(left.yaxis)
+        left.set_ylabel(name_of_cost)
         handles = [
             Line2D(
                 [],
@@ -112,9 +127,16 @@ def learning_rate(trials: pd.DataFrame) -> Figure:
             )
             for name in ordered(trials["optimizer"].unique())
         ]
-        if highest:
-            handles.append(Line2D([], [], color="0.4", ls=":", label="largest η searched"))
-        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+        if searched:
+            handles.append(Line2D([], [], color="0.4", ls=":", label="ends of the η searched"))
+        figure.legend(handles=handles, loc="outside lower center", ncols=4 if len(rates) > 1 else 2)
+        number = span(trials.groupby("optimizer").size())
+        edge = (
+            f"{', ' if len(rates) > 1 else chr(10)}beyond {high:.3g} on the edge"
+            if (shown > high).any()
+            else ""
+        )
+        figure.suptitle(f"{draws.origin(trials)}:\n{number} trials an optimiser{edge}")
     return figure
 
 
@@ -131,10 +153,10 @@ def _panel(axes: Axes, optimizers: pd.Series, rate: pd.Series, cost: pd.Series) 
     few = optimizers.value_counts().max() < _BINS * _TRIALS
     for name in ordered(optimizers.unique()):
         own = (optimizers == name) & rate.notna()
-        look: dict[str, Any] = {"color": colour(name), "marker": marker(name), "mec": "white", "mew": 0.5}
-        dots = {"ms": 5, "alpha": 0.8} if few else {"marker": ".", "ms": 2.5, "mew": 0, "alpha": 0.4}
+        look: dict[str, Any] = {"color": colour(name), "marker": marker(name), "mec": "white", "mew": 0.4}
+        dots = {"ms": 4, "alpha": 0.8} if few else {"marker": ".", "ms": 2.5, "mew": 0, "alpha": 0.4}
         ended = own & np.isfinite(cost)
         axes.plot(rate[ended], cost[ended], ls="", **look | dots)
         tenth = best_tenth(rate[own], cost[own], edges)
-        axes.plot(tenth["rate"], tenth["cost"], ls=line(name), lw=1.4, ms=5, **look)
+        axes.plot(tenth["rate"], tenth["cost"], ls=line(name), lw=1.2, ms=4, **look)
     axes.set_xscale("log")

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import matplotlib.style
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 # In the published order. Okabe and Ito's colours, told apart with any colour vision; without yellow, which
 # vanishes on paper. Relatives are neighbours: both Adams are blue, the Euclidean metrics are orange.
@@ -38,22 +41,28 @@ _OTHER_COLOURS = (
 )
 _OTHER_MARKERS = ("<", ">", "p", "h", "*", "d")
 _OTHER_LINES = ("--", ":", "-.")
+COLUMN, PAGE = 3.25, 6.75
+"""Inches that journals give a figure: one column, and both. The sizes of letters below are for these."""
 _STYLE = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.labelsize": 9,
-    "figure.titlesize": 12,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8.5,
+    "figure.titlesize": 9,
     "grid.alpha": 0.25,
     "grid.linewidth": 0.6,
     "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
+    "legend.fontsize": 7,
+    "legend.columnspacing": 1.4,
+    "legend.handlelength": 1.8,
+    "figure.labelsize": 8.5,
+    "legend.title_fontsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
     "pdf.fonttype": 42,  # text stays text
-    "savefig.dpi": 160,
+    "savefig.dpi": 150,
     "image.cmap": "viridis",
 }
 
@@ -100,6 +109,11 @@ def marker(optimizer: str) -> str:
     return _OTHER_MARKERS[_number(optimizer) // len(_OTHER_COLOURS) % len(_OTHER_MARKERS)]
 
 
+def point(optimizer: str) -> str:
+    """``marker``, or a star for a control: there its optimizer's marker would be the optimizer."""
+    return marker(optimizer) if optimizer == plain(optimizer) else "*"
+
+
 def line(optimizer: str) -> str:
     """Solid for the optimizers of the paper, broken for all others."""
     if optimizer in _KNOWN:
@@ -123,9 +137,53 @@ def words(metric: str) -> str:
     return metric.replace("/", " ").replace("_", " ")
 
 
+def span(numbers: pd.Series) -> str:
+    """``500``, or ``60 to 200``."""
+    low, high = numbers.min(), numbers.max()
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
 def title(function: str) -> str:
     """``three_hump_camel`` as ``Three Hump Camel``."""
     return function.replace("_", " ").title()
+
+
+def panels(
+    number: int, *, columns: int, height: float, spare: float, xlabel: str = "", sharey: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels in rows, a page wide, or a column for a single one. Call it in ``style``.
+
+    Args:
+        number: of panels.
+        columns: panels in a row, at most.
+        height: of a row, in inches.
+        spare: inches for the title and the legend.
+        xlabel: of the panels that have none below.
+        sharey: whether all have the same y axis.
+    """
+    columns = min(columns, number)
+    rows = -(-number // columns)
+    figure = Figure(figsize=(PAGE if columns > 1 else COLUMN, height * rows + spare), layout="constrained")
+    grid = list(figure.subplots(rows, columns, sharex=True, sharey=sharey, squeeze=False).flat)
+    for axes in grid[number:]:
+        axes.set_axis_off()
+    for axes in grid[max(number - columns, 0) : number]:
+        axes.tick_params(labelbottom=True)
+        axes.set_xlabel(xlabel)  # not the figure's: a legend outside the panels would lie on that
+    return figure, grid[:number]
+
+
+def readable(axis: Axis) -> None:
+    """Plain numbers, and some between the powers of ten, on a logarithmic axis of less than four decades."""
+    low, high = axis.get_view_interval()
+    if axis.get_scale() != "log" or high >= 1e4 * low:
+        return
+    subs = (1, 2, 3, 4, 6) if high < 20 * low else (1, 2, 5) if high < 200 * low else (1,)
+    axis.set_major_locator(MaxNLocator(6) if high < 3 * low else LogLocator(subs=subs))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    if len(subs) > 1:
+        axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
 
 
 def save(figure: Figure, stem: str | Path) -> list[Path]:
@@ -137,8 +195,8 @@ def save(figure: Figure, stem: str | Path) -> list[Path]:
     with style():
         # Neither the date nor the version of matplotlib.
         metadata = {"CreationDate": None, "Producer": None, "Creator": None}
-        figure.savefig(paths[0], bbox_inches="tight", metadata=metadata)
-        figure.savefig(paths[1], bbox_inches="tight", metadata={"Software": None})
+        figure.savefig(paths[0], metadata=metadata)
+        figure.savefig(paths[1], metadata={"Software": None})
     return paths
 
 

@@ -3,12 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from induced_metric.analysis import draws, runs, style, tuning
 from induced_metric.analysis.rendering import MISSING, Table, fixed, leads
@@ -36,7 +34,7 @@ def curves(ours: Mapping[str, Records], budgets: Sequence[int] | None = None) ->
     parts = []
     for source, studies in draws.families(ours).items():
         if all(draws.independent(study.trials) for study in studies.values()):
-            part = tuning.of_random(pooled(studies), bounds, budgets=budgets).assign(kind="trials")
+            part = tuning.of_random(draws.pool_trials(studies), bounds, budgets=budgets).assign(kind="trials")
         else:
             trials = {name: study.trials for name, study in studies.items()}
             part = tuning.of_studies(trials, bounds).assign(kind="studies")
@@ -80,7 +78,7 @@ def tuning_table(task: str, ours: Mapping[str, Records]) -> Table:
     return Table(table, pd.DataFrame(cells), pd.DataFrame(bold), title, notes, metric=metric)
 
 
-def tuning_figure(task: str, ours: Mapping[str, Records]) -> Figure:
+def tuning_figure(ours: Mapping[str, Records]) -> Figure:
     """All curves of the first source in one panel, then a panel an optimizer: its sources and their bands.
 
     The first source is random search where there is one. Shaded: the simultaneous band of independent trials,
@@ -95,36 +93,31 @@ def tuning_figure(task: str, ours: Mapping[str, Records]) -> Figure:
     sources = list(dict.fromkeys(table.sort_values("kind", ascending=False, kind="stable")["source"]))
     looks = dict(zip(sources, _LINES * len(sources), strict=False))
     names = style.ordered(table["optimizer"].unique())
-    rows = -(-(len(names) + 1) // _COLUMNS)
     with style.style():
-        figure = Figure(figsize=(6.75, 1.9 * rows + 0.7), layout="constrained")
-        grid = figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False)
+        figure, grid = style.panels(len(names) + 1, columns=_COLUMNS, height=1.9, spare=0.9, xlabel="trials")
         for name in names:
             own = table[(table["optimizer"] == name) & (table["source"] == sources[0])]
-            _curve(grid.flat[0], own, style.line(name), color=style.colour(name))
-            for axes, other in zip(grid.flat[1:], names, strict=False):
+            _curve(grid[0], own, style.line(name), color=style.colour(name))
+            for axes, other in zip(grid[1:], names, strict=True):
                 if other != name:
                     _curve(axes, own, "-", color="0.85", lw=0.7, zorder=1)
-        grid.flat[0].set_title(f"all, {sources[0]}", fontsize=8)
-        for axes, name in zip(grid.flat[1:], names, strict=False):
+        grid[0].set_title(f"all, {sources[0]}")
+        for axes, name in zip(grid[1:], names, strict=True):
             for source, look in looks.items():
                 own = table[(table["optimizer"] == name) & (table["source"] == source)]
                 _curve(axes, own, look, color=style.colour(name), zorder=3)
                 if not own.empty and (own["kind"].iloc[0] == "trials" or own["n"].iloc[0] > 1):
                     ends = own["trials"], own["low"], own["high"]
                     axes.fill_between(*ends, color=style.colour(name), alpha=0.2, lw=0)
-            axes.set_title(style.label(name), fontsize=8)
-        for axes in grid.flat[len(names) + 1 :]:
-            axes.set_axis_off()
-        _scales(grid.flat[0], table, log=flipped or direction == "minimize")
-        for axes in grid.flat[max(len(names) + 1 - _COLUMNS, 0) : len(names) + 1]:
-            axes.tick_params(labelbottom=True)
+            axes.set_title(style.label(name))
+        _scales(grid[0], table, log=flipped or direction == "minimize")
         handles = [Line2D([], [], color="0.3", ls=look, lw=1.2, label=_named(table, source))
                    for source, look in looks.items()]  # fmt: skip
-        figure.legend(handles=handles, loc="outside upper center", ncols=2, fontsize=7)
-        figure.supxlabel(f"trials of the search ({task})", fontsize=9)
+        figure.legend(handles=handles, loc="outside lower center", ncols=2)
+        whose = draws.origin(*(study.trials for study in ours.values()))
+        figure.suptitle(f"{whose}: what tuning costs")
         metric = style.words(objective)
-        figure.supylabel(f"best {metric} so far" if not flipped else f"1 - best {metric} so far", fontsize=9)
+        figure.supylabel(f"best {metric} so far" if not flipped else f"1 - best {metric} so far")
     return figure
 
 
@@ -142,9 +135,7 @@ def _scales(axes: Axes, table: pd.DataFrame, *, log: bool) -> None:
         axes.set_yscale("log")
         # The band ends at the best value there can be, which is no value that was seen.
         axes.set_ylim(low / (1.6 if (table["kind"] == "trials").any() else 1.1), high * 1.1)
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        style.readable(axes.yaxis)
     else:
         margin = 0.05 * (high - low)
         axes.set_ylim(low - margin, high + margin)
@@ -185,12 +176,3 @@ def _method(table: pd.DataFrame, ours: Mapping[str, Records]) -> list[str]:
 def common_support(ours: Mapping[str, Records]) -> Support:
     """The support of all trials together."""
     return support(pd.concat([study.trials for study in ours.values()]))
-
-
-def pooled(studies: Mapping[str, Records]) -> pd.DataFrame:
-    """The trials of several studies as one, numbered through."""
-    parts, first = [], 0
-    for study in studies.values():
-        parts.append(study.trials.assign(trial=study.trials["trial"] + first))
-        first += 1 + int(np.max(study.trials["trial"]))
-    return pd.concat(parts, ignore_index=True)

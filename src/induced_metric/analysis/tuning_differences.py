@@ -8,7 +8,7 @@ from induced_metric.analysis import draws, style, tuning
 from induced_metric.analysis.differences import as_table
 from induced_metric.analysis.rendering import Table
 from induced_metric.analysis.statistics import CONFIDENCE
-from induced_metric.analysis.tuning_curves import SHOWN, common_support, pooled
+from induced_metric.analysis.tuning_curves import SHOWN, common_support
 from induced_metric.records import Records
 
 
@@ -44,7 +44,7 @@ def differences(
     bounds = common_support(ours)
     parts = []
     for source, studies in draws.families(ours).items():
-        trials = pooled(studies)
+        trials = draws.pool_trials(studies)
         names = trials["optimizer"].drop_duplicates()
         if len(names) < 2 or not draws.independent(trials):
             continue

@@ -61,4 +61,4 @@ def make(evidence: Evidence, *, margin: float | None = None) -> Made:
     tables["verdicts"].notes.extend(evidence.remarks)
     named = ", ".join(map(style.label, evidence.candidates))
     title = f"{named} against tuned baselines: {task}, protocol {evidence.protocol}"
-    return Made(title, tables, tuning_curves.tuning_figure(task, searches))
+    return Made(title, tables, tuning_curves.tuning_figure(searches))

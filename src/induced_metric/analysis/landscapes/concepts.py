@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from induced_metric.analysis.style import colour, label, style
+from induced_metric.analysis.style import COLUMN, PAGE, colour, label, style
 
 
 def surface_and_path(surface: pd.DataFrame, path: pd.DataFrame, function: str, optimizer: str) -> Figure:
@@ -31,11 +31,11 @@ def surface_and_path(surface: pd.DataFrame, path: pd.DataFrame, function: str, o
     floor = height.min() - 0.75 * np.ptp(height)
     own = colour(optimizer)
     with style():
-        figure = Figure(figsize=(7.2, 5.6))
+        figure = Figure(figsize=(COLUMN, 3.2))
         axes = figure.add_subplot(projection="3d", computed_zorder=False)
         axes.plot_surface(x, y, np.full_like(height, floor), color="0.85", alpha=0.6, zorder=0)
         axes.contour(x, y, height, 14, offset=floor, colors="0.55", linewidths=0.6, zorder=1)
-        axes.plot(path["x"], path["y"], floor, color=own, lw=1.8, zorder=2)
+        axes.plot(path["x"], path["y"], floor, color=own, lw=1.1, zorder=2)
         axes.plot_surface(
             x,
             y,
@@ -48,23 +48,26 @@ def surface_and_path(surface: pd.DataFrame, path: pd.DataFrame, function: str, o
             edgecolor="0.35",
             zorder=3,
         )
-        axes.plot(path["x"], path["y"], along + 0.01 * np.ptp(height), color=own, lw=2.4, zorder=4)
+        axes.plot(path["x"], path["y"], along + 0.01 * np.ptp(height), color=own, lw=1.5, zorder=4)
         axes.scatter(
             [path["x"].iloc[-1]] * 2,
             [path["y"].iloc[-1]] * 2,
             [along[-1], floor],
             color=own,
-            s=45,
+            s=22,
             marker="*",
             zorder=5,
         )
-        axes.set(xlabel=r"$\theta^1$", ylabel=r"$\theta^2$")
-        axes.set_zlabel(rf"$\log_{{10}}(f+1)$, {function}", labelpad=6)
+        axes.tick_params(labelsize=6, pad=-2)
+        axes.set_xlabel(r"$\theta^1$", labelpad=-7)
+        axes.set_ylabel(r"$\theta^2$", labelpad=-7)
+        axes.set_zlabel(rf"$\log_{{10}}(f+1)$, {function}", labelpad=-6, fontsize=7)
         axes.set_zlim(floor, height.max())
         axes.set_zticks(range(int(height.max()) + 1))
         axes.view_init(elev=24, azim=-128)
         axes.set_box_aspect((1, 1, 0.85), zoom=0.95)
-        axes.set_title(f"Figure 1. A descent of {label(optimizer)} on the surface, and its projection")
+        figure.subplots_adjust(left=0.02, right=0.98, bottom=0.03, top=0.93)
+        figure.suptitle(f"Figure 1. {label(optimizer)} on the surface,\nand its projection")
     return figure
 
 
@@ -76,20 +79,20 @@ def smooth_clipping(others: Sequence[float] = (0.0, 1.0, 4.0, 12.0)) -> Figure:
     """
     gradient = np.linspace(-12, 12, 801)
     with style():
-        figure = Figure(figsize=(6, 4), layout="constrained")
+        figure = Figure(figsize=(COLUMN, 2.6), layout="constrained")
         axes = figure.subplots()
         for rest, shade in zip(others, np.linspace(0, 0.85, len(others)), strict=True):
             a = 1 + rest
             axes.plot(
-                gradient, gradient / (a + gradient**2), color=_viridis(shade), label=rf"$a_i = {a:g}$", lw=1.8
+                gradient, gradient / (a + gradient**2), color=_viridis(shade), label=rf"$a_i = {a:g}$", lw=1.2
             )
         axes.axhline(0, color="0.4", lw=0.8)
         axes.set(
             xlabel=r"gradient $l_i$",
-            ylabel=r"update $-\delta\theta^i/\eta = l_i/(a_i + l_i^2)$",
-            title="Figure 2. The induced metric clips gradients smoothly",
+            ylabel=r"$-\delta\theta^i/\eta = l_i/(a_i + l_i^2)$",
+            title="Figure 2. The metric clips gradients smoothly",
         )
-        axes.legend(title=r"$a_i = 1 + \sum_{k \neq i} l_k^2$")
+        axes.legend(title=r"$a_i = 1 + \sum_{k \neq i} l_k^2$", title_fontsize=6.5, loc="upper left")
     return figure
 
 
@@ -105,12 +108,12 @@ def log_schedule(
     """
     time = np.geomspace(0.1, 1000, 600)
     with style():
-        figure = Figure(figsize=(10, 3.4), layout="constrained")
+        figure = Figure(figsize=(PAGE, 2.3), layout="constrained")
         for axes, offset in zip(figure.subplots(1, len(offsets), sharey=True), offsets, strict=True):
             for power, shade in zip(powers, np.linspace(0, 0.8, len(powers)), strict=True):
                 loss = time**-power + offset
                 axes.plot(
-                    time, loss / (loss**2 + xi), color=_viridis(shade), label=rf"$p = {power:g}$", lw=1.8
+                    time, loss / (loss**2 + xi), color=_viridis(shade), label=rf"$p = {power:g}$", lw=1.2
                 )
             axes.set(xscale="log", yscale="log", xlabel="training time t", title=rf"$C = {offset:g}$")
         axes.legend()

@@ -9,13 +9,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from induced_metric.analysis.landscapes.comparison import best
-from induced_metric.analysis.style import colour, label, ordered, style, title
+from induced_metric.analysis.style import PAGE, colour, label, ordered, style, title
 
 NUMBERS = {4: "rosenbrock", 5: "rastrigin", 6: "himmelblau", 7: "beale", 8: "ackley"}
 """The paper's numbers of the figures."""
 
 FLOOR = 1e-16
 """What is closer to the minimum is drawn here: a logarithmic axis has no 0."""
+
+
+NADAM = "On two variables MUON is Adam with Nesterov momentum."
+"""``optax.contrib.muon`` orthogonalises matrices and leaves the rest to that; momentum 0 makes it Adam."""
 
 
 def costs(timing: pd.DataFrame, mode: str = "compiled") -> pd.Series:
@@ -35,16 +39,17 @@ def convergence(
 ) -> Figure:
     """Figures 4-8: f along the best run of each optimizer against iterations and against run time.
 
-    Run time is iterations times the measured cost of one. A star marks where a run converged. What is below
-    ``FLOOR``, an exact 0 among it, is drawn there, and a line says so. A run that repeats another's point by
-    point is drawn dashed over it, and the legend names both.
+    Faint: f; bold: the least f up to then. Run time is iterations times the measured cost of one; both axes
+    are linear at their left, so that they show the start. A star marks where a run
+    converged. What is below ``FLOOR``, an exact 0 among it, is drawn there, and a line says so. A run that
+    repeats another's point by point is drawn dashed over it, and the legend names both.
     """
     chosen = best(runs[(runs["function"] == function) & (runs["tolerance"] == tolerance)])
     along = paths[(paths["function"] == function) & (paths["tolerance"] == tolerance)]
     cost = costs(timing)
     curves: dict[str, np.ndarray] = {}
     with style():
-        figure = Figure(figsize=(10, 4), layout="constrained")
+        figure = Figure(figsize=(PAGE, 3.7), layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)
         for optimizer in ordered(chosen["optimizer"]):
             run = chosen[chosen["optimizer"] == optimizer].iloc[0]
@@ -54,14 +59,15 @@ def convergence(
             curves[optimizer] = values
             for axes, unit in zip(panels, (1.0, cost[function, optimizer]), strict=True):
                 x = path["iteration"].to_numpy() * unit
+                own = colour(optimizer)
+                axes.plot(x, values.clip(FLOOR), color=own, lw=0.4, alpha=0.3)
                 axes.plot(
                     x,
-                    values.clip(FLOOR),
+                    np.fmin.accumulate(values).clip(FLOOR),
                     # Through the gaps the other is seen.
                     ls=(0, (2, 3)) if twin else "-",
-                    color=colour(optimizer),
-                    lw=(1.3 if run["converged"] else 0.8) * (1.6 if twin else 1),
-                    alpha=0.85,
+                    color=own,
+                    lw=1.9 if twin else 1.2,
                     label=_entry(run, twin),
                 )
                 if run["converged"]:
@@ -69,35 +75,45 @@ def convergence(
                         x[-1],
                         values[-1].clip(FLOOR),
                         marker="*",
-                        ms=9 if twin else 13,
+                        ms=6 if twin else 9,
                         mec="white",
-                        mew=0.6,
-                        color=colour(optimizer),
+                        mew=0.5,
+                        color=own,
                         clip_on=False,
                         zorder=5,
                     )
-        panels[0].set_xscale("symlog", linthresh=1, linscale=0.4)
-        panels[0].set_xlim(0, None)
-        panels[1].set_xscale("log")
-        for axes, measure in zip(panels, ("iterations", "run time (s), compiled alike"), strict=True):
+        # A decade that holds the first iterations of all is linear, so that the start has a place.
+        early = 10 ** np.ceil(np.log10(min(cost[function, optimizer] for optimizer in curves)))
+        for axes, measure, first in zip(
+            panels, ("iterations", "run time (s), compiled alike"), (1.0, early), strict=True
+        ):
+            axes.set_xscale("symlog", linthresh=first, linscale=0.4)
+            axes.set_xlim(0, None)
             axes.set_xlabel(measure)
             axes.set_yscale("log")
             axes.yaxis.set_minor_formatter(NullFormatter())
         panels[0].set_ylabel("f")
         if min(curve.min() for curve in curves.values()) < FLOOR:
             _floor(panels)
+        note = NADAM if "muon" in curves else None
         figure.legend(
-            *panels[0].get_legend_handles_labels(), loc="outside right center", title="best of the grid"
+            *panels[0].get_legend_handles_labels(),
+            loc="outside lower center",
+            ncols=3,
+            title=note,
+            title_fontsize=7,
         )
         prefix = f"Figure {number}. " if number else ""
-        figure.suptitle(f"{prefix}{title(function)}: the best run of each optimiser")
+        figure.suptitle(
+            f"{prefix}{title(function)} (our runs): each optimiser's best of the grid, least f in bold"
+        )
     return figure
 
 
 def _entry(run: pd.Series, twin: str | None) -> str:
     """A run in the legend: the optimizer, its iterations, and whose curve it repeats."""
     end = "" if run["converged"] else ", not converged"
-    same = f",\nthe same curve as {label(twin)}" if twin else ""
+    same = f", as {label(twin)}" if twin else ""
     return f"{label(run['optimizer'])} ({run['iterations']} iter{end}{same})"
 
 
@@ -112,6 +128,6 @@ def _floor(panels: Sequence[Axes]) -> None:
         xytext=(0, 4),
         textcoords="offset points",
         ha="right",
-        fontsize=7.5,
+        fontsize=7,
         color="0.3",
     )

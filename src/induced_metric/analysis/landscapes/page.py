@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from induced_metric.analysis.landscapes import success
-from induced_metric.analysis.style import colour, label, ordered, plain, title
+from induced_metric.analysis.style import colour, label, ordered, plain, point, title
 
 _NOT_HYPERPARAMETERS = {
     "run",
@@ -31,24 +31,46 @@ RANGES = {
     "angle": (-np.pi, np.pi),
 }
 """What 16 bits span: decades of f above its minimum, of r and of the ellipse's half-axes; radians."""
+_PARTS = {"/*STYLE*/": "page.css", "/*DRAWING*/": "drawing.js", "/*SCRIPT*/": "page.js"}
 _MARGIN = 1.0  # views that a path may leave the picture by, on each side, before it is clipped
 
 
-def write(records: Path, path: Path) -> Path:
-    """Writes the page from the tables ``page_*.parquet`` of ``records``."""
+def write(records: Path, path: Path, fair: pd.DataFrame | None = None) -> Path:
+    """Writes the page from the tables ``page_*.parquet`` of ``records``.
+
+    Args:
+        records: the directory of the tables.
+        path: of the page.
+        fair: ``success.summary`` of the fair study, where there is one.
+    """
     runs, points, surfaces, minima = (
         pd.read_parquet(records / f"page_{name}.parquet") for name in ("runs", "points", "surfaces", "minima")
     )
-    template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-    data = json.dumps(page_data(runs, points, surfaces, minima), separators=(",", ":"))
-    path.write_text(template.replace("/*DATA*/null", data), encoding="utf-8")
+    data = json.dumps(page_data(runs, points, surfaces, minima, fair), separators=(",", ":"))
+    path.write_text(template().replace("/*DATA*/null", data), encoding="utf-8")
     return path
 
 
+def template() -> str:
+    """The page without its data: markup with the style and the scripts in it."""
+    folder = resources.files(__package__)
+    page = folder.joinpath("page.html").read_text(encoding="utf-8")
+    for place, name in _PARTS.items():
+        page = page.replace(place, folder.joinpath(name).read_text(encoding="utf-8"))
+    return page
+
+
 def page_data(
-    runs: pd.DataFrame, points: pd.DataFrame, surfaces: pd.DataFrame, minima: pd.DataFrame
+    runs: pd.DataFrame,
+    points: pd.DataFrame,
+    surfaces: pd.DataFrame,
+    minima: pd.DataFrame,
+    fair: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
-    """What the page reads: functions with their surfaces, runs, and the points of all runs in columns."""
+    """What the page reads: functions with their surfaces, runs, and the points of all runs in columns.
+
+    ``fresh`` has the success from fresh starts with its interval, by function and optimizer.
+    """
     functions = []
     for name, surface in surfaces.groupby("function", sort=False):
         own = minima[minima["function"] == name]
@@ -71,16 +93,34 @@ def page_data(
     return {
         "functions": functions,
         "optimizers": [
-            {"name": name, "label": label(name), "colour": colour(name), "control": name != plain(name)}
+            {
+                "name": name,
+                "label": label(name),
+                "colour": colour(name),
+                "marker": point(name),
+                "control": name != plain(name),
+            }
             for name in optimizers
         ],
         "runs": _runs(runs, points["run"].value_counts().sort_index().cumsum()),
+        "fresh": {} if fair is None else _fresh(fair),
         "margin": _MARGIN,
         "ranges": {key: list(span) for key, span in RANGES.items()},
         "points": {
             "iteration": _base64(points["iteration"].to_numpy(np.uint16)),
             **{key: _base64(column) for key, column in _columns(points, functions).items()},
         },
+    }
+
+
+def _fresh(fair: pd.DataFrame) -> dict[str, dict[str, list[float]]]:
+    tuned = fair[(fair["arm"] == "tuned") & (fair["tolerance"] == "notebook")]
+    measures = ["success", "success_low", "success_high"]
+    return {
+        str(function): {
+            str(row["optimizer"]): [round(row[name], 3) for name in measures] for _, row in own.iterrows()
+        }
+        for function, own in tuned.groupby("function", sort=False)
     }
 
 

@@ -53,7 +53,7 @@ def write(results: Path) -> Iterator[Path]:
         yield path
     yield from _figures(tables, csv, results / "figures")
     if "page_points" in tables:
-        yield page.write(records, records / "landscapes.html")
+        yield page.write(records, records / "landscapes.html", csv.get("fair"))
     if written:
         path = records / "README.md"
         path.write_text("# Functions of two variables\n\n" + "\n".join(written), encoding="utf-8")

@@ -104,6 +104,10 @@ of settings tried; settings chosen on other starts than these. Success probabili
 (Wilson), tolerance of the notebook. `f + 1` is the control: the same function raised by 1, which changes
 no other optimizer. The log form divides by the loss, so it knows that the minimum is 0; the control
 takes that knowledge away. All measures, both tolerances and the documented defaults are in `fair.csv`.
+
+Not in the intervals is the luck of the settings: one draw of them was tried, and another might hold a
+better one. A run that diverges ends early and costs the few iterations that it ran, so the expected
+iterations to success flatter whoever often diverges.
 """
     ]
     for arm, heading in (

@@ -13,7 +13,6 @@ from induced_metric.analysis.claims import Effect, Truth
 from induced_metric.analysis.paper_claims.evidence import EQUAL, Compared, Pair, judged, named, simultaneous
 from induced_metric.analysis.paper_claims.statements import Measure, Relation
 from induced_metric.analysis.support import support
-from induced_metric.analysis.tuning_curves import pooled
 from induced_metric.records import Records
 
 
@@ -21,7 +20,7 @@ class Independent:
     """Random search: trials are drawn, the same numbers for both optimizers."""
 
     def __init__(self, studies: Mapping[str, Records], n: int) -> None:
-        self._trials, self._n = pooled(studies), n
+        self._trials, self._n = draws.pool_trials(studies), n
         self._minimize = bool((self._trials["direction"] == "minimize").all())
         self.optimizers = self._trials["optimizer"].unique().tolist()
         self._size = int(self._trials.groupby("optimizer").size().min())
