@@ -174,7 +174,10 @@ def test_a_signal_stops_the_workers_of_a_sweep_in_order(tmp_path, how, code):
         time.sleep(0.05)
     # As a terminal does, which sends Ctrl-C to all that it started.
     os.killpg(process.pid, how) if how == signal.SIGINT else process.send_signal(how)
-    out, err = process.communicate()
+    try:
+        out, err = process.communicate(timeout=120)
+    finally:
+        subprocess.run(["pkill", "--signal", "KILL", "--full", f"results={tmp_path}"], check=False)
     assert (process.returncode, err) == (code, "")
     assert out.splitlines()[1:] == ["worker here-0 stopped", "stopped; the same command continues"]
     assert "the same command continues" in (tmp_path / "workers" / "here-0.log").read_text()
