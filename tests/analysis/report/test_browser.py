@@ -75,6 +75,7 @@ def test_every_chart_is_drawn_and_the_slider_chooses_the_ranking(page):
         return {
           blocks: document.querySelectorAll(".chart, .ranking").length,
           drawn: document.querySelectorAll(".plot .main-svg:first-child").length,
+          buttons: [...document.querySelectorAll(".modebar-btn")].map(button => button.dataset.title),
           one: await set(slider, 0, "input"),
           typed: await set(number, 7, "change"),
           best: [0, 6].map(place => frame.best[frame.orders[place][0]][place].toPrecision(4)),
@@ -82,6 +83,8 @@ def test_every_chart_is_drawn_and_the_slider_chooses_the_ranking(page):
         """,
     )
     assert found["blocks"] == found["drawn"] > 8
+    assert found["buttons"]
+    assert not [title for title in found["buttons"] if re.search("cloud|share|edit|upload", title, re.I)]
     for state, k, best in zip((found["one"], found["typed"]), (1, 7), found["best"], strict=True):
         assert (state["line"], state["number"], state["value"]) == (k, str(k), best)
         assert state["said"].startswith(f"After {k} trial")

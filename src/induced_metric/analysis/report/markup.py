@@ -126,13 +126,15 @@ def ranking(name: str, curves: str, made: Ranking) -> str:
         f'<label>or exactly <input type="number" min="1" max="{frame["budgets"][-1]}" value="{k}"></label>'
     )
     data = {**json.loads(made.figure.to_json()), "frames": made.frames, "digits": made.digits}
-    names = ("Rank", "Optimiser", "Best", "Band or range")
-    head = "".join(f'<th scope="col">{each}</th>' for each in names)
+    columns = {"Rank": "word", "Optimiser": "word", "Best": "number", "Band or range": "number"}
+    head = "".join(f'<th scope="col" class="{kind}">{each}</th>' for each, kind in columns.items())
+    leader = style.label(frame["names"][frame["orders"][place][0]])
     return (
         f'<div class="ranking" id="{escape(name)}" data-chart="{escape(curves)}">'
         f"<h4>{escape(made.title)}</h4>"
         f'<div class="choices">{controls}</div>'
-        f'<p class="status" role="status">After {k} trials, {escape(options[source])}.</p>'
+        f'<p class="status" role="status">'
+        f"After {k} trial{'s' * (k > 1)}: {escape(leader)} leads, {escape(options[source])}.</p>"
         f"{_plot(made.title, made.figure.layout.height)}"
         f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(made.title)}"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{_ranks(frame, place, made.digits)}</tbody></table></div>"
@@ -147,7 +149,8 @@ def _ranks(frame: Mapping[str, Any], place: int, digits: int) -> str:
         ends = [f"{frame[end][index][place]:#.{digits}g}" for end in ("low", "high") if frame[end]]
         rows.append(
             f'<tr><td>{rank}</td><th scope="row">{escape(style.label(frame["names"][index]))}</th>'
-            f"<td>{frame['best'][index][place]:#.{digits}g}</td><td>{' to '.join(ends) or MISSING}</td></tr>"
+            f'<td class="number">{frame["best"][index][place]:#.{digits}g}</td>'
+            f'<td class="number">{" to ".join(ends) or MISSING}</td></tr>'
         )
     return "".join(rows)
 

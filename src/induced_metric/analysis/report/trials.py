@@ -29,17 +29,20 @@ def response(part: Part) -> Chart | None:
     bounds = tuning_curves.common_support(part.searches)
     metric = looks.named(part.objective)
     figure = looks.figure("", metric)
-    shown: list[float] = []
+    values = {
+        sampler: looks.distance(counted(study.trials, bounds), part.objective)
+        for sampler, study in part.searches.items()
+    }
+    edge = _edge(pd.concat(values))
     for sampler, study in part.searches.items():
-        value = looks.distance(counted(study.trials, bounds), part.objective)
-        shown += value.tolist()
+        value = values[sampler].clip(upper=edge)
         for name in style.ordered(study.trials["optimizer"].unique()):
             own = study.trials["optimizer"] == name
             for parameter in parameters:
                 if parameter in study.trials and parameter in spaces[sampler].get(name, {}):
                     _dots(figure, study.trials[own], value[own], name, sampler, parameter,
                           spaces[sampler][name][parameter])  # fmt: skip
-    figure.update_yaxes(looks.fitted(shown))
+    figure.update_yaxes(looks.fitted(pd.concat(values).clip(upper=edge)))
     optimizers = style.ordered({name for found in spaces.values() for name in found})
     choices = [
         Choice("parameter", "Hyperparameter", {name: name for name in parameters},
@@ -48,13 +51,18 @@ def response(part: Part) -> Chart | None:
         Choice("optimizer", "Optimiser", {name: style.label(name) for name in optimizers} | {ANY: "all"}),
     ]  # fmt: skip
     notes = [
-        "A dot is a trial. One that diverged or failed, or is worse than the worst of the support, lies at "
-        f"the upper edge, {looks.distance(pd.Series([bounds.worst]), part.objective).iloc[0]:.3g}. Vertical "
+        f"A dot is a trial; one beyond {edge:.3g}, or that diverged or failed, lies there. Vertical "
         "lines: the ends of the range searched, where all optimisers shown have the same. Hyperparameters "
         "are searched together, so a cloud shows what is possible at a value, not its effect alone.",
     ]
     return Chart("response", f"Response of {style.words(part.objective)} to each hyperparameter", figure,
                  choices, notes)  # fmt: skip
+
+
+def _edge(values: "pd.Series[float]") -> float:
+    """The worst value that is drawn: a few trials that went astray would leave the others no room."""
+    ended = values[values < values.max()]
+    return max(float((values if ended.empty else ended).quantile(0.98)), 1.5 * float(values.min()))
 
 
 def _spaces(trials: pd.DataFrame) -> dict[str, dict[str, Any]]:
