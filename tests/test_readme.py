@@ -70,7 +70,7 @@ def test_the_task_of_the_recipe_is_made_of_its_settings():
     names = {}
     exec(snippets("docs/adding.md", "A task", "python")[0], names)
     config = yaml.safe_load(snippets("docs/adding.md", "A task", "yaml")[0])
-    settings = config["task"] | {"objective": "test/accuracy"}
+    settings = config["task"] | {"objective": "test/accuracy", "precision": "float32"}
     task = names[settings.pop("_target_").rpartition(".")[2]](**settings)
     params, state = task.init(jax.random.key(0))
     assert 0 <= task.metrics(params, state, task.splits["test"])["accuracy"] <= 1
