@@ -2,6 +2,7 @@ import dataclasses
 import io
 import json
 import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -9,7 +10,7 @@ import rich.console
 import synthetic
 
 from induced_metric import records
-from induced_metric.analysis import draws, runs, statistics, tables, targets
+from induced_metric.analysis import agreement, draws, runs, statistics, tables, targets
 from induced_metric.analysis.rendering import Table
 from induced_metric.records import published
 
@@ -236,3 +237,15 @@ def test_latex_names_each_optimizer_once_and_escapes(shown) -> None:
     assert not re.search(r"(?<!\\)[_%]", text)
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert {row.count("&") for row in rows} == {8}
+
+
+def test_under_other_rules_the_papers_numbers_stand_nowhere(tmp_path: Path) -> None:
+    for name in ("adam", "sgd"):
+        synthetic.write_study(tmp_path, name, protocol="fair", objective="validation/loss")
+        synthetic.write_study(tmp_path, name, protocol="fair", objective="validation/loss", sampler="random")
+    ours = runs.load_samplers("regression", protocol="fair", results=tmp_path)
+    made = tables.best_runs_table("regression", ours, n=2)
+    assert set(made.data["source"]) == {"random", "tpe"}
+    assert "paper" not in made.title
+    assert "published" not in made.title
+    assert agreement.agreement_table("regression", ours, n=2) is None

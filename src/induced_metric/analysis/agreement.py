@@ -34,8 +34,8 @@ def to_published(task: str, ours: Mapping[str, Records], n: int) -> pd.DataFrame
 
 
 def agreement_table(task: str, ours: Mapping[str, Records], *, n: int) -> Table | None:
-    """``to_published`` with a column a sampler; None for a task that is not in the paper, or one sampler."""
-    if published.number(task) is None or len(ours) < 2:
+    """``to_published`` with a column a sampler; None for one sampler, or if the paper has no such study."""
+    if published.number(task) is None or len(ours) < 2 or not runs.as_published(ours):
         return None
     table = to_published(task, ours, n)
     if table.empty:

@@ -142,6 +142,14 @@ def objective(ours: Mapping[str, Records]) -> tuple[str, str]:
     return found["objective"].iloc[0], found["direction"].iloc[0]
 
 
+def as_published(ours: Mapping[str, Records]) -> bool:
+    """Whether our studies have the paper's rules, so that its numbers can stand beside ours.
+
+    Under others they are of another split, or of other ranges.
+    """
+    return all((study.trials["protocol"] == "paper").all() for study in ours.values())
+
+
 def best_count(ours: Mapping[str, Records]) -> int:
     """How many runs of an optimizer count as its best by default: 50, at most a quarter of the trials.
 

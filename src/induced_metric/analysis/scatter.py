@@ -34,9 +34,7 @@ def best_scatter(task: str, ours: Mapping[str, Records], *, n: int) -> Figure:
     if best.empty:
         raise ValueError("there is no complete trial to show")
     objective, direction = runs.objective(ours)
-    # Under other rules it is of another split, or of other ranges.
-    alike = set(best["protocol"]) == {"paper"}
-    quoted = published.summary(task).to_dict("index") if alike else {}
+    quoted = published.summary(task).to_dict("index") if runs.as_published(ours) else {}
     best["best_epoch"] += 1  # epochs trained until then
     names = ordered(best["optimizer"].unique())
     with style():

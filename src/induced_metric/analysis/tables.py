@@ -20,7 +20,8 @@ def compare(task: str, ours: Mapping[str, Records], *, n: int) -> pd.DataFrame:
     """The numbers of a task's table, one row for each optimizer and source.
 
     Args:
-        task: name of the task; one that is not in the paper has no published rows.
+        task: name of the task; one that is not in the paper has no published rows, nor has one under
+            other rules (``runs.as_published``).
         ours: our records, by sampler.
         n: how many of the best trials to summarise.
 
@@ -28,7 +29,7 @@ def compare(task: str, ours: Mapping[str, Records], *, n: int) -> pd.DataFrame:
         ``optimizer`` (in the published order, then ours by name), ``source`` (``published``, then the
         samplers), the columns of ``statistics.summary``, and ``objective``.
     """
-    sources = [published.summary(task).assign(source=PUBLISHED)]
+    sources = [published.summary(task).assign(source=PUBLISHED)] if runs.as_published(ours) else []
     objective, _ = runs.objective(ours)
     for sampler, records in ours.items():
         sources.append(statistics.summary(records, n).assign(source=sampler))
@@ -42,13 +43,13 @@ def compare(task: str, ours: Mapping[str, Records], *, n: int) -> pd.DataFrame:
 
 def caption(task: str, table: pd.DataFrame) -> str:
     """What the table is, in a sentence or two."""
-    number = published.number(task)
+    quoted = (table["source"] == PUBLISHED).any()
+    where = f" (Table {published.number(task)} of the paper)" if quoted else ""
     return (
-        f"Summary statistics for the n best runs with the {task} task"
-        f"{f' (Table {number} of the paper)' if number else ''}: the best {_name(table)} of a run, the epoch "
-        "(from 0) where it was reached, and the best run with its epoch and the seconds up to it. Sources: "
-        "published, or the sampler of ours. Standard deviations are of the population. Bold: best value of "
-        "its source."
+        f"Summary statistics for the n best runs with the {task} task{where}: the best {_name(table)} of a "
+        "run, the epoch (from 0) where it was reached, and the best run with its epoch and the seconds up to "
+        f"it. Sources: {'published, or ' if quoted else ''}the sampler of ours. Standard deviations are of "
+        "the population. Bold: best value of its source."
     )
 
 
