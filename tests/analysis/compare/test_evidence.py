@@ -34,7 +34,10 @@ def test_candidates_stand_beside_the_baselines_and_are_paired_with_them_alone(mi
         assert (
             set(records.trials["optimizer"]) == set(records.curves["optimizer"]) == {"lion", "adamw", "sgd"}
         )
-    assert found.remarks == []
+    for records in found.confirmations.values():  # of the baselines there are 20
+        assert (records.trials.groupby("optimizer")["seed"].nunique() == 15).all()
+        assert (records.curves.groupby("optimizer")["trial"].nunique() == 15).all()
+    assert found.remarks == ["Compared are the seeds that all have, of: ADAMW 20, SGD 20, LION 15."]
 
 
 def test_a_candidate_that_is_a_baseline_too_is_judged_by_its_own_records(baselines, tmp_path) -> None:
@@ -93,6 +96,6 @@ def test_what_is_missing_is_said_with_what_there_is(mine, baselines) -> None:
 def test_other_budgets_are_compared_and_said(mine, baselines, tmp_path) -> None:
     write(tmp_path / "short", "lion", "tpe", 5)
     write(tmp_path / "short", "lion", f"tpe{CONFIRMED}", 15)
-    unequal, fewer = read(tmp_path / "short", baselines).remarks
+    unequal, fewer, _ = read(tmp_path / "short", baselines).remarks
     assert unequal.endswith("trials of each study: LION 5, ADAMW 12, SGD 12.")
     assert fewer.startswith("1 of the 2 studies of the baselines are compared")

@@ -26,7 +26,7 @@ class Evidence(NamedTuple):
         protocol: the rules.
         pairs: each candidate with each baseline.
         searches: the studies of all of them, by sampler.
-        confirmations: their winners, trained again, by sampler.
+        confirmations: their winners, trained again from the seeds that all of them have, by sampler.
         remarks: a sentence for each way in which budgets differ.
     """
 
@@ -78,8 +78,9 @@ def read(
         _check_alike(own.trials, theirs.trials)
         joined[sampler] = _joined(own, _without(theirs, candidates))
     searches = {name: found for name, found in joined.items() if not name.endswith(CONFIRMED)}
-    confirmations = {name: found for name, found in joined.items() if name.endswith(CONFIRMED)}
-    remarks = list(_budgets(searches, len(known) // 2, pairs))
+    every = {name: found for name, found in joined.items() if name.endswith(CONFIRMED)}
+    confirmations = {name: _paired(found) for name, found in every.items()}
+    remarks = [*_budgets(searches, len(known) // 2, pairs), *_seeds(every)]
     return Evidence(task, protocol, pairs, searches, confirmations, remarks)
 
 
@@ -172,6 +173,15 @@ def _joined(*parts: Records) -> Records:
     )
 
 
+def _paired(found: Records) -> Records:
+    """The trainings from the seeds that all optimizers have."""
+    trials = found.trials
+    owners = trials.groupby("seed")["optimizer"].nunique()
+    shared = trials[trials["seed"].isin(owners.index[owners == trials["optimizer"].nunique()])]
+    curves = found.curves.merge(shared[["optimizer", "trial"]], on=["optimizer", "trial"])
+    return Records(shared.reset_index(drop=True), curves)
+
+
 def _configurations(trials: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """The configuration of each optimizer's study."""
     first = trials.drop_duplicates("optimizer")
@@ -227,3 +237,12 @@ def _budgets(
             f"{len(searches)} of the {studies} studies of the baselines are compared: the others are not "
             "searched and confirmed here."
         )
+
+
+def _seeds(confirmations: Mapping[str, Records]) -> Iterator[str]:
+    """A sentence where some were trained from more seeds than others."""
+    trials = pd.concat([found.trials for found in confirmations.values()])
+    most = trials.groupby(["optimizer", "sampler"])["seed"].nunique().groupby("optimizer").max()
+    if most.min() < most.max():
+        said = ", ".join(f"{style.label(name)} {most[name]}" for name in style.ordered(most.index))
+        yield f"Compared are the seeds that all have, of: {said}."

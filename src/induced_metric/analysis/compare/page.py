@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from induced_metric.analysis import style
 from induced_metric.analysis.rendering import Table
+from induced_metric.analysis.report import markup
 
 HEADINGS = {
     "verdicts": "Verdicts",
@@ -28,7 +29,7 @@ def page(title: str, tables: Mapping[str, Table], tuning: Figure) -> str:
         tables: by the keys of ``HEADINGS``, those there are.
         tuning: the tuning curves.
     """
-    sections = {name: _table(table) for name, table in tables.items()}
+    sections = {name: _table(name, table) for name, table in tables.items()}
     sections["tuning"] = f'<div class="figure">{_svg(tuning)}</div>'
     body = "\n".join(
         f'<section id="{name}"><h2>{escape(heading)}</h2>{sections[name]}</section>'
@@ -39,22 +40,9 @@ def page(title: str, tables: Mapping[str, Table], tuning: Figure) -> str:
     return text.replace("<!--TITLE-->", escape(title)).replace("<!--BODY-->", body)
 
 
-def _table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in table.cells)
-    bold = table.bold.reindex(columns=table.cells.columns, fill_value=False)
-    rows = []
-    for cells, strong in zip(table.cells.to_numpy().tolist(), bold.to_numpy().tolist(), strict=True):
-        text = [f"<strong>{escape(str(cell))}</strong>" if is_strong else escape(str(cell))
-                for cell, is_strong in zip(cells, strong, strict=True)]  # fmt: skip
-        rows.append(
-            f'<tr><th scope="row">{text[0]}</th>{"".join(f"<td>{cell}</td>" for cell in text[1:])}</tr>'
-        )
-    notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
-    return (
-        f"<p>{escape(table.title)}</p>"
-        f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div><ul>{notes}</ul>"
-    )
+def _table(name: str, table: Table) -> str:
+    title = f"{name}-title"
+    return f'<p id="{title}">{escape(table.title)}</p>{markup.table(table, title)}{markup.notes(table.notes)}'
 
 
 def _svg(figure: Figure) -> str:

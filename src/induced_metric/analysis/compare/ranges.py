@@ -59,8 +59,9 @@ def ranges_table(task: str, searches: Mapping[str, Records], optimizers: Sequenc
     # A lower end that is as good as none is no bound: of a momentum 0, of xi and weight decay 1e-8.
     natural = (table["low"] == 0) | table["hyperparameter"].str.contains("weight_decay|^xi$|[.]xi$")
     at_bound = (table["greatest_share"] > 1 - EDGE) | ((table["least_share"] < EDGE) & ~natural)
-    span = table["low"].map(_value) + " to " + table["high"].map(_value)
-    place = table["least_share"].map(_percent) + " to " + table["greatest_share"].map(_percent)
+    span = table["low"].map("{:g}".format) + " to " + table["high"].map("{:g}".format)
+    least, greatest = table["least_share"].map(_percent), table["greatest_share"].map(_percent)
+    place = (least + " to " + greatest).where(least != greatest, least)
     cells = {
         "Optimiser": table["optimizer"].map(style.label),
         "Hyperparameter": table["hyperparameter"],
