@@ -40,16 +40,18 @@ def run(
         check: whether to look at configurations alone, since nothing is trained yet.
     """
     from induced_metric.analysis import compare
+    from induced_metric.studies.compatibility import differences
 
+    known: Any = {"protocol": PROTOCOL, "baselines": baselines, "differences": differences}
     if check:
         planned = {name: _planned(task, name) for name in optimizers}
-        compare.check_planned(task, planned, against, protocol=PROTOCOL, baselines=baselines)
+        compare.check_planned(task, planned, against, **known)
         return
     from rich.console import Console
 
     from induced_metric.cli.reports import LOG_WIDTH, say_written
 
-    found = compare.read(task, optimizers, against, protocol=PROTOCOL, results=results, baselines=baselines)
+    found = compare.read(task, optimizers, against, results=results, **known)
     made = compare.make(found)
     console = Console(highlight=False)
     if not console.is_terminal:

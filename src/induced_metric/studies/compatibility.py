@@ -47,15 +47,20 @@ def study_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in _NOT_OF_THE_STUDY}
 
 
-def check_config(name: str, known: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Raises UserError, with the difference, if a study was begun with another configuration."""
+def differences(known: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """The settings that differ, in words: those of a study, which may be older, and today's."""
     now = _settings(json.loads(json.dumps(dict(config))))
     before = _renamed(_settings(known), now)
-    changes = [
+    return [
         f"{key}: {before.get(key, 'absent')} -> {now.get(key, 'absent')}"
         for key in sorted({*before, *now})
         if before.get(key) != now.get(key) and not (key not in before and now.get(key) in _LATER.get(key, ()))
     ]
+
+
+def check_config(name: str, known: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Raises UserError, with the difference, if a study was begun with another configuration."""
+    changes = differences(known, config)
     if changes:
         raise UserError(
             f"{name} was begun with another configuration ({'; '.join(changes)}); "

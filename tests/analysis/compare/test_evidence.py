@@ -8,6 +8,7 @@ from tuned import SPACE, write
 from induced_metric.analysis import compare
 from induced_metric.errors import UserError
 from induced_metric.records import CONFIRMED
+from induced_metric.studies.compatibility import differences
 
 PLANNED = {
     "protocol": {"name": "fair"},
@@ -21,7 +22,13 @@ PLANNED = {
 
 def read(mine, baselines, candidates=("lion",), against=("adamw", "sgd"), task="regression"):
     return compare.read(
-        task, list(candidates), list(against), protocol="fair", results=mine, baselines=baselines
+        task,
+        list(candidates),
+        list(against),
+        protocol="fair",
+        results=mine,
+        baselines=baselines,
+        differences=differences,
     )
 
 
@@ -56,7 +63,7 @@ def test_what_was_trained_under_other_rules_is_refused_with_the_difference(mine,
     write(mine, "sgd", "tpe", 12, epochs=3)
     write(mine, "sgd", f"tpe{CONFIRMED}", 15, epochs=3)
     with pytest.raises(
-        UserError, match=r"SGD and the baselines are not under the same rules: task.epochs is 3 here and 4"
+        UserError, match=r"SGD is not under the rules of the baselines .*: task.epochs: 4 -> 3"
     ):
         read(mine, baselines, candidates=["sgd"], against=["adamw"])
 
@@ -64,14 +71,19 @@ def test_what_was_trained_under_other_rules_is_refused_with_the_difference(mine,
 def test_before_anything_is_trained_the_planned_configuration_is_compared(baselines) -> None:
     def check(**changed):
         compare.check_planned(
-            "regression", {"lion": PLANNED | changed}, ["adamw", "sgd"], protocol="fair", baselines=baselines
+            "regression",
+            {"lion": PLANNED | changed},
+            ["adamw", "sgd"],
+            protocol="fair",
+            baselines=baselines,
+            differences=differences,
         )
 
     check()
     check(optimizer={"_target_": "my_package.mine"}, search_space={})
-    with pytest.raises(UserError, match=r"LION and the baselines .*: seed is 7 here and 0 there"):
+    with pytest.raises(UserError, match=r"LION is not under .*: seed: 0 -> 7"):
         check(seed=7)
-    with pytest.raises(UserError, match=r"sampler.in_flight is absent here and 1 there"):
+    with pytest.raises(UserError, match=r"sampler.in_flight: 1 -> absent"):
         check(sampler={"create": PLANNED["sampler"]["create"]})
 
 

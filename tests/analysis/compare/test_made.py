@@ -8,12 +8,19 @@ from tuned import write
 from induced_metric import records
 from induced_metric.analysis import compare
 from induced_metric.analysis.compare import ranges
+from induced_metric.studies.compatibility import differences
 
 
 @pytest.fixture
 def made(mine, baselines) -> compare.Made:
     evidence = compare.read(
-        "regression", ["lion"], ["adamw", "sgd"], protocol="fair", results=mine, baselines=baselines
+        "regression",
+        ["lion"],
+        ["adamw", "sgd"],
+        protocol="fair",
+        results=mine,
+        baselines=baselines,
+        differences=differences,
     )
     evidence.remarks.append("A remark.")
     return compare.make(evidence)

@@ -1,9 +1,9 @@
 """The records of candidates beside those of the baselines, and whether the two may be compared."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import pandas as pd
 
@@ -14,6 +14,8 @@ from induced_metric.records import CONFIRMED, Records
 
 SEARCH = "tpe"
 """The family of samplers whose winners are compared."""
+Differences: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]]
+"""What differs, in words, between the configurations of two studies, the older one first."""
 # Each optimizer's own; all else in a study's configuration is the protocol's, the task's or the sampler's.
 _OWN = ("optimizer", "search_space", "source")
 
@@ -51,6 +53,7 @@ def read(
     protocol: str,
     results: str | Path,
     baselines: str | Path,
+    differences: Differences,
 ) -> Evidence:
     """Reads what a comparison rests on.
 
@@ -61,6 +64,7 @@ def read(
         protocol: name of the protocol.
         results: the results directory of the candidates.
         baselines: that of the baselines.
+        differences: says what differs between the configurations of two studies.
 
     Raises:
         UserError: if one of them has no search or no confirmation on record, if they were not trained and
@@ -75,7 +79,7 @@ def read(
     for sampler, own in ours.items():
         theirs = known[sampler]
         # A candidate that is a baseline too is judged by its own records.
-        _check_alike(own.trials, theirs.trials)
+        _check_alike(own.trials, theirs.trials, differences)
         joined[sampler] = _joined(own, _without(theirs, candidates))
     searches = {name: found for name, found in joined.items() if not name.endswith(CONFIRMED)}
     every = {name: found for name, found in joined.items() if name.endswith(CONFIRMED)}
@@ -91,6 +95,7 @@ def check_planned(
     *,
     protocol: str,
     baselines: str | Path,
+    differences: Differences,
 ) -> None:
     """Checks before anything is trained that there is something to compare with, under the same rules.
 
@@ -100,6 +105,7 @@ def check_planned(
         against: the baselines.
         protocol: name of the protocol.
         baselines: the results directory of the baselines.
+        differences: as of ``read``.
 
     Raises:
         UserError: as ``read``.
@@ -107,7 +113,7 @@ def check_planned(
     trials = _baselines(task, against, protocol, baselines)[SEARCH].trials
     (theirs, *_) = _configurations(trials).values()
     for name, config in planned.items():
-        _check_settings(name, json.loads(json.dumps(config)), theirs)
+        _check_settings(name, json.loads(json.dumps(config)), theirs, differences)
 
 
 def _baselines(task: str, against: Sequence[str], protocol: str, baselines: str | Path) -> dict[str, Records]:
@@ -188,37 +194,24 @@ def _configurations(trials: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return {str(row.optimizer): json.loads(str(row.config)) for row in first.itertuples()}
 
 
-def _check_alike(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
+def _check_alike(ours: pd.DataFrame, theirs: pd.DataFrame, differences: Differences) -> None:
     baselines = _configurations(theirs)
     for name, config in {**baselines, **_configurations(ours)}.items():
-        _check_settings(name, config, next(iter(baselines.values())))
+        _check_settings(name, config, next(iter(baselines.values())), differences)
 
 
-def _check_settings(name: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+def _check_settings(
+    name: str, ours: Mapping[str, Any], theirs: Mapping[str, Any], differences: Differences
+) -> None:
     """Raises UserError for settings of the task, the protocol or the sampler that differ."""
-    here, there = (dict(_flat({key: value for key, value in each.items() if key not in _OWN}))
-                   for each in (ours, theirs))  # fmt: skip
-    changed = [
-        f"{key} is {_said(here, key)} here and {_said(there, key)} there"
-        for key in sorted({*here, *there})
-        if here.get(key) != there.get(key)
-    ]
+    here, there = ({key: value for key, value in each.items() if key not in _OWN} for each in (ours, theirs))
+    # Whichever was recorded first may lack what came later.
+    changed = differences(there, here) if differences(here, there) else []
     if changed:
         raise UserError(
-            f"{style.label(name)} and the baselines are not under the same rules: {'; '.join(changed)}"
+            f"{style.label(name)} is not under the rules of the baselines (theirs -> its own: "
+            f"{'; '.join(changed)}), so they cannot be compared"
         )
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
-
-
-def _said(settings: Mapping[str, Any], key: str) -> str:
-    return json.dumps(settings[key]) if key in settings else "absent"
 
 
 def _budgets(
