@@ -39,8 +39,8 @@ RULES = (
          effort.last_epoch),
     Rule("early stopping", "an adaptive rule favours what is fast early, and spends unequal budgets",
          effort.bands),
-    Rule("lost trials", "the mean of the best leaves them out, so to diverge costs nothing there",
-         effort.lost),
+    Rule("lost trials", "a mean of the best leaves them out: to diverge costs nothing there, the worst "
+         "elsewhere", effort.lost),
     Rule("Muon's share", "the result is that of a mixture, of which Muon is a part", measurement.muons_share),
     Rule("sampling error", "an order of such differences may be another on other examples, or seeds",
          measurement.sampling_error),
