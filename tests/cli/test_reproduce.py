@@ -55,7 +55,7 @@ def test_every_committed_study_has_one_name(keys):
 def test_a_study_on_record_has_the_trials_and_the_cost_that_it_says(name, keys):
     study = STUDIES[name]
     if study.landscapes or not study.recorded:
-        assert study.device_seconds > 0
+        assert study.device_seconds is None or study.device_seconds > 0
         return
     place = iter(keys[name])
     for sweep in study.sweeps:
@@ -68,7 +68,7 @@ def test_the_list_has_every_name_with_its_cost(capsys):
     commands.main(["reproduce", "--names", str(NAMES)])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(STUDIES)
-    assert all("such cores (" in line for line in lines)
+    assert all("such cores (" in line or "cost not measured" in line for line in lines)
 
 
 def test_the_first_trials_of_searches_are_a_try_without_what_confirms_them():

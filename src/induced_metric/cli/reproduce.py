@@ -39,7 +39,7 @@ class Published:
         recorded: whether its records are committed.
         sweeps: settings of ``induced-metric sweep``, one after the other.
         landscapes: steps of ``induced-metric landscapes``.
-        device_seconds: what it cost, or is estimated to cost, on all devices together.
+        device_seconds: what it cost, or is estimated to cost, on all devices together; None: not measured.
         devices: which.
     """
 
@@ -48,7 +48,7 @@ class Published:
     recorded: bool
     sweeps: Sequence[Mapping[str, Any]]
     landscapes: Sequence[str]
-    device_seconds: float
+    device_seconds: float | None
     devices: str
 
     @classmethod
@@ -214,6 +214,8 @@ def cost(study: Published) -> str:
     """What it cost or would cost here, by the devices on record."""
     from induced_metric import xla
 
+    if study.device_seconds is None:
+        return "cost not measured"
     hours = study.device_seconds / xla.cores() / 3600
     about = (
         f"{hours / 24:,.0f} days"
