@@ -176,3 +176,14 @@ def test_fewer_pairs_are_judged_with_less_correction() -> None:
     one, same = some.iloc[0], every.loc[("a", "c")]
     assert one["difference"] == pytest.approx(-same["difference"])
     assert one["high"] - one["low"] < same["high"] - same["low"]
+
+
+def test_the_papers_are_judged_in_pairs_and_each_other_against_the_baseline_and_what_it_extends() -> None:
+    names = ["lion_metric", "sgd", "adamw", "lion", "sgd_metric_beta0", "sgd_metric", "nadamw"]
+    first, second = verdicts.families(names)
+    assert first == [("adamw", "sgd"), ("adamw", "sgd_metric"), ("sgd", "sgd_metric")]
+    assert set(second) == {
+        ("lion", "adamw"), ("nadamw", "adamw"), ("lion_metric", "adamw"), ("lion_metric", "lion"),
+        ("sgd_metric_beta0", "adamw"), ("sgd_metric_beta0", "sgd_metric"),
+    }  # fmt: skip
+    assert verdicts.families(["mine", "yours"]) == [[("mine", "yours")], []]

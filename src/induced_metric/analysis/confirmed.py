@@ -166,6 +166,10 @@ def verdicts_table(
         pairs: those to judge; all by default.
     """
     found = collect(ours, searches)
+    if pairs is not None:  # what is not judged is no part of the default margin
+        found = found[found["optimizer"].isin({name for pair in pairs for name in pair})]
+    if found.empty:
+        return None
     objective, direction = runs.objective(ours)
     margin = stated_margin(ours) if margin is None else margin
     table = verdicts.compare(found, minimize=direction == "minimize", margin=margin, pairs=pairs)

@@ -29,6 +29,7 @@ from induced_metric.analysis import (
     targets,
     tuning_curves,
     tuning_differences,
+    verdicts,
 )
 from induced_metric.analysis.rendering import Table
 from induced_metric.records import CONFIRMED, FIXED, Records
@@ -126,8 +127,8 @@ REPORTS = (
            lambda m: confirmed.verdicts_table(m.task, m.ours, m.searches)),
     Report("tables", "confirmed", CONFIRMATIONS,
            lambda m: confirmed.confirmed_table(m.task, m.ours, m.searches)),
-    Report("tables", "verdicts", CONFIRMATIONS,
-           lambda m: confirmed.verdicts_table(m.task, m.ours, m.searches)),
+    Report("tables", "verdicts", CONFIRMATIONS, lambda m: _verdicts(m, 0)),
+    Report("tables", "verdicts_others", CONFIRMATIONS, lambda m: _verdicts(m, 1)),
     Report("tables", "seeds_budgets", FIXED,
            lambda m: budgets.budgets_table(m.task, m.ours, m.searches, m.costs)),
     Report("tables", "budgets", CONFIRMATIONS,
@@ -152,6 +153,12 @@ REPORTS = (
     Report("figures", "best_scatter", "searches",
            lambda m: scatter.best_scatter(m.task, draws.pooled(m.ours), n=m.n)),
 )  # fmt: skip
+
+
+def _verdicts(material: Material, family: int) -> Table | None:
+    names = {str(name) for study in material.ours.values() for name in study.trials["optimizer"].unique()}
+    pairs = verdicts.families(names)[family]
+    return confirmed.verdicts_table(material.task, material.ours, material.searches, pairs=pairs)
 
 
 def make(kind: Kind, task: str, **options: Any) -> Iterator[tuple[Path, Table | Figure]]:

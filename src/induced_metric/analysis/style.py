@@ -127,6 +127,11 @@ def label(optimizer: str) -> str:
     return plain(optimizer).upper() + optimizer.removeprefix(plain(optimizer))
 
 
+def is_published(optimizer: str) -> bool:
+    """Whether the paper compares it."""
+    return optimizer in _KNOWN
+
+
 def plain(optimizer: str) -> str:
     """The optimizer of a control: ``sgd_log_metric`` of ``sgd_log_metric, f + 1``."""
     return optimizer.partition(",")[0]

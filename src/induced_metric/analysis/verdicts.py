@@ -13,7 +13,7 @@ intervals are simultaneous by Bonferroni, 1 - (1 - level)/m each, so the same ho
 *equivalent*.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -75,6 +75,28 @@ def default_margin(confirmed: pd.DataFrame) -> float:
     """``MARGIN`` of the median over the optimizers of the standard deviation over the seeds of a study."""
     spread = confirmed.groupby(["optimizer", "study"])["value"].std()
     return float(MARGIN * spread.groupby("optimizer").mean().median())
+
+
+def families(names: Iterable[str], *, baseline: str = "adamw") -> list[list[tuple[str, str]]]:
+    """The pairs that are judged, in two families, each corrected for its own number.
+
+    The first: all pairs of the paper's optimizers, or of all where none is the paper's. The second: each
+    other against the baseline and against what it extends, the longest name that its own begins with
+    (``adamw`` of ``adamw_metric``); so one more candidate costs the others little.
+
+    Args:
+        names: the optimizers.
+        baseline: one of the first family; its first where this is not there.
+    """
+    every = style.ordered(names)
+    first = [name for name in every if style.is_published(name)] or every
+    against = baseline if baseline in first else first[0]
+    second = []
+    for other in every:
+        if other not in first:
+            bases = [name for name in every if other.startswith(f"{name}_")]
+            second += [(other, name) for name in dict.fromkeys([against, *sorted(bases, key=len)[-1:]])]
+    return [list(combinations(first, 2)), second]
 
 
 def compare(
