@@ -76,7 +76,11 @@ def test_no_level_of_headings_is_left_out(outline):
 
 
 def test_fair_comes_first(outline):
-    assert outline.ids.index("fair-mnist_small") < outline.ids.index("paper-regression")
+    assert (
+        outline.ids.index("claims")
+        < outline.ids.index("fair-mnist_small")
+        < outline.ids.index("paper-regression")
+    )
 
 
 def test_every_table_is_there_with_its_notes(recorded, text):
@@ -189,6 +193,18 @@ def test_the_commands_name_what_was_run(part):
         "trials=12"
     ) in said
     assert "make tables TASK=regression PROTOCOL=paper RESULTS=" in said
+    assert "make trial STUDY=paper/regression/random/adam TRIAL=0 RESULTS=" in said
+
+
+def test_every_claim_is_there_with_its_verdicts_and_links_to_records(recorded, text):
+    from induced_metric.analysis import paper_claims
+
+    table = paper_claims.decide_all(recorded)
+    for number, own in table.groupby("claim"):
+        (shown,) = re.findall(rf'<details id="claim-{number}">(.*?)</details>', text, re.DOTALL)
+        badges = re.findall(r'<th scope="row"><span class="badge \w+">([^<]+)', shown)
+        assert sorted(badges) == sorted(own["verdict"])
+    assert re.search(r'<a href="records/paper/regression/fixed/sgd_rms/trials.parquet">[^<]+<code>\w+', text)
 
 
 def test_the_same_records_give_the_same_page(recorded, page):

@@ -112,13 +112,14 @@ def commands(part: Part) -> str:
     about = f"TASK={part.task} PROTOCOL={part.protocol}"
     made = [f"make {kind} {about} RESULTS=<this directory>" for kind in ("tables", "figures")]
     example = next(iter(part.studies.values())).trials.iloc[0]
+    study = "/".join(StudyKey(part.protocol, part.task, example["sampler"], example["optimizer"]))
     return (
         "<p>The records again, bit for bit on the same platform with the same versions; with another "
         f"<code>results=</code> they are made anew beside these:</p><pre>{escape(chr(10).join(runs))}</pre>"
         f"<p>The tables and figures from the records, and this page:</p>"
         f"<pre>{escape(chr(10).join([*made, 'make report RESULTS=<this directory>']))}</pre>"
-        "<p>One trial, by its hyperparameters and seed; a dot of a chart says its number, for example:</p>"
-        f"<pre>{escape(_trial(part, example))}</pre>"
+        "<p>One trial, compared with its record; a dot of a chart says its number. For example:</p>"
+        f"<pre>make trial STUDY={escape(study)} TRIAL={example['trial']} RESULTS=&lt;this directory&gt;</pre>"
     )
 
 
@@ -146,13 +147,3 @@ def _sweep(part: Part, family: str, studies: Mapping[str, Records]) -> str:
 def _studies(trials: pd.DataFrame, studies: Mapping[str, Records]) -> int:
     """How many studies of a family there are: each by itself, or all confirmed in one."""
     return int(trials["study"].nunique()) if "study" in trials else len(studies)
-
-
-def _trial(part: Part, row: "pd.Series[Any]") -> str:
-    config = json.loads(row["config"])
-    names = [name for name in config.get("optimizer", {}) if name in row.index and pd.notna(row[name])]
-    settings = " ".join(f"optimizer.{name}={row[name]!r}" for name in names)
-    return (
-        f"python train.py protocol={part.protocol} task={part.task} optimizer={row['optimizer']} "
-        f"seed={row['seed']} {settings}  # {row['sampler']}, trial {row['trial']}"
-    )

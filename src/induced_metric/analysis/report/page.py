@@ -11,7 +11,7 @@ from pathlib import Path
 from plotly.offline import get_plotlyjs
 
 from induced_metric import records
-from induced_metric.analysis.report import assemble, landscapes, markup, matrix, part
+from induced_metric.analysis.report import assemble, claims, landscapes, markup, matrix, part
 from induced_metric.analysis.report.blocks import Section
 from induced_metric.records import published
 
@@ -38,6 +38,7 @@ def write(results: Path) -> Path:
     parts: list[tuple[str, str, list[Section]]] = []
     summary: list[str] = []
     known: set[str] = set()
+    parts.append(("claims", "The paper's claims", [claims.section(results)]))
     for each in read:
         made = assemble.tables(each, known)
         parts.append((each.name, f"{each.task}, protocol {each.protocol}", assemble.sections(each, made)))

@@ -1,0 +1,73 @@
+"""The paper's claims, each with its verdicts and links to the records that these rest on."""
+
+from collections import Counter
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+import pandas as pd
+
+from induced_metric.analysis import paper_claims
+from induced_metric.analysis.claims import VERDICTS
+from induced_metric.analysis.report.blocks import Block, Section, Text
+
+_COLOURS = {"supported": "better", "contradicted": "worse"}
+
+
+def section(results: Path) -> Section:
+    """Every claim, folded, with how often it is supported, contradicted and unresolved."""
+    table = paper_claims.decide_all(results)
+    notes = paper_claims.claims_table(table).notes
+    blocks: list[Block] = [
+        Text(_claim(str(number), str(text), own, results))
+        for (number, text), own in table.groupby(["claim", "text"], sort=False)
+    ]
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    blocks.append(Text(f'<ul class="notes">{items}</ul>'))
+    return Section("claims", "all", "Claim by claim, and what each verdict rests on", blocks)
+
+
+def _claim(number: str, text: str, own: pd.DataFrame, results: Path) -> str:
+    counts = Counter(own["verdict"])
+    badges = " ".join(
+        _badge(verdict, f"{counts[verdict]} {verdict}") for verdict in VERDICTS.values() if counts[verdict]
+    )
+    head = "".join(
+        f'<th scope="col">{name}</th>'
+        for name in ("Verdict", "From", "Decided by", "n", "Method", "Rests on (sha256)")
+    )
+    rows = "".join(_row(row, results) for row in own.to_dict("records"))
+    return (
+        f'<details id="claim-{escape(number)}"><summary>{escape(number)}. {escape(text)} {badges}</summary>'
+        f'<div class="scroll" role="region" tabindex="0" aria-label="Verdicts on claim {escape(number)}">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></details>"
+    )
+
+
+def _badge(verdict: str, text: str) -> str:
+    return f'<span class="badge {_COLOURS.get(verdict, "equivalent")}">{escape(text)}</span>'
+
+
+def _row(row: dict[str, object], results: Path) -> str:
+    where = " ".join(filter(None, (str(row[name]) for name in ("task", "protocol", "source"))))
+    decided = str(row["of"])
+    if pd.notna(row["effect"]):
+        ends = f" [{row['low']:+.4f}, {row['high']:+.4f}]" if pd.notna(row["low"]) else ""
+        decided = f"{decided} {row['effect']:+.4f}{ends}"
+    verdict = str(row["verdict"])
+    cells = [
+        f'<th scope="row">{_badge(verdict, verdict)}</th>',
+        *(f"<td>{escape(text)}</td>" for text in (where, decided, str(row["n"]), str(row["method"]))),
+        f'<td class="small">{" ".join(_source(each, results) for each in str(row["records"]).split())}</td>',
+    ]
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _source(named: str, results: Path) -> str:
+    """A study, a file or a test, with a link where the results directory has it."""
+    name, _, digest = named.partition("@")
+    said = f"{escape(name)}{f' <code>{escape(digest)}</code>' if digest else ''}"
+    for path in (Path("records", name, "trials.parquet"), Path("records", name), Path(name)):
+        if (results / path).exists():
+            return f'<a href="{quote(path.as_posix())}">{said}</a>'
+    return f"<span>{said}</span>"
