@@ -1,8 +1,10 @@
 """The paper's claims, each with its verdicts and links to the records that these rest on."""
 
 from collections import Counter
+from collections.abc import Hashable, Mapping
 from html import escape
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
@@ -48,7 +50,7 @@ def _badge(verdict: str, text: str) -> str:
     return f'<span class="badge {_COLOURS.get(verdict, "equivalent")}">{escape(text)}</span>'
 
 
-def _row(row: dict[str, object], results: Path) -> str:
+def _row(row: Mapping[Hashable, Any], results: Path) -> str:
     where = " ".join(filter(None, (str(row[name]) for name in ("task", "protocol", "source"))))
     decided = str(row["of"])
     if pd.notna(row["effect"]):
