@@ -91,7 +91,7 @@ def occupied(quick):
 
     import induced_metric
     from induced_metric.lanes.placement import Placement, lane_facts
-    from induced_metric.training.trial import trial_lanes
+    from induced_metric.training.program import trial_lanes
 
     task = of("regression", quick=quick, precision="float32")
     cfg = occupancy.configured("random", "successive_halving")

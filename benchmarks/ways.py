@@ -175,7 +175,7 @@ def lanes(task, trials, *, held, **_):
     import induced_metric
     from induced_metric.lanes import Assignment
     from induced_metric.lanes.placement import Placement, lane_facts
-    from induced_metric.training.trial import trial_lanes
+    from induced_metric.training.program import trial_lanes
 
     engine = held.enter_context(trial_lanes(task, induced_metric.adam, ADAM, Placement(trials=trials)))
     # More than are twice under way are trained as these are.
