@@ -77,7 +77,7 @@ def test_an_engine_has_no_lanes_for_more_trials_than_there_are(
 
     def steps_per_second(make, trial, clock):
         measured.append(make().width)
-        return float(measured[-1])
+        return 1000.0 * measured[-1]
 
     monkeypatch.setattr(probe, "_steps_per_second", steps_per_second)
     where = build.placement(compose(*overrides).lanes)
