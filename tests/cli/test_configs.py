@@ -10,6 +10,7 @@ import optuna
 import pytest
 import yaml
 from omegaconf import OmegaConf
+from optuna.trial import TrialState
 
 from induced_metric.cli import build, spaces, values
 from induced_metric.cli.factories import Factory
@@ -204,6 +205,7 @@ def test_a_pruner_stops_the_worse_at_its_rungs(pruner):
             trial.report(value, rung)
             stopped = stopped or (rung < 200 and trial.should_prune())
         verdicts.append(stopped)
+        study.tell(trial, None if stopped else value, TrialState.PRUNED if stopped else TrialState.COMPLETE)
     if rungs:
         # Of Hyperband's brackets some judge late or never; nobody stops what is better than all before.
         assert sum(verdicts[40:60]) >= 10

@@ -83,7 +83,7 @@ def _curves_equal(ours: pd.DataFrame, theirs: pd.DataFrame, numbers: list[int]) 
     )
     same = (joined["_merge"] == "both").to_numpy()
     for name in names:
-        same &= _equal(joined[name], joined[f"{name} recorded"])
+        same = same & _equal(joined[name], joined[f"{name} recorded"])
     return joined.assign(same=same).groupby("trial")["same"].all().reindex(numbers).to_numpy(bool)
 
 
