@@ -32,28 +32,29 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(kind: "Kind", task: str, **options: Any) -> None:
-    """Prints the tables, and writes what there is of this kind.
+def run(kind: "Kind", task: str, results: Path, **options: Any) -> None:
+    """Prints the tables, and writes what there is of this kind, also where documents beside it quote a table.
 
     Args:
         kind: ``tables`` or ``figures``.
         task: whose.
+        results: the results directory.
         options: as of ``analysis.reports.make``.
     """
     from rich.console import Console
 
-    from induced_metric.analysis import reports
+    from induced_metric.analysis import quoting, reports
     from induced_metric.analysis.rendering import Table
 
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=LOG_WIDTH)
     paths = []
-    for stem, made in reports.make(kind, task, **options):
+    for stem, made in reports.make(kind, task, results=results, **options):
         if isinstance(made, Table):
             console.print(made.title, "", made.terminal(), "", *made.notes, "", sep="\n")
         paths += reports.write(stem, made)
-    say_written(paths)
+    say_written([*paths, *quoting.renew(results)])
 
 
 def say_written(paths: Iterable[Path]) -> None:
