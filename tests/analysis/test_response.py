@@ -38,6 +38,12 @@ def test_only_heavy_ball_momentum_sums_gradients() -> None:
     assert ratio.tolist() == pytest.approx([10, 10, 10, 1, 1, 1])
 
 
+def test_whoever_is_set_to_heavy_ball_sums_them_too() -> None:
+    found = trials(2, config=json.dumps({"optimizer": {"heavy_ball": True}}))
+    assert response.heavy_ball(found) == {"sgd", "sgd_metric"}
+    assert (response.effective(found) / found["learning_rate"]).tolist() == pytest.approx([10] * 4)
+
+
 def test_every_trial_is_a_dot_at_its_rate_and_value() -> None:
     found = trials(diverged=[True] + [False] * 399)
     left, right = response.learning_rate(found).axes

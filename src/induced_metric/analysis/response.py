@@ -24,20 +24,28 @@ from induced_metric.analysis.style import (
     words,
 )
 
-HEAVY_BALL = frozenset({"sgd"})
-"""Optimizers whose momentum sums gradients; that of the others averages them."""
 _BINS = 12
 _TRIALS = 8
 """Trials that a bin needs for its best tenth to be drawn."""
 
 
-def effective(trials: pd.DataFrame) -> pd.Series:
-    r"""The learning rate at which a constant gradient is followed: :math:`\eta/(1-\mu)` for heavy-ball SGD.
+def heavy_ball(trials: pd.DataFrame) -> set[str]:
+    """The optimizers whose momentum sums gradients, SGD's and that of those set so; others average them."""
+    known = trials[["optimizer", "config"]].drop_duplicates().itertuples()
+    return {
+        str(row.optimizer)
+        for row in known
+        if row.optimizer == "sgd" or json.loads(str(row.config)).get("optimizer", {}).get("heavy_ball", False)
+    }
 
-    Its momentum :math:`m \leftarrow \mu m + g` grows to :math:`g/(1-\mu)`, an average to g.
+
+def effective(trials: pd.DataFrame) -> pd.Series:
+    r"""The learning rate at which a constant gradient is followed: :math:`\eta/(1-\mu)` with heavy balls.
+
+    The momentum :math:`m \leftarrow \mu m + g` grows to :math:`g/(1-\mu)`, an average to g.
     """
     rate = trials["learning_rate"]
-    heavy = trials["optimizer"].isin(HEAVY_BALL)
+    heavy = trials["optimizer"].isin(heavy_ball(trials))
     if "momentum" not in trials or not heavy.any():
         return rate
     return rate.where(~heavy, rate / (1 - trials["momentum"]))
@@ -91,7 +99,7 @@ def learning_rate(trials: pd.DataFrame) -> Figure:
         raise ValueError("there is no complete trial to show")
     objective, direction = (str(trials[name].iloc[0]) for name in ("objective", "direction"))
     rates = {"learning rate η, as searched": trials["learning_rate"]}
-    heavy = [label(name) for name in ordered(set(trials["optimizer"]) & HEAVY_BALL)]
+    heavy = [label(name) for name in ordered(heavy_ball(trials))]
     if heavy:
         rates[f"effective: η/(1-μ) of {', '.join(heavy)}, η of others"] = effective(trials)
     cost, name_of_cost = _cost(trials, objective, direction)
