@@ -35,4 +35,4 @@ def test_what_does_not_exist_is_one_sentence(tmp_path, word):
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("induced-metric costs: ")
-    assert "nothing does not exist: allowed are " in line
+    assert "'nothing': allowed are " in line

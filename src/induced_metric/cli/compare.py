@@ -67,23 +67,11 @@ def _planned(task: str, optimizer: str) -> dict[str, Any]:
     Raises:
         UserError: for an optimizer or a task without a configuration.
     """
-    import hydra
-    from hydra.errors import MissingConfigException
     from omegaconf import OmegaConf
 
-    from induced_metric.cli import values
-    from induced_metric.errors import UserError
+    from induced_metric.cli.composing import compose
     from induced_metric.studies.compatibility import study_config
 
-    chosen = [f"protocol={PROTOCOL}", f"task={task}", f"optimizer={optimizer}"]
-    try:
-        with hydra.initialize_config_dir(str(values.CONF), version_base="1.3"):
-            composed = hydra.compose("sweep", chosen)
-    except MissingConfigException as error:
-        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-        allowed = ", ".join(sorted(path.stem for path in (values.CONF / group).glob("*.yaml")))
-        raise UserError(
-            f"unknown {group} {choice!r}: allowed are {allowed}; docs/adding.md says how to add one"
-        ) from error
+    composed = compose([f"protocol={PROTOCOL}", f"task={task}", f"optimizer={optimizer}"])
     settings: Any = OmegaConf.to_container(composed, resolve=True)
     return study_config(settings)

@@ -10,11 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from induced_metric.cli import arguments as common
-from induced_metric.errors import UserError
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
     from induced_metric.lanes import Lanes
 
 _EPOCHS = 20  # of a trial, unless it has fewer
@@ -41,8 +38,11 @@ def run(task: str, protocol: str, optimizers: Sequence[str], rounds: int, result
     import pandas as pd
 
     from induced_metric.cli import app, build
+    from induced_metric.cli.composing import compose
 
-    chosen = {name: _compose(task, protocol, name) for name in optimizers}
+    chosen = {
+        name: compose([f"task={task}", f"protocol={protocol}", f"optimizer={name}"]) for name in optimizers
+    }
     app.start_jax(next(iter(chosen.values())))  # before anything imports JAX
     seconds: dict[str, list[float]] = {name: [] for name in chosen}
     with contextlib.ExitStack() as held:
@@ -65,22 +65,6 @@ def run(task: str, protocol: str, optimizers: Sequence[str], rounds: int, result
     path.parent.mkdir(parents=True, exist_ok=True)
     table.sort_values(["task", "optimizer"]).to_csv(path, index=False, float_format="%.4g")
     sys.stdout.write(f"{found.to_string(index=False, float_format='{:.4g}'.format)}\nwrote {path}\n")
-
-
-def _compose(task: str, protocol: str, optimizer: str) -> "DictConfig":
-    import hydra
-    from hydra.errors import MissingConfigException
-
-    from induced_metric.cli.values import CONF
-
-    overrides = [f"task={task}", f"protocol={protocol}", f"optimizer={optimizer}"]
-    try:
-        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            return hydra.compose("sweep", overrides)
-    except MissingConfigException as error:
-        raise UserError(
-            f"{error.missing_cfg_file} does not exist: allowed are {', '.join(error.options or [])}"
-        ) from error
 
 
 def _train(lanes: "Lanes", hyperparameters: dict[str, Any], epochs: int) -> float:

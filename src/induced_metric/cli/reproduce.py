@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 from induced_metric.errors import UserError
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
     from induced_metric.records import StudyKey
 
 ALL = "all"
@@ -109,16 +107,12 @@ def published(names: Path) -> dict[str, Published]:
 
 def study_keys(sweep: Mapping[str, Any]) -> "list[StudyKey]":
     """The studies of a sweep, an optimizer after the other."""
-    import hydra
-
     from induced_metric.cli import protocols
-    from induced_metric.cli.values import CONF
+    from induced_metric.cli.composing import compose
 
-    keys = []
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        for optimizer in sweep["optimizer"]:
-            cfg: DictConfig = hydra.compose("sweep", words({**sweep, "optimizer": optimizer}))
-            keys += protocols.study_keys(cfg)
+    keys: list[StudyKey] = []
+    for optimizer in sweep["optimizer"]:
+        keys += protocols.study_keys(compose(words({**sweep, "optimizer": optimizer})))
     return keys
 
 

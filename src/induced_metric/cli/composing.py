@@ -1,0 +1,27 @@
+"""The configuration of a sweep for commands that Hydra does not configure."""
+
+from collections.abc import Sequence
+
+import hydra
+from hydra.errors import MissingConfigException
+from omegaconf import DictConfig
+
+from induced_metric.cli.values import CONF
+from induced_metric.errors import UserError
+
+
+def compose(overrides: Sequence[str]) -> DictConfig:
+    """What ``induced-metric sweep`` would run with these words.
+
+    Raises:
+        UserError: for a task, an optimizer or another choice that does not exist.
+    """
+    try:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            return hydra.compose("sweep", list(overrides))
+    except MissingConfigException as error:
+        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+        allowed = ", ".join(sorted(path.stem for path in (CONF / group).glob("*.yaml")))
+        raise UserError(
+            f"unknown {group} {choice!r}: allowed are {allowed}; docs/adding.md says how to add one"
+        ) from error
