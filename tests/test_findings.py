@@ -1,0 +1,73 @@
+"""FINDINGS.md and the first screen of the README: their sentences against the records."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from induced_metric.analysis import reports
+
+ROOT = Path(__file__).parents[1]
+PUBLISHED = ROOT / "results" / "published"
+FINDINGS = re.sub(r"\s+", " ", (PUBLISHED / "FINDINGS.md").read_text(encoding="utf-8"))
+README = re.sub(r"\s+", " ", (ROOT / "README.md").read_text(encoding="utf-8"))
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", params=["regression", "mnist_small"])
+def fair(request) -> tuple[str, dict[str, object]]:
+    """A task, and its tables under ``fair`` by name, made from the records."""
+    task = request.param
+    made = reports.make("tables", task, protocol="fair", results=PUBLISHED)
+    return task, {stem.name.removeprefix(f"fair-{task}-"): table for stem, table in made}
+
+
+def test_the_tables_on_disk_are_those_of_the_records(fair) -> None:
+    task, tables = fair
+    for name in ("tpe-confirmed", "tpe-verdicts", "tuning"):
+        text = (PUBLISHED / "tables" / f"fair-{task}-{name}.md").read_text(encoding="utf-8")
+        assert tables[name].markdown() in text, (
+            f"make tables TASK={task} PROTOCOL=fair RESULTS=results/published"
+        )
+
+
+def test_what_is_said_of_the_verdicts_is_so(fair) -> None:
+    task, tables = fair
+    table = tables["tpe-verdicts"].data
+    assert len(table) == 15
+    told = table[table["verdict"] != "undecided"]
+    leader = {"regression": "adamw", "mnist_small": "muon"}[task]
+    share = superiority(table, leader)
+    if task == "regression":
+        assert told[["optimizer", "other", "verdict"]].to_numpy().tolist() == [["adamw", "muon", "better"]]
+        assert "decide one pair of fifteen on regression: AdamW is better than Muon" in FINDINGS
+        assert "of fifteen pairs on regression one is decided, AdamW better than Muon" in README
+        assert share.min() >= 0.75
+        assert "three quarters or more of the studies and seeds" in FINDINGS
+    else:
+        assert set(told["optimizer"]) | set(told["other"]) <= {"muon", *told["other"], *told["optimizer"]}
+        assert share.min() >= 0.9
+        assert "Muon leads and beats each of the others on nine tenths" in FINDINGS
+    means = tables["tpe-confirmed"].data.set_index("optimizer")["mean"]
+    assert (means.idxmin() if task == "regression" else means.idxmax()) == leader
+
+
+def test_the_optimism_of_regression_is_as_said(fair) -> None:
+    task, tables = fair
+    if task == "regression":
+        table = tables["tpe-confirmed"].data
+        paper = table[
+            table["optimizer"].isin(["adamw", "muon", "sgd", "sgd_metric", "sgd_log_metric", "sgd_rms"])
+        ]
+        share = paper["optimism"] / (paper["searched"] - paper["optimism"])
+        assert share.between(-0.60, -0.30).all()
+        assert "it is a third to a half and more" in FINDINGS
+
+
+def superiority(table: pd.DataFrame, name: str) -> pd.Series:
+    """P(better) of an optimizer against each other."""
+    first = table.loc[table["optimizer"] == name, "superiority"]
+    second = 1 - table.loc[table["other"] == name, "superiority"]
+    return pd.concat([first, second])
