@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from induced_metric.analysis import confirmed, differences, draws, runs, tuning, verdicts
+from induced_metric.analysis import confirmed, differences, draws, runs, style, tuning, verdicts
 from induced_metric.analysis.claims import Effect, Truth
 from induced_metric.analysis.paper_claims.evidence import EQUAL, Compared, Pair, judged, named, simultaneous
 from induced_metric.analysis.paper_claims.statements import Measure, Relation
@@ -108,7 +108,9 @@ class Trained:
     def __init__(self, ours: Mapping[str, Records], searches: Mapping[str, Records]) -> None:
         found = confirmed.collect(ours, searches)
         seeds = found.groupby(["optimizer", "study"])["seed"].nunique().groupby("optimizer").min()
-        found = found[found["optimizer"].isin(seeds.index[seeds > 1])]
+        # The claims are about the paper's optimizers: others beside them are no part of the correction.
+        papers = [name for name in seeds.index[seeds > 1] if style.is_published(str(name))]
+        found = found[found["optimizer"].isin(papers)]
         self.optimizers = found["optimizer"].unique().tolist()
         self._values, self._ours = found, ours
         self._minimize = runs.objective(ours)[1] == "minimize"
