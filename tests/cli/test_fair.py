@@ -151,7 +151,15 @@ def test_the_step_of_heavy_ball_momentum_grows_to_the_sum_of_a_geometric_series(
     assert float(updates[0]) == pytest.approx(-0.1, rel=1e-5)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        pytest.param(
+            name, marks=[pytest.mark.exhaustive] * (name not in ("adamw", "lion", "novograd", "sgd"))
+        )
+        for name in OPTIMIZERS
+    ],
+)
 def test_weight_decay_is_decoupled_and_reaches_every_parameter_but_where_its_authors_differ(optimizer):
     factory, _ = searched(optimizer)
     rate, decay = 0.1, 0.01
