@@ -13,11 +13,12 @@ from omegaconf import OmegaConf
 from induced_metric.cli import build, sweep, train, values
 from induced_metric.errors import UserError
 from induced_metric.lanes.placement import Placement
-from induced_metric.records import RecordStore
+from induced_metric.records import CONFIRMED, RecordStore
 from induced_metric.studies.compatibility import check_config, study_config
 from induced_metric.studies.journal import JournalStorage
 from induced_metric.studies.running import run_studies
 from induced_metric.studies.storage import StudyFiles
+from induced_metric.studies.winners import _of_the_pairing
 from induced_metric.training import checkpoints
 from induced_metric.training.checkpoints import Checkpoints
 from induced_metric.training.program import trial_lanes
@@ -40,7 +41,9 @@ def test_there_are_published_studies():
 def repeats(path):
     """Whether another study stands for this one: of its task and sampler, or of its optimizer."""
     _, task, sampler, optimizer = path.parts[-5:-1]
-    return optimizer != "sgd_rms" and (task, sampler) != ("regression", "tpe")
+    if "-seed" in sampler:
+        return True
+    return optimizer not in ("sgd_rms", "sgd_metric") and (task, sampler) != ("regression", "tpe")
 
 
 @pytest.mark.parametrize(
@@ -49,14 +52,19 @@ def repeats(path):
     ids=["-".join(path.parts[-5:-1]) for path in PUBLISHED],
 )
 def test_todays_configuration_goes_on_with_a_published_study(path):
-    _, task, label, optimizer = path.parts[-5:-1]
-    sampler, _, pruner = label.partition("+")
+    protocol, task, label, optimizer = path.parts[-5:-1]
+    search, _, pruner = label.removesuffix(CONFIRMED).partition("+")
+    sampler, _, seed = search.partition("-seed")
     cfg = compose(
-        f"task={task}", f"optimizer={optimizer}", f"sampler={sampler}", f"pruner={pruner or 'none'}"
-    )
-    now = study_config(OmegaConf.to_container(cfg, resolve=True)) | {"seed": 0}
-    for config in RecordStore(path.parent).trials()["config"].unique():
-        check_config("study", json.loads(config), now)
+        f"task={task}", f"optimizer={optimizer}", f"sampler={sampler}", f"pruner={pruner or 'none'}",
+        f"protocol={protocol}",
+    )  # fmt: skip
+    now = study_config(OmegaConf.to_container(cfg, resolve=True)) | {"seed": int(seed or 0)}
+    for text in RecordStore(path.parent).trials()["config"].unique():
+        known = json.loads(text)
+        if label.endswith(CONFIRMED):  # what it has in common with the search whose winner it confirms
+            known, now = _of_the_pairing(known), _of_the_pairing(now)
+        check_config("study", known, now)
 
 
 def test_another_search_algorithm_at_the_new_place_is_still_another():
