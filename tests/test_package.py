@@ -47,7 +47,7 @@ def files(folder, *patterns):
 def test_the_wheel_has_every_module_configuration_and_number(archives):
     wheel, _ = archives
     package = ROOT / "src" / "induced_metric"
-    expected = files(package, "*.py", "*.html", "*.csv", "py.typed", "search_spaces.yaml")
+    expected = files(package, "*.py", "*.html", "*.css", "*.js", "*.csv", "py.typed", "search_spaces.yaml")
     expected |= {f"conf/{name}" for name in files(ROOT / "conf", "*.yaml")}
     names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert names == {f"induced_metric/{name}" for name in expected}

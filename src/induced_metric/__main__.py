@@ -6,7 +6,8 @@ import sys
 _EXTRAS = {
     "experiments": (
         "array_record cv2 flax google hydra matplotlib omegaconf optuna orbax pandas plotly pyarrow pydantic "
-        "requests rich scipy sklearn sqlalchemy tensorflow_datasets threadpoolctl typing_extensions wandb"
+        "requests rich scipy sklearn sqlalchemy tensorflow_datasets threadpoolctl typing_extensions wandb "
+        "yaml _yaml"
     ),
     "torch": "torch",
     "data": "importlib_resources tensorflow",

@@ -117,7 +117,7 @@ class Task:
             raise ValueError(f"direction must be minimize or maximize, got {self.direction!r}")
         if self.shuffle not in get_args(Shuffle):
             raise ValueError(f"shuffle must be one of {', '.join(get_args(Shuffle))}, got {self.shuffle!r}")
-        model_dtype(self.precision)
+        _checked(self.precision)
         self._check_evaluation()
 
     def _check_micro_batch(self, size: Any) -> None:
@@ -185,12 +185,19 @@ class Task:
         return limit if self.direction == "minimize" else -limit
 
 
-def model_dtype(precision: Precision) -> Literal["bfloat16"] | None:
-    """In what a model computes; None for the type of its parameters.
+def model_dtype(run: RunSettings) -> Literal["bfloat16"] | None:
+    """In what a model computes under these settings; None for the type of its parameters.
 
     Raises:
+        TypeError: without a precision, in the words for any argument that is missing.
         ValueError: for a precision that there is not.
     """
+    if "precision" not in run:
+        raise TypeError("missing 1 required keyword-only argument: 'precision'")
+    return "bfloat16" if _checked(run["precision"]) == "bfloat16" else None
+
+
+def _checked(precision: Precision) -> Precision:
     if precision not in get_args(Precision):
         raise ValueError(f"precision must be one of {', '.join(get_args(Precision))}, got {precision!r}")
-    return "bfloat16" if precision == "bfloat16" else None
+    return precision

@@ -42,7 +42,7 @@ def cifar10(
     splits = image_splits(
         load("cifar10"), train=train_examples, validation=validation_examples, test=test_examples
     )
-    model = ResNet(tuple(widths), blocks, dtype=model_dtype(run["precision"]))
+    model = ResNet(tuple(widths), blocks, dtype=model_dtype(run))
 
     def init(key: jax.Array) -> tuple[Params, ModelState]:
         shape = splits["train"][0].shape[1:]

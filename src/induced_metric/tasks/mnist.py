@@ -37,7 +37,7 @@ def mnist(
     splits = image_splits(
         load("mnist"), train=train_examples, validation=validation_examples, test=test_examples
     )
-    model = MLP(tuple(widths), model_dtype(run["precision"]))
+    model = MLP(tuple(widths), model_dtype(run))
 
     def logits(params: Params, batch: Batch) -> jax.Array:
         images, _ = batch

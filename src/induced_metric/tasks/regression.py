@@ -105,7 +105,7 @@ def regression(
     if fresh_examples:
         middle = published + fresh_examples
         ends |= {"validation": (published, middle), "test": (middle, middle + fresh_examples)}
-    model = MLP(tuple(widths), model_dtype(run["precision"]))
+    model = MLP(tuple(widths), model_dtype(run))
 
     def init(key: jax.Array) -> tuple[Params, ModelState]:
         return model.init(key, x[:1])["params"], {}

@@ -80,7 +80,7 @@ def shakespeare(
         heads=heads,
         embed_dim=embed_dim,
         dropout=dropout,
-        dtype=model_dtype(run["precision"]),
+        dtype=model_dtype(run),
     )
 
     def mean_loss(params: Params, batch: Batch, keys: StepKeys | None) -> jax.Array:
