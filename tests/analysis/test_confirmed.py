@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import synthetic
 
@@ -16,26 +15,13 @@ PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 SEEDS = 12
 
 
-def study(
-    optimizer: str, values: np.ndarray, *, sampler: str, first_seed: int = 0, **columns: object
-) -> Records:
-    """A study in memory: one trial a value."""
-    rows = [synthetic.trial(k, optimizer=optimizer, sampler=sampler, epochs=2)[0] for k in range(len(values))]
-    trials = pd.DataFrame(rows).assign(value=values, seed=first_seed + np.arange(len(values)), **columns)
-    return Records(trials, pd.DataFrame())
-
-
-def joined(*parts: Records) -> Records:
-    return Records(pd.concat([part.trials for part in parts], ignore_index=True), pd.DataFrame())
-
-
 @pytest.fixture
 def searches() -> dict[str, Records]:
     """Two studies of two optimizers, of which the second found less."""
     return {
-        name: joined(
-            study("adam", np.array([0.9, best, 0.5]), sampler=name),
-            study("sgd", np.array([0.9, 2 * best, 0.5]), sampler=name),
+        name: synthetic.joined(
+            synthetic.study_of("adam", np.array([0.9, best, 0.5]), sampler=name),
+            synthetic.study_of("sgd", np.array([0.9, 2 * best, 0.5]), sampler=name),
         )
         for name, best in (("tpe", 0.1), ("tpe-seed1", 0.12))
     }
@@ -46,9 +32,9 @@ def ours() -> dict[str, Records]:
     """Their winners from the same fresh seeds."""
     noise = np.random.default_rng(0).normal(scale=0.01, size=(2, SEEDS))
     return {
-        f"{name}{CONFIRMED}": joined(
-            study("adam", 0.15 + noise[place], sampler=f"{name}{CONFIRMED}", first_seed=50),
-            study("sgd", 0.3 + noise[place][::-1], sampler=f"{name}{CONFIRMED}", first_seed=50),
+        f"{name}{CONFIRMED}": synthetic.joined(
+            synthetic.study_of("adam", 0.15 + noise[place], sampler=f"{name}{CONFIRMED}", first_seed=50),
+            synthetic.study_of("sgd", 0.3 + noise[place][::-1], sampler=f"{name}{CONFIRMED}", first_seed=50),
         )
         for place, name in enumerate(("tpe", "tpe-seed1"))
     }
@@ -59,7 +45,9 @@ def test_every_training_belongs_to_the_study_that_chose_it(ours, searches) -> No
     assert set(table["study"]) == {"tpe", "tpe-seed1"}
     assert len(table) == 2 * 2 * SEEDS
     # One study of confirmations may say itself whose each is.
-    named = study("adam", np.full(4, 0.2), sampler=f"tpe{CONFIRMED}", study=["tpe", "tpe-seed1"] * 2)
+    named = synthetic.study_of(
+        "adam", np.full(4, 0.2), sampler=f"tpe{CONFIRMED}", study=["tpe", "tpe-seed1"] * 2
+    )
     found = confirmed.collect({f"tpe{CONFIRMED}": named}, searches)
     assert found["study"].tolist() == ["tpe", "tpe-seed1"] * 2
 

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from induced_metric.records import RecordStore, StudyKey
+from induced_metric.records import Records, RecordStore, StudyKey
 
 # Mean and spread of the best trials, epochs to them, hyperparameters: near the published table.
 REGRESSION = {
@@ -118,3 +119,17 @@ def write_study(
     if compact:
         store.compact()
     return store
+
+
+def study_of(
+    optimizer: str, values: np.ndarray, *, sampler: str, first_seed: int = 0, **columns: object
+) -> Records:
+    """A study in memory: one trial a value, no curves."""
+    rows = [trial(k, optimizer=optimizer, sampler=sampler, epochs=2)[0] for k in range(len(values))]
+    trials = pd.DataFrame(rows).assign(value=values, seed=first_seed + np.arange(len(values)), **columns)
+    return Records(trials, pd.DataFrame())
+
+
+def joined(*parts: Records) -> Records:
+    """The trials of several as one."""
+    return Records(pd.concat([part.trials for part in parts], ignore_index=True), pd.DataFrame())

@@ -147,6 +147,41 @@ def confirmed_table(task: str, ours: Mapping[str, Records], searches: Mapping[st
     return Table(table, pd.DataFrame(cells), none, title, notes, metric=metric)
 
 
+def judged(
+    ours: Mapping[str, Records],
+    searches: Mapping[str, Records],
+    *,
+    margin: float | None = None,
+    pairs: Sequence[tuple[str, str]] | None = None,
+) -> pd.DataFrame | None:
+    """``verdicts.compare`` of every pair; None where there is none.
+
+    Args:
+        ours: the confirmations, by sampler.
+        searches: by sampler.
+        margin: differences below it do not matter; by default what the protocol states, else
+            ``verdicts.default_margin``.
+        pairs: those to judge; all by default.
+    """
+    found = _judged_trainings(ours, searches, pairs)
+    if found.empty:
+        return None
+    margin = stated_margin(ours) if margin is None else margin
+    minimize = runs.objective(ours)[1] == "minimize"
+    table = verdicts.compare(found, minimize=minimize, margin=margin, pairs=pairs)
+    return None if table.empty else table
+
+
+def _judged_trainings(
+    ours: Mapping[str, Records], searches: Mapping[str, Records], pairs: Sequence[tuple[str, str]] | None
+) -> pd.DataFrame:
+    """``collect`` of the optimizers of the pairs: what is not judged is no part of the default margin."""
+    found = collect(ours, searches)
+    if pairs is None:
+        return found
+    return found[found["optimizer"].isin({name for pair in pairs for name in pair})]
+
+
 def verdicts_table(
     task: str,
     ours: Mapping[str, Records],
@@ -155,27 +190,14 @@ def verdicts_table(
     margin: float | None = None,
     pairs: Sequence[tuple[str, str]] | None = None,
 ) -> Table | None:
-    """``verdicts.compare`` of every pair, ready to be shown or written; None for a single optimizer.
-
-    Args:
-        task: name of the task.
-        ours: the confirmations, by sampler.
-        searches: by sampler.
-        margin: differences below it do not matter; by default what the protocol states, else
-            ``verdicts.default_margin``.
-        pairs: those to judge; all by default.
-    """
-    found = collect(ours, searches)
-    if pairs is not None:  # what is not judged is no part of the default margin
-        found = found[found["optimizer"].isin({name for pair in pairs for name in pair})]
-    if found.empty:
+    """``judged``, ready to be shown or written; None for a single optimizer."""
+    table = judged(ours, searches, margin=margin, pairs=pairs)
+    if table is None:
         return None
     objective, direction = runs.objective(ours)
     margin = stated_margin(ours) if margin is None else margin
-    table = verdicts.compare(found, minimize=direction == "minimize", margin=margin, pairs=pairs)
-    if table.empty:
-        return None
     metric = style.words(objective)
+    lost = _judged_trainings(ours, searches, pairs).groupby("optimizer")["lost"].sum().reset_index()
     cells = {
         "Optimiser": table["optimizer"].map(style.label),
         "Against": table["other"].map(style.label),
@@ -193,16 +215,16 @@ def verdicts_table(
         f"other, {'below' if direction == 'minimize' else 'above'} 0 is better."
     )
     rule = "a fifth of the median standard deviation over seeds" if margin is None else "stated beforehand"
-    judged = f"{len(table)} pair{'s' * (len(table) > 1)}"
+    number = f"{len(table)} pair{'s' * (len(table) > 1)}"
     notes = [
         f"Equivalent: the interval lies within the margin of {table['margin'].iloc[0]:.3g} ({rule}). Better "
-        f"or worse: p below {1 - CONFIDENCE:.2g} after Holm over {judged}. n: studies × seeds, "
+        f"or worse: p below {1 - CONFIDENCE:.2g} after Holm over {number}. n: studies × seeds, "
         "paired.",
-        f"Intervals hold for {judged} at once with {CONFIDENCE:.0%} (Bonferroni, so a little "
+        f"Intervals hold for {number} at once with {CONFIDENCE:.0%} (Bonferroni, so a little "
         f"wider than Holm's p asks for). {_interval(table)[0]}",
         "P(better): the share of studies and seeds on which the optimiser beat the other, ties half. Needs: "
         f"so many more to decide with a probability of {verdicts.POWER:.0%}, were the difference as found.",
-        *_lost(found.groupby("optimizer")["lost"].sum().reset_index(), ours, searches),
+        *_lost(lost, ours, searches),
     ]
     return Table(table, pd.DataFrame(cells), pd.DataFrame(bold), title, notes, metric=metric)
 

@@ -19,6 +19,7 @@ from induced_metric.analysis import (
     draws,
     fairness,
     figures,
+    overview,
     reached,
     response,
     runs,
@@ -75,12 +76,14 @@ class Report(NamedTuple):
             those of the protocol and of its changes (``deviations``); ``tasks``, those of every task, once
             for each family; or the name of a sampler that searches nothing, where on record.
         make: None where this material has no such report.
+        most: optimizers that a figure has room for; of more it shows the paper's and the best of the others.
     """
 
     kind: Kind
     name: str
     of: str
     make: Callable[[Material], Table | Figure | None]
+    most: int | None = 12
 
 
 FAIRNESS = "fairness"
@@ -95,16 +98,21 @@ class Planned(NamedTuple):
         stem: the path of its files, without their endings.
         material: the records.
         findings: the name of the files of the table of findings, to which the line under it refers.
+        left_out: how many optimizers it has no room for.
     """
 
     report: Report
     stem: Path
     material: Material
     findings: str
+    left_out: int = 0
 
     def make(self) -> Table | Figure | None:
         """The table, with a line on its fairness, or the figure; None where this material has none."""
         made = self.report.make(self.material)
+        if isinstance(made, Figure) and self.left_out:
+            with style.style():
+                made.suptitle(f"{made.get_suptitle()}\n(without {self.left_out} of the optimisers: overview)")
         if isinstance(made, Table) and self.report.of not in (EVERYTHING, TASKS):
             return _with_findings(made, self.material.findings, self.material.ours, self.findings)
         return made
@@ -129,6 +137,9 @@ REPORTS = (
            lambda m: confirmed.confirmed_table(m.task, m.ours, m.searches)),
     Report("tables", "verdicts", CONFIRMATIONS, lambda m: _verdicts(m, 0)),
     Report("tables", "verdicts_others", CONFIRMATIONS, lambda m: _verdicts(m, 1)),
+    Report("tables", "verdicts_extended", CONFIRMATIONS, lambda m: _verdicts(m, 2)),
+    Report("tables", "overview", CONFIRMATIONS,
+           lambda m: overview.overview_table(m.task, m.ours, m.searches, m.costs)),
     Report("tables", "seeds_budgets", FIXED,
            lambda m: budgets.budgets_table(m.task, m.ours, m.searches, m.costs)),
     Report("tables", "budgets", CONFIRMATIONS,
@@ -149,6 +160,8 @@ REPORTS = (
            lambda m: confirmed_figure.confirmed_figure(m.task, m.ours, m.searches)),
     Report("figures", "confirmed", CONFIRMATIONS,
            lambda m: confirmed_figure.confirmed_figure(m.task, m.ours, m.searches)),
+    Report("figures", "overview", CONFIRMATIONS,
+           lambda m: overview.overview_figure(m.task, m.ours, m.searches, m.costs), most=None),
     Report("figures", "tuning", "searches", lambda m: tuning_curves.tuning_figure(m.ours)),
     Report("figures", "best_scatter", "searches",
            lambda m: scatter.best_scatter(m.task, draws.pooled(m.ours), n=m.n)),
@@ -229,7 +242,9 @@ def plan(
     n = best or (runs.best_count(ours) if ours else 1)
     costs = budgets.read_costs(Path(results, "costs.csv"), task)
     linted = fairness.findings(fairness.comparisons(task, ours, repeats, n=n))
+    best_first = _best_first(ours or repeats)
     for report in chosen:
+        left_out = best_first[report.most :] if kind == "figures" and report.most else []
         if report.of == TASKS:
             parts = _over_tasks(ours, protocol, results, load)
         elif report.of == CHANGES:
@@ -239,8 +254,9 @@ def plan(
         for names, subject, records_of in parts:
             suffix = [report.name] if report.name else []
             stem = Path(results, kind, "-".join([protocol, *names, *suffix]))
-            material = Material(subject, records_of, ours, n, targets, costs, linted)
-            yield Planned(report, stem, material, "-".join([protocol, task, FAIRNESS]))
+            shown = {name: _without(left_out, found) for name, found in records_of.items()}
+            material = Material(subject, shown, ours, n, targets, costs, linted)
+            yield Planned(report, stem, material, "-".join([protocol, task, FAIRNESS]), len(left_out))
 
 
 def _over_tasks(
@@ -271,6 +287,21 @@ def _over_changes(
     }
     if unchanged and changed:
         yield [task], task, {**unchanged, **changed}
+
+
+def _best_first(ours: Mapping[str, Records]) -> list[str]:
+    """The paper's optimizers, then the others, each by the best value of their trials, if they have one."""
+    best = runs.top(pd.concat([study.trials for study in ours.values()]), 1)
+    sign = 1 if runs.objective(ours)[1] == "minimize" else -1
+    key = [(not style.is_published(name), sign * value, name)
+           for name, value in zip(best["optimizer"], best["value"], strict=True)]  # fmt: skip
+    return [name for *_, name in sorted(key)]
+
+
+def _without(optimizers: Sequence[str], found: Records) -> Records:
+    if not optimizers:
+        return found
+    return Records(*(table[~table["optimizer"].isin(optimizers)] for table in found))
 
 
 def _goals(tasks: Mapping[str, Records]) -> dict[str, reached.Target]:

@@ -78,11 +78,12 @@ def default_margin(confirmed: pd.DataFrame) -> float:
 
 
 def families(names: Iterable[str], *, baseline: str = "adamw") -> list[list[tuple[str, str]]]:
-    """The pairs that are judged, in two families, each corrected for its own number.
+    """The pairs that are judged, in three families, each corrected for its own number.
 
     The first: all pairs of the paper's optimizers, or of all where none is the paper's. The second: each
-    other against the baseline and against what it extends, the longest name that its own begins with
-    (``adamw`` of ``adamw_metric``); so one more candidate costs the others little.
+    other against the baseline; so one more candidate costs the others little. The third: each other against
+    what it extends or changes, by its name: ``lion`` of ``lion_metric``, and of ``sgd_log_rms`` both ``sgd``
+    and ``sgd_rms``, whose form with the logarithm it is.
 
     Args:
         names: the optimizers.
@@ -91,12 +92,14 @@ def families(names: Iterable[str], *, baseline: str = "adamw") -> list[list[tupl
     every = style.ordered(names)
     first = [name for name in every if style.is_published(name)] or every
     against = baseline if baseline in first else first[0]
-    second = []
-    for other in every:
-        if other not in first:
-            bases = [name for name in every if other.startswith(f"{name}_")]
-            second += [(other, name) for name in dict.fromkeys([against, *sorted(bases, key=len)[-1:]])]
-    return [list(combinations(first, 2)), second]
+    others = [name for name in every if name not in first]
+    extended = [
+        (other, name)
+        for other in others
+        for name in every
+        if name != against and (other.startswith(f"{name}_") or other.replace("_log_", "_") == name != other)
+    ]
+    return [list(combinations(first, 2)), [(other, against) for other in others], extended]
 
 
 def compare(
