@@ -176,10 +176,12 @@ def _texts(table: pd.DataFrame, columns: list[str]) -> list[list[str]]:
 
 
 def _shades(column: str, values: np.ndarray, *, minimize: bool) -> np.ndarray:
-    """From 0, the worst of what is shaded, to 1, the best."""
+    """From 0, the worst of what is shaded, to 1, the best; costs, which hardly differ, are not."""
     if column == _BEATEN:
         return values
-    if column == _COST or minimize:
+    if column == _COST:
+        return np.zeros_like(values)
+    if minimize:
         values = -np.log(np.where(values > 0, values, np.nan)) if np.nanmin(values) > 0 else -values
     best, worst = np.nanmax(values), np.nanquantile(values, 1 - _SHADED)
     return np.clip((values - worst) / (best - worst), 0, 1) if best > worst else np.zeros_like(values)
