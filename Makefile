@@ -75,6 +75,8 @@ watched = --results '$(RESULTS)' $(call named,TASK,--task) $(call named,PROTOCOL
 # What checks the published records reads others where RESULTS names them.
 or_published = $(if $(filter file,$(origin RESULTS)),results/published,$(RESULTS))
 every = $(if $(EVERY),--every $(EVERY))
+# More processes than that would wait for each other: each compiles, and XLA takes all cores.
+TESTS := $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=worksteal
 report = $(BIN)/python -m induced_metric $(1) --task $(TASK) --protocol $(PROTOCOL) --results '$(RESULTS)' \
 	$(if $(BEST),--best $(BEST)) $(if $(TARGETS),--targets $(TARGETS))
 
@@ -222,14 +224,15 @@ status: setup ## Say where the studies of RESULTS stand (TASK=... of one task; S
 dashboard: setup ## Serve Optuna's dashboard on the records of RESULTS (TASK=... of one task) at 127.0.0.1:PORT
 	@$(BIN)/python -m induced_metric dashboard $(watched) --port $(PORT)
 
-test: setup ## Run the tests, but for those that try every case of something
-	$(BIN)/python -m pytest -m 'not exhaustive'
+test: setup ## Run the tests, but for those that try every case of something or take the machine for themselves
+	$(TESTS) -m 'not exhaustive and not faults'
 
 test-fast: setup ## Run the tests that take no seconds
-	$(BIN)/python -m pytest -m 'not exhaustive and not slow'
+	$(TESTS) -m 'not exhaustive and not faults and not slow'
 
 test-all: setup ## Run all tests
-	$(BIN)/python -m pytest
+	$(TESTS) -m 'not faults'
+	$(BIN)/python -m pytest -m faults
 
 lint: setup ## Check style and types
 	$(BIN)/ruff check .

@@ -58,6 +58,7 @@ def test_what_a_process_takes_to_start_comes_with_every_trial(benchmarks):
     assert alone["trials_per_hour"] == pytest.approx(3600 / 20)
 
 
+@pytest.mark.exhaustive
 def test_it_runs_on_a_cpu_and_goes_on_where_it_was(tmp_path):
     output = tmp_path / "found.json"
 

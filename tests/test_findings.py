@@ -24,6 +24,7 @@ def fair(request) -> tuple[str, dict[str, object]]:
     return task, {stem.name.removeprefix(f"fair-{task}-"): table for stem, table in made}
 
 
+@pytest.mark.exhaustive
 def test_the_tables_on_disk_are_those_of_the_records(fair) -> None:
     task, tables = fair
     for name in ("tpe-confirmed", "tpe-verdicts", "tuning"):

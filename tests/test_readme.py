@@ -145,6 +145,7 @@ def test_the_tables_of_the_regression_study_are_those_of_the_records(name):
     assert table.markdown() in (PUBLISHED / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_the_claims_of_the_first_screen_are_those_of_the_records():
     from induced_metric.analysis import paper_claims

@@ -111,11 +111,15 @@ def test_a_pairing_has_the_published_best_value_and_settings_that_were_searched(
 @pytest.mark.parametrize(
     ("task", "optimizer"),
     [
-        # Every task and every optimizer once; the other pairs repeat them.
+        # Every task, and one optimizer of each kind; the other pairs repeat them.
         pytest.param(
             task,
             optimizer,
-            marks=[pytest.mark.exhaustive] * (task != "regression" and optimizer != "sgd_rms"),
+            marks=[pytest.mark.exhaustive]
+            * (
+                optimizer != "sgd_rms"
+                and (task, optimizer) not in (("regression", "lion"), ("regression", "muon"))
+            ),
         )
         for task in TASKS
         for optimizer in OPTIMIZERS

@@ -94,6 +94,7 @@ def test_records_carry_their_provenance(results):
     assert str(results) not in json.dumps(facts)
 
 
+@pytest.mark.exhaustive
 def test_it_runs_on_the_cpu_whatever_else_there_is_and_without_git(tmp_path):
     # As if the accelerator were the only device, which on this machine JAX does not even find.
     done = run(
@@ -146,6 +147,7 @@ def test_points_of_the_control_are_of_the_function_as_it_is(results):
     assert (control["slope"].to_numpy() < 1 / (control["value"].to_numpy() + 0.5)).all()
 
 
+@pytest.mark.exhaustive
 def test_notebook_runs_and_is_stripped(results, monkeypatch):
     monkeypatch.setenv("RESULTS", str(results))
     notebook = nbformat.read(ROOT / "notebooks" / "landscapes.ipynb", as_version=4)

@@ -13,7 +13,7 @@ import pytest
 
 from induced_metric import records
 
-pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+pytestmark = [pytest.mark.postgres, pytest.mark.faults]
 
 ROOT = Path(__file__).parents[2]
 TINY = ["task.train_examples=64", "task.test_examples=32", "task.batch_size=16", "task.widths=[4,1]"]

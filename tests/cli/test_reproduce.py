@@ -44,6 +44,7 @@ def keys():
     return {name: study.studies() for name, study in STUDIES.items()}
 
 
+@pytest.mark.exhaustive
 def test_every_committed_study_has_one_name(keys):
     """Add its sweep to a file of sweeps/published, say recorded: true, and what it cost."""
     named = [key for name, its in keys.items() if STUDIES[name].recorded for key in its]
@@ -51,6 +52,7 @@ def test_every_committed_study_has_one_name(keys):
     assert set(named) == set(records.recorded(results=PUBLISHED))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_on_record_has_the_trials_and_the_cost_that_it_says(name, keys):
     study = STUDIES[name]

@@ -13,7 +13,7 @@ import pytest
 
 from induced_metric import records
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.faults
 
 ROOT = Path(__file__).parents[2]
 SWEEP = [

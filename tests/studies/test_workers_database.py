@@ -7,7 +7,7 @@ from postgres import PostgresServer
 from toy_study import SEARCHES, assert_same, files, plan, run, serving, stopping_after
 from toy_workers import holders, interrupt, lost, name_of, states
 
-pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+pytestmark = [pytest.mark.postgres, pytest.mark.faults]
 
 
 MOMENTS = [

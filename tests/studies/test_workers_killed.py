@@ -9,7 +9,7 @@ import pytest
 from toy_study import assert_same, files, plan, run, serving, stopping_after
 from toy_workers import age, holders, lost, recorded, states, until, workers
 
-pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+pytestmark = [pytest.mark.postgres, pytest.mark.faults]
 
 exhaustive = pytest.mark.exhaustive
 BOUNDARIES = [

@@ -27,7 +27,7 @@ from induced_metric.records import RecordStore, StudyKey
 from induced_metric.studies.postgres import PostgresStorage, _OpenStudy
 from induced_metric.training.trial import Trial
 
-pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+pytestmark = [pytest.mark.postgres, pytest.mark.faults]
 
 TRIALS, CLAIMS = 5, 3
 SLOTS = ["w0", "w1", "w2"]

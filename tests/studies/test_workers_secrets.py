@@ -14,7 +14,7 @@ from toy_study import files, serving
 from induced_metric.errors import UserError
 from induced_metric.studies.address import secrets
 
-pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+pytestmark = [pytest.mark.postgres, pytest.mark.faults]
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "Zx9@q7:w/r%d"  # whatever has to be written otherwise in a URL

@@ -6,7 +6,7 @@ import pytest
 from toy_study import assert_same, files, plan, run, serving, stopping_after
 from toy_workers import age, lost, name_of, recorded, states, until, workers
 
-pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+pytestmark = [pytest.mark.postgres, pytest.mark.faults]
 
 
 def ended_well(started):

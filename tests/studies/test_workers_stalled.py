@@ -8,7 +8,7 @@ import pytest
 from toy_study import assert_same, files, plan, run, serving, stopping_after
 from toy_workers import age, lost, recorded, states, workers
 
-pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+pytestmark = [pytest.mark.postgres, pytest.mark.faults]
 
 STOP = signal.SIGSTOP
 WITHOUT_LOCK = [("checkpoint", "after", 2), *((doing, "before", 2) for doing in ("write", "link", "tell"))]

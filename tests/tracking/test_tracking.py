@@ -297,6 +297,7 @@ def killed(*arguments, start=mirror.start, **options):
     raise KeyboardInterrupt
 
 
+@pytest.mark.exhaustive
 def test_an_export_to_a_second_project_leaves_the_runs_of_the_first(tmp_path, monkeypatch) -> None:
     store = synthetic.write_study(tmp_path, "sgd", trials=2, epochs=2)
 

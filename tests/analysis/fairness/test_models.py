@@ -13,9 +13,13 @@ FEW = {"train_examples": 1024, "test_examples": 1024}  # the network does not de
 
 @pytest.mark.parametrize(
     "task",
-    [name if name.startswith("regression") else pytest.param(name, marks=pytest.mark.data)
-     for name in models().index],
-)  # fmt: skip
+    [
+        name
+        if name.startswith("regression")
+        else pytest.param(name, marks=[pytest.mark.data, pytest.mark.exhaustive])
+        for name in models().index
+    ],
+)
 def test_sizes_are_those_of_the_network(task) -> None:
     _, settings = configured.settings(task)
     built = configured.task(task, **(FEW if "test_examples" in settings else {}))

@@ -91,7 +91,9 @@ def test_every_chart_is_drawn_and_the_slider_chooses_the_ranking(page):
         assert state["top"] == state["first"]
 
 
-@pytest.mark.parametrize("width", [360, 390, 1200])
+@pytest.mark.parametrize(
+    "width", [360, *(pytest.param(n, marks=pytest.mark.exhaustive) for n in (390, 1200))]
+)
 def test_the_page_never_scrolls_sideways(page, width):
     # A headless window is at least 500 wide, a body is not.
     found = asked(
@@ -134,6 +136,7 @@ def test_choices_show_what_they_say(page):
     }
 
 
+@pytest.mark.exhaustive
 def test_in_the_dark_black_lines_can_be_seen(page):
     script = """
     const plot = document.getElementById("paper-regression-chart-curves").querySelector(".plot");
@@ -149,6 +152,7 @@ def test_in_the_dark_black_lines_can_be_seen(page):
     assert min(map(int, re.findall(r"\d+", dark["sgd"]))) > 180
 
 
+@pytest.mark.exhaustive
 def test_in_print_all_tables_are_open(page):
     found = asked(
         page,
