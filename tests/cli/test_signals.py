@@ -20,6 +20,8 @@ SWEEP = [
     "task.train_examples=64", "task.test_examples=32", "task.batch_size=16", "task.widths=[4,1]",
     "task.epochs=300", "optimizer=sgd,sgd_rms", "sampler=random", "trials=12",
 ]  # fmt: skip
+# Whoever starts these tests in the background of a shell has Ctrl-C ignored, and so would the processes here.
+CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 # Says when it has begun: before, a signal is Python's own matter.
 BEGIN = "import sys, runpy; print('begun', flush=True); runpy.run_path(sys.argv.pop(1), run_name='__main__')"
 ENDS = {
@@ -31,7 +33,7 @@ ENDS = {
 @contextlib.contextmanager
 def begin(results, script="sweeps/sweep.py", settings=SWEEP, *, code=BEGIN, first="begun"):
     """A process whose first line is out; it does not outlive a test."""
-    command = [sys.executable, "-c", code, str(ROOT / script), *settings, f"results={results}"]
+    command = [sys.executable, "-c", CTRL_C + code, str(ROOT / script), *settings, f"results={results}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         assert process.stdout.readline().startswith(first)
