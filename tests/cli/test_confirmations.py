@@ -79,6 +79,7 @@ def test_winners_are_trained_again_from_seeds_that_all_share(tmp_path, sweep):
     assert kept["value"].tolist() == before["value"].tolist()
 
 
+@pytest.mark.exhaustive
 def test_what_is_not_the_winner_of_a_finished_search_of_this_pairing_is_refused(tmp_path, sweep):
     confirm = ["optimizer=sgd", *CONFIRM, "trials=2"]
     search(sweep, tmp_path, "optimizer=sgd")

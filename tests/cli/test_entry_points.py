@@ -215,6 +215,7 @@ def killed(arguments, *kill):
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
+@pytest.mark.exhaustive
 def test_a_checkpoint_goes_when_its_result_is_safe_and_not_before(tmp_path, here):
     arguments = [
         *TINY,

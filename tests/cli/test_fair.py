@@ -17,6 +17,10 @@ from induced_metric.data.releases import RELEASES
 from induced_metric.errors import UserError
 
 OPTIMIZERS = sorted(path.stem for path in (values.CONF / "optimizer").glob("*.yaml"))
+FEW = [
+    pytest.param(name, marks=[pytest.mark.exhaustive] * (name not in ("adamw", "lion", "novograd", "sgd")))
+    for name in OPTIMIZERS
+]
 TASKS = sorted(path.stem for path in (values.CONF / "task").glob("*.yaml"))
 MOMENTA = {"momentum", "beta1", "adam_b1"}
 # The end of a hyperparameter's name, and whose range of conf/protocol/fair.yaml it has.
@@ -70,7 +74,7 @@ def searched(optimizer, task="regression"):
     return factory, spaces.search_space(cfg, factory, None, lambda **_: None)[0]
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", FEW)
 def test_every_optimizer_is_searched_by_the_same_rules(optimizer):
     rules = OmegaConf.load(values.CONF / "protocol" / "fair.yaml").search_space
     factory, space = searched(optimizer)
@@ -151,15 +155,7 @@ def test_the_step_of_heavy_ball_momentum_grows_to_the_sum_of_a_geometric_series(
     assert float(updates[0]) == pytest.approx(-0.1, rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    "optimizer",
-    [
-        pytest.param(
-            name, marks=[pytest.mark.exhaustive] * (name not in ("adamw", "lion", "novograd", "sgd"))
-        )
-        for name in OPTIMIZERS
-    ],
-)
+@pytest.mark.parametrize("optimizer", FEW)
 def test_weight_decay_is_decoupled_and_reaches_every_parameter_but_where_its_authors_differ(optimizer):
     factory, _ = searched(optimizer)
     rate, decay = 0.1, 0.01

@@ -163,7 +163,7 @@ def test_a_sweep_under_the_local_launcher_runs_all_its_studies(tmp_path):
     assert not {"launcher", "worker", "storage"} & json.loads(trials["config"].iloc[0]).keys()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("how", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)], ids=["SIGTERM", "Ctrl-C"]
 )

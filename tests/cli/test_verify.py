@@ -106,6 +106,7 @@ def test_a_record_that_was_made_the_same_way_must_be_identical(results, capsys):
     assert "OUTSIDE: what made the record is the same here" in printed
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("factor", "verdict"), [(1 + 2**-20, "within"), (10, "outside")])
 def test_a_record_made_otherwise_is_held_to_the_tolerance(results, capsys, factor, verdict):
     def older(trials):

@@ -58,6 +58,7 @@ def test_a_study_that_is_given_more_trials_is_the_larger_one(where, lanes, undis
     assert_same(found, undisturbed(search))
 
 
+@pytest.mark.exhaustive
 @searches
 @pytest.mark.parametrize("order", [("journal", "postgres"), ("postgres", "journal")], ids=" then ".join)
 def test_a_study_begun_with_one_storage_goes_on_with_the_other(where, lanes, undisturbed, order, search):

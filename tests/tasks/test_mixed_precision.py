@@ -53,7 +53,10 @@ def test_dropout_keeps_16_bits():
     assert model.apply(params, inputs, StepKeys.of(key, 2)).dtype == jnp.bfloat16
 
 
-@pytest.mark.parametrize("name", ["mnist", "cifar10", "shakespeare"])
+@pytest.mark.parametrize(
+    "name",
+    ["mnist", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("cifar10", "shakespeare"))],
+)
 def test_a_task_learns_in_bfloat16(build, start, name):
     task = build(name, precision="bfloat16")
     trial = start(task, learning_rate=0.05)
