@@ -91,6 +91,29 @@ def test_a_sweep_that_is_ended_at_any_moment_continues(tmp_path, undisturbed, ho
     check(tmp_path, undisturbed)
 
 
+@pytest.mark.parametrize("how", ENDS, ids=lambda how: how.name)
+def test_a_signal_that_comes_while_garbage_is_collected_is_not_lost(how):
+    """There Python lets no exception out of the handler."""
+    code = (
+        "import gc, os, signal, sys, time, types\n"
+        "from induced_metric.cli import entry\n"
+        "def collected(*_):\n"
+        "    gc.callbacks.remove(collected)\n"
+        f"    os.kill(os.getpid(), {int(how)})\n"
+        "def main():\n"
+        "    gc.callbacks.append(collected)\n"
+        "    gc.collect()\n"
+        "    time.sleep(60)\n"
+        "sys.modules['induced_metric.cli.mine'] = types.SimpleNamespace(main=main)\n"
+        "entry.start('mine')"
+    )
+    ended = subprocess.run([sys.executable, "-c", CTRL_C + code], capture_output=True, text=True, timeout=30)
+    assert ended.returncode == ENDS[how][0]
+    said = ended.stderr if how is signal.SIGINT else ended.stdout
+    assert ENDS[how][1] in said
+    assert "Exception ignored" not in ended.stderr
+
+
 def test_an_impatient_ctrl_c_while_it_compiles_ends_at_once(tmp_path):
     """A program that takes minutes to compile; nobody waits for it."""
     slow = (

@@ -4,6 +4,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 from typing import NoReturn
 
 INTERRUPTED = 130
@@ -16,6 +17,7 @@ def start(command: str) -> None:
     What has more to keep than it has begun takes SIGTERM over (``app.stop_on_sigterm``).
     """
     before = signal.signal(signal.SIGTERM, _stopped)
+    hook, sys.unraisablehook = sys.unraisablehook, _once_more
     try:
         importlib.import_module(f"induced_metric.cli.{command}").main()
     except KeyboardInterrupt:
@@ -27,6 +29,7 @@ def start(command: str) -> None:
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+        sys.unraisablehook = hook
 
 
 def say_interrupted() -> None:
@@ -37,6 +40,18 @@ def say_interrupted() -> None:
 def _stopped(*_: object) -> NoReturn:
     print("stopped; the same command continues")
     raise SystemExit(0)
+
+
+def _once_more(lost: "sys.UnraisableHookArgs") -> None:
+    """Sends a signal again that came where Python lets no exception out: in a destructor, in gc."""
+    wanted = {KeyboardInterrupt: signal.SIGINT, SystemExit: signal.SIGTERM}.get(lost.exc_type)
+    if wanted is None:
+        sys.__unraisablehook__(lost)
+        return
+    # Later, when that is over.
+    again = threading.Timer(0.05, signal.pthread_kill, (threading.main_thread().ident, wanted))
+    again.daemon = True
+    again.start()
 
 
 def _leave() -> NoReturn:
