@@ -114,6 +114,19 @@ def test_a_signal_that_comes_while_garbage_is_collected_is_not_lost(how):
     assert "Exception ignored" not in ended.stderr
 
 
+@pytest.mark.parametrize("how", ENDS, ids=lambda how: how.name)
+def test_a_signal_that_comes_while_python_ends_changes_nothing(how):
+    code = (
+        "import atexit, os, sys, types\n"
+        "from induced_metric.cli import entry\n"
+        f"atexit.register(os.kill, os.getpid(), {int(how)})\n"
+        "sys.modules['induced_metric.cli.mine'] = types.SimpleNamespace(main=lambda: print('done'))\n"
+        "entry.start('mine')"
+    )
+    ended = subprocess.run([sys.executable, "-c", CTRL_C + code], capture_output=True, text=True, timeout=30)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
+
+
 def test_an_impatient_ctrl_c_while_it_compiles_ends_at_once(tmp_path):
     """A program that takes minutes to compile; nobody waits for it."""
     slow = (

@@ -12,12 +12,13 @@ INTERRUPTED = 130
 
 
 def start(command: str) -> None:
-    """Runs ``cli.<command>``: Ctrl-C ends it in a sentence and exit code 130, SIGTERM in one and 0.
+    """Runs ``cli.<command>``, the last thing that a process does.
 
-    What has more to keep than it has begun takes SIGTERM over (``app.stop_on_sigterm``).
+    Ctrl-C ends it in a sentence and exit code 130, SIGTERM in one and 0. What has more to keep than it has
+    begun takes SIGTERM over (``app.stop_on_sigterm``).
     """
-    before = signal.signal(signal.SIGTERM, _stopped)
-    hook, sys.unraisablehook = sys.unraisablehook, _once_more
+    signal.signal(signal.SIGTERM, _stopped)
+    sys.unraisablehook = _once_more
     try:
         importlib.import_module(f"induced_metric.cli.{command}").main()
     except KeyboardInterrupt:
@@ -28,8 +29,9 @@ def start(command: str) -> None:
             _leave()
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
-        sys.unraisablehook = hook
+        # The process ends: a signal has nothing left to stop, and must make no failure of what is done.
+        for late in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(late, signal.SIG_IGN)
 
 
 def say_interrupted() -> None:
