@@ -48,6 +48,44 @@ def test_connections_that_end_all_the_time_cost_nothing(postgres, database, tmp_
     assert not lost(found)
 
 
+def forget_reports(postgres, url):
+    """What a crash does that comes before they are on disk."""
+    postgres.execute("DELETE FROM trial_intermediate_values", database=name_of(url))
+
+
+def test_reports_that_are_forgotten_again_and_again_cost_nothing(postgres, database, tmp_path, undisturbed):
+    """Each worker waits for what the others report, and they for what it does."""
+    with workers(tmp_path, database, search="halving", trials=30, pause=0.02) as start:
+        started = [start(server={"worker": f"w{number}"}) for number in range(3)]
+        while recorded(tmp_path) < 25 and any(worker.process.is_alive() for worker in started):
+            forget_reports(postgres, database)
+            time.sleep(0.2)
+        ended_well(started)
+    assert_same(files(tmp_path).records.read(), undisturbed("halving", 30))
+
+
+def test_a_report_that_is_forgotten_is_made_again_and_later_ones_wait_for_it(postgres, database, tmp_path):
+    with serving(database, worker="w0") as server, serving(database, worker="w1") as other:
+        opened = [
+            (where := files(tmp_path, one)).storage.open(plan("halving"), where.records)
+            for one in (server, other)
+        ]
+        with opened[0] as study, opened[1] as elsewhere:
+
+            def reported():
+                elsewhere._looked = -float("inf")
+                return elsewhere.look(waiting=True).elsewhere[0]
+
+            assert study.claim(0, {"x": 1.0, "offset": 0.5}, suspects=True)
+            study.report(0, 5, 0.7)
+            assert reported() == {5: 0.7}
+            forget_reports(postgres, database)
+            study.report(0, 15, 0.6)
+            assert reported() == {}
+            assert not study.look(waiting=True).lost
+            assert reported() == {5: 0.7, 15: 0.6}
+
+
 def test_a_server_that_is_away_for_longer_than_the_grace_costs_no_trial(
     postgres, database, tmp_path, undisturbed
 ):

@@ -6,6 +6,7 @@ database does not answer.
 
 import contextlib
 import json
+import math
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -54,6 +55,7 @@ class Ledger:
         self._storage = server.storage
         self._token = f"{server.worker}-{uuid.uuid4().hex[:8]}"
         self.mine: dict[int, int] = {}
+        self._reported: dict[int, dict[int, float]] = {}  # by number, since this worker has the trial
         self.free: set[int] = set()
         self.count = 0
         self._id: int = self._exclusively(lambda: self._agree(results, same_code))
@@ -84,16 +86,9 @@ class Ledger:
 
     def report(self, number: int, epochs: int, value: float) -> None:
         """Says what a trial of this worker is judged by after so many epochs."""
-
-        def say() -> None:
-            identity = self._identity_of(number)
-            if identity is not None:
-                # It may be finished: it was lost, and another worker has told it.
-                with contextlib.suppress(UpdateFinishedTrialError):
-                    self._storage.set_trial_intermediate_value(identity, epochs, value)
-
         if number in self.mine:
-            self._server.call(say)
+            self._reported[number][epochs] = value
+            self._say(number, epochs, value)
 
     def tell(self, number: int, row: Row) -> None:
         """Ends a trial of this worker as it is recorded."""
@@ -119,8 +114,13 @@ class Ledger:
         }
         if self._plan.rungs:
             for trial in self._server.call(self._running):
+                said = trial.intermediate_values
                 if trial.number in elsewhere:
-                    elsewhere[trial.number] = trial.intermediate_values
+                    # Up to one that a crash has forgotten: whoever said it says it again.
+                    until = min(set(self._plan.rungs) - said.keys(), default=math.inf)
+                    elsewhere[trial.number] = {rung: said[rung] for rung in said if rung < until}
+                elif trial.number in self.mine:
+                    self._say_again(trial.number, said)
         return lost, elsewhere
 
     def reap(self, recorded: Callable[[int], Row | None]) -> None:
@@ -272,6 +272,7 @@ class Ledger:
             else:
                 storage.set_trial_user_attr(identity, _GIVEN, dict(hyperparameters))
             storage.set_trial_user_attr(identity, _CLAIM, claim)
+        self._reported[number] = {}
         self.mine[number] = identity  # first, so that whatever ends this worker in order gives it back
         # The heartbeat comes before the state: a trial that runs without any would never count as lost.
         self._server.beat(identity)
@@ -285,6 +286,22 @@ class Ledger:
             suspect=self._suspect(lost),
             failed=f"{lost} workers were lost while they trained it" if poisoned else None,
         )
+
+    def _say(self, number: int, epochs: int, value: float) -> None:
+        def say() -> None:
+            identity = self._identity_of(number)
+            if identity is not None:
+                # It may be finished: it was lost, and another worker has told it.
+                with contextlib.suppress(UpdateFinishedTrialError):
+                    self._storage.set_trial_intermediate_value(identity, epochs, value)
+
+        self._server.call(say)
+
+    def _say_again(self, number: int, said: Mapping[int, float]) -> None:
+        """Reports what a crash has forgotten: others may wait for it, and this worker for them."""
+        for epochs, value in self._reported[number].items():
+            if epochs not in said:
+                self._say(number, epochs, value)
 
     def _suspect(self, lost: int) -> bool:
         return max(1, self._claims // 2) <= lost < self._claims
