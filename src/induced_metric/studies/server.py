@@ -1,11 +1,9 @@
 """A PostgreSQL server that holds Optuna's tables, by the one connection of this process."""
 
 import contextlib
-import hashlib
 import socket
 import threading
 import time
-import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -14,6 +12,7 @@ from optuna.exceptions import StorageInternalError
 
 from induced_metric.errors import UserError
 from induced_metric.studies.address import parsed, public, secrets
+from induced_metric.studies.connection import connect, lock_number, passes
 
 T = TypeVar("T")
 _BEATS_A_GRACE = 6  # heartbeats of a worker within the time after which it counts as lost
@@ -72,24 +71,10 @@ class Server:
         self._beating: set[int] = set()
         self._ended = threading.Event()
         self.worker = worker or ""
-        options = {
-            "synchronous_commit": "off",  # the records are what must survive a crash
-            # Half a grace: who waits for the lock of one that is stopped sends no heartbeats meanwhile.
-            "idle_session_timeout": 500 * grace,
-            "idle_in_transaction_session_timeout": 500 * grace,
-        }
-        engine: dict[str, Any] = {
-            "pool_size": 1,
-            "max_overflow": 0,
-            "connect_args": {
-                "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
-                "connect_timeout": 10,
-                "application_name": "induced-metric",
-            },
-        }
-        self._engine_settings = engine
         self._answering = -float("inf")  # since when, if it did not at times
-        self.storage: optuna.storages.RDBStorage = self._again(self._connect)
+        self.storage: optuna.storages.RDBStorage = self._again(
+            lambda: connect(self._parsed, grace=grace, period=self.period)
+        )
         try:
             self.worker = self._name(worker)
         except BaseException:
@@ -175,7 +160,7 @@ class Server:
                 pass
             except (StorageInternalError, DBAPIError) as error:
                 cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-                if not _passing(cause) or time.monotonic() - since > self._patience:
+                if not passes(cause) or time.monotonic() - since > self._patience:
                     line = public(cause or error, self._secrets)
                     raise UserError(f"the database cannot be used: {line}") from None
             # Once more in any case, by another session: then the trials can be given back.
@@ -184,35 +169,6 @@ class Server:
             again = True
             time.sleep(pause)
             pause = min(2 * pause, 5.0)
-
-    def _connect(self) -> optuna.storages.RDBStorage:
-        import sqlalchemy
-
-        url = self._parsed.render_as_string(hide_password=False)
-        no_pool = {
-            "poolclass": sqlalchemy.pool.NullPool,
-            "connect_args": self._engine_settings["connect_args"],
-        }
-        once = sqlalchemy.create_engine(self._parsed, **no_pool)
-        with once.connect() as connection:
-            # Tables are made by one worker at a time: two at once would both find them missing. The session
-            # ends with the block, and the lock with it. Making and checking them takes two connections.
-            connection.execute(sqlalchemy.text(f"select pg_advisory_lock({_number('tables')})"))
-            connection.commit()
-            optuna.storages.RDBStorage(url, engine_kwargs=no_pool)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeats
-            storage = optuna.storages.RDBStorage(
-                url,
-                engine_kwargs=self._engine_settings,
-                heartbeat_interval=max(1, int(self.period)),
-                grace_period=self.grace,
-                skip_table_creation=True,
-                skip_compatibility_check=True,
-            )
-        sqlalchemy.event.listen(storage.engine, "connect", _in_utc)
-        storage.engine.dispose()  # it has connected already
-        return storage
 
     def _name(self, worker: str | None) -> str:
         """Takes a name; one that a lost worker had is free as soon as the server has noticed."""
@@ -230,7 +186,7 @@ class Server:
             time.sleep(min(1.0, self.grace / 3))
 
     def _take(self, worker: str) -> bool:
-        return bool(self.execute(f"select pg_try_advisory_lock({_number('worker', worker)})"))
+        return bool(self.execute(f"select pg_try_advisory_lock({lock_number('worker', worker)})"))
 
     def _connected(self, connection: Any, _: object) -> None:
         """A new session: not in the middle of what needs the old one's lock; with the worker's name."""
@@ -238,7 +194,7 @@ class Server:
         if self._holding:
             raise _LockLostError
         with connection.cursor() as cursor:
-            cursor.execute(f"select pg_try_advisory_lock({_number('worker', self.worker)})")
+            cursor.execute(f"select pg_try_advisory_lock({lock_number('worker', self.worker)})")
         connection.commit()
 
     def execute(self, statement: str, **values: Any) -> Any:
@@ -258,7 +214,7 @@ class Server:
 
     @contextlib.contextmanager
     def _lock(self, key: str) -> Iterator[None]:
-        number = _number("study", key)
+        number = lock_number("study", key)
         self.execute(f"select pg_advisory_lock({number})")
         self._holding = True
         try:
@@ -270,29 +226,3 @@ class Server:
             raise
         finally:
             self._holding = False
-
-
-def _in_utc(connection: Any, _: object) -> None:
-    """Heartbeats are compared without their time zone; a setting of the connection would yield to PGTZ."""
-    with connection.cursor() as cursor:
-        cursor.execute("set timezone to 'UTC'")
-    connection.commit()
-
-
-def _passing(error: BaseException | None) -> bool:
-    """Whether asking again may help: not with another password, or another database."""
-    from sqlalchemy import exc
-
-    if isinstance(error, exc.PendingRollbackError):
-        return True  # Optuna asked a session again that had ended, as it does where it reads all trials
-    lost = isinstance(error, exc.OperationalError | exc.InterfaceError) or (
-        isinstance(error, exc.DBAPIError) and error.connection_invalidated
-    )
-    refused = ("authentication failed", "does not exist", "no password")
-    return lost and not any(words in str(error) for words in refused)
-
-
-def _number(*key: str) -> int:
-    """The number of an advisory lock: one of 64 bits with a sign."""
-    digest = hashlib.sha256(":".join(["induced-metric", *key]).encode()).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
