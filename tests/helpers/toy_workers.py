@@ -21,6 +21,7 @@ from induced_metric.records import RecordStore
 from induced_metric.records import store as store_module
 from induced_metric.studies.ledger import Ledger
 from induced_metric.studies.server import Server
+from induced_metric.studies.tables import TrialsTable
 from induced_metric.training.checkpoints import Checkpoints
 
 # A process that has imported all of this and started no thread is copied for every worker.
@@ -47,7 +48,7 @@ DOINGS = {
     "checkpoint": (Checkpoints, "save", None),
     "write": (store_module, "write_table", lambda arguments, _: arguments[1].suffix == ".written"),
     "link": (os, "link", None),
-    "tell": (Ledger, "_tell", None),
+    "tell": (TrialsTable, "tell", None),
     "forget": (Checkpoints, "remove", None),
     "query": (Query, "all", None),  # also the trials, after another statement of the same session
     "lock row": (TrialModel, "find_or_raise_by_id", lambda _, options: options.get("for_update")),
