@@ -20,8 +20,8 @@ from typing import Any, Self, TypeAlias
 import jax
 import numpy as np
 
-from induced_metric.lanes.group import Assignment, Carried, Group, Report, Result
-from induced_metric.lanes.program import Layout, Metrics, Slots, State, not_finite
+from induced_metric.lanes.group import Assignment, Group, Report, Result, slots
+from induced_metric.lanes.program import Layout, Metrics, State, not_finite
 from induced_metric.lanes.variants import Place, Shared, Variants
 
 Curve: TypeAlias = dict[str, np.ndarray]  # columns by name, one entry a step
@@ -99,7 +99,7 @@ class Lanes:
         self.facts: dict[str, Any] = {}
         self._names = tuple(hyperparameters)
         self._static = bool(static)
-        idle = self._slots([None] * width, [0] * width)
+        idle = slots([None] * width, [0] * width, self._names)
         self._variants = Variants(
             init, advance, halt=halt, steps=steps_per_dispatch, layout=layout, static=static, shared=shared,
             idle=idle,
@@ -198,13 +198,9 @@ class Lanes:
                     if assignment is not None:
                         group.fill(lane, assignment)
             for group in groups:
-                # To the next multiple: a resumed trial is reported after the same steps as the others.
-                steps = [
-                    min(stride - c.done % stride, c.assignment.steps - c.done) if c else 0
-                    for c in group.lanes
-                ]
+                steps = group.steps(stride)
                 if any(steps):
-                    under_way.append((group, group.submit(self._slots(group.lanes, steps))))
+                    under_way.append((group, group.submit(slots(group.lanes, steps, self._names))))
 
         fill(self._groups)
         while under_way:
@@ -248,15 +244,3 @@ class Lanes:
 
         self.run(lambda: next(waiting, None), tell, stride=stride)
         return {trial: joined(curve) for trial, curve in parts.items()}
-
-    def _slots(self, lanes: Sequence[Carried | None], steps: Sequence[int]) -> Slots:
-        assignments = [carried.assignment if carried else None for carried in lanes]
-        return Slots(
-            hyperparameters={
-                name: np.array([a.hyperparameters[name] if a else 0 for a in assignments], np.float32)
-                for name in self._names
-            },
-            seed=np.array([a.seed if a else 0 for a in assignments], np.uint32),
-            fresh=np.array([carried is not None and carried.done == 0 for carried in lanes]),
-            steps=np.array(steps, np.int32),
-        )

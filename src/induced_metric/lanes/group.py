@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -54,6 +54,20 @@ class Result(NamedTuple):
     seconds: float
 
 
+def slots(lanes: Sequence[Carried | None], steps: Sequence[int], names: Iterable[str]) -> Slots:
+    """So many steps of the trials in lanes, with the named hyperparameters."""
+    assignments = [carried.assignment if carried else None for carried in lanes]
+    return Slots(
+        hyperparameters={
+            name: np.array([a.hyperparameters[name] if a else 0 for a in assignments], np.float32)
+            for name in names
+        },
+        seed=np.array([a.seed if a else 0 for a in assignments], np.uint32),
+        fresh=np.array([carried is not None and carried.done == 0 for carried in lanes]),
+        steps=np.array(steps, np.int32),
+    )
+
+
 class Group:
     """The lanes of one dispatch, their state on its device, and the thread that waits for that device.
 
@@ -88,6 +102,11 @@ class Group:
         self.lanes[lane] = Carried(assignment, assignment.done)
         if assignment.done:
             self._restored.append((lane, assignment.state))
+
+    def steps(self, stride: int) -> list[int]:
+        """Steps of each lane's trial until its next report; 0 where there is none."""
+        # To the next multiple: a resumed trial is reported after the same steps as the others.
+        return [min(stride - c.done % stride, c.assignment.steps - c.done) if c else 0 for c in self.lanes]
 
     def state_of(self, lane: int) -> State:
         """The state of one lane, on the host."""
