@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from induced_metric.analysis import reports
+from induced_metric.analysis import making
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ROOT / "results" / "published"
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 def fair(request) -> tuple[str, dict[str, object]]:
     """A task, and its tables under ``fair`` by name, made from the records."""
     task = request.param
-    made = reports.make("tables", task, protocol="fair", results=PUBLISHED)
+    made = making.make("tables", task, protocol="fair", results=PUBLISHED)
     return task, {stem.name.removeprefix(f"fair-{task}-"): table for stem, table in made}
 
 

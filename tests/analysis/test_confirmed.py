@@ -8,7 +8,7 @@ import pytest
 import synthetic
 
 from induced_metric import records
-from induced_metric.analysis import confirmed, reports
+from induced_metric.analysis import confirmed, making
 from induced_metric.records import CONFIRMED, FIXED, Records, RecordStore, StudyKey
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
@@ -138,7 +138,7 @@ def test_confirmations_on_record_are_reports_and_no_searches(tmp_path, searches,
             store.append([{str(key): value for key, value in row.items()} for row in rows], curves)
     assert records.searches("regression", results=tmp_path) == ["tpe", "tpe-seed1"]
     assert records.confirmations("regression", results=tmp_path) == list(ours)
-    names = [stem.name for stem, _ in reports.make("tables", "regression", results=tmp_path)]
+    names = [stem.name for stem, _ in making.make("tables", "regression", results=tmp_path)]
     expected = [
         "paper-regression-tpe-confirmed",
         "paper-regression-tpe-verdicts",

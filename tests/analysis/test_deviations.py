@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from induced_metric.analysis import deviations, reports
+from induced_metric.analysis import deviations, making
 from induced_metric.records import Records, RecordStore, StudyKey
 
 TARGETS = {"random": "optuna.samplers.RandomSampler", "tpe": "optuna.samplers.TPESampler"}
@@ -86,7 +86,7 @@ def test_the_report_finds_the_changes_of_its_protocol(tmp_path) -> None:
         for row in made.drop(columns="optimizer").assign(optimizer="adam").to_dict("records"):
             curve = {"epoch": np.arange(2), "seconds": np.ones(2), "test/loss": np.ones(2, np.float32)}
             store.append([row], [curve])
-    names = [stem.name for stem, _ in reports.make("tables", "regression", results=tmp_path)]
+    names = [stem.name for stem, _ in making.make("tables", "regression", results=tmp_path)]
     assert "paper-regression-deviations" in names
-    names = [stem.name for stem, _ in reports.make("tables", "regression", protocol="fair", results=tmp_path)]
+    names = [stem.name for stem, _ in making.make("tables", "regression", protocol="fair", results=tmp_path)]
     assert "fair-regression-deviations" not in names

@@ -241,7 +241,7 @@ def test_files_are_the_same_every_time_and_nothing_global_changes(ours, tmp_path
 def test_the_analysis_starts_no_window_and_neither_jax_nor_wandb() -> None:
     script = """
 import sys
-from induced_metric.analysis import reports
+from induced_metric.analysis import making
 print([name for name in ("matplotlib.pyplot", "wandb", "jax", "optuna") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

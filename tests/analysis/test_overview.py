@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import synthetic
 
-from induced_metric.analysis import confirmed, overview, reports, verdicts
+from induced_metric.analysis import confirmed, making, overview, reports, verdicts
 from induced_metric.records import CONFIRMED, Records
 
 SEEDS = 12
@@ -111,9 +111,9 @@ def test_a_figure_without_room_says_so_and_shows_the_papers_and_the_best_of_the_
             if (report.kind, report.name) in {("figures", "best_scatter"), ("tables", "")}
         ),
     )
-    monkeypatch.setattr(reports.style, "is_published", lambda name: name == "sgd")
-    (figure,) = reports.plan("figures", "regression", results=tmp_path)
-    (table,) = reports.plan("tables", "regression", results=tmp_path)
+    monkeypatch.setattr(making.style, "is_published", lambda name: name == "sgd")
+    (figure,) = making.plan("figures", "regression", results=tmp_path)
+    (table,) = making.plan("tables", "regression", results=tmp_path)
     best = table.material.only.trials.groupby("optimizer")["value"].min()
     assert set(table.material.only.trials["optimizer"]) == {"adam", "sgd", "muon"}
     kept = {"sgd", best.drop("sgd").idxmin()}

@@ -39,21 +39,21 @@ def run(kind: "Kind", task: str, results: Path, **options: Any) -> None:
         kind: ``tables`` or ``figures``.
         task: whose.
         results: the results directory.
-        options: as of ``analysis.reports.make``.
+        options: as of ``analysis.making.plan``.
     """
     from rich.console import Console
 
-    from induced_metric.analysis import quoting, reports
+    from induced_metric.analysis import making, quoting
     from induced_metric.analysis.rendering import Table
 
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=LOG_WIDTH)
     paths = []
-    for stem, made in reports.make(kind, task, results=results, **options):
+    for stem, made in making.make(kind, task, results=results, **options):
         if isinstance(made, Table):
             console.print(made.title, "", made.terminal(), "", *made.notes, "", sep="\n")
-        paths += reports.write(stem, made)
+        paths += making.write(stem, made)
     say_written([*paths, *quoting.renew(results)])
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from planted import compared, study
 
-from induced_metric.analysis import fairness, reports
+from induced_metric.analysis import fairness, making
 from induced_metric.analysis.fairness import paper
 from induced_metric.records import published
 
@@ -68,7 +68,7 @@ def test_a_note_names_the_rules_that_fired_for_its_sources_alone() -> None:
 
 @pytest.mark.slow
 def test_every_table_that_compares_has_the_note_and_the_list_the_table() -> None:
-    made = {stem.name: table for stem, table in reports.make("tables", "mnist_small", results=PUBLISHED)}
+    made = {stem.name: table for stem, table in making.make("tables", "mnist_small", results=PUBLISHED)}
     linted = made.pop("paper-mnist_small-fairness")
     assert {"selection", "momentum", "bound"} <= set(linted.data["rule"])
     for name, table in made.items():

@@ -10,7 +10,7 @@ import pytest
 import synthetic
 
 from induced_metric import records
-from induced_metric.analysis import report, reports, tuning_curves
+from induced_metric.analysis import making, report, reports, tuning_curves
 from induced_metric.analysis.rendering import Table
 from induced_metric.analysis.report import assemble, evidence, looks, matrix, trials, tuning
 from induced_metric.analysis.report import part as parts
@@ -87,7 +87,7 @@ def test_every_table_is_there_with_its_notes(recorded, text):
     from html import escape
 
     said = re.sub(r'<a href="#table-[^"]*">([^<]*)</a>', r"\1", text)
-    for _, made in reports.make("tables", "regression", results=recorded):
+    for _, made in making.make("tables", "regression", results=recorded):
         for sentence in (made.title, *made.notes):
             assert escape(sentence) in said
         for cell in made.cells.iloc[-1]:

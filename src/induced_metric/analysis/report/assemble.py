@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from induced_metric.analysis import reports
+from induced_metric.analysis import making, reports
 from induced_metric.analysis.rendering import Table
 from induced_metric.analysis.report import evidence, matrix, trials, tuning, winners
 from induced_metric.analysis.report.blocks import Block, Section, Shown, Text
@@ -120,7 +120,7 @@ def tables(part: Part, known: set[str]) -> dict[str, list[Made]]:
             several tasks.
     """
     found: dict[str, list[Made]] = {}
-    planned = reports.plan("tables", part.task, protocol=part.protocol, results=part.results, load=part.load)
+    planned = making.plan("tables", part.task, protocol=part.protocol, results=part.results, load=part.load)
     for each in planned:
         if each.stem.name in known:
             continue

@@ -3,7 +3,7 @@
 import pytest
 import synthetic
 
-from induced_metric.analysis import reports, runs, seeds
+from induced_metric.analysis import making, reports, runs, seeds
 from induced_metric.cli import commands
 from induced_metric.records import FIXED, SINGLE
 
@@ -64,7 +64,7 @@ def test_a_line_in_the_list_is_a_table_more(results, monkeypatch) -> None:
         "tables", "mine", "search", lambda m: seeds.seeds_table(m.task, m.only) if "tpe" in m.ours else None
     )
     monkeypatch.setattr(reports, "REPORTS", (*reports.REPORTS, mine))
-    names = [stem.name for stem, _ in reports.make("tables", "regression", results=results)]
+    names = [stem.name for stem, _ in making.make("tables", "regression", results=results)]
     assert names[-2:] == [
         "paper-tasks-tpe-reached",
         "paper-regression-tpe-mine",
@@ -77,7 +77,7 @@ def test_what_searches_nothing_is_shown_where_asked_for_alone(tmp_path) -> None:
         synthetic.write_study(tmp_path, "sgd", trials=5, epochs=4, sampler=sampler)
 
     def names(kind, **options):
-        return [stem.name for stem, _ in reports.make(kind, "regression", results=tmp_path, **options)]
+        return [stem.name for stem, _ in making.make(kind, "regression", results=tmp_path, **options)]
 
     assert not [name for name in names("figures") if SINGLE in name or FIXED in name]
     seeds_alone = ["-seeds", "-seeds_confirmed", "-seeds_verdicts", "-seeds_budgets"]

@@ -1,0 +1,218 @@
+"""Tables and figures made of what is on record of a task, all of ``reports.REPORTS``, and written."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from induced_metric import records
+from induced_metric.analysis import budgets, draws, fairness, reports, runs, style
+from induced_metric.analysis.rendering import Table
+from induced_metric.analysis.reports import (
+    CHANGES,
+    CONFIRMATIONS,
+    EVERYTHING,
+    FAIRNESS,
+    FAMILY,
+    TASKS,
+    Kind,
+    Material,
+    Report,
+)
+from induced_metric.records import CONFIRMED, FIXED, Records
+
+
+class Planned(NamedTuple):
+    """A report with what it is to be made of.
+
+    Attributes:
+        report: which.
+        stem: the path of its files, without their endings.
+        material: the records.
+        findings: the name of the files of the table of findings, to which the line under it refers.
+        left_out: how many optimizers it has no room for.
+    """
+
+    report: Report
+    stem: Path
+    material: Material
+    findings: str
+    left_out: int = 0
+
+    def make(self) -> Table | Figure | None:
+        """The table, with a line on its fairness, or the figure; None where this material has none."""
+        made = self.report.make(self.material)
+        if isinstance(made, Figure) and self.left_out:
+            with style.style():
+                made.suptitle(f"{made.get_suptitle()}\n(without {self.left_out} of the optimisers: overview)")
+        if isinstance(made, Table) and self.report.of not in (EVERYTHING, TASKS):
+            return _with_findings(made, self.material.findings, self.material.ours, self.findings)
+        return made
+
+
+def make(kind: Kind, task: str, **options: Any) -> Iterator[tuple[Path, Table | Figure]]:
+    """Yields every report of a kind that there are records for, each with where it belongs.
+
+    Args:
+        kind: ``tables`` or ``figures``.
+        task: name of the task.
+        options: of ``plan``.
+
+    Yields:
+        The path of its files below ``results``, without their endings, and the table or figure.
+
+    Raises:
+        FileNotFoundError: if there is no record to make anything of; the message says what there is.
+        ValueError: if there is no complete trial.
+    """
+    for planned in plan(kind, task, **options):
+        made = planned.make()
+        if made is not None:
+            yield planned.stem, made
+
+
+def plan(
+    kind: Kind,
+    task: str,
+    *,
+    samplers: Sequence[str] | None = None,
+    protocol: str = "paper",
+    results: str | Path = "results",
+    best: int | None = None,
+    targets: Sequence[float] | None = None,
+    load: runs.Reader = records.load,
+) -> Iterator[Planned]:
+    """Yields every report of a kind with the records that it is to be made of.
+
+    Args:
+        kind: ``tables`` or ``figures``.
+        task: name of the task.
+        samplers: the searches, in this order; by default all that have records.
+        protocol: name of the protocol.
+        results: the results directory.
+        best: how many of the best runs; ``runs.best_count`` by default.
+        targets: of the objective, for the time to them; the task's by default.
+        load: what reads the records.
+
+    Raises:
+        FileNotFoundError: if there is no record to make anything of; the message says what there is.
+        ValueError: if there is no complete trial.
+    """
+    chosen = [report for report in reports.REPORTS if report.kind == kind]
+    recorded = records.samplers(task, protocol=protocol, results=results)
+
+    def read(names: Iterable[str] | None) -> dict[str, Records]:
+        return runs.load_samplers(task, names, protocol=protocol, results=results, load=load)
+
+    # Made of what searches nothing: it needs no search beside it.
+    made_of = {report.of for report in chosen}
+    confirmed = records.confirmations(task, protocol=protocol, results=results)
+    beside = sorted(set(recorded) & made_of) + (confirmed if CONFIRMATIONS in made_of else [])
+    searched = records.searches(task, protocol=protocol, results=results)
+    ours = {}
+    if samplers or searched:
+        ours = read(samplers or searched)
+    elif not beside:
+        raise runs.nothing_recorded(task, protocol, results)
+    repeats = read(beside)
+    n = best or (runs.best_count(ours) if ours else 1)
+    costs = budgets.read_costs(Path(results, "costs.csv"), task)
+    linted = fairness.findings(fairness.comparisons(task, ours, repeats, n=n))
+    best_first = _best_first(ours or repeats)
+    for report in chosen:
+        left_out = best_first[report.most :] if kind == "figures" and report.most else []
+        if report.of == TASKS:
+            parts = _over_tasks(ours, protocol, results, load)
+        elif report.of == CHANGES:
+            parts = _over_changes(task, {**ours, **repeats}, protocol, results, load)
+        else:
+            parts = (([task, *names], task, found) for names, found in _parts(report, ours, repeats))
+        for names, subject, records_of in parts:
+            suffix = [report.name] if report.name else []
+            stem = Path(results, kind, "-".join([protocol, *names, *suffix]))
+            shown = {name: _without(left_out, found) for name, found in records_of.items()}
+            material = Material(subject, shown, ours, n, targets, costs, linted)
+            yield Planned(report, stem, material, "-".join([protocol, task, FAIRNESS]), len(left_out))
+
+
+def _over_tasks(
+    ours: Mapping[str, Records], protocol: str, results: str | Path, load: runs.Reader
+) -> Iterator[tuple[list[str], str, Mapping[str, Records]]]:
+    """Every family that has searched several tasks: what names the files, its name, its records by task."""
+    names = records.tasks(protocol=protocol, results=results)
+    for family in draws.families(ours):
+        tasks = {}
+        for name in names:
+            searched = records.searches(name, protocol=protocol, results=results)
+            if own := [sampler for sampler in searched if draws.family(sampler) == family]:
+                found = {key: load(name, protocol=protocol, sampler=key, results=results) for key in own}
+                tasks[name] = draws.pool(found)
+        if len(tasks) > 1:
+            yield [TASKS, family], family, tasks
+
+
+def _over_changes(
+    task: str, unchanged: Mapping[str, Records], protocol: str, results: str | Path, load: runs.Reader
+) -> Iterator[tuple[list[str], str, Mapping[str, Records]]]:
+    """What ``deviations`` compares, once, if a change of the protocol is on record."""
+    changed = {
+        f"{name}/{sampler}": load(task, protocol=name, sampler=sampler, results=results)
+        for name in records.protocols(results=results)
+        if name.startswith(f"{protocol}_")
+        for sampler in records.samplers(task, protocol=name, results=results)
+    }
+    if unchanged and changed:
+        yield [task], task, {**unchanged, **changed}
+
+
+def _best_first(ours: Mapping[str, Records]) -> list[str]:
+    """The paper's optimizers, then the others, each by the best value of their trials, if they have one."""
+    best = runs.top(pd.concat([study.trials for study in ours.values()]), 1)
+    sign = 1 if runs.objective(ours)[1] == "minimize" else -1
+    key = [(not style.is_published(name), sign * value, name)
+           for name, value in zip(best["optimizer"], best["value"], strict=True)]  # fmt: skip
+    return [name for *_, name in sorted(key)]
+
+
+def _without(optimizers: Sequence[str], found: Records) -> Records:
+    if not optimizers:
+        return found
+    return Records(*(table[~table["optimizer"].isin(optimizers)] for table in found))
+
+
+def _with_findings(made: Table, findings: pd.DataFrame, ours: Mapping[str, Records], where: str) -> Table:
+    """The table with what the linter found of its sources."""
+    sources = {fairness.source_of(name) for name in ours}
+    if FIXED in ours or ("source" in made.data and fairness.PUBLISHED in set(made.data["source"])):
+        sources.add(fairness.PUBLISHED)
+    return replace(made, notes=[*made.notes, *fairness.notes(findings, sources, where)])
+
+
+def _parts(
+    report: Report, ours: Mapping[str, Records], repeats: Mapping[str, Records]
+) -> Iterator[tuple[list[str], Mapping[str, Records]]]:
+    """What is in the name of each file of a report besides its own, and what it is made of."""
+    if report.of == "search":
+        for sampler, found in ours.items():
+            yield [sampler], {sampler: found}
+    elif report.of == FAMILY:
+        for family, found in draws.pooled(ours).items():
+            yield [family], {family: found}
+    elif report.of == "searches" and ours:
+        yield [], ours
+    elif report.of == CONFIRMATIONS:
+        confirmed = {name: found for name, found in repeats.items() if name.endswith(CONFIRMED)}
+        for family, studies in draws.families(confirmed).items():
+            yield [family], studies
+    elif report.of == EVERYTHING:
+        yield [], {**ours, **repeats}
+    elif report.of in repeats:
+        yield [], {report.of: repeats[report.of]}
+
+
+def write(stem: Path, made: Table | Figure) -> list[Path]:
+    """Writes a report in all its formats; returns the paths."""
+    return made.write(stem) if isinstance(made, Table) else style.save(made, stem)
