@@ -6,9 +6,9 @@ Study k has the same seed under each pruner, so with random search the same tria
 Compilation is not counted.
 
 Run: python benchmarks/occupancy.py [trials] [studies] [sampler] [pruners...]. For each pruner, medians and
-ranges over the studies: lane occupancy until the last trials, from the records (analysis/occupancy.py says
-what it is); the share of the whole time that the lanes trained, the last trials included; wall time; epochs
-trained; and the best value of a study.
+ranges over the studies: lane occupancy until the last trials, from the records
+(analysis/progress/occupancy.py says what it is); the share of the whole time that the lanes trained, the last
+trials included; wall time; epochs trained; and the best value of a study.
 """
 
 import statistics
@@ -74,7 +74,7 @@ def measured(plan, lanes):
     """One study."""
     from setups import files
 
-    from induced_metric.analysis.occupancy import occupancy, timed
+    from induced_metric.analysis.progress.occupancy import occupancy, timed
     from induced_metric.studies.running import run_studies
 
     with tempfile.TemporaryDirectory() as directory:

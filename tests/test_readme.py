@@ -133,7 +133,9 @@ def test_the_function_of_the_recipe_is_least_where_its_entry_says():
 @pytest.mark.parametrize("name", ["agreement", "seeds"])
 def test_the_tables_of_the_regression_study_are_those_of_the_records(name):
     from induced_metric import records
-    from induced_metric.analysis import agreement, runs, seeds
+    from induced_metric.analysis import runs
+    from induced_metric.analysis.confirmations import seeds
+    from induced_metric.analysis.searches import agreement
 
     if name == "agreement":
         ours = runs.load_samplers("regression", results=PUBLISHED)

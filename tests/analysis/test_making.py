@@ -3,7 +3,8 @@
 import pytest
 import synthetic
 
-from induced_metric.analysis import making, reports, runs, seeds
+from induced_metric.analysis import making, reports, runs
+from induced_metric.analysis.confirmations import seeds
 from induced_metric.cli import commands
 from induced_metric.records import FIXED, SINGLE
 

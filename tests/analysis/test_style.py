@@ -12,9 +12,10 @@ import pytest
 import synthetic
 from matplotlib.colors import to_hex
 
-from induced_metric.analysis import figures, runs, style
+from induced_metric.analysis import runs, style
 from induced_metric.analysis.landscapes import figures as landscape_figures
 from induced_metric.analysis.landscapes import page
+from induced_metric.analysis.searches import figures
 from induced_metric.records import published
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from induced_metric import records
-from induced_metric.analysis.reproduced import compared
+from induced_metric.analysis.replays.reproduced import compared
 from induced_metric.cli import commands, reproduce
 from induced_metric.records import RecordStore, StudyKey
 

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from induced_metric import records
-from induced_metric.analysis import budgets, draws, fairness, reports, runs, style
+from induced_metric.analysis import draws, fairness, reports, runs, style
 from induced_metric.analysis.rendering import Table
 from induced_metric.analysis.reports import (
     CHANGES,
@@ -22,6 +22,7 @@ from induced_metric.analysis.reports import (
     Material,
     Report,
 )
+from induced_metric.analysis.tuning import budgets
 from induced_metric.records import CONFIRMED, FIXED, Records
 
 

@@ -6,29 +6,21 @@ from typing import Literal, NamedTuple, TypeAlias
 import pandas as pd
 from matplotlib.figure import Figure
 
-from induced_metric.analysis import (
+from induced_metric.analysis import draws, fairness, runs
+from induced_metric.analysis.confirmations import confirmed, confirmed_figure, seeds, verdicts
+from induced_metric.analysis.rendering import Table
+from induced_metric.analysis.searches import (
     agreement,
-    budgets,
-    confirmed,
-    confirmed_figure,
     deviations,
     differences,
-    draws,
-    fairness,
     figures,
-    overview,
     reached,
     response,
-    runs,
     scatter,
-    seeds,
     tables,
     targets,
-    tuning_curves,
-    tuning_differences,
-    verdicts,
 )
-from induced_metric.analysis.rendering import Table
+from induced_metric.analysis.tuning import budgets, overview, tuning_curves, tuning_differences
 from induced_metric.records import FIXED, Records
 
 Kind: TypeAlias = Literal["tables", "figures"]

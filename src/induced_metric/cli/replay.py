@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from induced_metric.errors import UserError
 
 if TYPE_CHECKING:
-    from induced_metric.analysis.pruning import Pruner
+    from induced_metric.analysis.replays.pruning import Pruner
 
 _WIDTH = 160  # of a line that is not shown in a terminal
 
@@ -40,7 +40,7 @@ def run(
     from rich.console import Console
 
     from induced_metric.analysis import runs
-    from induced_metric.analysis.replay import Rules, replay_table
+    from induced_metric.analysis.replays.replay import Rules, replay_table
 
     asked = Rules(**rules, pruner=None if pruner in (None, "none") else pruner_of(str(pruner)))
     table = replay_table(task, runs.load_samplers(task, samplers, protocol=protocol, results=results), asked)
@@ -58,7 +58,7 @@ def pruner_of(name: str) -> "Pruner":
     """
     from omegaconf import OmegaConf
 
-    from induced_metric.analysis.pruning import RULES, Pruner
+    from induced_metric.analysis.replays.pruning import RULES, Pruner
     from induced_metric.cli.values import CONF
 
     known: dict[str, Any] = {

@@ -160,7 +160,7 @@ def _run(command: Sequence[str]) -> int:
 def _compare_studies(study: Published, results: Path, against: Path) -> None:
     from rich.console import Console
 
-    from induced_metric.analysis.reproduced import compared, reproduced_table
+    from induced_metric.analysis.replays.reproduced import compared, reproduced_table
     from induced_metric.records import RecordStore
 
     found = {}

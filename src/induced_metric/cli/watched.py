@@ -79,7 +79,7 @@ class Watched:
     def _study(self, key: "StudyKey", coordinated: "Coordinated", now: float) -> dict[str, Any]:
         import pandas as pd
 
-        from induced_metric.analysis.status import recorded_status
+        from induced_metric.analysis.progress.status import recorded_status
 
         beside = [
             trials

@@ -10,11 +10,12 @@ import pytest
 import synthetic
 
 from induced_metric import records
-from induced_metric.analysis import making, report, reports, tuning_curves
+from induced_metric.analysis import making, report, reports
 from induced_metric.analysis.rendering import Table
 from induced_metric.analysis.report import assemble, evidence, looks, matrix, trials, tuning
 from induced_metric.analysis.report import part as parts
 from induced_metric.analysis.style import ordered
+from induced_metric.analysis.tuning import tuning_curves
 
 pytestmark = pytest.mark.slow
 

@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from induced_metric.analysis import confirmed, fairness, runs, style, tuning_curves
+from induced_metric.analysis import fairness, runs, style
 from induced_metric.analysis.compare import page, ranges
 from induced_metric.analysis.compare.evidence import Evidence
+from induced_metric.analysis.confirmations import confirmed
 from induced_metric.analysis.rendering import Table
+from induced_metric.analysis.tuning import tuning_curves
 
 
 class Made(NamedTuple):

@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable, Mapping
 
 import pandas as pd
 
-from induced_metric.analysis import confirmed, draws
+from induced_metric.analysis import draws
+from induced_metric.analysis.confirmations import confirmed
 from induced_metric.analysis.fairness import paper
 from induced_metric.analysis.fairness.comparison import Comparison, of_records
 from induced_metric.analysis.fairness.linter import RULES, lint

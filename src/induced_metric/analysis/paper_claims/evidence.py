@@ -8,8 +8,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
-from induced_metric.analysis import style, verdicts
+from induced_metric.analysis import style
 from induced_metric.analysis.claims import Effect, Truth
+from induced_metric.analysis.confirmations import verdicts
 from induced_metric.analysis.fairness.spaces import NONE
 from induced_metric.analysis.paper_claims.statements import Measure, Relation
 from induced_metric.analysis.statistics import CONFIDENCE

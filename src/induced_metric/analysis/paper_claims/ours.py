@@ -8,11 +8,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from induced_metric.analysis import confirmed, differences, draws, runs, style, tuning, verdicts
+from induced_metric.analysis import draws, runs, style
 from induced_metric.analysis.claims import Effect, Truth
+from induced_metric.analysis.confirmations import confirmed, verdicts
 from induced_metric.analysis.paper_claims.evidence import EQUAL, Compared, Pair, judged, named, simultaneous
 from induced_metric.analysis.paper_claims.statements import Measure, Relation
+from induced_metric.analysis.searches import differences
 from induced_metric.analysis.support import support
+from induced_metric.analysis.tuning import estimates
 from induced_metric.records import Records
 
 
@@ -24,7 +27,7 @@ class Independent:
         self._minimize = bool((self._trials["direction"] == "minimize").all())
         self.optimizers = self._trials["optimizer"].unique().tolist()
         self._size = int(self._trials.groupby("optimizer").size().min())
-        self._budget = max(1, int(tuning.SHARE * self._size))
+        self._budget = max(1, int(estimates.SHARE * self._size))
         self._to = functools.cache(self._to_baseline)
 
     def compare(self, pairs: Sequence[Pair], measure: Measure, relation: Relation) -> Compared | None:
@@ -50,7 +53,7 @@ class Independent:
     def _to_baseline(self, baseline: str, measure: Measure, level: float) -> pd.DataFrame:
         if measure == "best":
             bounds = support(self._trials)
-            table = tuning.paired(self._trials, baseline, bounds, [self._budget], level=level)
+            table = estimates.paired(self._trials, baseline, bounds, [self._budget], level=level)
             return table.set_index("optimizer")
         return differences.to_baseline(
             self._trials, baseline, self._n, level=level, spread=measure == "spread"

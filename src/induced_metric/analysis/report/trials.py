@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from induced_metric.analysis import style, tuning_curves
+from induced_metric.analysis import style
 from induced_metric.analysis.report import looks
 from induced_metric.analysis.report.blocks import ANY, Chart, Choice
 from induced_metric.analysis.report.part import Part
 from induced_metric.analysis.support import counted
+from induced_metric.analysis.tuning import tuning_curves
 from induced_metric.records.schema import RESERVED
 
 _FIRST = "learning_rate"

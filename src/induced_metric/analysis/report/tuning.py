@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from induced_metric.analysis import style, tuning_curves
+from induced_metric.analysis import style
 from induced_metric.analysis.report import looks
 from induced_metric.analysis.report.blocks import ANY, Chart, Choice, Ranking
 from induced_metric.analysis.report.part import Part
 from induced_metric.analysis.statistics import CONFIDENCE
+from induced_metric.analysis.tuning import tuning_curves
 
 _DIGITS = 4
 _FIRST = 30

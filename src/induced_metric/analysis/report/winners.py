@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from induced_metric.analysis import confirmed, runs, style
+from induced_metric.analysis import runs, style
+from induced_metric.analysis.confirmations import confirmed
 from induced_metric.analysis.report import looks
 from induced_metric.analysis.report.blocks import Chart, Choice
 from induced_metric.analysis.report.part import Part

@@ -1,0 +1,130 @@
+"""The confirmations, drawn: what the winners of each optimizer reach from fresh seeds, study by study."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+
+from induced_metric.analysis import draws, runs, style
+from induced_metric.analysis.confirmations import confirmed, verdicts
+from induced_metric.analysis.statistics import CONFIDENCE
+from induced_metric.records import Records
+
+_HEIGHT = 0.8  # of an optimizer's row, in rows
+
+
+def letters(names: Iterable[str], apart: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """A compact letter display: two names share a letter if and only if they are not told apart.
+
+    By insertion and absorption (Piepho, Journal of Computational and Graphical Statistics 13, 2004): a group
+    that holds a pair that is told apart is split into one without the first and one without the second, and
+    a group within another is dropped.
+
+    Args:
+        names: in the order in which the letters begin.
+        apart: the pairs that are told apart.
+    """
+    place = {name: number for number, name in enumerate(names)}
+    groups = {frozenset(place)}
+    for one, other in apart:
+        split = {group - {left_out} for group in groups if {one, other} <= group for left_out in (one, other)}
+        split |= {group for group in groups if not {one, other} <= group}
+        groups = {group for group in split if not any(group < larger for larger in split)}
+    ranked = sorted(groups, key=lambda group: sorted(place[name] for name in group))
+    return {
+        name: "".join(chr(ord("a") + number) for number, group in enumerate(ranked) if name in group)
+        for name in place
+    }
+
+
+def confirmed_figure(task: str, ours: Mapping[str, Records], searches: Mapping[str, Records]) -> Figure:
+    """A row an optimizer, best first: its mean with the interval, and a bar for the winner of each study.
+
+    Bars: from the lower to the upper quartile over the seeds, lines: from 5 to 95%, markers: the mean of a
+    study. Shaded: the interval of the mean over studies and seeds (``confirmed.standings``). Optimizers
+    without a common letter are told apart (``verdicts.compare``).
+
+    Args:
+        task: name of the task.
+        ours: the confirmations, by sampler, or the published settings (``FIXED``).
+        searches: by sampler.
+    """
+    found = confirmed.collect(ours, searches)
+    objective, direction = runs.objective(ours)
+    minimize = direction == "minimize"
+    table = confirmed.standings(task, ours, searches)
+    table = table.sort_values("mean", ascending=minimize, kind="stable", ignore_index=True)
+    judged = verdicts.compare(found, minimize=minimize, margin=confirmed.stated_margin(ours))
+    told = judged[judged["verdict"].isin(["better", "worse"])] if len(judged) else judged
+    groups = letters(table["optimizer"], [(str(row.optimizer), str(row.other)) for row in told.itertuples()])
+    most = int(table["studies"].max())
+    with style.style():
+        row = 0.22 + 0.09 * most
+        figure = Figure(figsize=(style.PAGE, 1.2 + row * len(table)), layout="constrained")
+        axes = figure.subplots()
+        for place, standing in table.iterrows():
+            name = str(standing["optimizer"])
+            own = found[found["optimizer"] == name]
+            _row(
+                axes,
+                int(str(place)),
+                standing,
+                [study["value"] for _, study in own.groupby("study", sort=False)],
+            )
+        axes.set_yticks(range(len(table)), [_named(standing) for _, standing in table.iterrows()])
+        axes.set_ylim(len(table) - 0.5, -0.5)
+        axes.grid(axis="y", visible=False)
+        if minimize and found["value"].min() > 0:
+            axes.set_xscale("log")
+        axes.autoscale_view(scaley=False)
+        style.readable(axes.xaxis)
+        axes.set_xlabel(style.words(objective))
+        beside = axes.secondary_yaxis("right")
+        beside.set_yticks(range(len(table)), [groups[name] for name in table["optimizer"]])
+        beside.tick_params(length=0)
+        beside.spines["right"].set_visible(False)
+        figure.suptitle(
+            f"{draws.origin(*(study.trials for study in ours.values()))}:\n"
+            f"{confirmed.whose(ours)}, trained again from fresh seeds"
+        )
+        handles = [
+            Patch(color="0.4", alpha=0.25, lw=0, label=f"mean, {CONFIDENCE:.0%} interval"),
+            Line2D([], [], color="0.4", lw=3, solid_capstyle="butt", label="a winner's seeds: quartiles,"),
+            Line2D([], [], color="0.4", lw=0.8, label="5 to 95%,"),
+            Line2D([], [], color="0.4", marker="o", ls="", ms=3.5, mec="white", label="mean"),
+        ]
+        title = (
+            f"No letter in common: told apart ({CONFIDENCE:.0%}, Holm over all pairs)"
+            if len(judged)
+            else None
+        )
+        figure.legend(handles=handles, loc="outside lower center", ncols=4, title=title, title_fontsize=7)
+    return figure
+
+
+def _row(axes: Axes, place: int, standing: pd.Series, studies: list[pd.Series]) -> None:
+    name = str(standing["optimizer"])
+    own = style.colour(name)
+    ends = standing["low"], place - _HEIGHT / 2
+    axes.add_patch(Rectangle(ends, standing["high"] - standing["low"], _HEIGHT, color=own, alpha=0.25, lw=0))
+    axes.plot([standing["mean"]] * 2, [place - _HEIGHT / 2, place + _HEIGHT / 2], color=own, lw=0.8)
+    offsets = (np.arange(len(studies)) - (len(studies) - 1) / 2) * _HEIGHT / (len(studies) + 1)
+    for values, offset in zip(studies, offsets, strict=True):
+        low, lower, upper, high = values.quantile([0.05, 0.25, 0.75, 0.95])
+        y = place + offset
+        axes.plot([low, high], [y, y], color=own, lw=0.8)
+        axes.plot([lower, upper], [y, y], color=own, lw=3, solid_capstyle="butt")
+        axes.plot(
+            values.mean(), y, marker=style.marker(name), color=own, ms=4, mec="white", mew=0.5, zorder=4
+        )
+
+
+def _named(standing: pd.Series) -> str:
+    lost = f", {standing['lost']} diverged" if standing["lost"] else ""
+    return (
+        f"{style.label(str(standing['optimizer']))}\n{standing['studies']} × {standing['seeds']} seeds{lost}"
+    )

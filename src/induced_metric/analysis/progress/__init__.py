@@ -1,0 +1,1 @@
+"""Where studies stand, and how busy they keep their devices, by their records."""

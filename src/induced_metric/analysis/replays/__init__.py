@@ -1,0 +1,1 @@
+"""Recorded studies once more: under other rules, from their curves, and run again."""

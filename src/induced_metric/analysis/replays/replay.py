@@ -1,0 +1,240 @@
+"""What a recorded search would have shown under other rules, from its curves alone, without training.
+
+Fewer trials, fewer epochs, a pruner, the value of the last epoch instead of the best, another number of best
+runs: how the values and the ranking of the optimizers move.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import pandas as pd
+from scipy.stats import kendalltau
+
+from induced_metric.analysis import draws, runs, style
+from induced_metric.analysis.rendering import MISSING, Table, fixed
+from induced_metric.analysis.replays.pruning import Pruner, Stopped, stopped
+from induced_metric.errors import UserError
+from induced_metric.records import Records
+
+Select: TypeAlias = Literal["best", "last"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """The rules of a comparison; None leaves one as it was.
+
+    Attributes:
+        trials: the first so many of every optimizer.
+        epochs: the first so many of every trial.
+        pruner: stops trials.
+        select: the value of a trial is its best epoch's, or its last epoch's.
+        top: an optimizer is summarised by the mean of so many best trials.
+
+    Raises:
+        UserError: for a number below 1 or an unknown selection.
+    """
+
+    trials: int | None = None
+    epochs: int | None = None
+    pruner: Pruner | None = None
+    select: Select = "best"
+    top: int | None = None
+
+    def __post_init__(self) -> None:
+        """Checks what needs no records."""
+        for name in ("trials", "epochs", "top"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} must be >= 1, got {value}")
+        if self.select not in ("best", "last"):
+            raise UserError(f"select must be best or last, got {self.select}")
+
+    def __str__(self) -> str:
+        said = [
+            "all trials" if self.trials is None else f"the first {self.trials} trials",
+            "all epochs" if self.epochs is None else f"the first {self.epochs} epochs",
+            "no further pruner" if self.pruner is None else self.pruner.name,
+            f"the {self.select} epoch",
+        ]
+        return ", ".join(said)
+
+
+class Replayed(NamedTuple):
+    """The trials of one optimizer under other rules.
+
+    Attributes:
+        values: of the trials that may be among the best, best first.
+        trials: how many there were.
+        epochs: run in all.
+        stopped: by the pruner.
+        unknown: trials that the pruner would have kept beyond the end of their recorded curves.
+    """
+
+    values: np.ndarray
+    trials: int
+    epochs: int
+    stopped: int
+    unknown: int
+
+    def mean(self, top: int, direction: str) -> float:
+        """The mean of the best ``top``; NaN where none may be among them."""
+        ordered = self.values if direction == "minimize" else self.values[::-1]
+        return float(ordered[:top].mean()) if len(ordered) else math.nan
+
+
+def replay(study: Records, rules: Rules) -> Replayed:
+    """One optimizer's trials under other rules.
+
+    Args:
+        study: its records; a trial's ``objective`` is what it was judged by.
+        rules: which.
+    """
+    trials = study.trials.sort_values("trial").head(rules.trials or len(study.trials))
+    objective, direction = trials["objective"].iloc[0], trials["direction"].iloc[0]
+    curves = study.curves[study.curves["trial"].isin(trials["trial"])]
+    wide = curves.pivot_table(index="trial", columns="epoch", values=objective, dropna=False)
+    wide = wide.reindex(trials["trial"])
+    sign = 1.0 if direction == "minimize" else -1.0
+    costs = sign * wide.to_numpy(float)[:, : rules.epochs]
+    # How many epochs each ran; one that diverged in its last has no finite cost there.
+    ran = np.minimum(trials["epochs"].to_numpy(), costs.shape[1])
+    cut_short = (trials["state"] == "pruned").to_numpy() & (ran == trials["epochs"].to_numpy())
+    if rules.pruner is None:
+        ends = Stopped(ran, cut_short, np.zeros(len(ran), bool))
+    else:
+        ends = stopped(costs, ran, cut_short, rules.pruner)
+    failed = (trials["state"] == "failed").to_numpy() | (ends.epochs == 0)
+    last = costs[np.arange(len(costs)), np.maximum(ends.epochs, 1) - 1]
+    sound = ~failed & np.isfinite(last)
+    ranks_stopped = rules.pruner.ranks_stopped if rules.pruner else draws.ranks_stopped(trials).to_numpy()
+    sound &= ~ends.stopped | ranks_stopped
+    within = np.arange(costs.shape[1]) < ends.epochs[:, None]
+    best = np.fmin.reduce(np.where(within, costs, np.inf), axis=1)
+    chosen = best if rules.select == "best" else last
+    return Replayed(
+        values=np.sort(sign * chosen[sound]),
+        trials=len(trials),
+        epochs=int(ends.epochs.sum()),
+        stopped=int(ends.stopped.sum()),
+        unknown=int(ends.unknown.sum()),
+    )
+
+
+def ranking(searches: Mapping[str, Records], rules: Rules) -> pd.DataFrame:
+    """Every optimizer of every search, as recorded and under other rules.
+
+    Args:
+        searches: the records of a task by sampler.
+        rules: the others.
+
+    Returns:
+        ``optimizer``, ``sampler``; ``recorded`` and ``replayed``, the means of the best, with ``rank`` and
+        ``new_rank`` among the optimizers of the sampler (from 1, NaN where nothing is left to rank);
+        ``epochs``, the share of the recorded epochs that was used; ``trials``, ``stopped``, ``unknown``.
+
+    Raises:
+        UserError: if every search is shorter than the rules ask for.
+    """
+    as_recorded = Rules()
+    usual = runs.best_count(searches)
+    top = usual if rules.top is None else rules.top
+    direction = runs.objective(searches)[1]
+    rows = []
+    for sampler, records in searches.items():
+        for optimizer, trials in records.trials.groupby("optimizer", sort=False):
+            study = Records(trials, records.curves[records.curves["optimizer"] == optimizer])
+            before, after = replay(study, as_recorded), replay(study, rules)
+            if before.trials < (rules.trials or 0):
+                raise UserError(f"{sampler} has {before.trials} trials of {optimizer}, not {rules.trials}")
+            rows.append(
+                {
+                    "optimizer": optimizer,
+                    "sampler": sampler,
+                    "recorded": before.mean(usual, direction),
+                    "replayed": after.mean(top, direction),
+                    "epochs": after.epochs / before.epochs,
+                    "trials": after.trials,
+                    "stopped": after.stopped,
+                    "unknown": after.unknown,
+                }
+            )
+    table = style.in_order(pd.DataFrame(rows))
+    for value, rank in (("recorded", "rank"), ("replayed", "new_rank")):
+        grouped = table.groupby("sampler", sort=False)[value]
+        table[rank] = grouped.rank(method="min", ascending=direction == "minimize")
+    return table.assign(top=top, usual=usual)
+
+
+def agreements(table: pd.DataFrame) -> dict[str, float]:
+    """Kendall's τ between the ranking as recorded and the other, by sampler; NaN below two optimizers."""
+    return {
+        str(sampler): float(kendalltau(own["recorded"], own["replayed"], nan_policy="omit").statistic)
+        for sampler, own in table.groupby("sampler", sort=False)
+    }
+
+
+def replay_table(task: str, searches: Mapping[str, Records], rules: Rules) -> Table:
+    """``ranking``, ready to be shown or written."""
+    table = ranking(searches, rules)
+    metric = style.words(runs.objective(searches)[0])
+    cells = {
+        "Optimiser": table["optimizer"].map(style.label),
+        "Sampler": table["sampler"],
+        "Recorded": fixed(table["recorded"], 4),
+        "Rank": _rank(table["rank"]),
+        "Replayed": fixed(table["replayed"], 4),
+        "New rank": _rank(table["new_rank"]),
+        "Epochs used": (100 * table["epochs"]).map("{:.0f}%".format),
+        "Stopped": table["stopped"].astype(str),
+    }
+    bold = {"New rank": table["new_rank"] != table["rank"]}
+    usual, top = table["usual"].iloc[0], table["top"].iloc[0]
+    title = (
+        f"What if: {metric} of the {task} task, the mean of the best {top}, under other rules ({rules}); "
+        f"beside it the mean of the best {usual} as recorded. Ranks that move are bold."
+    )
+    taus = ", ".join(f"{name} {MISSING if math.isnan(tau) else format(tau, '.2f')}"
+                     for name, tau in agreements(table).items())  # fmt: skip
+    notes = [f"Kendall's τ between the two rankings: {taus}. One study each: ranks move by luck too."]
+    notes += _unknown(searches, table, rules)
+    return Table(table, pd.DataFrame(cells), pd.DataFrame(bold), title, notes, metric=metric)
+
+
+def _unknown(searches: Mapping[str, Records], table: pd.DataFrame, rules: Rules) -> list[str]:
+    """What curves cannot tell."""
+    notes = []
+    adaptive = [name for name, study in searches.items() if not draws.independent(study.trials)]
+    changes_what_it_sees = (rules.epochs, rules.pruner) != (None, None) or rules.select != "best"
+    if adaptive and changes_what_it_sees:
+        notes.append(
+            f"{', '.join(adaptive)}: these proposed each trial by what they had seen; seeing this, they would"
+            " have proposed others. Of random search alone the trials would have been the same."
+        )
+    if rules.epochs is not None and any(_scheduled(study) for study in searches.values()):
+        notes.append("The learning rate had a schedule, which would have ended with the last epoch.")
+    if rules.pruner is not None and not rules.pruner.before(_epochs(searches, rules)):
+        notes.append(
+            f"{rules.pruner.name} first looks after {rules.pruner.rungs[0]} epochs: it stopped nothing."
+        )
+    if unknown := int(table["unknown"].sum()):
+        notes.append(
+            f"{unknown} trials were stopped on record sooner than this rule would have: how they would have "
+            "gone on is not known, and they count by what is."
+        )
+    return notes
+
+
+def _epochs(searches: Mapping[str, Records], rules: Rules) -> int:
+    most = max(int(study.trials["epochs"].max()) for study in searches.values())
+    return min(most, rules.epochs or most)
+
+
+def _scheduled(study: Records) -> bool:
+    return bool(study.trials["optimizer"].str.contains("+", regex=False).any())
+
+
+def _rank(ranks: pd.Series) -> "pd.Series[str]":
+    return ranks.map(lambda rank: MISSING if pd.isna(rank) else f"{rank:.0f}")

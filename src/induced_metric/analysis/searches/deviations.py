@@ -1,0 +1,132 @@
+"""What one change of a protocol's rules does: the same study under ``paper`` and under ``paper_<change>``.
+
+A protocol ``<name>_<change>`` is the protocol ``<name>`` with one thing changed, which its setting
+``protocol.changes`` says. Trial k has the same seed under both, and under random search the same uniform
+draws, so the two are compared trial by trial.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from induced_metric.analysis import draws, runs, style
+from induced_metric.analysis.rendering import Table, fixed
+from induced_metric.analysis.searches import differences
+from induced_metric.records import FIXED, Records
+
+_BASE = "base"
+
+
+def effects(base: Records, changed: Records, n: int) -> pd.DataFrame:
+    r"""The value under the changed rules minus that under the others, of each optimizer that has both.
+
+    Where nothing was searched, trial k has the same hyperparameters and the same seed under both:
+    :math:`\bar d \pm t_{0.975, K - 1}\, s_d / \sqrt K` over the K differences, of the seeds that no rule lost
+    to divergence. Under random search it is the difference of the means of the best ``n``, with the interval
+    of a bootstrap over trial numbers (``differences.to_baseline``). A search that adapts has no such pairs.
+
+    Returns:
+        ``optimizer``, ``base``, the value under the unchanged rules, ``difference``, ``low``, ``high``,
+        ``trials``; nothing for searches that adapt.
+    """
+    names = [each for each in base.trials["optimizer"].unique() if each in set(changed.trials["optimizer"])]
+    find = _of_seeds if (base.trials["sampler"] == FIXED).all() else _of_draws
+    found = (
+        {"optimizer": name, **row}
+        for name in names
+        if (row := find(_own(base, name), _own(changed, name), n)) is not None
+    )
+    columns = ["optimizer", "base", "difference", "low", "high", "trials"]
+    return pd.DataFrame(found, columns=columns).astype({"trials": int})
+
+
+def _own(records: Records, optimizer: str) -> pd.DataFrame:
+    return records.trials[records.trials["optimizer"] == optimizer]
+
+
+def _of_seeds(base: pd.DataFrame, changed: pd.DataFrame, n: int) -> dict[str, float] | None:
+    del n
+    both = pd.concat(
+        [own[runs.eligible(own)].set_index("seed")["value"] for own in (base, changed)], axis=1, join="inner"
+    ).to_numpy()
+    if len(both) < 2:
+        return None
+    difference = both[:, 1] - both[:, 0]
+    ends = stats.ttest_1samp(difference, 0.0).confidence_interval(differences.LEVEL)
+    return {
+        "base": both[:, 0].mean(), "difference": difference.mean(), "low": ends.low, "high": ends.high,
+        "trials": len(both),
+    }  # fmt: skip
+
+
+def _of_draws(base: pd.DataFrame, changed: pd.DataFrame, n: int) -> dict[str, float] | None:
+    if not (draws.independent(base) and draws.independent(changed)):
+        return None
+    common = np.intersect1d(base["trial"], changed["trial"])
+    parts = [
+        own[own["trial"].isin(common)].assign(optimizer=name)
+        for name, own in ((_BASE, base), ("changed", changed))
+    ]
+    row = differences.to_baseline(pd.concat(parts, ignore_index=True), _BASE, n).iloc[0]
+    return {
+        "base": runs.top(parts[0], n)["value"].mean(),
+        **row[["difference", "low", "high", "trials"]],
+    }
+
+
+def deviations_table(task: str, ours: Mapping[str, Records], *, n: int) -> Table | None:
+    """``effects`` of every change that is on record; None where there is none.
+
+    Args:
+        task: name of the task.
+        ours: the records of a protocol and of its changes, those of the former first.
+        n: how many of the best values a mean is over.
+    """
+    parts = [
+        found.assign(changes=changes, source=sampler)
+        for changes, sampler, base, changed in _pairs(ours)
+        if len(found := effects(base, changed, n))
+    ]
+    if not parts:
+        return None
+    table = pd.concat(parts, ignore_index=True)
+    objective, direction = runs.objective(ours)
+    searched = table["source"] != FIXED
+    low, high = (fixed(table[end], 4, signed=True) for end in ("low", "high"))
+    cells = {
+        "What is changed": table["changes"],
+        "Optimiser": table["optimizer"].map(style.label),
+        "Unchanged": fixed(table["base"], 4),
+        "Difference": fixed(table["difference"], 4, signed=True),
+        "95% interval": "[" + low + ", " + high + "]",
+        "Of": (f"best {n} of " + table["trials"].astype(str)).where(
+            searched, table["trials"].astype(str) + " seeds"
+        ),
+    }  # fmt: skip
+    apart = (table["low"] > 0) | (table["high"] < 0)
+    metric = style.words(objective)
+    title = (
+        f"What one change of the published rules does with the {task} task: mean {metric} with it minus "
+        f"that without, {'below' if direction == 'minimize' else 'above'} 0 is better. Bold: 0 is outside "
+        "the interval."
+    )
+    notes = [
+        "Seeds: the published best settings from the same seeds under both, Student's t over the "
+        "differences; seeds with which either diverged are left out. Best: random search with the same draws "
+        f"under both, a bootstrap over trial numbers ({differences.RESAMPLES:,} resamples). Each interval "
+        "stands for itself.",
+    ]
+    return Table(table, pd.DataFrame(cells), pd.DataFrame({"Difference": apart}), title, notes, metric=metric)
+
+
+def _pairs(ours: Mapping[str, Records]) -> Iterator[tuple[str, str, Records, Records]]:
+    """What is changed, the sampler, and the records without and with the change."""
+    known = {tuple(each.trials[["protocol", "sampler"]].iloc[0]): each for each in ours.values()}
+    unchanged = next(iter(known))[0]
+    for (protocol, sampler), changed in known.items():
+        if protocol != unchanged and (unchanged, sampler) in known:
+            config = json.loads(changed.trials["config"].iloc[0])
+            yield config["protocol"]["changes"], sampler, known[unchanged, sampler], changed

@@ -1,0 +1,239 @@
+"""How soon and how often a target is reached: by epoch, by optimizer and task, and over tasks."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullLocator
+
+from induced_metric.analysis import draws, runs, style
+from induced_metric.analysis.rendering import Table
+from induced_metric.analysis.searches import targets
+from induced_metric.records import Records, published
+
+_COLUMNS = 3
+
+
+class Target(NamedTuple):
+    """A value of a task's objective, and whether it was named beforehand or read off the same records."""
+
+    value: float
+    named: bool
+
+
+def target_of(task: str, ours: Mapping[str, Records], n: int) -> Target:
+    """The first target that is named for the task (``published.targets``), else ``targets.typical_best``."""
+    named = published.targets(task)
+    if len(named):
+        return Target(float(named.index[0]), named=True)
+    return Target(targets.typical_best(ours, n), named=False)
+
+
+def cumulative(records: Records, target: float) -> pd.DataFrame:
+    r"""The share of all trials of each optimizer that had reached the target by each epoch.
+
+    .. math:: \hat F(t) = \frac{1}{n} \sum_{i=1}^{n} [T_i \le t]
+
+    with :math:`T_i = \infty` for a trial that never did, pruned and diverged ones among them (the empirical
+    distribution of run lengths: Hoos and Stützle, 1998; COCO, Hansen et al., 2021).
+
+    Returns:
+        ``optimizer``, ``epochs``, ``share``, from 0 epochs to the most that any trial ran; ``n``.
+    """
+    first = targets.first_reached(records, target)
+    last = int(records.trials["epochs"].max())
+    parts = []
+    for name, number in records.trials.groupby("optimizer", sort=False).size().items():
+        epochs = first.loc[first["optimizer"] == name, "epochs"]
+        reached = np.bincount(epochs, minlength=last + 1).cumsum()
+        columns = {"epochs": np.arange(last + 1), "share": reached / number, "n": number}
+        parts.append(pd.DataFrame({"optimizer": name, **columns}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def over_tasks(tasks: Mapping[str, Records], goals: Mapping[str, Target]) -> pd.DataFrame:
+    r"""How often, and at what cost, each optimizer reaches the target of each task.
+
+    The cost is the expected number of epochs until a trial succeeds, if trials are drawn anew until one does:
+
+    .. math:: \frac{\sum_i \min(T_i, E_i)}{\#\{i : T_i < \infty\}}
+
+    with the :math:`E_i` epochs that a miss ran (expected running time, COCO); infinite where none succeeds.
+
+    Returns:
+        ``task``, ``optimizer``, ``target``, ``named``, ``trials``, ``reached``, ``share``, ``cost``.
+    """
+    rows = []
+    for task, records in tasks.items():
+        goal = goals[task]
+        key = ["optimizer", "trial"]
+        first = targets.first_reached(records, goal.value)[[*key, "epochs"]].rename(columns={"epochs": "to"})
+        spent = records.trials[[*key, "epochs"]].merge(first, on=key, how="left")
+        for name, own in spent.groupby("optimizer", sort=False):
+            reached = int(own["to"].notna().sum())
+            epochs = float(own["to"].fillna(own["epochs"]).sum())
+            rows.append(
+                {
+                    "task": task,
+                    "optimizer": name,
+                    "target": goal.value,
+                    "named": goal.named,
+                    "trials": len(own),
+                    "reached": reached,
+                    "share": reached / len(own),
+                    "cost": epochs / reached if reached else np.inf,
+                }
+            )
+    return style.in_order(pd.DataFrame(rows))
+
+
+def performance_profile(table: pd.DataFrame) -> pd.DataFrame:
+    r"""For each optimizer, the share of tasks where its cost is within a factor of the least.
+
+    .. math:: \rho_s(\tau) = \frac{1}{P} \#\{p : c_{ps} \le \tau \min_{s'} c_{ps'}\}
+
+    (Dolan and Moré, Mathematical Programming 91, 2002). A task that nobody solves counts, and for nobody.
+
+    Args:
+        table: ``task``, ``optimizer``, ``cost``; each optimizer on each task.
+
+    Returns:
+        ``optimizer``, ``ratio``, ``share``: the steps, at every ratio where any optimizer has one, from 1.
+
+    Raises:
+        ValueError: if an optimizer lacks a task: its share would be of others.
+    """
+    costs = table.pivot_table(index="task", columns="optimizer", values="cost", sort=False, dropna=False)
+    if costs.isna().to_numpy().any():
+        lacks = costs.columns[costs.isna().any()]
+        raise ValueError(f"a profile needs every optimizer on every task; {', '.join(lacks)} lacks some")
+    least = costs.min(axis="columns")
+    ratios = costs.div(least.where(np.isfinite(least)), axis="index").fillna(np.inf).to_numpy()
+    at = np.unique([1.0, *ratios[np.isfinite(ratios)]])
+    share = (ratios[None] <= at[:, None, None]).mean(axis=1)  # shape=(ratios, optimizers)
+    parts = [
+        pd.DataFrame({"optimizer": name, "ratio": at, "share": column})
+        for name, column in zip(costs.columns, share.T, strict=True)
+    ]
+    return style.in_order(pd.concat(parts, ignore_index=True))
+
+
+def reached_figure(task: str, ours: Mapping[str, Records], n: int) -> Figure:
+    """``cumulative``: a panel a sampler, a line an optimizer; the target and its origin in the title."""
+    goal = target_of(task, ours, n)
+    objective, direction = runs.objective(ours)
+    names = style.ordered({name for study in ours.values() for name in study.trials["optimizer"].unique()})
+    with style.style():
+        figure, grid = style.panels(
+            len(ours), columns=_COLUMNS, height=2.1, spare=1.2, xlabel="epochs trained"
+        )
+        for axes, (sampler, study) in zip(grid, ours.items(), strict=True):
+            table = cumulative(study, goal.value)
+            for name, own in style.in_order(table).groupby("optimizer", sort=False):
+                look: dict[str, Any] = {
+                    "color": style.colour(str(name)),
+                    "ls": style.line(str(name)),
+                    "lw": 1.2,
+                }
+                # A little beyond the last epoch, or what was reached there would be the edge of the panel.
+                epochs = [*own["epochs"], 1.03 * own["epochs"].iloc[-1]]
+                axes.plot(epochs, [*own["share"], own["share"].iloc[-1]], drawstyle="steps-post", **look)
+            # A name such as wandb_bayes+wandb_hyperband is wider than a panel.
+            axes.set_title(f"{sampler.replace('+', chr(10) + '+')} (n = {style.span(table['n'])})")
+        grid[0].set_ylim(bottom=0)
+        handles = [_handle(name) for name in names]
+        figure.legend(handles=handles, loc="outside lower center", ncols=4 if len(ours) > 1 else 2)
+        side = "≤" if direction == "minimize" else "≥"
+        whose = draws.origin(*(study.trials for study in ours.values()))
+        lines = [f"{whose}:", f"{style.words(objective)} {side} {goal.value:g}"]
+        lines += [] if goal.named else ["(a target read off these records)"]
+        figure.suptitle((" " if len(ours) > 1 else "\n").join(lines))
+        figure.supylabel("share of all trials that reached it")
+    return figure
+
+
+def tasks_figure(tasks: Mapping[str, Records], goals: Mapping[str, Target]) -> Figure:
+    """A heat map of the share of trials that reach the target, and the performance profile over the tasks."""
+    table = over_tasks(tasks, goals)
+    shares = table.pivot_table(index="optimizer", columns="task", values="share", sort=False)[list(tasks)]
+    with style.style():
+        figure = Figure(figsize=(style.PAGE, 0.32 * len(shares) + 1.9), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+        left.imshow(shares, vmin=0, vmax=1, cmap="Blues", aspect="auto")
+        for row, values in enumerate(shares.to_numpy()):
+            for column, value in enumerate(values):
+                ink = "white" if value > 0.6 else "black"
+                text = "–" if np.isnan(value) else f"{value:.0%}"
+                left.text(column, row, text, ha="center", va="center", fontsize=7.5, color=ink)
+        left.set_yticks(range(len(shares)), [style.label(name) for name in shares.index], fontsize=7.5)
+        for text, name in zip(left.get_yticklabels(), shares.index, strict=True):
+            text.set_color(style.colour(name))  # which are those of the lines beside it
+        labels = [f"{task.replace('_', chr(10))}\n{goals[task].value:g}{'' if goals[task].named else '*'}"
+                  for task in tasks]  # fmt: skip
+        left.set_xticks(range(len(tasks)), labels, fontsize=7)
+        left.grid(visible=False)
+        left.tick_params(length=0)
+        left.set_title("share of trials that reach the target")
+        whole = table.groupby("optimizer")["task"].transform("nunique") == len(tasks)
+        _profile(right, performance_profile(table[whole]), len(tasks))
+        figure.suptitle(draws.origin(*(study.trials for study in tasks.values())))
+        if not all(goal.named for goal in goals.values()):
+            figure.supxlabel("* target read off the same records, not named beforehand", fontsize=7.5)
+    return figure
+
+
+def _profile(axes: Axes, profile: pd.DataFrame, number: int) -> None:
+    last = profile["ratio"].max() * 1.15
+    names = profile["optimizer"].unique()
+    for place, (name, own) in enumerate(profile.groupby("optimizer", sort=False)):
+        # Of few tasks most steps coincide: a little apart, or only the last line drawn would be seen.
+        share = own["share"] + 0.012 * (place - (len(names) - 1) / 2)
+        look: dict[str, Any] = {"color": style.colour(str(name)), "ls": style.line(str(name)), "lw": 1.2}
+        ends = [*own["ratio"], last], [*share, share.iloc[-1]]
+        axes.plot(*ends, drawstyle="steps-post", **look)
+        steps = own["share"].diff().fillna(own["share"]) > 0
+        mark = look | {"marker": style.marker(str(name)), "ms": 4, "mec": "white", "mew": 0.4, "ls": ""}
+        axes.plot(own["ratio"][steps], share[steps], zorder=3, **mark)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_ylim(-0.04, 1.06)
+    axes.set_yticks([task / number for task in range(number + 1)], [str(task) for task in range(number + 1)])
+    axes.set_xlabel("epochs to success, multiples of the least")
+    axes.set_title(f"tasks solved within that, of {number}")
+
+
+def tasks_table(sampler: str, tasks: Mapping[str, Records], goals: Mapping[str, Target]) -> Table:
+    """``over_tasks``, ready to be shown or written."""
+    table = over_tasks(tasks, goals)
+    reached = table["reached"].astype(str) + "/" + table["trials"].astype(str)
+    finite = np.isfinite(table["cost"])
+    cost = table["cost"].where(finite, 0).map("{:,.0f}".format).where(finite, "never")
+    cells = {
+        "Optimiser": table["optimizer"].map(style.label),
+        "Task": table["task"],
+        "Target": table["target"].map("{:g}".format) + table["named"].map({True: "", False: "*"}),
+        "Reached": reached,
+        "Epochs to success": cost,
+    }
+    least = table["cost"] == table.groupby("task")["cost"].transform("min")
+    title = (
+        f"Targets over {len(tasks)} tasks, {sampler}: how many of all trials reached them, and the epochs "
+        "that trials drawn anew would spend until one does, misses included. Bold: least of its task."
+    )
+    notes = [f"{len(tasks)} tasks are few: no rank over tasks is more than a description of these."]
+    if not table["named"].all():
+        notes.append("* Read off the same records (typical best run), not named beforehand.")
+    notes += draws.warnings({f"{sampler}, {task}": records for task, records in tasks.items()})
+    return Table(
+        table, pd.DataFrame(cells), pd.DataFrame({"Epochs to success": least & finite}), title, notes
+    )
+
+
+def _handle(name: str) -> Line2D:
+    return Line2D([], [], color=style.colour(name), ls=style.line(name), lw=1.4, label=style.label(name))

@@ -1,0 +1,232 @@
+"""One comparison at three budgets: equal epochs, equal device seconds, equal trials of the search.
+
+The first two are of tuned settings trained from many seeds, the third is what a search of so many trials
+finds. Seconds are epochs times a cost per epoch that was measured quietly and interleaved, never the seconds
+of a sweep, which are those of a loaded machine.
+"""
+
+from collections.abc import Mapping
+from itertools import combinations
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from induced_metric.analysis import draws, runs, style
+from induced_metric.analysis.confirmations import confirmed, verdicts
+from induced_metric.analysis.rendering import MISSING, Table, fixed
+from induced_metric.analysis.statistics import CONFIDENCE
+from induced_metric.analysis.tuning import estimates, tuning_curves, tuning_differences
+from induced_metric.records import Records
+
+EPOCHS, SECONDS, TRIALS = "equal epochs", "equal device seconds", "equal trials"
+_SEARCHED = 100
+"""Trials of the third budget, or all there are of a smaller search."""
+
+
+class Outcome(NamedTuple):
+    """What a comparison at one budget says.
+
+    Attributes:
+        values: of each optimizer, a mean; by name.
+        leads: pairs of which the first is better with the stated confidence.
+        allowed: what each optimizer may spend, epochs or trials; by name.
+    """
+
+    values: pd.Series
+    leads: set[tuple[str, str]]
+    allowed: pd.Series
+
+
+def read_costs(path: Path, task: str) -> pd.Series:
+    """Device seconds per epoch of each optimizer, from a table ``task,optimizer,seconds_per_epoch``.
+
+    Returns:
+        By optimizer; empty where there is no such table, or nothing of the task in it.
+
+    Raises:
+        ValueError: if a column is missing, or a cost is not positive.
+    """
+    columns = ["task", "optimizer", "seconds_per_epoch"]
+    table = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=columns)
+    if missing := [name for name in columns if name not in table]:
+        raise ValueError(f"{path} needs the columns {', '.join(columns)}; there is no {missing[0]}")
+    costs = table[table["task"] == task].set_index("optimizer")["seconds_per_epoch"].astype(float)
+    if not (costs > 0).all():
+        raise ValueError(f"a cost per epoch must be > 0, got {costs.min()} in {path}")
+    return costs
+
+
+def best_within(records: Records, epochs: Mapping[str, int]) -> Records:
+    """The trials as if each had ended after so many epochs: their best value up to there, and where.
+
+    One that diverged later has not diverged yet, one that was stopped later is complete.
+
+    Args:
+        records: trials and curves.
+        epochs: of each optimizer, at least 1; its trials may have run fewer.
+    """
+    objective, direction = runs.objective({"": records})
+    trials, key = records.trials, ["optimizer", "trial"]
+    limit = trials["optimizer"].map(epochs)
+    curves = records.curves[records.curves["epoch"] < records.curves["optimizer"].map(epochs)]
+    ranked = curves.sort_values(objective, ascending=direction == "minimize", kind="stable")
+    first = ranked.dropna(subset=[objective]).drop_duplicates(key).set_index(key)
+    first = first.reindex(pd.MultiIndex.from_frame(trials[key]))
+    ended = trials["epochs"] <= limit
+    diverged = trials["diverged"] & ended
+    return Records(
+        trials.assign(
+            value=trials["value"].where(diverged, first[objective].astype(float).to_numpy()),
+            best_epoch=trials["best_epoch"].where(diverged, first["epoch"].to_numpy()).astype(int),
+            diverged=diverged,
+            state=trials["state"].where(ended, "complete"),
+            epochs=np.minimum(trials["epochs"], limit),
+        ),
+        curves,
+    )
+
+
+def outcomes(
+    ours: Mapping[str, Records], searches: Mapping[str, Records], costs: "pd.Series[float]"
+) -> dict[str, Outcome]:
+    r"""What each budget says of the optimizers; a budget without what it needs is left out.
+
+    With a cost per epoch of :math:`c_a`, equal device seconds are those of the cheapest optimizer's E epochs:
+    optimizer a may train :math:`\lfloor E \min_b c_b / c_a \rfloor` epochs.
+
+    Args:
+        ours: tuned settings trained from many seeds, by sampler (``confirmed``).
+        searches: the searches, by sampler: of random search where there is one, else of the first.
+        costs: device seconds per epoch, by optimizer (``read_costs``).
+    """
+    every = pd.concat([study.trials for study in ours.values()])
+    names = style.ordered(every["optimizer"].unique())
+    last = int(every["epochs"].max())
+    found = {EPOCHS: _of_tuned(ours, searches, pd.Series(last, names))}
+    if set(names) <= set(costs.index):
+        share = costs[names].min() / costs[names]
+        allowed = (last * share + 1e-9).astype(int).clip(lower=1)
+        found[SECONDS] = _of_tuned(ours, searches, allowed)
+    if searches:
+        found[TRIALS] = _of_search(searches, names)
+    return found
+
+
+def _of_tuned(ours: Mapping[str, Records], searches: Mapping[str, Records], allowed: pd.Series) -> Outcome:
+    limits = {str(name): int(epochs) for name, epochs in allowed.items()}
+    limited = {sampler: best_within(study, limits) for sampler, study in ours.items()}
+    table = confirmed.collect(limited, searches)
+    _, direction = runs.objective(ours)
+    pairs = verdicts.compare(table, minimize=direction == "minimize", margin=0.0)
+    leads = set()
+    for row in pairs.itertuples():
+        pair = str(row.optimizer), str(row.other)
+        if row.verdict != "undecided":
+            leads.add(pair if row.verdict == "better" else pair[::-1])
+    means = {name: np.nanmean(grid.to_numpy()) for name, grid in verdicts.grids(table).items()}
+    return Outcome(pd.Series(means), leads, allowed)
+
+
+def _of_search(searches: Mapping[str, Records], names: list[str]) -> Outcome:
+    families = draws.families(searches)
+    source = "random" if "random" in families else next(iter(families))
+    chosen = families[source]
+    _, direction = runs.objective(chosen)
+    fewest = min(int(study.trials.groupby("optimizer").size().min()) for study in chosen.values())
+    independent = all(draws.independent(study.trials) for study in chosen.values())
+    k = max(1, min(_SEARCHED, int(estimates.SHARE * fewest) if independent else fewest))
+    curves = tuning_curves.curves(chosen, [k]).set_index("optimizer")["best"]
+    leads: set[tuple[str, str]] = set()
+    for baseline in set(names) & set(curves.index) if independent else ():
+        # Of one pair, so no correction: all of them are looked at, and the note says so.
+        table = tuning_differences.differences(chosen, [k], baseline)
+        if table.empty:  # nobody to compare with
+            continue
+        worse = table["low"] > 0 if direction == "minimize" else table["high"] < 0
+        leads |= {(baseline, str(other)) for other in table.loc[worse, "optimizer"]}
+    return Outcome(curves.reindex(names), leads, pd.Series(k, names))
+
+
+def reversals(found: Mapping[str, Outcome], *, minimize: bool) -> pd.DataFrame:
+    """The pairs whose order differs between two budgets.
+
+    Returns:
+        ``optimizer``, ``other``, ``ahead`` and ``behind``: the first leads at the one budget and not at the
+        other; ``decided``: whether each of the two orders is by itself beyond its error.
+    """
+    rows = []
+    for (one, at_one), (two, at_two) in combinations(found.items(), 2):
+        for pair in combinations(at_one.values.dropna().index, 2):
+            signs = [np.sign(at.values[pair[1]] - at.values[pair[0]]) * (1 if minimize else -1)
+                     for at in (at_one, at_two)]  # fmt: skip
+            if signs[0] * signs[1] < 0:
+                first, second = pair if signs[0] > 0 else pair[::-1]
+                decided = (first, second) in at_one.leads and (second, first) in at_two.leads
+                rows.append((first, second, one, two, decided))
+    return pd.DataFrame(rows, columns=["optimizer", "other", "ahead", "behind", "decided"])
+
+
+def budgets_table(
+    task: str,
+    ours: Mapping[str, Records],
+    searches: Mapping[str, Records],
+    costs: "pd.Series[float]",
+) -> Table:
+    """The value and the rank of each optimizer at each budget, and below them every reversal."""
+    found = outcomes(ours, searches, costs)
+    objective, direction = runs.objective(ours)
+    minimize = direction == "minimize"
+    names = style.ordered(found[EPOCHS].values.index)
+    data: dict[str, Any] = {"optimizer": names}
+    bold = {}
+    frame = pd.DataFrame({"Optimiser": [style.label(name) for name in names], "Task": task})
+    for budget, outcome in found.items():
+        values = outcome.values.reindex(names)
+        rank = values.rank(ascending=minimize)
+        data |= {budget: values.to_numpy(), f"rank at {budget}": rank.to_numpy()}
+        text = fixed(values, 4) + " (" + rank.map("{:g}".format) + ")"
+        frame[budget.capitalize()] = text.where(values.notna(), MISSING).to_numpy()
+        bold[budget.capitalize()] = (rank == 1).to_numpy()
+        if budget == SECONDS:
+            data["epochs"] = outcome.allowed.reindex(names).to_numpy()
+            frame["of these epochs"] = outcome.allowed.reindex(names).astype(str).to_numpy()
+    metric = style.words(objective)
+    title = (
+        f"Three budgets: {metric} with the {task} task, and the rank. Equal epochs and equal device seconds: "
+        f"mean over seeds of {confirmed.whose(ours)}; equal trials: expected best of so many of a search."
+    )
+    table = pd.DataFrame(data)
+    notes = _notes(found, minimize=minimize)
+    return Table(table, frame, pd.DataFrame(bold), title, notes, metric=metric)
+
+
+def _notes(found: Mapping[str, Outcome], *, minimize: bool) -> list[str]:
+    last = int(found[EPOCHS].allowed.max())
+    notes = [f"Equal epochs: {last} of each."]
+    if SECONDS in found:
+        notes.append(
+            f"Equal device seconds: those of {last} epochs of the cheapest, by a cost per epoch that was "
+            "measured quietly and interleaved."
+        )
+    else:
+        notes.append("No cost per epoch is on record, so nothing is said of equal device seconds.")
+    if TRIALS in found:
+        notes.append(f"Equal trials: {int(found[TRIALS].allowed.max())} of each search.")
+    turned = reversals(found, minimize=minimize)
+    for decided, rows in sorted(turned.groupby("decided"), reverse=True):
+        named = "; ".join(
+            f"{style.label(str(row.optimizer))} leads {style.label(str(row.other))} at {row.ahead}, "
+            f"not at {row.behind}"
+            for row in rows.itertuples()
+        )
+        what = "both orders beyond their errors" if decided else "an order of the two within its error"
+        notes.append(f"Reversals, {what}: {named}.")
+    if turned.empty:
+        notes.append("No order is reversed.")
+    notes.append(
+        f"Errors at {CONFIDENCE:.0%}: of tuned settings as in the verdicts, with Holm; of a search each pair "
+        "by itself, and of a search that learns none is known."
+    )
+    return notes

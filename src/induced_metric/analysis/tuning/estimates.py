@@ -1,0 +1,229 @@
+r"""What tuning costs: the best value that k trials are expected to find, for every k.
+
+Of random search, whose trials are independent, everything follows from the sample of all n values: no subset
+is drawn. Of a search that learns, such as TPE, trial k depends on those before it: its curve is the running
+best of whole studies, averaged over independent ones, and nothing within a study is resampled.
+
+A trial that failed or diverged counts as the worst of the support (``support``): to diverge gains nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from induced_metric.analysis import draws
+from induced_metric.analysis.statistics import CONFIDENCE, best_of
+from induced_metric.analysis.support import Support, counted
+from induced_metric.analysis.tuning import bands
+
+RESAMPLES = 1000
+SHARE = 0.2
+"""Of the trials: the most that the bootstrap of differences is asked for."""
+
+
+def expected_best(values: np.ndarray, budgets: Sequence[int], *, minimize: bool) -> np.ndarray:
+    r"""The mean of the best of k over all subsets of k of the n values: unbiased for every k up to n.
+
+    .. math:: \sum_{i=1}^{n} \binom{n-i}{k-1} \binom{n}{k}^{-1} y_{(i)}
+
+    with :math:`y_{(1)}` the best: the U-statistic of the expected best after k independent trials (Dodge et
+    al., Show Your Work, 2019, is the estimate with replacement; Tang et al., ACL 2020, this one).
+
+    Args:
+        values: of n independent trials.
+        budgets: the numbers k.
+        minimize: whether a low value is good.
+
+    Returns:
+        shape=(budgets,).
+    """
+    ordered = np.sort(values) if minimize else np.sort(values)[::-1]
+    return np.asarray(best_of(len(values), budgets) @ ordered)
+
+
+def expected_band(
+    values: np.ndarray,
+    budgets: Sequence[int],
+    bounds: Support,
+    *,
+    level: float = CONFIDENCE,
+    method: bands.Method = "beta",
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Bounds of the expected best after k trials, for all k at once with probability ``level``.
+
+    Where the distribution function of a value lies below :math:`G`, the expected least of k exceeds
+
+    .. math:: \int y \, \mathrm{d} [1 - (1 - G(y))^k]
+
+    and likewise from the other side, so the band of the one (``bands.band``) is a band of the other (Lourie,
+    Cho and He, arXiv:2311.09480). Its mass beyond the values seen lies at the ends of the support.
+
+    Args:
+        values: of n independent trials, within the support.
+        budgets: the numbers k.
+        bounds: the support; where ``best`` exceeds ``worst``, high values are good.
+        level: of the whole band.
+        method: of the band.
+
+    Returns:
+        The lower and the upper bounds, shape=(budgets,) each.
+    """
+    sign = 1 if bounds.best <= bounds.worst else -1
+    points = np.concatenate([[sign * bounds.best], np.sort(sign * values), [sign * bounds.worst]])
+    found = bands.band(len(values), level, method)
+    ends = []
+    for side in (found.upper, found.lower):  # the larger distribution function has the lower values
+        left = 1 - np.concatenate([[0.0], side, [1.0]])
+        powers = left ** np.asarray(budgets)[:, None]
+        weight = powers[:, :-1] - powers[:, 1:]
+        # An end at infinity counts where it has mass.
+        ends.append(sign * (weight * np.where(weight > 0, points, 0.0)).sum(axis=1))
+    return (ends[0], ends[1]) if sign == 1 else (ends[1], ends[0])
+
+
+def budgets_up_to(number: int) -> list[int]:
+    """Numbers of trials to draw a curve at: every one up to 10, then about 24 a decade, and the last."""
+    spaced = np.geomspace(1, number, 1 + int(24 * np.log10(number))) if number > 1 else np.ones(1)
+    return sorted({*range(1, min(number, 10) + 1), *(round(float(k)) for k in spaced)})
+
+
+def of_random(
+    trials: pd.DataFrame,
+    bounds: Support,
+    *,
+    budgets: Sequence[int] | None = None,
+    level: float = CONFIDENCE,
+    method: bands.Method = "beta",
+) -> pd.DataFrame:
+    """The curve of each optimizer from the trials of random search, with its band.
+
+    Returns:
+        ``optimizer``, ``trials`` (k), ``best`` (``expected_best``), ``low`` and ``high`` (``expected_band``),
+        and ``n``, the trials that it is from. Each optimizer's band holds by itself.
+
+    Raises:
+        ValueError: if trials depend on each other.
+    """
+    _independent(trials)
+    parts = []
+    for name, own in trials.groupby("optimizer", sort=False):
+        values = counted(own, bounds).to_numpy()
+        at = [k for k in budgets or budgets_up_to(len(values)) if k <= len(values)]
+        low, high = expected_band(values, at, bounds, level=level, method=method)
+        best = expected_best(values, at, minimize=bounds.best <= bounds.worst)
+        columns = {"trials": at, "best": best, "low": low, "high": high, "n": len(values)}
+        parts.append(pd.DataFrame({"optimizer": name, **columns}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def of_studies(studies: Mapping[str, pd.DataFrame], bounds: Support) -> pd.DataFrame:
+    r"""The running best of independent studies, each optimizer's by itself.
+
+    .. math:: \frac{1}{S} \sum_{s=1}^{S} \min_{j \le k} y_{sj}
+
+    Args:
+        studies: trials of all optimizers, by the name of the study; proposed in the order of their numbers.
+        bounds: the support.
+
+    Returns:
+        ``optimizer``, ``trials`` (k), ``best``, and ``low`` and ``high``, the least and the greatest of the n
+        studies: the range that was seen, no interval of confidence; ``n``. Up to the shortest study.
+    """
+    best: Literal["cummin", "cummax"] = "cummin" if bounds.best <= bounds.worst else "cummax"
+    parts = []
+    for study, trials in studies.items():
+        ordered = trials.assign(value=counted(trials, bounds), study=study).sort_values("trial")
+        by = ordered.groupby("optimizer", sort=False)
+        parts.append(ordered.assign(best=by["value"].transform(best), trials=by.cumcount() + 1))
+    found = pd.concat(parts).groupby(["optimizer", "trials"], sort=False)["best"]
+    table = found.agg(best="mean", low="min", high="max", n="size").reset_index()
+    complete = table["n"] == table.groupby("optimizer")["n"].transform("max")
+    return table[complete].reset_index(drop=True)
+
+
+def paired(
+    trials: pd.DataFrame,
+    baseline: str,
+    bounds: Support,
+    budgets: Sequence[int],
+    *,
+    level: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> pd.DataFrame:
+    r"""Each optimizer's curve minus the baseline's, where trial k of all shares its seed and its draws.
+
+    What the draws did to one they did to the other (common random numbers), so a resample draws trial
+    numbers, the same for all. The band is :math:`D_k \pm c\, s_k` with :math:`s_k` the standard deviation of
+    the resampled difference and :math:`c` the quantile of :math:`\max_k |D^*_k - \bar D^*_k| / s_k`: it holds
+    for all the budgets at once (Montiel Olea and Plagborg-Moller, Journal of Applied Econometrics 34, 2019).
+
+    Args:
+        trials: of random search.
+        baseline: with which the others are compared.
+        bounds: the support.
+        budgets: the numbers k; those above ``SHARE`` of the trials are left out.
+        level: of each optimizer's whole band.
+        resamples: how many the bootstrap draws.
+        seed: of the bootstrap.
+
+    Returns:
+        ``optimizer``, ``trials`` (k), ``difference``, ``low``, ``high``, ``n``.
+
+    Raises:
+        ValueError: if trials depend on each other, or those of one number do not share their seed, or there
+            is no baseline.
+    """
+    _independent(trials)
+    names = trials["optimizer"].unique().tolist()
+    if baseline not in names:
+        raise ValueError(f"baseline must be one of {', '.join(names)}, got {baseline!r}")
+    seeds = trials.groupby("trial")["seed"]
+    if (seeds.min() != seeds.max()).any():
+        raise ValueError("trials of two optimizers with the same number have different seeds")
+    table = trials.assign(value=counted(trials, bounds)).pivot_table(
+        index="trial", columns="optimizer", values="value", aggfunc="first"
+    )
+    table = table.dropna()
+    size = len(table)
+    at = [k for k in budgets if k <= max(1, SHARE * size)]
+    minimize = bounds.best <= bounds.worst
+    weights = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), resamples)
+    curves = {name: _resampled(table[name].to_numpy(), weights, at, minimize=minimize) for name in table}
+    point = {name: expected_best(table[name].to_numpy(), at, minimize=minimize) for name in table}
+    parts = [pd.DataFrame(columns=["optimizer", "trials", "difference", "low", "high", "n"])]
+    for name in names if at else []:
+        if name == baseline:
+            continue
+        difference, drawn = point[name] - point[baseline], curves[name] - curves[baseline]
+        spread = drawn.std(axis=0)
+        # A resample holds values twice, which shifts all of its curves alike: its own mean is its centre.
+        with np.errstate(invalid="ignore"):
+            furthest = np.nan_to_num(np.abs(drawn - drawn.mean(axis=0)) / spread).max(axis=1)
+        reach = np.quantile(furthest, level) * spread
+        ends = {"difference": difference, "low": difference - reach, "high": difference + reach}
+        parts.append(pd.DataFrame({"optimizer": name, "trials": at, **ends, "n": size}))
+    return pd.concat(parts[1:] or parts, ignore_index=True)
+
+
+def _resampled(
+    values: np.ndarray, weights: np.ndarray, budgets: Sequence[int], *, minimize: bool
+) -> np.ndarray:
+    """``expected_best`` of samples in which each value comes so often; shape=(resamples, budgets)."""
+    order = np.argsort(values if minimize else -values, kind="stable")
+    seen = weights[:, order].cumsum(axis=1)[:, :-1]
+    steps = np.diff(values[order])
+    # The chance that none of k is among the best c, by c: with it, a sum by parts.
+    none = 1 - np.concatenate(
+        [np.zeros((len(budgets), 1)), best_of(len(values), budgets).cumsum(axis=1)], axis=1
+    )
+    return np.stack([values[order[0]] + row[seen] @ steps for row in none], axis=1)
+
+
+def _independent(trials: pd.DataFrame) -> None:
+    if not draws.independent(trials):
+        raise ValueError(
+            "curves of subsets need trials that do not depend on each other: random search, unpruned"
+        )

@@ -1,0 +1,56 @@
+"""Differences of the tuning curves of random search to a baseline's, as a table."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from induced_metric.analysis import draws, style
+from induced_metric.analysis.rendering import Table
+from induced_metric.analysis.searches.differences import as_table
+from induced_metric.analysis.statistics import CONFIDENCE
+from induced_metric.analysis.tuning import estimates
+from induced_metric.analysis.tuning.tuning_curves import SHOWN, common_support
+from induced_metric.records import Records
+
+
+def paired_table(task: str, ours: Mapping[str, Records], baseline: str | None = None) -> Table | None:
+    """Differences of the curves of random search to a baseline's; None where there is no such search.
+
+    Args:
+        task: name of the task.
+        ours: our records, by sampler.
+        baseline: with which the others are compared; by default the first in the published order.
+    """
+    table = differences(ours, SHOWN, baseline)
+    if table.empty:
+        return None
+    notes = [
+        f"Bands: {CONFIDENCE:.0%}, for all numbers of trials of an optimiser at once, not for all "
+        f"optimisers; of a bootstrap of {estimates.RESAMPLES:,} resamples that draws trial numbers, the same "
+        "for all, since trial k of every optimiser has the same seed and the same random draws.",
+        f"Numbers of trials up to {estimates.SHARE:.0%} of n. The settings differ with every search; this "
+        "says what a search of so many trials costs, not which optimiser is better once tuned.",
+    ]
+    subject = "Expected best {metric} of so many trials of random search"
+    return as_table(task, ours, table, subject=subject, trials="Best of", ends="band", notes=notes)
+
+
+def differences(
+    ours: Mapping[str, Records], budgets: Sequence[int], baseline: str | None = None
+) -> pd.DataFrame:
+    """``estimates.paired`` of every family of independent trials, with its ``source`` and ``baseline``.
+
+    Of numbers of trials that are all too many for a study, the most that it allows instead.
+    """
+    bounds = common_support(ours)
+    parts = []
+    for source, studies in draws.families(ours).items():
+        trials = draws.pool_trials(studies)
+        names = trials["optimizer"].drop_duplicates()
+        if len(names) < 2 or not draws.independent(trials):
+            continue
+        first = baseline or str(names.iloc[style.ranks(names).argmin()])
+        most = max(1, int(estimates.SHARE * trials["trial"].nunique()))
+        part = estimates.paired(trials, first, bounds, [k for k in budgets if k <= most] or [most])
+        parts.append(part.assign(source=source, baseline=first))
+    return style.in_order(pd.concat(parts, ignore_index=True)) if parts else pd.DataFrame()

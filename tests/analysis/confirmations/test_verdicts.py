@@ -1,0 +1,192 @@
+"""Verdicts: calibrated on the records under other names, and on planted differences."""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from induced_metric import records
+from induced_metric.analysis import runs
+from induced_metric.analysis.confirmations import verdicts
+
+PUBLISHED = Path(__file__).parents[3] / "results" / "published"
+NAMES = ("a", "b", "c")
+LEARNT_NOTHING = 0.9
+
+
+@functools.cache
+def of_seeds() -> np.ndarray:
+    """Deviations from their mean of three optimizers on the same 100 seeds; shape=(seeds, 3)."""
+    trials = records.load("regression", sampler="fixed", results=PUBLISHED).trials
+    wide = trials.pivot_table(index="seed", columns="optimizer", values="value")[["adam", "adamw", "sgd_rms"]]
+    return (wide - wide.mean()).to_numpy()
+
+
+@functools.cache
+def of_trials() -> np.ndarray:
+    """The values of Adam's random search."""
+    trials = records.load("regression", sampler="random", results=PUBLISHED, optimizers=["adam"]).trials
+    return trials["value"].where(runs.eligible(trials), LEARNT_NOTHING).to_numpy()
+
+
+def under_other_names(rng: np.random.Generator, *, studies: int, seeds: int) -> np.ndarray:
+    """One optimizer's confirmations three times, resampled from the records; shape=(3, studies, seeds).
+
+    What a study found is the best of 100 of the trials on record; what a seed does are the deviations of
+    three trainings from it, which of them has which name being drawn for every seed.
+    """
+    found = rng.choice(of_trials(), size=(3, studies, 100)).min(axis=2)
+    drawn = rng.permuted(of_seeds()[rng.choice(100, size=(studies, seeds))], axis=2)
+    if studies == 1:
+        found[:] = found[0]
+    return found[:, :, None] + np.moveaxis(drawn, 2, 0)
+
+
+def table(values: np.ndarray, names: tuple[str, ...] = NAMES) -> pd.DataFrame:
+    _, studies, seeds = values.shape
+    index = pd.MultiIndex.from_product(
+        [names, range(studies), range(seeds)], names=["optimizer", "study", "seed"]
+    )
+    return pd.Series(values.ravel(), index, name="value").reset_index()
+
+
+def without_nesting(values: np.ndarray) -> np.ndarray:
+    """Every cell a seed of its own: what the cells of a study share is forgotten."""
+    return values.reshape(len(values), 1, -1)
+
+
+def false_verdicts(replications: int, change=lambda values: values) -> float:
+    """The share of tables with any verdict of better or worse, where there is no difference."""
+    rng = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(replications):
+        values = change(under_other_names(rng, studies=5, seeds=20))
+        found = verdicts.compare(table(values), minimize=True, resamples=200)
+        wrong += found["verdict"].isin(["better", "worse"]).any()
+    return wrong / replications
+
+
+def test_an_optimizer_under_other_names_is_neither_better_nor_worse() -> None:
+    share = false_verdicts(200)
+    assert share <= 0.05
+
+
+def test_without_the_nesting_it_is_called_better_or_worse() -> None:
+    assert false_verdicts(40, without_nesting) > 0.3
+
+
+def planted(rng: np.random.Generator, shift: float, *, seeds: int = 40) -> np.ndarray:
+    """Two names on the same seeds, of which the first is lower by the shift; shape=(2, 1, seeds)."""
+    values = under_other_names(rng, studies=1, seeds=seeds)[:2]
+    values[0] -= shift
+    return values
+
+
+def found_share(change=lambda rng, values: values) -> float:
+    """How often a difference is called better that should be found with the stated power."""
+    rng = np.random.default_rng(0)
+    pair = functools.partial(verdicts.compare, minimize=True, margin=0.0, resamples=200)
+    detectable = np.mean([pair(table(planted(rng, 0.0), NAMES[:2]))["detectable"] for _ in range(50)])
+    hits = 0
+    for _ in range(150):
+        values = change(rng, planted(rng, detectable))
+        hits += pair(table(values, NAMES[:2]))["verdict"].item() == "better"
+    return hits / 150
+
+
+def test_planted_differences_are_found_at_the_stated_power() -> None:
+    assert found_share() == pytest.approx(verdicts.POWER, abs=0.08)
+
+
+def test_without_the_pairing_they_are_not() -> None:
+    def without_pairing(rng: np.random.Generator, values: np.ndarray) -> np.ndarray:
+        return np.stack([values[0], rng.permuted(values[1], axis=1)])
+
+    assert found_share(without_pairing) < verdicts.POWER - 0.2
+
+
+def test_a_difference_within_the_margin_is_none() -> None:
+    values = planted(np.random.default_rng(0), 0.001)
+    found = verdicts.compare(table(values, NAMES[:2]), minimize=True, margin=0.02).iloc[0]
+    assert found["verdict"] == "equivalent"
+    assert -0.02 < found["low"] < found["difference"] < found["high"] < 0.02
+    same = verdicts.compare(table(np.stack([values[0]] * 2), NAMES[:2]), minimize=True).iloc[0]
+    assert (same["verdict"], same["difference"], same["superiority"]) == ("equivalent", 0, 0.5)
+
+
+def test_the_direction_decides_who_is_better() -> None:
+    values = table(planted(np.random.default_rng(0), 0.05), NAMES[:2])
+    lower = verdicts.compare(values, minimize=True).iloc[0]
+    higher = verdicts.compare(values, minimize=False).iloc[0]
+    assert (lower["verdict"], higher["verdict"]) == ("better", "worse")
+    assert lower["superiority"] == pytest.approx(1 - higher["superiority"])
+    assert lower["superiority"] > 0.9
+
+
+def test_what_it_would_take_decides() -> None:
+    rng = np.random.default_rng(0)
+    pilot = verdicts.compare(table(planted(rng, 0.004, seeds=20), NAMES[:2]), minimize=True, margin=0.0)
+    assert pilot["verdict"].item() == "undecided"
+    assert pilot["more_seeds"].item() > 0
+    assert pilot["more_studies"].isna().item()
+    enough = 20 + int(pilot["more_seeds"].item())
+    shift = -pilot["difference"].item()
+    decided = [
+        verdicts.compare(
+            table(planted(rng, shift, seeds=enough), NAMES[:2]), minimize=True, margin=0.0, resamples=100
+        )["verdict"].item()
+        for _ in range(50)
+    ]
+    assert decided.count("better") >= 30
+
+
+def test_the_luck_of_few_studies_needs_studies_and_not_seeds() -> None:
+    values = under_other_names(np.random.default_rng(3), studies=3, seeds=100)[:2]
+    found = verdicts.compare(table(values, NAMES[:2]), minimize=True, margin=1e-4).iloc[0]
+    assert found["verdict"] == "undecided"
+    assert found["more_studies"] > 0
+    assert pd.isna(found["more_seeds"])
+
+
+def test_holm_adjusts_as_published() -> None:
+    adjusted = verdicts.holm(np.array([0.01, 0.04, 0.03, 0.005]))
+    np.testing.assert_allclose(adjusted, [0.03, 0.06, 0.06, 0.02])
+
+
+def test_pairs_are_of_the_studies_and_seeds_that_both_have() -> None:
+    values = table(planted(np.random.default_rng(0), 0.0, seeds=6), NAMES[:2])
+    fewer = values[(values["optimizer"] == "a") | (values["seed"] < 4)]
+    assert verdicts.compare(fewer, minimize=True)["seeds"].item() == 4
+    apart = values.assign(seed=values["seed"].where(values["optimizer"] == "a", values["seed"] + 100))
+    with pytest.raises(ValueError, match="a and b share 0 seeds of 1 studies"):
+        verdicts.compare(apart, minimize=True)
+    with pytest.raises(ValueError, match="a was trained more than once from the same seed"):
+        verdicts.compare(pd.concat([values, values.head(1)]), minimize=True)
+    with pytest.raises(ValueError, match="the margin must be >= 0, got -1"):
+        verdicts.compare(values, minimize=True, margin=-1)
+
+
+def test_fewer_pairs_are_judged_with_less_correction() -> None:
+    rng = np.random.default_rng(3)
+    values = table(under_other_names(rng, studies=3, seeds=20))
+    every = verdicts.compare(values, minimize=True).set_index(["optimizer", "other"])
+    some = verdicts.compare(values, minimize=True, pairs=[("c", "a")])
+    assert some[["optimizer", "other"]].to_numpy().tolist() == [["c", "a"]]
+    one, same = some.iloc[0], every.loc[("a", "c")]
+    assert one["difference"] == pytest.approx(-same["difference"])
+    assert one["high"] - one["low"] < same["high"] - same["low"]
+
+
+def test_the_papers_are_judged_in_pairs_and_each_other_against_the_baseline_and_what_it_extends() -> None:
+    names = ["lion_metric", "sgd", "adamw", "lion", "sgd_metric_beta0", "sgd_metric", "nadamw"]
+    names += ["adamw_metric"]
+    first, second, third = verdicts.families(names)
+    assert first == [("adamw", "sgd"), ("adamw", "sgd_metric"), ("sgd", "sgd_metric")]
+    assert second == [
+        (name, "adamw") for name in ("adamw_metric", "lion", "lion_metric", "nadamw", "sgd_metric_beta0")
+    ]
+    assert third == [("lion_metric", "lion"), ("sgd_metric_beta0", "sgd"), ("sgd_metric_beta0", "sgd_metric")]
+    assert verdicts.families(["mine", "yours"]) == [[("mine", "yours")], [], []]
+    assert verdicts.families(["sgd_rms", "sgd_log_rms", "adamw"])[2] == [("sgd_log_rms", "sgd_rms")]

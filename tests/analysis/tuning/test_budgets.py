@@ -1,0 +1,119 @@
+"""Three budgets: what each allows, and the orders that they turn round."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from induced_metric import records
+from induced_metric.analysis.tuning import budgets
+from induced_metric.analysis.tuning.budgets import EPOCHS, SECONDS, TRIALS, Outcome
+from induced_metric.records import FIXED, Records
+
+PUBLISHED = Path(__file__).parents[3] / "results" / "published"
+NONE = pd.Series(dtype=float)
+
+
+def tuned(seeds: int = 30) -> dict[str, Records]:
+    """Adam is ahead after ten epochs, SGD after five."""
+    rng = np.random.default_rng(0)
+    trials, curves = [], []
+    for name, curve in (("adam", [9, 8, 7, 6, 5, 4, 3, 2, 1.5, 1]), ("sgd", [3.0] * 10)):
+        for seed in range(seeds):
+            values = np.array(curve) + 0.1 * rng.normal()
+            trials.append(
+                {"optimizer": name, "trial": seed, "seed": seed, "state": "complete", "diverged": False,
+                 "value": values.min(), "best_epoch": int(values.argmin()), "epochs": 10,
+                 "objective": "test/loss", "direction": "minimize", "config": "{}", "provenance": "{}"}
+            )  # fmt: skip
+            columns = {"epoch": range(10), "seconds": 1.0, "test/loss": values}
+            curves.append(pd.DataFrame({"optimizer": name, "trial": seed, **columns}))
+    return {FIXED: Records(pd.DataFrame(trials), pd.concat(curves, ignore_index=True))}
+
+
+def test_a_trial_cut_short_has_the_best_value_up_to_there() -> None:
+    (study,) = tuned().values()
+    cut = budgets.best_within(study, {"adam": 5, "sgd": 10}).trials
+    adam, whole = (table[table["optimizer"] == "adam"] for table in (cut, study.trials))
+    np.testing.assert_allclose(adam["value"], whole["value"] + 4)
+    assert set(adam["best_epoch"]) == {4}
+    assert set(adam["epochs"]) == {5}
+    sgd = [table[table["optimizer"] == "sgd"]["value"].tolist() for table in (cut, study.trials)]
+    assert sgd[0] == sgd[1]
+
+
+def test_what_diverges_later_has_not_diverged_yet() -> None:
+    (study,) = tuned(2).values()
+    lost = study.trials["trial"] == 0
+    trials = study.trials.assign(
+        diverged=lost, value=study.trials["value"].mask(lost, 3e38), epochs=np.where(lost, 6, 10)
+    )
+    curves = study.curves[(study.curves["trial"] == 1) | (study.curves["epoch"] < 6)].copy()
+    curves.loc[(curves["trial"] == 0) & (curves["epoch"] == 5), "test/loss"] = np.nan
+    before = budgets.best_within(Records(trials, curves), {"adam": 5, "sgd": 5}).trials
+    assert not before["diverged"].any()
+    assert before["value"].max() < 10
+    after = budgets.best_within(Records(trials, curves), {"adam": 6, "sgd": 6}).trials
+    assert after["diverged"].tolist() == [True, False] * 2
+    assert after.loc[after["diverged"], "value"].tolist() == [3e38] * 2
+
+
+def test_equal_seconds_turn_an_order_round_that_equal_epochs_have() -> None:
+    found = budgets.outcomes(tuned(), {}, pd.Series({"adam": 2.0, "sgd": 1.0}))
+    assert list(found) == [EPOCHS, SECONDS]
+    assert found[SECONDS].allowed.to_dict() == {"adam": 5, "sgd": 10}
+    assert found[EPOCHS].leads == {("adam", "sgd")}
+    assert found[SECONDS].leads == {("sgd", "adam")}
+    turned = budgets.reversals(found, minimize=True)
+    assert turned.to_dict("records") == [
+        {"optimizer": "adam", "other": "sgd", "ahead": EPOCHS, "behind": SECONDS, "decided": True}
+    ]
+    table = budgets.budgets_table("regression", tuned(), {}, pd.Series({"adam": 2.0, "sgd": 1.0}))
+    note = "both orders beyond their errors: ADAM leads SGD at equal epochs, not at equal device seconds."
+    assert f"Reversals, {note}" in table.notes
+    assert table.cells["of these epochs"].tolist() == ["5", "10"]
+
+
+def test_without_costs_nothing_is_said_of_seconds() -> None:
+    for costs in (NONE, pd.Series({"adam": 2.0})):
+        assert SECONDS not in budgets.outcomes(tuned(), {}, costs)
+        table = budgets.budgets_table("regression", tuned(), {}, costs)
+        assert any("No cost per epoch" in note for note in table.notes)
+        assert "No order is reversed." in table.notes
+
+
+def test_a_reversal_within_the_error_is_named_as_one() -> None:
+    names = ["adam", "sgd"]
+    found = {
+        EPOCHS: Outcome(pd.Series([1.0, 2.0], names), {("adam", "sgd")}, pd.Series(5, names)),
+        TRIALS: Outcome(pd.Series([2.0, 1.0], names), set(), pd.Series(5, names)),
+    }
+    assert budgets.reversals(found, minimize=True)["decided"].tolist() == [False]
+    assert budgets.reversals(found, minimize=False)["optimizer"].tolist() == ["sgd"]
+    same = found | {TRIALS: found[EPOCHS]}
+    assert budgets.reversals(same, minimize=True).empty
+
+
+def test_costs_are_read_from_their_table(tmp_path) -> None:
+    path = tmp_path / "costs.csv"
+    assert budgets.read_costs(path, "regression").empty
+    path.write_text("task,optimizer,seconds_per_epoch\nregression,adam,0.5\nmnist,adam,2\n")
+    assert budgets.read_costs(path, "regression").to_dict() == {"adam": 0.5}
+    path.write_text("task,optimizer,seconds_per_epoch\nregression,adam,0\n")
+    with pytest.raises(ValueError, match="must be > 0, got 0"):
+        budgets.read_costs(path, "regression")
+    path.write_text("task,optimizer\nregression,adam\n")
+    with pytest.raises(ValueError, match="there is no seconds_per_epoch"):
+        budgets.read_costs(path, "regression")
+
+
+def test_the_published_settings_and_the_random_search_disagree_on_muon() -> None:
+    ours = {FIXED: records.load("regression", sampler=FIXED, results=PUBLISHED)}
+    searches = {"random": records.load("regression", sampler="random", results=PUBLISHED)}
+    found = budgets.outcomes(ours, searches, NONE)
+    assert found[TRIALS].allowed["adam"] == 100
+    turned = budgets.reversals(found, minimize=True)
+    decided = turned[turned["decided"]]
+    assert set(decided["other"]) == {"muon"}
+    assert set(decided["optimizer"]) == {"sgd_metric", "sgd_log_metric"}

@@ -1,0 +1,124 @@
+"""All optimizers against one: rows, verdicts as seen from the others, figures without room for all."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+
+from induced_metric.analysis import making, reports
+from induced_metric.analysis.confirmations import confirmed, verdicts
+from induced_metric.analysis.tuning import overview
+from induced_metric.records import CONFIRMED, Records
+
+SEEDS = 12
+COSTS = pd.Series({"adamw": 2.0, "sgd": 1.0, "muon": 3.0})
+
+
+@pytest.fixture
+def searches() -> dict[str, Records]:
+    """Two studies of three optimizers."""
+    return {
+        name: synthetic.joined(
+            synthetic.study_of("adamw", np.array([0.9, best, 0.5, 0.5, 0.5]), sampler=name),
+            synthetic.study_of("sgd", np.array([0.9, 2 * best, 0.5, 0.5, 0.5]), sampler=name),
+            synthetic.study_of("muon", np.array([0.8, 0.7, 0.6, 0.6, 0.6]), sampler=name),
+        )
+        for name, best in (("tpe", 0.1), ("tpe-seed1", 0.12))
+    }
+
+
+@pytest.fixture
+def ours() -> dict[str, Records]:
+    """Their winners from the same fresh seeds: sgd is worse than adamw, muon better."""
+    noise = np.random.default_rng(0).normal(scale=0.001, size=(2, SEEDS))
+    return {
+        f"{name}{CONFIRMED}": synthetic.joined(
+            *(
+                synthetic.study_of(
+                    optimizer, mean + own[place], sampler=f"{name}{CONFIRMED}", first_seed=50
+                )
+                for optimizer, mean, own in (
+                    ("adamw", 0.15, noise), ("sgd", 0.3, noise[:, ::-1]), ("muon", 0.1, 2 * noise),
+                )
+            )
+        )
+        for place, name in enumerate(("tpe", "tpe-seed1"))
+    }  # fmt: skip
+
+
+def test_a_row_is_an_optimizer_as_seen_against_the_baseline(ours, searches) -> None:
+    table = overview.overview("regression", ours, searches, COSTS)
+    assert table["optimizer"].tolist() == ["muon", "adamw", "sgd"]
+    own = table.set_index("optimizer")
+    assert own["mean"].tolist() == pytest.approx(
+        confirmed.standings("regression", ours, searches).set_index("optimizer")["mean"][own.index].tolist()
+    )
+    assert own["difference"].drop("adamw").tolist() == pytest.approx(
+        (own["mean"] - own.loc["adamw", "mean"]).drop("adamw").tolist()
+    )
+    pairs = verdicts.families(own.index)[0]
+    judged = confirmed.judged(ours, searches, pairs=pairs).set_index(["optimizer", "other"])
+    assert judged.loc[("adamw", "sgd"), "verdict"] == "better"
+    assert own["verdict"].drop("adamw").tolist() == ["better", "worse"]
+    assert own["superiority"].drop("adamw").tolist() == [1.0, 0.0]
+    assert own.loc["adamw", ["difference", "superiority", "verdict"]].isna().all()
+    assert own["cost"].tolist() == [1.5, 1.0, 0.5]
+
+
+def test_the_searches_are_those_of_the_confirmed_family(ours, searches) -> None:
+    more = searches | {"random": synthetic.study_of("adamw", np.full(10, 0.01), sampler="random")}
+    table = overview.overview("regression", ours, more, pd.Series(dtype=float)).set_index("optimizer")
+    assert table.loc["adamw", "best_5"] == pytest.approx((0.1 + 0.12) / 2)
+    assert "best_10" not in table  # of five trials
+    assert table["cost"].isna().all()
+
+
+def test_the_table_and_the_figure_show_all_of_it(ours, searches) -> None:
+    table = overview.overview_table("regression", ours, searches, COSTS)
+    assert table.cells["Optimiser"].tolist() == ["MUON", "ADAMW", "SGD"]
+    assert table.cells["Against ADAMW"].tolist() == ["better", "–", "worse"]
+    assert table.cells["Epoch"].tolist() == ["1.50", "1.00", "0.50"]
+    without = overview.overview_table("regression", ours, searches, pd.Series(dtype=float))
+    assert "Epoch" not in without.cells
+    assert "Epoch" not in "".join(without.notes)
+    figure = overview.overview_figure("regression", ours, searches, COSTS)
+    names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert names == ["MUON", "ADAMW", "SGD"]
+    written = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert written == [
+        *table.cells["Mean"], "1.00*", "–", "0.00*", *table.cells["Best of 5"], *table.cells["Epoch"]
+    ]  # fmt: skip
+
+
+def test_a_single_optimizer_has_none(ours, searches) -> None:
+    alone = {
+        name: Records(found.trials[found.trials["optimizer"] == "sgd"], found.curves)
+        for name, found in ours.items()
+    }
+    assert overview.overview_table("regression", alone, searches, COSTS) is None
+    assert overview.overview_figure("regression", alone, searches, COSTS) is None
+
+
+def test_a_figure_without_room_says_so_and_shows_the_papers_and_the_best_of_the_others(
+    tmp_path, monkeypatch
+) -> None:
+    for name in ("adam", "sgd", "muon"):
+        synthetic.write_study(tmp_path, name, trials=5, epochs=4)
+    monkeypatch.setattr(
+        reports,
+        "REPORTS",
+        tuple(
+            report._replace(most=2)
+            for report in reports.REPORTS
+            if (report.kind, report.name) in {("figures", "best_scatter"), ("tables", "")}
+        ),
+    )
+    monkeypatch.setattr(making.style, "is_published", lambda name: name == "sgd")
+    (figure,) = making.plan("figures", "regression", results=tmp_path)
+    (table,) = making.plan("tables", "regression", results=tmp_path)
+    best = table.material.only.trials.groupby("optimizer")["value"].min()
+    assert set(table.material.only.trials["optimizer"]) == {"adam", "sgd", "muon"}
+    kept = {"sgd", best.drop("sgd").idxmin()}
+    assert set(figure.material.only.trials["optimizer"]) == kept
+    assert set(figure.material.only.curves["optimizer"]) == kept
+    assert "without 1 of the optimisers" in figure.make().get_suptitle()
