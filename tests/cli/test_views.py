@@ -1,6 +1,5 @@
 """The live views, where the output is no terminal: plain lines."""
 
-import pytest
 from rich.console import Console
 
 from induced_metric.cli import views
@@ -119,31 +118,6 @@ def test_a_sweep_says_its_device_once(capsys):
         for _ in range(3):
             sweep.print("device: cpu x 2 (JAX 0)")
     assert capsys.readouterr().out == "device: cpu x 2 (JAX 0)\n"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [
-        (0.2, "1 s"),
-        (59.7, "1 min"),
-        (61, "1 min 1 s"),
-        (12_000, "3 h 20 min"),
-        (3600, "1 h"),
-        (86_400, "1 day"),
-        (90_000, "1 day 1 h"),
-        (86_400 * 12 + 59, "12 days"),
-    ],
-)
-def test_durations_in_words(seconds, shown):
-    assert views._words(seconds) == shown
-
-
-@pytest.mark.parametrize(
-    ("per_second", "shown"),
-    [(0, ""), (120, "120 trials/s"), (1, "1 trials/s"), (0.5, "30 trials/min"), (1e-5, "0.036 trials/h")],
-)
-def test_speeds(per_second, shown):
-    assert views.rate(per_second) == shown
 
 
 def test_what_is_left_of_a_study_counts_the_epochs_done():

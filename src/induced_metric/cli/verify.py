@@ -143,7 +143,7 @@ def together(drawn: "Mapping[StudyKey, Records]") -> dict[str, Group]:
 def expected(groups: Mapping[str, Group], share: float, seed: int) -> str:
     """What will be trained, and about how long that takes by the seconds on record."""
     from induced_metric import xla
-    from induced_metric.cli.views import duration
+    from induced_metric.cli.units import duration
 
     rows = [row for group in groups.values() for _, row, _ in group]
     studies = len({key for group in groups.values() for key, _, _ in group})

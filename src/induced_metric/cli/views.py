@@ -10,6 +10,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from induced_metric.cli.units import duration, in_words, number, rate
+
 if TYPE_CHECKING:
     from induced_metric.studies.plan import StudyStatus
 
@@ -205,7 +207,7 @@ def _print(console: Console, sentence: str) -> None:
 
 def _estimate(seconds: float, work: str, less: str) -> str:
     """How long it takes, and above a day what takes less."""
-    sentence = f"about {_words(seconds)} for {work} at this speed"
+    sentence = f"about {in_words(seconds)} for {work} at this speed"
     if seconds <= _DAY_SECONDS:
         return sentence
     return f"warning: {sentence}; {less}, a preset such as task=mnist_small, or more devices take less"
@@ -217,36 +219,3 @@ def _under_way(progress: "StudyStatus") -> str:
     least, most = min(progress.running), max(progress.running)
     epochs = f"epoch {most}" if least == most else f"epochs {least} to {most}"
     return f"{len(progress.running)} at {epochs} of {progress.epochs}"
-
-
-def rate(trials_per_second: float) -> str:
-    """A speed in the unit that suits it."""
-    if not trials_per_second:
-        return ""
-    if trials_per_second >= 1:
-        return f"{trials_per_second:.3g} trials/s"
-    if 60 * trials_per_second >= 1:
-        return f"{60 * trials_per_second:.3g} trials/min"
-    return f"{3600 * trials_per_second:.3g} trials/h"
-
-
-def number(value: float | None) -> str:
-    """Five digits, or nothing."""
-    return "" if value is None else f"{value:.5g}"
-
-
-def duration(seconds: float) -> str:
-    """Hours, minutes and seconds."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def _words(seconds: float) -> str:
-    """The two largest units."""
-    minutes, rest = divmod(max(round(seconds), 1), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    units = [(days, "day" if days == 1 else "days"), (hours, "h"), (minutes, "min"), (rest, "s")]
-    first = next(place for place, (count, _) in enumerate(units) if count)
-    return " ".join(f"{count} {unit}" for count, unit in units[first : first + 2] if count)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from induced_metric.cli.storages import database_url, file_of
-from induced_metric.cli.views import duration, number, rate
+from induced_metric.cli.units import duration, number, rate
 
 if TYPE_CHECKING:
     import pandas as pd

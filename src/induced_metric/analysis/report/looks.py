@@ -38,6 +38,17 @@ def marker(optimizer: str, size: float = 8) -> dict[str, Any]:
     return {"color": style.colour(optimizer), "symbol": _SYMBOLS[style.marker(optimizer)], "size": size}
 
 
+def points(optimizer: str, trials: pd.Series, *, size: float, opacity: float) -> dict[str, Any]:
+    """A point a trial of an optimizer; ``%{customdata}`` is its number."""
+    return {
+        "customdata": trials.to_numpy(np.int32),
+        "mode": "markers",
+        "marker": marker(optimizer, size) | {"opacity": opacity},
+        "name": style.label(optimizer),
+        "legendgroup": optimizer,
+    }
+
+
 def figure(x: str, y: str, *, height: int = 440, **layout: Any) -> go.Figure:
     """An empty figure with these titles of its axes.
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from induced_metric.analysis import style
@@ -101,11 +100,7 @@ def _dots(
     figure.add_scatter(
         x=looks.compact(1 - at if mirrored else at),
         y=looks.compact(value),
-        customdata=trials["trial"].to_numpy(np.int32),
-        mode="markers",
-        marker=looks.marker(name, 6) | {"opacity": 0.65},
-        name=style.label(name),
-        legendgroup=name,
+        **looks.points(name, trials["trial"], size=6, opacity=0.65),
         meta={"parameter": parameter, "source": sampler, "optimizer": name},
         hovertemplate=f"{style.label(name)}, trial %{{customdata}}<br>"
         f"{_axis(parameter, mirrored=mirrored)} = %{{x:.4g}}<br>%{{y:.5g}}<extra></extra>",

@@ -85,11 +85,7 @@ def best_runs(part: Part) -> Chart | None:
             figure.add_scatter(
                 x=own["best_epoch"].to_numpy(np.int32),
                 y=looks.compact(value),
-                customdata=own["trial"].to_numpy(np.int32),
-                mode="markers",
-                marker=looks.marker(name, 7) | {"opacity": 0.7},
-                name=style.label(name),
-                legendgroup=name,
+                **looks.points(name, own["trial"], size=7, opacity=0.7),
                 meta={"source": sampler, "optimizer": name},
                 hovertemplate=f"{style.label(name)}, trial %{{customdata}}, epoch %{{x}}: %{{y:.5g}}"
                 "<extra></extra>",
