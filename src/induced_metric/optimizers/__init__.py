@@ -21,11 +21,10 @@ from induced_metric.optimizers.geometries import Geometry, euclidean, preconditi
 from induced_metric.optimizers.metric import (
     InducedMetricState,
     descend,
-    each_leaf,
     induced_metric,
-    named_subsets,
     scale_by_induced_metric,
 )
+from induced_metric.optimizers.subsets import each_leaf, named_subsets
 from induced_metric.optimizers.tilted import scale_by_tilted_metric
 
 __all__ = [

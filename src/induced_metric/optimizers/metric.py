@@ -33,6 +33,7 @@ from induced_metric.optimizers._arguments import (
 )
 from induced_metric.optimizers.embeddings import Embedding, as_embedding, identity, metric_scale
 from induced_metric.optimizers.geometries import Geometry, bias_correction, preconditioned_by
+from induced_metric.optimizers.subsets import labels_of, leaf_scales, sums
 
 Height: TypeAlias = Embedding | Callable[[jax.Array], jax.Array]  # of the graph, from the loss
 
@@ -43,64 +44,6 @@ class InducedMetricState(NamedTuple):
     count: jax.Array  # type: ignore[assignment]  # optax's name, also tuple.count; shape=(), int32
     metric: jax.Array  # shape=() or (subsets,), EMA of ξ g·γ⁻¹g
     geometry: Any
-
-
-def each_leaf(params: Params) -> Params:
-    """Labels that pull back to every leaf of the parameters on its own: ``subsets=each_leaf``."""
-    return jax.tree.map_with_path(lambda path, _: jax.tree_util.keystr(path), params)
-
-
-def named_subsets(of: str) -> Subsets:
-    """Ready-made subsets by their name, for configurations, where ``_target_`` names something to call.
-
-    Args:
-        of: ``all``, one metric of all parameters; or ``leaf``, one of each leaf.
-
-    Raises:
-        ValueError: for any other name.
-
-    Example:
-        >>> from induced_metric.optimizers import each_leaf, named_subsets
-        >>> named_subsets("leaf") is each_leaf
-        True
-    """
-    known: dict[str, Subsets] = {"all": None, "leaf": each_leaf}
-    if of not in known:
-        raise ValueError(f"of must be one of {', '.join(known)}, got {of!r}")
-    return known[of]
-
-
-def _labels(subsets: Subsets, tree: Params) -> list[Any] | None:
-    if subsets is None:
-        return None
-    labels = jax.tree.leaves(subsets(tree) if callable(subsets) else subsets)
-    if len(labels) != len(jax.tree.leaves(tree)):
-        raise ValueError(
-            f"subsets must hold one label for each of the {len(jax.tree.leaves(tree))} leaves of the "
-            f"parameters, got {len(labels)}"
-        )
-    return labels
-
-
-def _sums(labels: list[Any] | None, values: list[jax.Array], dtype: Any) -> jax.Array:
-    """Sums one value a leaf over all leaves, or over those of each label, labels in sorted order."""
-    if labels is None:
-        return sum(values, start=jnp.zeros([])).astype(dtype)
-    return jnp.stack(
-        [
-            sum(value for value, own in zip(values, labels, strict=True) if own == label)
-            for label in sorted(set(labels))
-        ]
-    ).astype(dtype)
-
-
-def _leaf_scales(labels: list[Any] | None, scale: jax.Array, tree: Params) -> Params:
-    """Gives every leaf of a tree the scale of its subset."""
-    leaves, treedef = jax.tree.flatten(tree)
-    if labels is None:
-        return jax.tree.unflatten(treedef, [scale] * len(leaves))
-    order = sorted(set(labels))
-    return jax.tree.unflatten(treedef, [scale[order.index(label)] for label in labels])
 
 
 def checked_value(embedding: Embedding, value: Any, dtype: Any) -> jax.Array:
@@ -150,7 +93,7 @@ def scale_by_induced_metric(
 
     def init(params: Params) -> InducedMetricState:
         dtype = jnp.result_type(jnp.float32, *(jnp.result_type(leaf) for leaf in jax.tree.leaves(params)))
-        labels = _labels(subsets, params)
+        labels = labels_of(subsets, params)
         shape = () if labels is None else (len(set(labels)),)
         return InducedMetricState(
             count=jnp.zeros([], jnp.int32),
@@ -167,8 +110,8 @@ def scale_by_induced_metric(
         direction, squared_norms, geometry_state = geometry.update(
             grads, state.geometry, params, count=count, **extra
         )
-        labels = _labels(subsets, grads)
-        sample = xi * _sums(labels, jax.tree.leaves(squared_norms), dtype)
+        labels = labels_of(subsets, grads)
+        sample = xi * sums(labels, jax.tree.leaves(squared_norms), dtype)
         # An infinite sample would stay in the average for ever; a huge one fades at the rate beta.
         sample = jnp.minimum(sample, np.finfo(dtype).max)
         metric = optax.tree.update_moment(sample, state.metric, beta, 1).astype(dtype)
@@ -177,7 +120,7 @@ def scale_by_induced_metric(
         updates = jax.tree.map(
             lambda d, r, g: (d * r.astype(jnp.promote_types(d.dtype, jnp.float32))).astype(g.dtype),
             direction,
-            _leaf_scales(labels, scale, direction),
+            leaf_scales(labels, scale, direction),
             grads,
         )
         return updates, InducedMetricState(count, metric, geometry_state)

@@ -1,0 +1,71 @@
+"""Subsets of the parameters, each with a metric of its own: labels of the leaves, one value a label."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from induced_metric.optimizers._arguments import Params, Subsets
+
+
+def each_leaf(params: Params) -> Params:
+    """Labels that pull back to every leaf of the parameters on its own: ``subsets=each_leaf``."""
+    return jax.tree.map_with_path(lambda path, _: jax.tree_util.keystr(path), params)
+
+
+def named_subsets(of: str) -> Subsets:
+    """Ready-made subsets by their name, for configurations, where ``_target_`` names something to call.
+
+    Args:
+        of: ``all``, one metric of all parameters; or ``leaf``, one of each leaf.
+
+    Raises:
+        ValueError: for any other name.
+
+    Example:
+        >>> from induced_metric.optimizers import each_leaf, named_subsets
+        >>> named_subsets("leaf") is each_leaf
+        True
+    """
+    known: dict[str, Subsets] = {"all": None, "leaf": each_leaf}
+    if of not in known:
+        raise ValueError(f"of must be one of {', '.join(known)}, got {of!r}")
+    return known[of]
+
+
+def labels_of(subsets: Subsets, tree: Params) -> list[Any] | None:
+    """The label of each leaf, None where all share one metric.
+
+    Raises:
+        ValueError: unless there is one for each leaf.
+    """
+    if subsets is None:
+        return None
+    labels = jax.tree.leaves(subsets(tree) if callable(subsets) else subsets)
+    if len(labels) != len(jax.tree.leaves(tree)):
+        raise ValueError(
+            f"subsets must hold one label for each of the {len(jax.tree.leaves(tree))} leaves of the "
+            f"parameters, got {len(labels)}"
+        )
+    return labels
+
+
+def sums(labels: list[Any] | None, values: list[jax.Array], dtype: Any) -> jax.Array:
+    """Sums one value a leaf over all leaves, or over those of each label, labels in sorted order."""
+    if labels is None:
+        return sum(values, start=jnp.zeros([])).astype(dtype)
+    return jnp.stack(
+        [
+            sum(value for value, own in zip(values, labels, strict=True) if own == label)
+            for label in sorted(set(labels))
+        ]
+    ).astype(dtype)
+
+
+def leaf_scales(labels: list[Any] | None, scale: jax.Array, tree: Params) -> Params:
+    """Gives every leaf of a tree the scale of its subset."""
+    leaves, treedef = jax.tree.flatten(tree)
+    if labels is None:
+        return jax.tree.unflatten(treedef, [scale] * len(leaves))
+    order = sorted(set(labels))
+    return jax.tree.unflatten(treedef, [scale[order.index(label)] for label in labels])
