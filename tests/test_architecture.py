@@ -44,7 +44,7 @@ TYPE_CHECKING = "if TYPE_CHECKING:"
 
 
 def imports(path: Path) -> dict[str, bool]:
-    """Modules that a file imports, and whether as soon as it is imported."""
+    """Modules that a file imports, or names from them, and whether as soon as it is imported."""
     tree = ast.parse(path.read_text())
     later = {
         id(child)
@@ -59,8 +59,7 @@ def imports(path: Path) -> dict[str, bool]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            inner = node.module == OURS
-            names = [f"{node.module}.{alias.name}" for alias in node.names] if inner else [node.module]
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
         for name in names:
             found[name] = found.get(name, False) or id(node) not in later
     return found
@@ -107,12 +106,26 @@ def test_a_module_imports_only_what_its_room_may(path):
             assert not (at_once and top in LAZILY), f"{path.name} must import {top} where it is used"
 
 
-def test_the_rooms_have_an_order_in_which_none_imports_a_later_one():
-    graph = {room: {name.split(".")[0] for name in ours.split()} for room, (ours, _) in ROOMS.items()}
+def check_order(graph: dict[str, set[str]]) -> None:
+    """Fails unless there is an order in which none imports a later one."""
     while graph:
-        ready = {room for room, needed in graph.items() if not needed & graph.keys()}
-        assert ready, f"a circle among {', '.join(graph)}"
-        graph = {room: needed for room, needed in graph.items() if room not in ready}
+        ready = {name for name, needed in graph.items() if not needed & graph.keys()}
+        assert ready, f"a circle among {', '.join(sorted(graph))}"
+        graph = {name: needed for name, needed in graph.items() if name not in ready}
+
+
+def test_the_rooms_have_an_order_in_which_none_imports_a_later_one():
+    check_order({room: {name.split(".")[0] for name in ours.split()} for room, (ours, _) in ROOMS.items()})
+
+
+def test_so_have_the_folders_and_modules_of_the_analysis():
+    graph: dict[str, set[str]] = {}
+    for path in (SOURCE / "analysis").rglob("*.py"):
+        own = path.relative_to(SOURCE / "analysis").parts[0].removesuffix(".py")
+        inside = [module.split(".")[2] for module in imports(path) if module.startswith(f"{OURS}.analysis.")]
+        graph.setdefault(own, set()).update(set(inside) - {own})
+    assert {"searches", "tuning", "reports"} < graph.keys()
+    check_order(graph)
 
 
 def test_modules_import_no_circle():
@@ -122,16 +135,11 @@ def test_modules_import_no_circle():
     }
     graph = {}
     for name, path in names.items():
-        needed = set()
-        for module, at_once in imports(path).items():
-            if at_once:
-                needed |= {module, module.rpartition(".")[0]} & names.keys()
+        at_once = [module.split(".") for module, now in imports(path).items() if now]
+        needed = {".".join(parts[: end + 1]) for parts in at_once for end in range(len(parts))} & names.keys()
         # A package and its own modules: __init__ only hands their names on.
         graph[name] = {other for other in needed - {name} if not name.startswith(f"{other}.")}
-    while graph:
-        ready = {name for name, needed in graph.items() if not needed & graph.keys()}
-        assert ready, f"a circle among {', '.join(sorted(graph))}"
-        graph = {name: needed for name, needed in graph.items() if name not in ready}
+    check_order(graph)
 
 
 def test_importing_the_package_starts_no_heavy_library():
