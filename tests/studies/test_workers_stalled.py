@@ -150,7 +150,8 @@ def _behind():
 
 def test_workers_whose_clocks_are_an_hour_off_lose_nothing_to_each_other(database, tmp_path, undisturbed):
     with workers(tmp_path, database, search="halving", trials=20, pause=0.02) as start:
-        started = [start(prepare=prepare) for prepare in (_ahead, _behind, None)]
+        # So short a grace that they look for lost trials several times meanwhile.
+        started = [start(prepare=prepare, server={"grace": 6}) for prepare in (_ahead, _behind, None)]
         for worker in started:
             assert worker.ended() == 0, worker.log()
     found = files(tmp_path).records.read()
