@@ -107,7 +107,8 @@ def overview_table(
     )
     notes = [
         "Verdicts are those of the tables of verdicts, each corrected for its own family of pairs. "
-        f"P(better): the share of studies and seeds on which it beat {style.label(against)}, ties half."
+        "Differences are of the studies and seeds that both have; P(better): the share of these on which it "
+        f"beat {style.label(against)}, ties half."
     ]
     if _found(table):
         notes.append(
