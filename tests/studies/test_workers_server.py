@@ -57,9 +57,9 @@ def test_reports_that_are_forgotten_again_and_again_cost_nothing(postgres, datab
     """Each worker waits for what the others report, and they for what it does."""
     with workers(tmp_path, database, search="halving", trials=30, pause=0.02) as start:
         started = [start(server={"worker": f"w{number}"}) for number in range(3)]
-        while recorded(tmp_path) < 25 and any(worker.process.is_alive() for worker in started):
+        for trials in range(2, 26, 2):
+            until(lambda trials=trials: recorded(tmp_path) >= trials)
             forget_reports(postgres, database)
-            time.sleep(0.2)
         ended_well(started)
     assert_same(files(tmp_path).records.read(), undisturbed("halving", 30))
 
