@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from induced_metric.analysis import draws, fairness, runs
-from induced_metric.analysis.confirmations import confirmed, confirmed_figure, seeds, verdicts
+from induced_metric.analysis.confirmations import confirmed_figure, confirmed_tables, seeds, verdicts
 from induced_metric.analysis.rendering import Table
 from induced_metric.analysis.searches import (
     agreement,
@@ -90,11 +90,11 @@ REPORTS = (
            lambda m: tuning_differences.paired_table(m.task, m.ours)),
     Report("tables", "seeds", FIXED, lambda m: seeds.seeds_table(m.task, m.only)),
     Report("tables", "seeds_confirmed", FIXED,
-           lambda m: confirmed.confirmed_table(m.task, m.ours, m.searches)),
+           lambda m: confirmed_tables.confirmed_table(m.task, m.ours, m.searches)),
     Report("tables", "seeds_verdicts", FIXED,
-           lambda m: confirmed.verdicts_table(m.task, m.ours, m.searches)),
+           lambda m: confirmed_tables.verdicts_table(m.task, m.ours, m.searches)),
     Report("tables", "confirmed", CONFIRMATIONS,
-           lambda m: confirmed.confirmed_table(m.task, m.ours, m.searches)),
+           lambda m: confirmed_tables.confirmed_table(m.task, m.ours, m.searches)),
     Report("tables", "verdicts", CONFIRMATIONS, lambda m: _verdicts(m, 0)),
     Report("tables", "verdicts_others", CONFIRMATIONS, lambda m: _verdicts(m, 1)),
     Report("tables", "verdicts_extended", CONFIRMATIONS, lambda m: _verdicts(m, 2)),
@@ -131,7 +131,7 @@ REPORTS = (
 def _verdicts(material: Material, family: int) -> Table | None:
     names = {str(name) for study in material.ours.values() for name in study.trials["optimizer"].unique()}
     pairs = verdicts.families(names)[family]
-    return confirmed.verdicts_table(material.task, material.ours, material.searches, pairs=pairs)
+    return confirmed_tables.verdicts_table(material.task, material.ours, material.searches, pairs=pairs)
 
 
 def _goals(tasks: Mapping[str, Records]) -> dict[str, reached.Target]:

@@ -9,7 +9,7 @@ import synthetic
 
 from induced_metric import records
 from induced_metric.analysis import making
-from induced_metric.analysis.confirmations import confirmed
+from induced_metric.analysis.confirmations import confirmed, confirmed_tables
 from induced_metric.records import CONFIRMED, FIXED, Records, RecordStore, StudyKey
 
 PUBLISHED = Path(__file__).parents[3] / "results" / "published"
@@ -86,12 +86,12 @@ def test_what_diverged_counts_as_the_worst(ours, searches) -> None:
     table = confirmed.collect(ours, searches)
     assert table["lost"].sum() == 1
     assert table.loc[table["lost"], "value"].item() == pytest.approx(0.9)
-    rendered = confirmed.confirmed_table("regression", ours, searches)
+    rendered = confirmed_tables.confirmed_table("regression", ours, searches)
     assert any("each counted as 0.9" in note and "ADAM 1" in note for note in rendered.notes)
 
 
 def test_the_verdict_names_its_margin_its_method_and_its_n(ours, searches) -> None:
-    table = confirmed.verdicts_table("regression", ours, searches)
+    table = confirmed_tables.verdicts_table("regression", ours, searches)
     assert table is not None
     assert table.cells[["Optimiser", "Against", "Verdict", "n"]].iloc[0].tolist() == [
         "ADAM", "SGD", "better", f"2×{SEEDS}",
@@ -105,7 +105,7 @@ def test_the_verdict_names_its_margin_its_method_and_its_n(ours, searches) -> No
 def test_the_margin_is_the_one_that_the_protocol_of_the_records_states(ours, searches) -> None:
     config = json.dumps({"protocol": {"name": "fair", "margin": 5.0}})
     stated = {name: Records(x.trials.assign(config=config), x.curves) for name, x in ours.items()}
-    table = confirmed.verdicts_table("regression", stated, searches)
+    table = confirmed_tables.verdicts_table("regression", stated, searches)
     assert table is not None
     assert table.cells["Verdict"].tolist() == ["equivalent"]
     assert "margin of 5 (stated beforehand)" in table.notes[0]
@@ -114,8 +114,8 @@ def test_the_margin_is_the_one_that_the_protocol_of_the_records_states(ours, sea
 
 def test_one_optimizer_has_a_standing_and_no_verdict(ours, searches) -> None:
     alone = {name: Records(x.trials[x.trials["optimizer"] == "adam"], x.curves) for name, x in ours.items()}
-    assert len(confirmed.confirmed_table("regression", alone, searches).data) == 1
-    assert confirmed.verdicts_table("regression", alone, searches) is None
+    assert len(confirmed_tables.confirmed_table("regression", alone, searches).data) == 1
+    assert confirmed_tables.verdicts_table("regression", alone, searches) is None
 
 
 def test_the_published_settings_are_worth_less_than_the_search_saw() -> None:
@@ -125,7 +125,7 @@ def test_the_published_settings_are_worth_less_than_the_search_saw() -> None:
     assert (table["optimism"] < 0).all()
     assert table.loc["adam", "mean"] == pytest.approx(0.0356, abs=1e-4)
     assert table["seeds"].tolist() == [100] * 7
-    verdict = confirmed.verdicts_table("regression", fixed, searches)
+    verdict = confirmed_tables.verdicts_table("regression", fixed, searches)
     assert verdict is not None
     assert any("seeds alone" in note for note in verdict.notes)
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from induced_metric.analysis import fairness, runs, style
 from induced_metric.analysis.compare import page, ranges
 from induced_metric.analysis.compare.evidence import Evidence
-from induced_metric.analysis.confirmations import confirmed
+from induced_metric.analysis.confirmations import confirmed_tables
 from induced_metric.analysis.rendering import Table
 from induced_metric.analysis.tuning import tuning_curves
 
@@ -43,10 +43,12 @@ def make(evidence: Evidence, *, margin: float | None = None) -> Made:
 
     Args:
         evidence: what it rests on.
-        margin: of ``confirmed.verdicts_table``.
+        margin: of ``confirmed_tables.verdicts_table``.
     """
     task, searches, confirmations = evidence.task, evidence.searches, evidence.confirmations
-    verdicts = confirmed.verdicts_table(task, confirmations, searches, margin=margin, pairs=evidence.pairs)
+    verdicts = confirmed_tables.verdicts_table(
+        task, confirmations, searches, margin=margin, pairs=evidence.pairs
+    )
     assert verdicts is not None, "there is a pair"
     found = fairness.findings(
         each
@@ -56,7 +58,7 @@ def make(evidence: Evidence, *, margin: float | None = None) -> Made:
     linted = fairness.fairness_table(task, found)
     tables = {
         "verdicts": verdicts,
-        "confirmed": confirmed.confirmed_table(task, confirmations, searches),
+        "confirmed": confirmed_tables.confirmed_table(task, confirmations, searches),
         "ranges": ranges.ranges_table(task, searches, evidence.candidates),
         **({} if linted is None else {"fairness": linted}),
     }

@@ -11,7 +11,6 @@ import pandas as pd
 
 from induced_metric.analysis import runs, style
 from induced_metric.analysis.confirmations import hierarchy, verdicts
-from induced_metric.analysis.rendering import MISSING, Table, fixed
 from induced_metric.analysis.statistics import CONFIDENCE
 from induced_metric.analysis.support import counted, support
 from induced_metric.records import CONFIRMED, FIXED, Records, published
@@ -125,29 +124,6 @@ def stated_margin(ours: Mapping[str, Records]) -> float | None:
     return stated.pop() if len(stated) == 1 else None
 
 
-def confirmed_table(task: str, ours: Mapping[str, Records], searches: Mapping[str, Records]) -> Table:
-    """``standings``, ready to be shown or written."""
-    table = standings(task, ours, searches)
-    objective, _ = runs.objective(ours)
-    metric = style.words(objective)
-    cells = {
-        "Optimiser": table["optimizer"].map(style.label),
-        "From": _count(table["studies"], "study", "studies") + ", " + table["seeds"].astype(str) + " seeds",
-        "Mean": fixed(table["mean"], 4),
-        "95% interval": fixed(table["low"], 4) + " to " + fixed(table["high"], 4),
-        "Diverged": table["lost"].astype(str),
-        "Search's best": fixed(table["searched"], 4),
-        "Optimism": fixed(table["optimism"], 4, signed=True),
-    }
-    title = (
-        f"What it is worth once tuned: {metric} of {whose(ours)} with the {task} task, trained again from "
-        "fresh seeds. Optimism: the best value that the search saw, minus the mean of the same metric here."
-    )
-    notes = [*_interval(table), *_lost(table, ours, searches)]
-    none = pd.DataFrame(index=table.index)
-    return Table(table, pd.DataFrame(cells), none, title, notes, metric=metric)
-
-
 def judged(
     ours: Mapping[str, Records],
     searches: Mapping[str, Records],
@@ -164,7 +140,7 @@ def judged(
             ``verdicts.default_margin``.
         pairs: those to judge; all by default.
     """
-    found = _judged_trainings(ours, searches, pairs)
+    found = judged_trainings(ours, searches, pairs)
     if found.empty:
         return None
     margin = stated_margin(ours) if margin is None else margin
@@ -173,7 +149,7 @@ def judged(
     return None if table.empty else table
 
 
-def _judged_trainings(
+def judged_trainings(
     ours: Mapping[str, Records], searches: Mapping[str, Records], pairs: Sequence[tuple[str, str]] | None
 ) -> pd.DataFrame:
     """``collect`` of the optimizers of the pairs: what is not judged is no part of the default margin."""
@@ -183,90 +159,8 @@ def _judged_trainings(
     return found[found["optimizer"].isin({name for pair in pairs for name in pair})]
 
 
-def verdicts_table(
-    task: str,
-    ours: Mapping[str, Records],
-    searches: Mapping[str, Records],
-    *,
-    margin: float | None = None,
-    pairs: Sequence[tuple[str, str]] | None = None,
-) -> Table | None:
-    """``judged``, ready to be shown or written; None for a single optimizer."""
-    table = judged(ours, searches, margin=margin, pairs=pairs)
-    if table is None:
-        return None
-    objective, direction = runs.objective(ours)
-    margin = stated_margin(ours) if margin is None else margin
-    metric = style.words(objective)
-    lost = _judged_trainings(ours, searches, pairs).groupby("optimizer")["lost"].sum().reset_index()
-    cells = {
-        "Optimiser": table["optimizer"].map(style.label),
-        "Against": table["other"].map(style.label),
-        "Verdict": table["verdict"],
-        "Difference": fixed(table["difference"], 4, signed=True),
-        "95% interval": "[" + _ends(table, "low") + ", " + _ends(table, "high") + "]",
-        "p": table["p"].map(lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"),
-        "P(better)": fixed(table["superiority"], 2),
-        "n": table["studies"].astype(str) + "×" + table["seeds"].astype(str),
-        "Needs about": table.apply(_needs, axis=1),
-    }
-    bold = {"Verdict": table["verdict"].isin(["better", "worse"])}
-    title = (
-        f"Verdicts on {whose(ours)} with the {task} task: {metric} of the optimiser minus that of the "
-        f"other, {'below' if direction == 'minimize' else 'above'} 0 is better."
-    )
-    rule = "a fifth of the median standard deviation over seeds" if margin is None else "stated beforehand"
-    number = f"{len(table)} pair{'s' * (len(table) > 1)}"
-    notes = [
-        f"Equivalent: the interval lies within the margin of {table['margin'].iloc[0]:.3g} ({rule}). Better "
-        f"or worse: p below {1 - CONFIDENCE:.2g} after Holm over {number}. n: studies × seeds, "
-        "paired.",
-        f"Intervals hold for {number} at once with {CONFIDENCE:.0%} (Bonferroni, so a little "
-        f"wider than Holm's p asks for). {_interval(table)[0]}",
-        "P(better): the share of studies and seeds on which the optimiser beat the other, ties half. Needs: "
-        f"so many more to decide with a probability of {verdicts.POWER:.0%}, were the difference as found.",
-        *_lost(lost, ours, searches),
-    ]
-    return Table(table, pd.DataFrame(cells), pd.DataFrame(bold), title, notes, metric=metric)
-
-
 def whose(ours: Mapping[str, Records]) -> str:
     """Whose settings were trained again, in words."""
     if FIXED in ours:
         return "the published best setting of each optimiser"
     return "the winner of each study"
-
-
-def _interval(table: pd.DataFrame) -> list[str]:
-    if (table["studies"] == 1).all():
-        return ["Errors are over the seeds alone: of one study, the luck of its search is not in them."]
-    return [
-        f"Errors by a bootstrap of studies, then seeds ({hierarchy.RESAMPLES:,} resamples), so the luck of "
-        "the search is in them."
-    ]
-
-
-def _lost(table: pd.DataFrame, ours: Mapping[str, Records], searches: Mapping[str, Records]) -> list[str]:
-    lost = table[table["lost"] > 0]
-    if lost.empty:
-        return []
-    named = ", ".join(f"{style.label(str(row.optimizer))} {row.lost}" for row in lost.itertuples())
-    worst = support(pd.concat([x.trials for x in (*ours.values(), *searches.values())])).worst
-    return [
-        f"Diverged or failed, each counted as {worst:.3g}, near what an untrained model has: {named}. A few "
-        "of these decide a mean and its error; P(better) counts each as one defeat."
-    ]
-
-
-def _needs(row: "pd.Series[float]") -> str:
-    if pd.notna(row["more_seeds"]):
-        return f"+{row['more_seeds']:,} seeds"
-    return f"+{row['more_studies']:,} studies" if pd.notna(row["more_studies"]) else MISSING
-
-
-def _ends(table: pd.DataFrame, name: str) -> "pd.Series[str]":
-    return fixed(table[name], 4, signed=True)
-
-
-def _count(numbers: pd.Series, one: str, many: str) -> "pd.Series[str]":
-    return numbers.map(lambda n: f"{n} {one if n == 1 else many}")

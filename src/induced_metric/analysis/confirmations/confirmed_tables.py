@@ -1,0 +1,118 @@
+"""``confirmed`` as tables: what each optimizer's winners are worth, and the verdicts."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from induced_metric.analysis import runs, style
+from induced_metric.analysis.confirmations import confirmed, hierarchy, verdicts
+from induced_metric.analysis.rendering import MISSING, Table, fixed
+from induced_metric.analysis.statistics import CONFIDENCE
+from induced_metric.analysis.support import support
+from induced_metric.records import Records
+
+
+def confirmed_table(task: str, ours: Mapping[str, Records], searches: Mapping[str, Records]) -> Table:
+    """``confirmed.standings``, ready to be shown or written."""
+    table = confirmed.standings(task, ours, searches)
+    objective, _ = runs.objective(ours)
+    metric = style.words(objective)
+    cells = {
+        "Optimiser": table["optimizer"].map(style.label),
+        "From": _count(table["studies"], "study", "studies") + ", " + table["seeds"].astype(str) + " seeds",
+        "Mean": fixed(table["mean"], 4),
+        "95% interval": fixed(table["low"], 4) + " to " + fixed(table["high"], 4),
+        "Diverged": table["lost"].astype(str),
+        "Search's best": fixed(table["searched"], 4),
+        "Optimism": fixed(table["optimism"], 4, signed=True),
+    }
+    title = (
+        f"What it is worth once tuned: {metric} of {confirmed.whose(ours)} with the {task} task, trained "
+        "again from fresh seeds. Optimism: the best value that the search saw, minus the mean of the same "
+        "metric here."
+    )
+    notes = [*_interval(table), *_lost(table, ours, searches)]
+    none = pd.DataFrame(index=table.index)
+    return Table(table, pd.DataFrame(cells), none, title, notes, metric=metric)
+
+
+def verdicts_table(
+    task: str,
+    ours: Mapping[str, Records],
+    searches: Mapping[str, Records],
+    *,
+    margin: float | None = None,
+    pairs: Sequence[tuple[str, str]] | None = None,
+) -> Table | None:
+    """``confirmed.judged``, ready to be shown or written; None for a single optimizer."""
+    table = confirmed.judged(ours, searches, margin=margin, pairs=pairs)
+    if table is None:
+        return None
+    objective, direction = runs.objective(ours)
+    margin = confirmed.stated_margin(ours) if margin is None else margin
+    metric = style.words(objective)
+    lost = confirmed.judged_trainings(ours, searches, pairs).groupby("optimizer")["lost"].sum().reset_index()
+    cells = {
+        "Optimiser": table["optimizer"].map(style.label),
+        "Against": table["other"].map(style.label),
+        "Verdict": table["verdict"],
+        "Difference": fixed(table["difference"], 4, signed=True),
+        "95% interval": "[" + _ends(table, "low") + ", " + _ends(table, "high") + "]",
+        "p": table["p"].map(lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"),
+        "P(better)": fixed(table["superiority"], 2),
+        "n": table["studies"].astype(str) + "×" + table["seeds"].astype(str),
+        "Needs about": table.apply(_needs, axis=1),
+    }
+    bold = {"Verdict": table["verdict"].isin(["better", "worse"])}
+    title = (
+        f"Verdicts on {confirmed.whose(ours)} with the {task} task: {metric} of the optimiser minus that of "
+        f"the other, {'below' if direction == 'minimize' else 'above'} 0 is better."
+    )
+    rule = "a fifth of the median standard deviation over seeds" if margin is None else "stated beforehand"
+    number = f"{len(table)} pair{'s' * (len(table) > 1)}"
+    notes = [
+        f"Equivalent: the interval lies within the margin of {table['margin'].iloc[0]:.3g} ({rule}). Better "
+        f"or worse: p below {1 - CONFIDENCE:.2g} after Holm over {number}. n: studies × seeds, "
+        "paired.",
+        f"Intervals hold for {number} at once with {CONFIDENCE:.0%} (Bonferroni, so a little "
+        f"wider than Holm's p asks for). {_interval(table)[0]}",
+        "P(better): the share of studies and seeds on which the optimiser beat the other, ties half. Needs: "
+        f"so many more to decide with a probability of {verdicts.POWER:.0%}, were the difference as found.",
+        *_lost(lost, ours, searches),
+    ]
+    return Table(table, pd.DataFrame(cells), pd.DataFrame(bold), title, notes, metric=metric)
+
+
+def _interval(table: pd.DataFrame) -> list[str]:
+    if (table["studies"] == 1).all():
+        return ["Errors are over the seeds alone: of one study, the luck of its search is not in them."]
+    return [
+        f"Errors by a bootstrap of studies, then seeds ({hierarchy.RESAMPLES:,} resamples), so the luck of "
+        "the search is in them."
+    ]
+
+
+def _lost(table: pd.DataFrame, ours: Mapping[str, Records], searches: Mapping[str, Records]) -> list[str]:
+    lost = table[table["lost"] > 0]
+    if lost.empty:
+        return []
+    named = ", ".join(f"{style.label(str(row.optimizer))} {row.lost}" for row in lost.itertuples())
+    worst = support(pd.concat([x.trials for x in (*ours.values(), *searches.values())])).worst
+    return [
+        f"Diverged or failed, each counted as {worst:.3g}, near what an untrained model has: {named}. A few "
+        "of these decide a mean and its error; P(better) counts each as one defeat."
+    ]
+
+
+def _needs(row: "pd.Series[float]") -> str:
+    if pd.notna(row["more_seeds"]):
+        return f"+{row['more_seeds']:,} seeds"
+    return f"+{row['more_studies']:,} studies" if pd.notna(row["more_studies"]) else MISSING
+
+
+def _ends(table: pd.DataFrame, name: str) -> "pd.Series[str]":
+    return fixed(table[name], 4, signed=True)
+
+
+def _count(numbers: pd.Series, one: str, many: str) -> "pd.Series[str]":
+    return numbers.map(lambda n: f"{n} {one if n == 1 else many}")
