@@ -3,6 +3,7 @@
 XLA is configured before any test imports JAX: two devices, as on two cores.
 """
 
+import signal
 import subprocess
 from contextlib import closing
 
@@ -12,6 +13,9 @@ xla.configure(devices=2)
 
 import configured  # noqa: E402
 import pytest  # noqa: E402
+
+# A shell has its background jobs ignore Ctrl-C, and so would every process that a test begins.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 collect_ignore = ["helpers"]  # no tests, and --doctest-modules would import each a second time
 

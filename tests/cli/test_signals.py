@@ -20,8 +20,6 @@ SWEEP = [
     "task.train_examples=64", "task.test_examples=32", "task.batch_size=16", "task.widths=[4,1]",
     "task.epochs=300", "optimizer=sgd,sgd_rms", "sampler=random", "trials=12",
 ]  # fmt: skip
-# Whoever starts these tests in the background of a shell has Ctrl-C ignored, and so would the processes here.
-CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 # Says when it has begun: before, a signal is Python's own matter.
 BEGIN = "import sys, runpy; print('begun', flush=True); runpy.run_path(sys.argv.pop(1), run_name='__main__')"
 ENDS = {
@@ -33,7 +31,7 @@ ENDS = {
 @contextlib.contextmanager
 def begin(results, script="sweeps/sweep.py", settings=SWEEP, *, code=BEGIN, first="begun"):
     """A process whose first line is out; it does not outlive a test."""
-    command = [sys.executable, "-c", CTRL_C + code, str(ROOT / script), *settings, f"results={results}"]
+    command = [sys.executable, "-c", code, str(ROOT / script), *settings, f"results={results}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         assert process.stdout.readline().startswith(first)
@@ -107,7 +105,7 @@ def test_a_signal_that_comes_while_garbage_is_collected_is_not_lost(how):
         "sys.modules['induced_metric.cli.mine'] = types.SimpleNamespace(main=main)\n"
         "entry.start('mine')"
     )
-    ended = subprocess.run([sys.executable, "-c", CTRL_C + code], capture_output=True, text=True, timeout=30)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert ended.returncode == ENDS[how][0]
     said = ended.stderr if how is signal.SIGINT else ended.stdout
     assert ENDS[how][1] in said
@@ -123,7 +121,7 @@ def test_a_signal_that_comes_while_python_ends_changes_nothing(how):
         "sys.modules['induced_metric.cli.mine'] = types.SimpleNamespace(main=lambda: print('done'))\n"
         "entry.start('mine')"
     )
-    ended = subprocess.run([sys.executable, "-c", CTRL_C + code], capture_output=True, text=True, timeout=30)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
 
 
