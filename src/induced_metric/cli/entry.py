@@ -1,5 +1,6 @@
 """How a command that Hydra configures begins and ends, also where a signal comes before anything else."""
 
+import atexit
 import importlib
 import os
 import signal
@@ -12,13 +13,12 @@ INTERRUPTED = 130
 
 
 def start(command: str) -> None:
-    """Runs ``cli.<command>``, the last thing that a process does.
+    """Runs ``cli.<command>``: Ctrl-C ends it in a sentence and exit code 130, SIGTERM in one and 0.
 
-    Ctrl-C ends it in a sentence and exit code 130, SIGTERM in one and 0. What has more to keep than it has
-    begun takes SIGTERM over (``app.stop_on_sigterm``).
+    What has more to keep than it has begun takes SIGTERM over (``app.stop_on_sigterm``).
     """
-    signal.signal(signal.SIGTERM, _stopped)
-    sys.unraisablehook = _once_more
+    before = signal.signal(signal.SIGTERM, _stopped)
+    hook, sys.unraisablehook = sys.unraisablehook, _once_more
     try:
         importlib.import_module(f"induced_metric.cli.{command}").main()
     except KeyboardInterrupt:
@@ -29,9 +29,9 @@ def start(command: str) -> None:
             _leave()
         raise
     finally:
-        # The process ends: a signal has nothing left to stop, and must make no failure of what is done.
-        for late in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(late, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, before)
+        sys.unraisablehook = hook
+        atexit.register(_ignore_signals)
 
 
 def say_interrupted() -> None:
@@ -42,6 +42,12 @@ def say_interrupted() -> None:
 def _stopped(*_: object) -> NoReturn:
     print("stopped; the same command continues")
     raise SystemExit(0)
+
+
+def _ignore_signals() -> None:
+    """Python ends: a signal has nothing left to stop, and must make no failure of what is done."""
+    for late in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(late, signal.SIG_IGN)
 
 
 def _once_more(lost: "sys.UnraisableHookArgs") -> None:
