@@ -58,6 +58,7 @@ def pair(tiny_task):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "most", "facts", "capacity"),
     [
@@ -121,6 +122,7 @@ def record(pair, lanes):
     return {"versions": {"jax": jax.__version__}, **device_facts(), **lane_facts(lanes)}
 
 
+@pytest.mark.slow
 def test_what_fits_is_measured_once_a_study_and_remembered_by_its_records(pair, card):
     where = Placement(trials=64)
     with pair.lanes(where) as lanes:
@@ -148,6 +150,7 @@ def test_a_width_that_does_not_fit_is_halved_and_remembered(pair, card):
         assert lanes.width == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seconds", "steps"), [(1e-3, 20), (0.1, 10), (0.4, 2), (7.0, 1)])
 def test_a_dispatch_takes_about_a_second_where_that_is_known(pair, card, seconds, steps):
     card["seconds"] = seconds / len(jax.devices())  # each device does its share

@@ -179,6 +179,7 @@ def study_of(sampler, pruner="none"):
     return study, cfg
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_sampler_proposes_and_says_how_many_are_in_flight(sampler):
     study, cfg = study_of(sampler)
@@ -222,6 +223,7 @@ def test_a_pruner_stops_the_worse_at_its_rungs(pruner):
         assert not any(verdicts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [

@@ -89,6 +89,7 @@ def test_every_optimizer_is_searched_by_the_same_rules(optimizer):
             assert vars(dimension) == vars(spaces._dimension(name, values.plain(rules[role]))), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_a_task_chooses_on_validation_and_measures_nothing_else(task):
     cfg = compose(f"task={task}", "optimizer=adamw")
@@ -119,6 +120,7 @@ def test_a_task_has_a_second_size_that_its_name_says(task):
     assert small == large
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", SPECIAL_CASES)
 def test_an_optimizer_contains_the_one_that_it_extends(optimizer):
     other, names = SPECIAL_CASES[optimizer]

@@ -41,6 +41,7 @@ def test_without_a_launcher_this_process_is_the_worker(tmp_path):
     assert cfg.worker == "node-3.b_1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [

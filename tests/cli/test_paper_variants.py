@@ -20,6 +20,7 @@ def test_every_variant_is_known_here() -> None:
     assert CHANGED.keys() == {path.stem for path in (values.CONF / "protocol").glob("paper_*.yaml")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("protocol", "optimizer", "changed"), [(k, *v) for k, v in CHANGED.items()])
 @pytest.mark.parametrize("task", ["regression", "mnist_small"])
 def test_one_thing_is_changed(protocol: str, optimizer: str, changed: set[str], task: str) -> None:

@@ -143,6 +143,7 @@ def test_a_schedule_ends_at_its_last_rate():
     assert not np.array_equal(decayed["test/loss"], held["test/loss"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [

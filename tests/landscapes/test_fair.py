@@ -53,6 +53,7 @@ def test_settings_are_chosen_by_success_then_speed_then_order(converged, iterati
     assert choose(np.array(converged), np.array(iterations)) == winner
 
 
+@pytest.mark.slow
 def test_every_optimizer_gets_the_same_budget(study):
     sizes = study.settings.groupby(["function", "optimizer", "offset", "tolerance"]).size()
     assert len(sizes) == 2 * 3 * 2

@@ -54,6 +54,7 @@ def batches(draw: st.DrawFn) -> list[list[tuple[dict, dict]]]:
     return [part for part in np.split(np.array(made, object), cuts) if len(part)]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(batches(), st.booleans(), st.booleans())
 def test_what_is_appended_is_read_back(tmp_path_factory, batches, midway, finally_) -> None:

@@ -26,6 +26,7 @@ def lanes():
         yield lanes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 @pytest.mark.parametrize("name", PRUNERS)
 def test_records_say_when_a_trial_was_judged_by_what_and_why_it_was_stopped(tmp_path, lanes, name, direction):

@@ -92,6 +92,7 @@ def test_before_two_trials_have_finished_proposals_are_uniform():
         np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_it_beats_random_search_at_equal_trials():
     def best(create, seed):
         study = optuna.create_study()

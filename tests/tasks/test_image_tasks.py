@@ -43,6 +43,7 @@ def test_cross_entropy_is_that_of_optax():
     assert float(cross_entropy(jnp.array([[1e4, 0.0]]), jnp.array([1]))) == pytest.approx(1e4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
 def test_accuracy_is_the_share_of_right_answers(build, name):
     task = build(name)

@@ -73,6 +73,7 @@ def losses(task):
     return np.array(found)
 
 
+@pytest.mark.slow
 def test_a_cpu_multiplies_in_float32_whatever_less_is_allowed():
     exact, tf32, bfloat16 = (losses(small(precision)) for precision in ("float32", "tf32", "bfloat16"))
     np.testing.assert_array_equal(tf32, exact)

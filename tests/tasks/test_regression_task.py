@@ -67,6 +67,7 @@ def test_data_does_not_depend_on_the_default_generator():
     np.testing.assert_array_equal(y_new, y_old)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings", [{"JAX_ENABLE_X64": "1"}, {"JAX_DEFAULT_PRNG_IMPL": "rbg"}], ids=["x64", "generator"]
 )

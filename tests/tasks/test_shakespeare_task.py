@@ -38,6 +38,7 @@ def test_a_test_split_can_be_had(build, synthetic):
     assert [task.num_sampled(split) for split in ("train", "validation", "test")] == [None, 10, 10]
 
 
+@pytest.mark.slow
 def test_perplexity_is_that_of_the_mean_over_all_tokens(build, start):
     task = build("shakespeare", evaluated_sequences=None, micro_batch=None, batch_size=15)
     trial, sequences = start(task), task.splits["validation"]
@@ -54,6 +55,7 @@ def test_a_perplexity_too_large_for_a_float_is_finite_while_the_loss_is(build):
     assert not np.isfinite(finish({"loss": jnp.float32(np.nan)})["perplexity"])
 
 
+@pytest.mark.slow
 def test_each_trial_draws_its_validation_sequences_and_keeps_them(build, start):
     trial = start(build("shakespeare", evaluated_sequences=1), seed=1)
     first = trial.epoch()["validation/loss"]

@@ -61,6 +61,7 @@ def test_the_published_best_stands_beside_the_seeds() -> None:
     assert preset.notes == []
 
 
+@pytest.mark.slow
 def test_tables_write_the_seeds_apart_from_the_searches(tmp_path, capsys) -> None:
     for optimizer in ("sgd", "adam"):
         synthetic.write_study(tmp_path, optimizer, trials=5, epochs=4, sampler="fixed")

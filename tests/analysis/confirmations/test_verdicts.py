@@ -68,6 +68,7 @@ def false_verdicts(replications: int, change=lambda values: values) -> float:
     return wrong / replications
 
 
+@pytest.mark.slow
 def test_an_optimizer_under_other_names_is_neither_better_nor_worse() -> None:
     share = false_verdicts(200)
     assert share <= 0.05
@@ -96,10 +97,12 @@ def found_share(change=lambda rng, values: values) -> float:
     return hits / 150
 
 
+@pytest.mark.slow
 def test_planted_differences_are_found_at_the_stated_power() -> None:
     assert found_share() == pytest.approx(verdicts.POWER, abs=0.08)
 
 
+@pytest.mark.slow
 def test_without_the_pairing_they_are_not() -> None:
     def without_pairing(rng: np.random.Generator, values: np.ndarray) -> np.ndarray:
         return np.stack([values[0], rng.permuted(values[1], axis=1)])

@@ -127,6 +127,7 @@ def accuracies(task, **changed):
     return {name: study(name, settings=settings, value=value) for name, value in apart.items()}
 
 
+@pytest.mark.slow
 def test_differences_below_the_error_of_an_accuracy_are_found() -> None:
     assert found(compared(accuracies("mnist_small"), task="mnist_small")) == {}
     # One standard error of 0.95 on 8,192 examples is 0.0024.

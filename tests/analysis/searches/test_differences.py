@@ -58,6 +58,7 @@ def test_a_copy_does_not_differ_and_a_planted_difference_is_found() -> None:
     assert worse["difference"] == pytest.approx(0.5 * np.sort(adam)[:20].mean())
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     held = 0
     for seed in range(100):
