@@ -26,6 +26,7 @@ from induced_metric.analysis.confirmations import hierarchy
 from induced_metric.analysis.confirmations.hierarchy import Estimate
 from induced_metric.analysis.statistics import CONFIDENCE
 
+BASELINE = "adamw"
 POWER = 0.8
 MARGIN = 0.2
 """Of the standard deviation over seeds: the margin where none is given, Cohen's small effect."""
@@ -78,21 +79,26 @@ def default_margin(confirmed: pd.DataFrame) -> float:
     return float(MARGIN * spread.groupby("optimizer").mean().median())
 
 
-def families(names: Iterable[str], *, baseline: str = "adamw") -> list[list[tuple[str, str]]]:
+def baseline(names: Iterable[str]) -> str:
+    """With which all others are compared: ``BASELINE``, or the first where this is not there."""
+    every = style.ordered(names)
+    return BASELINE if BASELINE in every else every[0]
+
+
+def families(names: Iterable[str]) -> list[list[tuple[str, str]]]:
     """The pairs that are judged, in three families, each corrected for its own number.
 
     The first: all pairs of the paper's optimizers, or of all where none is the paper's. The second: each
-    other against the baseline; so one more candidate costs the others little. The third: each other against
-    what it extends or changes, by its name: ``lion`` of ``lion_metric``, and of ``sgd_log_rms`` both ``sgd``
-    and ``sgd_rms``, whose form with the logarithm it is.
+    other against the ``baseline``; so one more candidate costs the others little. The third: each other
+    against what it extends or changes, by its name: ``lion`` of ``lion_metric``, and of ``sgd_log_rms`` both
+    ``sgd`` and ``sgd_rms``, whose form with the logarithm it is.
 
     Args:
         names: the optimizers.
-        baseline: one of the first family; its first where this is not there.
     """
     every = style.ordered(names)
     first = [name for name in every if style.is_published(name)] or every
-    against = baseline if baseline in first else first[0]
+    against = baseline(every)
     others = [name for name in every if name not in first]
     extended = [
         (other, name)

@@ -1,6 +1,7 @@
 """How the outcome of a trial depends on its learning rate, and where the search was not allowed to look."""
 
 import json
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from induced_metric.analysis.style import (
 )
 
 _BINS = 12
+_LABEL = 45  # letters below a panel
 _TRIALS = 8
 """Trials that a bin needs for its best tenth to be drawn."""
 
@@ -101,7 +103,8 @@ def learning_rate(trials: pd.DataFrame) -> Figure:
     rates = {"learning rate η, as searched": trials["learning_rate"]}
     heavy = [label(name) for name in ordered(heavy_ball(trials))]
     if heavy:
-        rates[f"effective: η/(1-μ) of {', '.join(heavy)}, η of others"] = effective(trials)
+        name = f"effective: η/(1-μ) of {', '.join(heavy)}, η of others"
+        rates[textwrap.fill(name, _LABEL, break_on_hyphens=False)] = effective(trials)
     cost, name_of_cost = _cost(trials, objective, direction)
     shown = cost[np.isfinite(cost)]
     # A few trials that went astray would leave the others no room.

@@ -17,7 +17,6 @@ from induced_metric.analysis.rendering import MISSING, Table, fixed
 from induced_metric.analysis.tuning import tuning_curves
 from induced_metric.records import Records
 
-BASELINE = "adamw"
 BUDGETS = (5, 10, 20, 50, 100)
 """Numbers of trials at which a search is looked at, as far as there are so many."""
 _BEATEN, _COST = "superiority", "cost"
@@ -45,10 +44,11 @@ def overview(
     _, direction = runs.objective(ours)
     minimize = direction == "minimize"
     table = confirmed.standings(task, ours, searches).set_index("optimizer", drop=False)
-    against = baseline(table.index)
+    against = verdicts.baseline(table.index)
+    among_papers, others, _ = verdicts.families(table.index)
     judged = [
         _against(against, found)
-        for pairs in verdicts.families(table.index)
+        for pairs in (among_papers, others)
         if (found := confirmed.judged(ours, searches, pairs=pairs)) is not None
     ]
     if judged:
@@ -61,11 +61,6 @@ def overview(
         table = table.join(wide.rename(columns="best_{}".format))
     table[_COST] = costs.reindex(table.index) / costs.get(against, float("nan"))
     return table.sort_values("mean", ascending=minimize, kind="stable").reset_index(drop=True)
-
-
-def baseline(names: "pd.Index[str]") -> str:
-    """With which the others are compared."""
-    return BASELINE if BASELINE in names else style.ordered(names)[0]
 
 
 def _against(against: str, judged: pd.DataFrame) -> pd.DataFrame:
@@ -88,7 +83,7 @@ def overview_table(
     if "verdict" not in table:
         return None
     objective, _ = runs.objective(ours)
-    against = baseline(pd.Index(table["optimizer"]))
+    against = verdicts.baseline(table["optimizer"])
     metric = style.words(objective)
     cells = {
         "Optimiser": table["optimizer"].map(style.label),
@@ -131,7 +126,7 @@ def overview_figure(
     if "verdict" not in table:
         return None
     objective, direction = runs.objective(ours)
-    against = style.label(baseline(pd.Index(table["optimizer"])))
+    against = style.label(verdicts.baseline(table["optimizer"]))
     searched = [f"best_{k}" for k in _found(table)]
     blocks = [(["mean"], style.words(objective).replace(" ", "\n"), [""])]
     blocks += [([_BEATEN], f"P(better\nthan {against})", [""])]
@@ -185,7 +180,7 @@ def _shades(column: str, values: np.ndarray, *, minimize: bool) -> np.ndarray:
     if column == _COST:
         return np.zeros_like(values)
     if minimize:
-        values = -np.log(np.where(values > 0, values, np.nan)) if np.nanmin(values) > 0 else -values
+        values = -np.log(values) if np.nanmin(values) > 0 else -values
     best, worst = np.nanmax(values), np.nanquantile(values, 1 - _SHADED)
     return np.clip((values - worst) / (best - worst), 0, 1) if best > worst else np.zeros_like(values)
 
