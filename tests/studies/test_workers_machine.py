@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     rule,
     run_state_machine_as_test,
@@ -29,10 +30,9 @@ from induced_metric.training.trial import Trial
 
 pytestmark = [pytest.mark.postgres, pytest.mark.faults]
 
-TRIALS, CLAIMS = 5, 3
+TRIALS, CLAIMS = 2, 3
 SLOTS = ["w0", "w1", "w2"]
 GRACE = 3600
-slots, numbers = st.sampled_from(SLOTS), st.integers(0, TRIALS - 1)
 
 
 class Worker:
@@ -75,10 +75,12 @@ class Workers(RuleBasedStateMachine):
         self.plan = plan(key=StudyKey("paper", "toy", name, "sgd"), trials=TRIALS)
         self.workers, self.values, self.given = {}, itertools.count(1), {}
         self.records = {}  # number -> value that was published first
+        self.held, self.lost = {}, {}  # by number: whether it was claimed and not given back; how often lost
         self.store = RecordStore(self.directory / "records")
 
-    def alive(self, slot):
-        return self.workers.get(slot)
+    def claims(self):
+        """Who believes to have which trial."""
+        return [(slot, number) for slot, worker in self.workers.items() for number in sorted(worker.claims)]
 
     def query(self, statement):
         studies = "(SELECT study_id FROM studies WHERE study_name = %s)"
@@ -88,18 +90,39 @@ class Workers(RuleBasedStateMachine):
 
     # What workers do
 
-    @rule(slot=slots)
-    def start(self, slot):
-        if not self.alive(slot):
-            self.workers[slot] = Worker(
-                self.servers[slot], self.directory / "records", self.plan, self.directory
-            )
+    @initialize()
+    def all_start(self):
+        for slot in SLOTS:
+            self.start_as(slot)
 
-    @rule(slot=slots, number=numbers)
-    def claim(self, slot, number):
-        worker = self.alive(slot)
-        if not worker or number in worker.claims or number in worker.study._known:
+    @rule(data=st.data())
+    def act(self, data):
+        """One rule for all: Hypothesis leaves rules out at random, and without one little happens."""
+        possible = ["disconnect"]
+        if len(self.workers) < len(SLOTS):
+            possible += ["start"] * 2
+        if self.workers:
+            possible += ["claim"] * 4 + ["look"] * 2 + ["crash", "stop"]
+        if self.claims():
+            possible += ["expire"] * 3 + ["publish", "beat"]
+        getattr(self, data.draw(st.sampled_from(possible)))(data)
+
+    def start(self, data):
+        self.start_as(data.draw(st.sampled_from([slot for slot in SLOTS if slot not in self.workers])))
+
+    def start_as(self, slot):
+        records = self.directory / "records"
+        self.workers[slot] = Worker(self.servers[slot], records, self.plan, self.directory)
+
+    def claim(self, data):
+        slot = data.draw(st.sampled_from(sorted(self.workers)))
+        worker = self.workers[slot]
+        if data.draw(st.booleans()):
+            self.look_as(slot)
+        wanted = [n for n in range(TRIALS) if n not in worker.claims and n not in worker.study._known]
+        if not wanted:
             return
+        number = data.draw(st.sampled_from(wanted))
         mine = {"x": next(self.values) / 7, "offset": 0.5}
         claim = worker.study.claim(number, mine, suspects=True)
         if claim is None:
@@ -109,77 +132,84 @@ class Workers(RuleBasedStateMachine):
         assert number not in self.records, "it is recorded"
         # Those of whoever trained it first, unless its place was only kept.
         assert claim.hyperparameters == self.given.setdefault(number, mine)
+        self.lost[number] = self.lost.get(number, 0) + self.held.get(number, False)
+        self.held[number] = True
+        assert claim.lost == self.lost[number]
         assert (claim.failed is not None) == (claim.lost >= CLAIMS)
         worker.claims[number] = claim
         worker.expired.discard(number)
 
-    @rule(slot=slots)
-    def beat(self, slot):
-        worker = self.alive(slot)
-        if worker:
-            for identity in list(worker.server._beating):
-                worker.server.call(lambda identity=identity: worker.server.storage.record_heartbeat(identity))
+    def beat(self, data):
+        """All of a worker's trials, also those that it has lost."""
+        slot, _ = data.draw(st.sampled_from(self.claims()))
+        server = self.workers[slot].server
+        for identity in list(server._beating):
+            server.call(lambda identity=identity: server.storage.record_heartbeat(identity))
 
-    @rule(slot=slots)
-    def expire(self, slot):
-        worker = self.alive(slot)
-        if worker and worker.claims:
-            worker.expired |= worker.claims.keys()
-            self.postgres.execute(
-                "UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '3 hours'"
-                " WHERE trial_id = ANY(%s)",
-                list(worker.server._beating), database=self.database,
-            )  # fmt: skip
+    def expire(self, data):
+        slot, _ = data.draw(st.sampled_from(self.claims()))
+        self.expire_all_of(slot)
 
-    @rule(slot=slots)
-    def look(self, slot):
+    def expire_all_of(self, slot):
+        worker = self.workers[slot]
+        worker.expired |= worker.claims.keys()
+        self.postgres.execute(
+            "UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '3 hours'"
+            " WHERE trial_id = ANY(%s)",
+            list(worker.server._beating), database=self.database,
+        )  # fmt: skip
+
+    def look(self, data):
         """And reap, and wake up."""
-        worker = self.alive(slot)
-        if worker:
-            for row, _ in worker.look().published:
-                assert row["value"] == self.records[int(row["trial"])]
-            running, token = self.running(), worker.study._ledger._token
-            assert all(running.get(number) == token for number in worker.claims)
+        self.look_as(data.draw(st.sampled_from(sorted(self.workers))))
 
-    @rule(slot=slots, number=numbers)
-    def publish(self, slot, number):
+    def look_as(self, slot):
+        worker = self.workers[slot]
+        for row, _ in worker.look().published:
+            assert row["value"] == self.records[int(row["trial"])]
+        running, token = self.running(), worker.study._ledger._token
+        assert all(running.get(number) == token for number in worker.claims)
+
+    def publish(self, data):
         """Also a trial that this worker has lost, and does not know yet."""
-        worker = self.alive(slot)
-        if worker and number in worker.claims:
-            row, curve = worker.row(number, float(next(self.values)))
-            (known,) = worker.study.publish([row], [curve])
-            assert known.row["value"] == self.records.setdefault(number, row["value"])
-            del worker.claims[number]
+        self.publish_as(*data.draw(st.sampled_from(self.claims())))
 
-    @rule(slot=slots, number=numbers)
-    def publish_and_crash(self, slot, number):
-        """Before the database is told."""
-        worker = self.alive(slot)
-        if worker and number in worker.claims:
+    def publish_as(self, slot, number):
+        worker = self.workers[slot]
+        row, curve = worker.row(number, float(next(self.values)))
+        (known,) = worker.study.publish([row], [curve])
+        assert known.row["value"] == self.records.setdefault(number, row["value"])
+        del worker.claims[number]
+
+    def crash(self, data):
+        """Also between the record of a trial and what the database is told of it."""
+        slot = data.draw(st.sampled_from(sorted(self.workers)))
+        worker = self.workers[slot]
+        if worker.claims and data.draw(st.booleans()):
+            number = data.draw(st.sampled_from(sorted(worker.claims)))
             row, curve = worker.row(number, float(next(self.values)))
             worker.records.publish(row, curve)
             self.records.setdefault(number, row["value"])
-            self.crash(slot)
+        if data.draw(st.booleans()):
+            self.expire_all_of(slot)
+        del self.workers[slot]
+        worker.server._beating.clear()
+        worker.server.storage.engine.dispose()
 
-    @rule(slot=slots)
-    def crash(self, slot):
-        worker = self.workers.pop(slot, None)
-        if worker:
-            worker.server._beating.clear()
-            worker.server.storage.engine.dispose()
-
-    @rule(slot=slots)
-    def stop(self, slot):
+    def stop(self, data):
         """In order: what it has not recorded is anybody's at once."""
-        worker = self.workers.pop(slot, None)
-        if worker:
-            others = {n: token for n, token in self.running().items() if token != worker.study._ledger._token}
-            worker.study.close()
-            worker.study.compact()
-            assert self.running() == others
+        self.stop_as(data.draw(st.sampled_from(sorted(self.workers))))
 
-    @rule()
-    def disconnect(self):
+    def stop_as(self, slot):
+        worker = self.workers.pop(slot)
+        running, mine = self.running(), worker.study._ledger._token
+        others = {number: token for number, token in running.items() if token != mine}
+        self.held.update((number, False) for number in running.keys() - others.keys())
+        worker.study.close()
+        worker.study.compact()
+        assert self.running() == others
+
+    def disconnect(self, data):
         self.postgres.terminate_connections(self.database)
 
     # What holds at any time
@@ -223,8 +253,8 @@ class Workers(RuleBasedStateMachine):
         """Another worker completes the study, and whoever is still there changes nothing."""
         try:
             heir = Worker(self.servers["heir"], self.directory / "records", self.plan, self.directory)
-            for slot in SLOTS:
-                self.expire(slot)
+            for slot in self.workers:
+                self.expire_all_of(slot)
             self.expire_all()
             for _ in range(2):
                 heir.look()
@@ -238,11 +268,11 @@ class Workers(RuleBasedStateMachine):
             assert self.records.keys() == set(range(TRIALS))
             heir.study.close()
             heir.study.compact()
-            for slot, worker in list(self.workers.items()):
-                for number in sorted(worker.claims):
-                    self.publish(slot, number)
-                self.look(slot)
-                self.stop(slot)
+            for claimed in self.claims():
+                self.publish_as(*claimed)
+            for slot in list(self.workers):
+                self.look_as(slot)
+                self.stop_as(slot)
             self.every_record_is_the_first()
             self.what_is_told_is_what_is_recorded()
             assert not self.running()
