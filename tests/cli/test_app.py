@@ -285,15 +285,23 @@ def test_what_is_warned_of_is_a_sentence_and_what_libraries_warn_of_names_its_pl
     assert theirs == "/somewhere/else.py:3: UserWarning: theirs\n"
 
 
-def test_a_sigterm_between_two_jobs_stops_the_next():
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_signal_between_two_jobs_stops_the_next(how, code, capfd):
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        assert not app.stop_on_sigterm()()
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert app.stop_on_sigterm()()
+        assert not app.stop_in_order()()
+        os.kill(os.getpid(), how)
+        assert app.stop_in_order()()
+        with pytest.raises(SystemExit) as ended:
+            app.stopped("stopped after epoch 3")
+        assert ended.value.code == code
+        said = capfd.readouterr()
+        assert said.out == "stopped after epoch 3\n"
+        assert ("Ctrl-C again ends at once" in said.err) == (how is signal.SIGINT)
     finally:
-        app._STOP.clear()
-        signal.signal(signal.SIGTERM, before)
+        app._CAME.clear()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("begun", [True, False])

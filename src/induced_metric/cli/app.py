@@ -8,7 +8,6 @@ import re
 import signal
 import sys
 import tempfile
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -32,7 +31,7 @@ from induced_metric.errors import UserError, check_platform, refused
 from induced_metric.studies import compatibility
 
 _RENAMED = {"lanes.lanes": "lanes.width", **compatibility.RENAMED}
-_STOP = threading.Event()  # SIGTERM has come; of all jobs of Hydra, so that none comes between two
+_CAME: set[int] = set()  # signals that ask for a stop; of all jobs of Hydra, so that none comes between two
 _PACKAGE = Path(__file__).parents[1]
 _SEARCHED = "search_space."  # before the name of a setting that is searched
 
@@ -48,7 +47,7 @@ def run(
         afterwards: called at the end, when Hydra has run all jobs.
     """
     begun = False
-    _STOP.clear()
+    _CAME.clear()
 
     # Caught inside the job: what leaves it, Hydra announces with a line of its own.
     @functools.wraps(task)
@@ -82,9 +81,6 @@ def run(
         if begun:
             raise
         _fail(_unwritable(error))  # all that Hydra does beforehand is to make its directories there
-    except KeyboardInterrupt:
-        entry.say_interrupted()
-        sys.exit(entry.INTERRUPTED)
     sys.exit(0)
 
 
@@ -198,10 +194,32 @@ def _composed(overrides: Sequence[str], config: str) -> DictConfig:
         return hydra.compose(config, chosen)
 
 
-def stop_on_sigterm() -> Callable[[], bool]:
-    """From now on SIGTERM asks for an orderly stop; returns whether it has come, to this job or another."""
-    signal.signal(signal.SIGTERM, lambda *_: _STOP.set())
-    return _STOP.is_set
+def stop_in_order() -> Callable[[], bool]:
+    """From now on SIGTERM and Ctrl-C ask for an orderly stop; returns whether one has come, to any job.
+
+    A second Ctrl-C ends the process at once.
+    """
+
+    def ask(number: int, frame: object) -> None:
+        if number == signal.SIGINT:
+            if number in _CAME:
+                entry.end_at_once(number, frame)
+            entry.say_now(2, "stopping after the epochs under way; Ctrl-C again ends at once")
+        _CAME.add(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, ask)
+    return lambda: bool(_CAME)
+
+
+def stopped(sentence: str, say: Callable[[str], None] = print) -> NoReturn:
+    """Says how far it came, and ends with what the signal asks for: 0 after SIGTERM, 130 after Ctrl-C."""
+    say(sentence)
+    if signal.SIGINT in _CAME:
+        entry.say_interrupted()
+        raise SystemExit(entry.INTERRUPTED)
+    raise SystemExit(0)
 
 
 def start_jax(cfg: DictConfig) -> str:

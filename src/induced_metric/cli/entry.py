@@ -1,70 +1,79 @@
 """How a command that Hydra configures begins and ends, also where a signal comes before anything else."""
 
 import atexit
+import contextlib
 import importlib
 import os
 import signal
 import sys
-import threading
 from typing import NoReturn
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C."""
+_SAID = {  # descriptor, exit code, sentence
+    signal.SIGINT: (2, INTERRUPTED, "interrupted; run the same command again to continue"),
+    signal.SIGTERM: (1, 0, "stopped; the same command continues"),
+}
+_SHOW_CURSOR = "\x1b[?25h"  # a live view hides it
 
 
 def start(command: str) -> None:
     """Runs ``cli.<command>``: Ctrl-C ends it in a sentence and exit code 130, SIGTERM in one and 0.
 
-    What has more to keep than it has begun takes SIGTERM over (``app.stop_on_sigterm``).
+    Both at once: an exception out of a handler would come in the middle of anything, and neither the C++ of
+    JAX nor the parsers of Hydra bear one everywhere. What has more to keep than it has begun takes the
+    signals over (``app.stop_in_order``); what is killed instead loses no record.
     """
-    before = signal.signal(signal.SIGTERM, _stopped)
-    hook, sys.unraisablehook = sys.unraisablehook, _once_more
+    before = {number: signal.getsignal(number) for number in _SAID}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as a shell has Ctrl-C ignored for a job in the background
+            signal.signal(number, end_at_once)
     try:
         importlib.import_module(f"induced_metric.cli.{command}").main()
-    except KeyboardInterrupt:
-        say_interrupted()
-        _leave()
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
-            _leave()
+            _leave(INTERRUPTED)
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
-        sys.unraisablehook = hook
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
         atexit.register(_ignore_signals)
 
 
 def say_interrupted() -> None:
     """Says what Ctrl-C came to."""
-    print("interrupted; run the same command again to continue", file=sys.stderr)
+    _, _, sentence = _SAID[signal.SIGINT]
+    print(sentence, file=sys.stderr)
 
 
-def _stopped(*_: object) -> NoReturn:
-    print("stopped; the same command continues")
-    raise SystemExit(0)
+def end_at_once(number: int, _: object) -> NoReturn:
+    """A handler: says what came, and ends the process there."""
+    descriptor, code, sentence = _SAID[signal.Signals(number)]
+    _flush()
+    say_now(descriptor, _SHOW_CURSOR * os.isatty(descriptor) + sentence)
+    _leave(code)
+
+
+def say_now(descriptor: int, sentence: str) -> None:
+    """Says something in a handler, where the stream itself may be in the middle of a line."""
+    with contextlib.suppress(OSError):
+        os.write(descriptor, f"{sentence}\n".encode())
 
 
 def _ignore_signals() -> None:
     """Python ends: a signal has nothing left to stop, and must make no failure of what is done."""
-    for late in (signal.SIGINT, signal.SIGTERM):
+    for late in _SAID:
         signal.signal(late, signal.SIG_IGN)
 
 
-def _once_more(lost: "sys.UnraisableHookArgs") -> None:
-    """Sends a signal again that came where Python lets no exception out: in a destructor, in gc."""
-    wanted = {KeyboardInterrupt: signal.SIGINT, SystemExit: signal.SIGTERM}.get(lost.exc_type)
-    if wanted is None:
-        sys.__unraisablehook__(lost)
-        return
-    # Later, when that is over.
-    again = threading.Timer(0.05, signal.pthread_kill, (threading.main_thread().ident, wanted))
-    again.daemon = True
-    again.start()
-
-
-def _leave() -> NoReturn:
+def _leave(code: int) -> NoReturn:
     """Ends the process at once: Python would wait for threads that compile, and die of the next Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(INTERRUPTED)
+    _ignore_signals()
+    _flush()
+    os._exit(code)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, RuntimeError):  # closed, or in the middle of a line
+            stream.flush()

@@ -55,7 +55,7 @@ class Sweep:
             return
         from induced_metric.studies.running import run_opened
 
-        stop = app.stop_on_sigterm()
+        stop = app.stop_in_order()
         results, retry = app.results(cfg), retries(cfg)
         with self._opened(cfg, lambda key: storage.of(key, results, retry=retry)) as studies:
             run_opened([studies], stop=stop)
@@ -68,7 +68,7 @@ class Sweep:
         from induced_metric.studies.running import run_opened
         from induced_metric.studies.server import StoppedError
 
-        stop = app.stop_on_sigterm()
+        stop = app.stop_in_order()
         first = self._collected[0]
         results, retry = app.results(first), retries(first)
         storage = storages(first)
@@ -141,8 +141,7 @@ def _last(studies: "Sequence[tuple[StudyPlan, StudyFiles, Any]]") -> dict[str, A
 
 def _say(stopped: bool) -> None:
     if stopped:
-        print("stopped after the epochs under way; the same command continues")
-        raise SystemExit(0)
+        app.stopped("stopped after the epochs under way; the same command continues")
 
 
 def _say_programs(cfg: DictConfig, pair: build.Pairing, table: SweepTable) -> None:

@@ -32,7 +32,7 @@ def train(cfg: DictConfig) -> None:
     from induced_metric.training.trial import Goal, Trial
 
     print(app.device(), flush=True)
-    stop = app.stop_on_sigterm()
+    stop = app.stop_in_order()
     results = app.results(cfg)
     pair, seed = build.pairing(cfg), values.seed(cfg)
     placement = build.placement(cfg.lanes).for_trials(1)
@@ -108,8 +108,7 @@ def _run(
         waiting = iter([trial.assignment(None)] if not trial.ended else [])
         lanes.run(lambda: next(waiting, None), tell, stride=1, stop=stop)
         if not trial.ended:
-            bar.print(f"stopped after epoch {trial.done - 1}; the same command continues")
-            raise SystemExit(0)
+            app.stopped(f"stopped after epoch {trial.done - 1}; the same command continues", bar.print)
 
 
 def identity(config: Mapping[str, Any], seed: int, kept: Collection[str]) -> str:
