@@ -80,7 +80,12 @@ def test_what_is_said_of_the_further_ones_is_so(fair) -> None:
         table = tables["tpe-overview"].data.set_index("optimizer")
         others = table[~table.index.isin(PAPERS)]
         assert f"Of the {words(len(others))} further ones, none is told to be better than AdamW" in FINDINGS
+        assert (
+            f"Of {words(len(others))} further optimisers on regression none is told to be better than"
+            in README
+        )
         assert "better" not in set(others["verdict"])
+        assert table.index[:2].tolist() == ["adan", "nadamw"]  # "come nearest"
         ahead = others[others["difference"] < 0]
         names = ", ".join(SPELT[name] for name in ahead.index)
         assert f"{words(len(ahead)).capitalize()} have a lower mean ({names})" in FINDINGS
