@@ -50,14 +50,21 @@ def end_at_once(number: int, _: object) -> NoReturn:
     """A handler: says what came, and ends the process there."""
     descriptor, code, sentence = _SAID[signal.Signals(number)]
     _flush()
-    say_now(descriptor, _SHOW_CURSOR * os.isatty(descriptor) + sentence)
+    say_now(descriptor, sentence, _SHOW_CURSOR)
     _leave(code)
 
 
-def say_now(descriptor: int, sentence: str) -> None:
-    """Says something in a handler, where the stream itself may be in the middle of a line."""
+def say_now(descriptor: int, sentence: str, control: str = "") -> None:
+    """Says something in a handler, where the stream itself may be in the middle of a line.
+
+    Args:
+        descriptor: 1 or 2.
+        sentence: said on a line of its own.
+        control: for a terminal.
+    """
     with contextlib.suppress(OSError):
-        os.write(descriptor, f"{sentence}\n".encode())
+        before = f"{control}\n" if os.isatty(descriptor) else ""
+        os.write(descriptor, f"{before}{sentence}\n".encode())
 
 
 def _ignore_signals() -> None:
