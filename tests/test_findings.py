@@ -113,7 +113,7 @@ def test_what_is_said_of_the_papers_open_questions_is_so(fair) -> None:
 
 def words(number: int) -> str:
     """A small number as the text has it."""
-    return {4: "four", 15: "fifteen"}[number]
+    return {4: "four", 16: "sixteen"}[number]
 
 
 def superiority(table: pd.DataFrame, name: str) -> pd.Series:
