@@ -290,7 +290,7 @@ class Workers(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize(
-    ("examples", "steps"), [(20, 30), pytest.param(300, 60, marks=pytest.mark.exhaustive)]
+    ("examples", "steps"), [(40, 30), pytest.param(300, 60, marks=pytest.mark.exhaustive)]
 )
 def test_whatever_workers_do_every_trial_is_recorded_once_and_told_as_recorded(
     postgres, database, tmp_path, examples, steps
