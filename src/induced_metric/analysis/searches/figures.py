@@ -85,7 +85,9 @@ def best_curves(records: Records, costs: pd.Series | None = None) -> Figure:
         handles = [
             Line2D([], [], **_look(str(run.optimizer)), label=_label(run)) for run in best.itertuples()
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=3)
+        longest = max(len(_label(run)) for run in best.itertuples())
+        columns = 3 if longest <= 36 else 2  # what the page is wide enough for
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
         number = span(records.trials.groupby("optimizer").size())
         figure.suptitle(f"{draws.origin(records.trials)}: the best of {number} trials, best so far in bold")
     return figure
@@ -126,7 +128,8 @@ def best_histograms(best: pd.DataFrame) -> Figure:
         else:
             _histograms(figure, grid, {name: best[best["optimizer"] == name] for name in names}, bins)
         for axes, name in zip(grid, names, strict=True):
-            axes.set_title(f"{label(name)} (n = {sizes[name]})")
+            gap = "\n" if len(label(name)) > 14 else " "  # the panel is wide enough for 14
+            axes.set_title(f"{label(name)}{gap}(n = {sizes[name]})")
             axes.set_yscale(scale)
             axes.set_xlim(*bins[name][0][[0, -1]])
             axes.set_ylim(*bins[name][1][[0, -1]])
