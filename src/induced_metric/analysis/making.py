@@ -1,6 +1,6 @@
 """Tables and figures made of what is on record of a task, all of ``reports.REPORTS``, and written."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from induced_metric.analysis.rendering import Table
 from induced_metric.analysis.reports import (
     CHANGES,
     CONFIRMATIONS,
+    CONFIRMED_TASKS,
     EVERYTHING,
     FAIRNESS,
     FAMILY,
@@ -49,7 +50,7 @@ class Planned(NamedTuple):
         if isinstance(made, Figure) and self.left_out:
             with style.style():
                 made.suptitle(f"{made.get_suptitle()}\n(without {self.left_out} of the optimisers: overview)")
-        if isinstance(made, Table) and self.report.of not in (EVERYTHING, TASKS):
+        if isinstance(made, Table) and self.report.of not in (EVERYTHING, TASKS, CONFIRMED_TASKS):
             return _with_findings(made, self.material.findings, self.material.ours, self.findings)
         return made
 
@@ -127,6 +128,8 @@ def plan(
         left_out = best_first[report.most :] if kind == "figures" and report.most else []
         if report.of == TASKS:
             parts = _over_tasks(ours, protocol, results, load)
+        elif report.of == CONFIRMED_TASKS:
+            parts = _over_confirmed_tasks(ours, protocol, results, load)
         elif report.of == CHANGES:
             parts = _over_changes(task, {**ours, **repeats}, protocol, results, load)
         else:
@@ -143,16 +146,55 @@ def _over_tasks(
     ours: Mapping[str, Records], protocol: str, results: str | Path, load: runs.Reader
 ) -> Iterator[tuple[list[str], str, Mapping[str, Records]]]:
     """Every family that has searched several tasks: what names the files, its name, its records by task."""
-    names = records.tasks(protocol=protocol, results=results)
     for family in draws.families(ours):
-        tasks = {}
-        for name in names:
-            searched = records.searches(name, protocol=protocol, results=results)
-            if own := [sampler for sampler in searched if draws.family(sampler) == family]:
-                found = {key: load(name, protocol=protocol, sampler=key, results=results) for key in own}
-                tasks[name] = draws.pool(found)
-        if len(tasks) > 1:
-            yield [TASKS, family], family, tasks
+        read = {
+            task: found
+            for task in records.tasks(protocol=protocol, results=results)
+            if (found := _of_family(family, records.searches, task, protocol, results, load))
+        }
+        if len(read) > 1:
+            yield [TASKS, family], family, {task: draws.pool(found) for task, found in read.items()}
+
+
+def _over_confirmed_tasks(
+    ours: Mapping[str, Records], protocol: str, results: str | Path, load: runs.Reader
+) -> Iterator[tuple[list[str], str, Mapping[str, Records]]]:
+    """Every family whose winners were confirmed on several tasks, its records by ``<task>/<sampler>``."""
+    for family in draws.families(ours):
+        confirmed = [
+            task
+            for task in records.tasks(protocol=protocol, results=results)
+            if any(draws.family(name) == family
+                   for name in records.confirmations(task, protocol=protocol, results=results))
+        ]  # fmt: skip
+        if len(confirmed) > 1:
+            yield (
+                [TASKS, family],
+                family,
+                {
+                    f"{task}/{sampler}": found
+                    for task in confirmed
+                    for sampler, found in _of_family(
+                        family, records.samplers, task, protocol, results, load
+                    ).items()
+                },
+            )
+
+
+def _of_family(
+    family: str,
+    listed: Callable[..., list[str]],
+    task: str,
+    protocol: str,
+    results: str | Path,
+    load: runs.Reader,
+) -> dict[str, Records]:
+    """Those records of a task that belong to a family of samplers, by sampler."""
+    return {
+        name: load(task, protocol=protocol, sampler=name, results=results)
+        for name in listed(task, protocol=protocol, results=results)
+        if draws.family(name) == family
+    }
 
 
 def _over_changes(

@@ -20,14 +20,15 @@ from induced_metric.analysis.searches import (
     tables,
     targets,
 )
-from induced_metric.analysis.tuning import budgets, overview, tuning_curves, tuning_differences
+from induced_metric.analysis.tuning import budgets, over_tasks, overview, tuning_curves, tuning_differences
 from induced_metric.records import FIXED, Records
 
 Kind: TypeAlias = Literal["tables", "figures"]
 
-CHANGES, CONFIRMATIONS, EVERYTHING, FAMILY, TASKS = (
+CHANGES, CONFIRMATIONS, CONFIRMED_TASKS, EVERYTHING, FAMILY, TASKS = (
     "changes",
     "confirmations",
+    "confirmed_tasks",
     "everything",
     "family",
     "tasks",
@@ -62,7 +63,8 @@ class Report(NamedTuple):
             once for each family of samplers (``draws.family``), its studies as one; ``confirmations``, once
             for each family, its studies apart; ``everything``, what searches and what does not; ``changes``,
             those of the protocol and of its changes (``deviations``); ``tasks``, those of every task, once
-            for each family; or the name of a sampler that searches nothing, where on record.
+            for each family; ``confirmed_tasks``, the same with their confirmations, all studies apart; or
+            the name of a sampler that searches nothing, where on record.
         make: None where this material has no such report.
         most: optimizers that a figure has room for; of more it shows the paper's and the best of the others.
     """
@@ -108,6 +110,8 @@ REPORTS = (
     Report("tables", "deviations", CHANGES, lambda m: deviations.deviations_table(m.task, m.ours, n=m.n)),
     Report("tables", "reached", TASKS,
            lambda m: reached.tasks_table(m.task, m.ours, _goals(m.ours))),
+    Report("tables", "overview", CONFIRMED_TASKS, lambda m: over_tasks.tasks_table(m.task, m.ours)),
+    Report("figures", "overview", CONFIRMED_TASKS, lambda m: over_tasks.tasks_figure(m.ours), most=None),
     Report("figures", "reached", TASKS,
            lambda m: reached.tasks_figure(m.ours, _goals(m.ours))),
     Report("figures", "reached", "searches",

@@ -1,0 +1,65 @@
+"""A heat map with a row an optimizer: blocks of columns beside each other, each with its own scale."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from induced_metric.analysis import style
+
+_SHADED = 0.9
+"""The share of values, from the best on, over which colours differ: one that fails would take all of them."""
+
+
+class Block(NamedTuple):
+    """Columns with one title.
+
+    Attributes:
+        title: above it, in lines.
+        ticks: below each column.
+        shade: from 0, white, to 1; shape=(rows, columns); NaN is white.
+        texts: what stands in each cell.
+    """
+
+    title: str
+    ticks: Sequence[str]
+    shade: np.ndarray
+    texts: pd.DataFrame
+
+
+def draw(optimizers: Sequence[str], blocks: Sequence[Block]) -> Figure:
+    """The figure, without a title, to be made within ``style.style``; the paper's optimizers are bold."""
+    figure = Figure(figsize=(style.PAGE, 1.1 + 0.19 * len(optimizers)), layout="constrained")
+    widths = [max(len(block.ticks), 1.2) for block in blocks]
+    grid = figure.subplots(1, len(blocks), sharey=True, squeeze=False, width_ratios=widths)[0]
+    for axes, block in zip(grid, blocks, strict=True):
+        _draw(axes, block)
+    grid[0].set_yticks(range(len(optimizers)), [style.label(name) for name in optimizers], fontsize=7)
+    for text, name in zip(grid[0].get_yticklabels(), optimizers, strict=True):
+        text.set_fontweight("bold" if style.is_published(name) else "normal")
+    return figure
+
+
+def shades(values: np.ndarray, *, minimize: bool) -> np.ndarray:
+    """From 0, the worst of what is shaded, to 1, the best; of what is minimised by its logarithm."""
+    if minimize:
+        values = -np.log(values) if np.nanmin(values) > 0 else -values
+    best, worst = np.nanmax(values), np.nanquantile(values, 1 - _SHADED)
+    return np.clip((values - worst) / (best - worst), 0, 1) if best > worst else np.zeros_like(values)
+
+
+def _draw(axes: Axes, block: Block) -> None:
+    axes.imshow(block.shade, vmin=0, vmax=1.15, cmap="Blues", aspect="auto")
+    for place, row in enumerate(block.texts.to_numpy()):
+        for column, text in enumerate(row):
+            ink = "white" if block.shade[place, column] > 0.7 else "black"
+            axes.text(column, place, text, ha="center", va="center", fontsize=6.5, color=ink)
+    axes.set_title(block.title, fontsize=7.5)
+    axes.set_xticks(range(len(block.ticks)), block.ticks)
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)

@@ -1,0 +1,153 @@
+"""All optimizers of several tasks against one of them: who is good at which, and whether the orders agree."""
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import NamedTuple
+
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy import stats
+
+from induced_metric.analysis import draws, runs, style
+from induced_metric.analysis.confirmations import confirmed, verdicts
+from induced_metric.analysis.rendering import MISSING, Table, fixed
+from induced_metric.analysis.tuning import heat_map, overview
+from induced_metric.records import CONFIRMED, Records
+
+_FEW = 3
+"""Of fewer optimizers an order says nothing."""
+
+
+class Tasks(NamedTuple):
+    """What each optimizer is worth on each task.
+
+    Attributes:
+        tables: ``overview.against_baseline``, by task, indexed by optimizer.
+        directions: ``minimize`` or ``maximize``, by task.
+        against: the baseline of all of them.
+        order: the optimizers: those on all tasks first, each by the mean over its tasks of P(better), of
+            which the baseline has a half.
+    """
+
+    tables: dict[str, pd.DataFrame]
+    directions: dict[str, str]
+    against: str
+    order: list[str]
+
+
+def compare(ours: Mapping[str, Records]) -> Tasks | None:
+    """Compares on every task that has the baseline of all; None where these are fewer than two.
+
+    Args:
+        ours: searches and their confirmations, of one family of samplers, by ``<task>/<sampler>``.
+    """
+    names = {str(name) for study in ours.values() for name in study.trials["optimizer"].unique()}
+    against = verdicts.baseline(names)
+    tables, directions = {}, {}
+    for task in dict.fromkeys(name.split("/")[0] for name in ours):
+        own = {name.split("/")[1]: study for name, study in ours.items() if name.split("/")[0] == task}
+        again = {name: study for name, study in own.items() if name.endswith(CONFIRMED)}
+        if not again:
+            continue
+        table = overview.against_baseline(task, again, {k: v for k, v in own.items() if k not in again})
+        table = table.set_index("optimizer")
+        if "verdict" in table and against in table.index:
+            tables[task] = table
+            directions[task] = runs.objective(again)[1]
+    if len(tables) < 2:
+        return None
+    won = pd.DataFrame({task: table["superiority"] for task, table in tables.items()})
+    won.loc[against] = 0.5
+    key = pd.DataFrame({"missing": won.isna().sum(axis=1), "won": -won.mean(axis=1)})
+    return Tasks(tables, directions, against, list(key.sort_values(["missing", "won"], kind="stable").index))
+
+
+def agreements(tasks: Tasks) -> pd.DataFrame:
+    """How the orders of each two tasks agree.
+
+    Returns:
+        ``task`` and ``other``; ``correlation``, Spearman's of the means of the optimizers that both have, 1
+        where the orders are the same; ``p``, were the optimizers independent; ``optimizers``, how many.
+    """
+    means = pd.DataFrame(
+        {
+            task: table["mean"] * (1 if tasks.directions[task] == "minimize" else -1)
+            for task, table in tasks.tables.items()
+        }
+    )
+    rows = []
+    for task, other in combinations(means, 2):
+        both = means[[task, other]].dropna()
+        if len(both) >= _FEW:
+            found = stats.spearmanr(both[task], both[other])
+            rows.append((task, other, float(found.statistic), float(found.pvalue), len(both)))
+    return pd.DataFrame(rows, columns=["task", "other", "correlation", "p", "optimizers"])
+
+
+def tasks_table(family: str, ours: Mapping[str, Records]) -> Table | None:
+    """``compare``, ready to be shown or written; None where there are fewer than two tasks."""
+    tasks = compare(ours)
+    if tasks is None:
+        return None
+    against = style.label(tasks.against)
+    cells = {"Optimiser": pd.Series(map(style.label, tasks.order))}
+    columns, bold = [], {}
+    for task, table in tasks.tables.items():
+        own = table.reindex(tasks.order).reset_index()
+        verdict = f"{task}, against {against}"
+        cells[verdict] = own["verdict"].fillna(MISSING)
+        cells[f"{task}: mean"] = fixed(own["mean"], 4)
+        cells[f"{task}: P(better)"] = fixed(own["superiority"], 2)
+        bold[verdict] = own["verdict"].isin(["better", "worse"])
+        columns.append(own.set_index("optimizer").add_prefix(f"{task}: "))
+    title = (
+        f"All optimisers over {len(tasks.tables)} tasks, {family}: {_metrics(ours)} of the winner of each "
+        f"study, trained again from fresh seeds, against {against}. First who beats it most often, over the "
+        "tasks."
+    )
+    notes = [
+        "Verdicts are those of each task's tables of verdicts, each corrected for its own family of pairs, "
+        "not over the tasks. P(better): the share of studies and seeds on which it beat "
+        f"{against}, ties half."
+    ]
+    for row in agreements(tasks).to_dict("records"):
+        notes.append(
+            f"The orders of the means on {row['task']} and {row['other']}: Spearman's rank correlation "
+            f"{row['correlation']:.2f} over {row['optimizers']} optimisers (p {row['p']:.3f}, were these "
+            "independent, which relatives are not)."
+        )
+    data = pd.concat(columns, axis=1).rename_axis("optimizer").reset_index()
+    # The verdicts are words among numbers, so only the first column is flush left.
+    return Table(data, pd.DataFrame(cells), pd.DataFrame(bold), title, notes, words=1)
+
+
+def _metrics(ours: Mapping[str, Records]) -> str:
+    again = {name: study for name, study in ours.items() if name.endswith(CONFIRMED)}
+    found = {style.words(runs.objective({name: study})[0]): None for name, study in again.items()}
+    return " or ".join(found)
+
+
+def tasks_figure(ours: Mapping[str, Records]) -> Figure | None:
+    """``tasks_table`` as a heat map, darker is better; None where there are fewer than two tasks."""
+    tasks = compare(ours)
+    if tasks is None:
+        return None
+    against = style.label(tasks.against)
+    blocks = []
+    for task, table in tasks.tables.items():
+        own = table.reindex(tasks.order)
+        own["verdict"] = own["verdict"].astype(object)
+        mean = own[["mean"]].to_numpy(dtype=float)
+        shade = heat_map.shades(mean, minimize=tasks.directions[task] == "minimize")
+        blocks.append(heat_map.Block(f"{task}\nmean", [""], shade, fixed(own["mean"], 4).to_frame()))
+        won = overview.superiority_block(own, against)
+        blocks.append(won._replace(title=f"{task}\n{won.title.replace(chr(10), ' ')}"))
+    with style.style():
+        figure = heat_map.draw(tasks.order, blocks)
+        again = [study.trials for name, study in ours.items() if name.endswith(CONFIRMED)]
+        figure.suptitle(
+            f"{draws.origin(*again)}:\n{confirmed.whose(ours)}, trained again from fresh seeds; "
+            f"first who beats {against} most often"
+        )
+        figure.supxlabel("bold: the paper's. * told apart, after Holm in its family of pairs", fontsize=7)
+    return figure
