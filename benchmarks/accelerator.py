@@ -110,6 +110,7 @@ def occupied(quick):
 def work(piece, *, quick, skip, command, alone):
     """Does a piece, and prints a line of JSON for each result as soon as it is there."""
     from induced_metric import xla
+    from induced_metric.errors import out_of_memory
 
     task_name, way, precision = piece
     # One trial after the other takes all cores of a CPU as one device.
@@ -129,8 +130,8 @@ def work(piece, *, quick, skip, command, alone):
             continue
         try:
             found = measured(way, task, number, seconds=0.0 if quick else 4.0, command=command)
-        except RuntimeError as error:  # as JAX's are
-            if "RESOURCE_EXHAUSTED" not in str(error):
+        except (RuntimeError, ValueError) as error:  # as JAX's are
+            if not out_of_memory(error):
                 raise
             tell(name, {"failed": "out of memory", "device": device_facts()})
             continue

@@ -166,3 +166,12 @@ def test_xla_knows_the_flag():
     code = "from induced_metric import xla; xla.make_deterministic(); import jax; jax.devices()"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "JAX_PLATFORMS": "cpu"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+def test_pages_of_what_lies_in_a_devices_memory_are_not_printed_unless_asked_for(monkeypatch):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    xla.configure(devices=2, cache=False)
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    xla.configure(devices=2, cache=False)
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "1"

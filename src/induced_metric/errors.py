@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import sys
 from collections.abc import Iterator
 
@@ -11,6 +12,18 @@ _REMEDIES = {
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make it writable"),
     **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "remove what is in the place of a directory"),
 }
+_NO_MEMORY = re.compile(
+    "|".join(
+        (
+            "RESOURCE_EXHAUSTED",  # XLA's allocators, and what it makes of CUDA's driver out of memory
+            "out.of.memory",  # CUDA_ERROR_OUT_OF_MEMORY, and CUDA's words for cudaErrorMemoryAllocation
+            "failed to allocate",  # buffers beside those of a program
+            "resource allocation failed",  # cuBLAS's words for its ..._STATUS_ALLOC_FAILED
+            "ALLOC(ATION)?_FAILED",  # the names of cuBLAS, cuDNN, cuSOLVER and cuFFT
+        )
+    ),
+    re.IGNORECASE,
+)
 
 
 class UserError(ValueError):
@@ -24,6 +37,24 @@ class DiskError(UserError):
 def refused(error: OSError) -> bool:
     """Whether the system refused to write: the disk is full, or may not be written to."""
     return error.errno in _REMEDIES
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether the device, or the host, has no memory left.
+
+    A program's first call raises JAX's own error, a later one a ValueError with the same text.
+    """
+    if isinstance(error, UserError):
+        return False
+    says = isinstance(error, RuntimeError | ValueError) and _NO_MEMORY.search(str(error)) is not None
+    return says or isinstance(error, MemoryError)
+
+
+def memory_sentence(error: Exception, remedy: str) -> str:
+    """That a device is out of memory, with what was asked for, where the error says it, and what helps."""
+    size = re.search(r"allocat\w* +(?:request for +)?([\d.]+ ?[KMGTPE]?i?[bB]\w*)", str(error))
+    asked = f" ({size[1]} were asked for)" if size else ""
+    return f"the device has not enough memory{asked}: {remedy}"
 
 
 @contextlib.contextmanager

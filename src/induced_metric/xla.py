@@ -65,6 +65,8 @@ def configure(*, devices: int | str = "auto", cache: bool = True) -> str:
         # By default JAX keeps only what took a second to compile; small tasks compile in less.
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+    # Without the pages, of level INFO, in which XLA lists an accelerator's memory when none is left.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     return flags
 
 

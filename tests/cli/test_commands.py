@@ -59,6 +59,28 @@ print(sorted(libraries & set(sys.modules)))
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError, MemoryError])
+def test_a_command_that_gets_no_memory_says_so(kind, monkeypatch, capsys):
+    def run(**_):
+        raise kind("RESOURCE_EXHAUSTED: Out of memory trying to allocate 3743729664 bytes.\nBuffers:")
+
+    monkeypatch.setattr("induced_metric.cli.verify.run", run)
+    with pytest.raises(SystemExit) as ended:
+        commands.main(["verify"])
+    assert ended.value.code == 2
+    said = "the device has not enough memory (3743729664 bytes were asked for): end what else uses it"
+    assert capsys.readouterr().err == f"induced-metric verify: {said}\n"
+
+
+def test_a_command_that_fails_otherwise_is_not_taken_for_it(monkeypatch):
+    def run(**_):
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr("induced_metric.cli.verify.run", run)
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        commands.main(["verify"])
+
+
 def test_a_command_that_is_interrupted_says_so(monkeypatch, capsys):
     def interrupt(**_):
         raise KeyboardInterrupt

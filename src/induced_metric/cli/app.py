@@ -27,12 +27,16 @@ from omegaconf import DictConfig, OmegaConf
 from induced_metric import xla
 from induced_metric.cli import entry
 from induced_metric.cli.values import CONF, sentences
-from induced_metric.errors import UserError, check_platform, refused
+from induced_metric.errors import UserError, check_platform, memory_sentence, out_of_memory, refused
 from induced_metric.studies import compatibility
 
 _RENAMED = {"lanes.lanes": "lanes.width", **compatibility.RENAMED}
 _CAME: set[int] = set()  # signals that ask for a stop; of all jobs of Hydra, so that none comes between two
 _PACKAGE = Path(__file__).parents[1]
+_LOWER = (
+    "lower lanes.width or lanes.queue, task.micro_batch where the task has one, task.batch_size, or the size "
+    "of the model; or end what else uses the device"
+)
 _SEARCHED = "search_space."  # before the name of a setting that is searched
 
 
@@ -94,10 +98,10 @@ def _one_sentence() -> Iterator[None]:
         if not refused(error):
             raise
         _fail(_unwritable(error))
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+    except (MemoryError, RuntimeError, ValueError) as error:
+        if not out_of_memory(error):
             raise
-        _fail(_out_of_memory(error))
+        _fail(memory_sentence(error, _LOWER))
 
 
 def renamed(overrides: Sequence[str], config: str) -> list[str]:
@@ -147,15 +151,6 @@ def _program() -> str:
 def _fail(sentence: str) -> NoReturn:
     print(f"{_program()}: {sentence}", file=sys.stderr)
     sys.exit(2)
-
-
-def _out_of_memory(error: Exception) -> str:
-    size = re.search(r"allocat\w* +([\d.]+ ?[KMGTPE]?i?[bB]\w*)", str(error))
-    asked = f" ({size[1]} were asked for)" if size else ""
-    return (
-        f"the device has not enough memory{asked}: lower lanes.width or lanes.queue, task.micro_batch "
-        "where the task has one, task.batch_size, or the size of the model"
-    )
 
 
 def _unknown_override(error: ConfigCompositionException, config: str) -> str:

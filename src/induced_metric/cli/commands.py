@@ -8,8 +8,10 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
 from induced_metric.cli import entry
+from induced_metric.errors import memory_sentence, out_of_memory
 
 PROGRAM = "induced-metric"
+_FREE = "end what else uses it"
 HYDRA = {
     "train": "train one trial: optimizer=sgd_rms task=regression seed=3",
     "sweep": "run or continue the studies of a task: task=regression optimizer=adam,sgd_rms trials=100",
@@ -75,8 +77,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     del asked["command"]
     try:
         module.run(**command.fixed, **asked)
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"{PROGRAM} {name}: {error}\n")
+    except (OSError, ValueError, MemoryError, RuntimeError) as error:
+        no_memory = out_of_memory(error)
+        if not no_memory and not isinstance(error, OSError | ValueError):
+            raise
+        sys.stderr.write(f"{PROGRAM} {name}: {memory_sentence(error, _FREE) if no_memory else error}\n")
         raise SystemExit(1 if isinstance(error, ConnectionError) else 2) from error
     except KeyboardInterrupt as error:
         sys.stderr.write(f"{PROGRAM} {name}: interrupted\n")
