@@ -81,6 +81,23 @@ def test_every_variant_reads_what_belongs_to_it():
     assert {size: curve["sum"].tolist() for size, curve in curves.items()} == {3: [6, 6], 5: [10, 10]}
 
 
+def test_what_several_variants_read_lies_on_a_device_once():
+    data = np.arange(4.0, dtype=np.float32)
+    with Lanes(
+        lambda h, seed, *shared: jnp.float32(0),
+        lambda x, h, all_, own: (x, {"sum": all_.sum() * own.sum()}),
+        hyperparameters=[],
+        static=["size"],
+        shared=lambda static: (data, np.ones(static["size"], np.float32)),
+        devices=jax.devices()[:1],
+    ) as lanes:
+        curves = lanes.run_all([Assignment(size, {"size": size}, 0, 1) for size in (3, 5)])
+        copies = [lanes._variants[(size,)].on(jax.devices()[0]) for size in (3, 5)]
+    assert {size: curve["sum"].tolist() for size, curve in curves.items()} == {3: [18], 5: [30]}
+    assert copies[0][0] is copies[1][0]
+    assert copies[0][1] is not copies[1][1]
+
+
 def test_no_more_is_asked_for_than_can_wait_or_run(lanes):
     asked = []
 

@@ -62,6 +62,7 @@ class Lanes:
         layout: ``map`` or ``vmap``; what ``auto`` chose.
         width: lanes of a dispatch.
         queue: dispatches in flight per device.
+        steps_per_dispatch: most steps of a dispatch; may be set to fewer than those that it was made with.
         facts: what whoever chose these found out by measuring, for the records.
 
     Raises:
@@ -111,10 +112,14 @@ class Lanes:
             for device, worker in zip(devices, self._workers, strict=True)
         ]
         if not static:  # the only program: it compiles before the first trial is asked for
-            for group in self._groups:
-                group.take(())
-            for future in [group.compile() for group in self._groups]:
-                future.result()
+            try:
+                for group in self._groups:
+                    group.take(())
+                for future in [group.compile() for group in self._groups]:
+                    future.result()
+            except BaseException:
+                self.close()
+                raise
 
     @property
     def compile_seconds(self) -> float:

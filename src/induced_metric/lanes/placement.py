@@ -11,13 +11,15 @@ import numpy as np
 
 from induced_metric.lanes.engine import Lanes, default_layout
 from induced_metric.lanes.group import Assignment
-from induced_metric.lanes.probe import MAPPED_WIDTH, MOST_WIDTH, PROBED_STEPS, Choice, fastest, fitting
+from induced_metric.lanes.probe import MAPPED_WIDTH, MOST_WIDTH, Choice, faster, fastest, fitting
 from induced_metric.lanes.program import Layout
 from induced_metric.lanes.variants import Place, Shared
 
 _QUEUE = 2  # one dispatch computes while the host serves the results of another
 _MOST_STEPS = 20  # of a dispatch: a lane whose trial diverged computes on for as many, or stands idle
-_SECONDS = 1.0  # of a dispatch, where it is known what a step takes: so soon a stop is heard
+_MOST_MEASURED = 200  # the same, where steps are known to be so short that the host could not keep up
+# Seconds of a dispatch where that is known: long enough for the host, short enough for a stop to be heard.
+_SHORT, _LONG = 0.1, 1.0
 _FLOAT32_BITS = 23  # after the first
 _PRECISIONS = {_FLOAT32_BITS: "float32", 10: "tensorfloat32", 7: "bfloat16"}
 
@@ -30,13 +32,14 @@ class Placement:
         width: lanes of a dispatch; ``auto`` takes two where they are mapped, and measures where they may be
             vmapped. A width that does not fit in memory is halved.
         queue: dispatches in flight per device; ``auto`` takes two.
-        steps_per_dispatch: most steps that a lane runs between two reports to the host; ``auto`` takes 20, or
-            those of about a second where the width was measured.
-        layout: ``map``, ``vmap``, or ``auto``, which maps on a CPU and otherwise, with ``width: auto``, takes
-            what is measured to be faster.
+        steps_per_dispatch: most steps that a lane runs between two reports to the host; ``auto`` takes 20;
+            where it was measured what they take, more if that is less than a tenth of a second, and fewer if
+            it is more than a second.
+        layout: ``map``, ``vmap``, or ``auto``, which maps on a CPU and otherwise takes what is measured to be
+            faster.
         data_parallel: how many devices divide each batch of a trial; each such group of devices has trials
-            of its own. ``auto`` takes, on a CPU, the most devices that divide a batch evenly, all for one
-            trial at a time, each ``auto`` above then 1, and a single accelerator.
+            of its own; on a CPU each ``auto`` above is then 1. ``auto`` takes, on a CPU, the most devices
+            that divide a batch evenly, all for one trial at a time, and a single accelerator.
         trials: the most that will be under way at once, by default any number. There are no devices, lanes
             or dispatches for more: on an accelerator an idle lane computes as much as another.
         before: what ``lane_facts`` said of these lanes in an earlier run of the study, on the same device:
@@ -131,49 +134,71 @@ class Placement:
                 steps_per_dispatch=steps, layout=layout,
             )  # fmt: skip
 
-        def probed(layout: Layout, width: int) -> Lanes:
-            return make(layout, width, PROBED_STEPS)
-
-        choice = self._choice(len(places), functools.partial(fastest, probed, trial))
-        steps = self._steps(choice, len(places))
-        lanes, width = fitting(lambda width: make(choice.layout, width, steps), choice.width)
+        # What is measured is the program that is then used: its compilation is cached.
+        measured = functools.partial(make, steps=self._compiled(trial, measured=True))
+        choice = self._choice(len(places), measured, trial)
+        compiled = self._compiled(trial, measured=bool(choice.rates))
+        lanes, width = fitting(
+            lambda width: make(choice.layout, width, compiled), self._remembered(choice.width)
+        )
+        lanes.steps_per_dispatch = self._steps(choice, len(places), compiled)
         if choice.rates:
             lanes.facts["measured"] = choice._asdict()
-        asked = choice.width if self.width == "auto" else self.width
-        if width < asked:
-            lanes.facts |= {"asked": asked, "fits": width}
+        if width < choice.width:
+            lanes.facts |= {"asked": choice.width, "fits": width}
         return lanes
 
     @property
     def _alone(self) -> bool:
-        """Whether one trial at a time keeps all devices busy."""
-        return self.data_parallel == "auto" and jax.default_backend() == "cpu"
+        """Whether one trial at a time keeps its devices, cores of a CPU, busy."""
+        return self.data_parallel != 1 and jax.default_backend() == "cpu"
 
-    def _choice(self, places: int, measure: Callable[..., Choice]) -> Choice:
+    def _choice(self, places: int, make: Callable[[Layout, int], Lanes], trial: Assignment) -> Choice:
         """Layout and width: as asked, as suits the device, as measured earlier, or as measured now."""
         most = MOST_WIDTH if self.trials is None else min(-(-self.trials // places), MOST_WIDTH)
+        maps = self.layout == "map" or (self.layout == "auto" and default_layout() == "map")
         if self.width != "auto":
-            width = self.width
-            if self.before and self.before.get("asked") == width:
-                width = self.before["fits"]
-            return Choice(self.layout, width, {}, most)
-        if self.layout == "map" or (self.layout == "auto" and default_layout() == "map"):
-            return Choice(self.layout, 1 if self._alone else MAPPED_WIDTH, {}, most)
-        if self.before and self.layout in ("auto", self.before["layout"]) and "measured" in self.before:
-            known = Choice(**self.before["measured"])
-            if known.suffices(most):
+            width = min(self.width, most)
+            if maps or width == 1 or self.layout == "vmap":
+                return Choice(self.layout, self.width, {}, most)
+            known = self._known()
+            if known is not None and known.width == self.width:
                 return known
-        return measure(["vmap"] if self.layout == "vmap" else ["map", "vmap"], most=most)
+            return faster(make, trial, width)._replace(width=self.width)
+        if maps:
+            return Choice(self.layout, 1 if self._alone else MAPPED_WIDTH, {}, most)
+        known = self._known()
+        if known is not None and known.suffices(most):
+            return known
+        return fastest(make, trial, ["vmap"] if self.layout == "vmap" else ["map", "vmap"], most=most)
 
-    def _steps(self, choice: Choice, places: int) -> int:
-        """Steps of a dispatch."""
+    def _known(self) -> Choice | None:
+        """What was measured earlier."""
+        if self.before and self.layout in ("auto", self.before["layout"]) and "measured" in self.before:
+            return Choice(**self.before["measured"])
+        return None
+
+    def _remembered(self, width: int) -> int:
+        """What of so many lanes fitted earlier."""
+        if self.before and self.before.get("asked") == width:
+            return int(self.before["fits"])
+        return width
+
+    def _compiled(self, trial: Assignment, *, measured: bool) -> int:
+        """The most steps of a dispatch that the program is made for."""
         if self.steps_per_dispatch != "auto":
             return self.steps_per_dispatch
         if self._alone:
             return 1
-        if choice.seconds_per_step is None:
-            return _MOST_STEPS
-        return max(1, min(_MOST_STEPS, int(_SECONDS / (choice.seconds_per_step * places))))
+        return max(1, min(_MOST_MEASURED, trial.steps)) if measured else _MOST_STEPS
+
+    def _steps(self, choice: Choice, places: int, compiled: int) -> int:
+        """Steps of a dispatch, of those that the program is made for."""
+        if self.steps_per_dispatch != "auto" or choice.seconds_per_step is None:
+            return compiled
+        seconds = choice.seconds_per_step * places
+        most = max(_MOST_STEPS, int(_SHORT / seconds))
+        return max(1, min(compiled, most, int(_LONG / seconds)))
 
     def _fit(self, width: int, layout: Layout, places: int) -> tuple[int, int]:
         """Width and queue of each device, for its share of the trials."""

@@ -1,5 +1,7 @@
 """Which layout and width of lanes do most work a second on this device: measured, once a study."""
 
+import gc
+import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -11,11 +13,13 @@ from induced_metric.lanes.engine import Lanes
 from induced_metric.lanes.group import Assignment
 from induced_metric.lanes.program import Layout
 
-MOST_WIDTH = 256
+MOST_WIDTH = 512
 # Mapped lanes run one after the other: two keep their device busy while the host serves two others.
 MAPPED_WIDTH = 2
+_GROWTH = 4  # each width is a program to compile: these first, then what lies between
 _WORTHWHILE = 1.1  # twice the lanes must do at least this many times the work
-PROBED_STEPS = 2  # of each lane, to measure with
+_PROBED_STEPS = 2  # of each lane, to measure with; more where these take no time
+_LONG, _REPEATS = 0.1, 3  # seconds that say something, and how often less is measured
 
 Make = Callable[[Layout, int], Lanes]
 
@@ -54,40 +58,73 @@ def fastest(
     most: int = MOST_WIDTH,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Choice:
-    """The fewest lanes, a power of two or ``most``, whose throughput twice as many hardly exceed.
+    """The fewest lanes whose throughput twice as many hardly exceed: a power of two, or ``most``.
 
     Where lanes may be mapped too, that is tried first, and vmapped ones must do more than it does: vmapped
-    convolutions are grouped ones, which are slow.
+    convolutions are grouped ones, which are slow. Every fourth width is tried until it does not pay or does
+    not fit, then the one before it.
 
     Args:
         make: the engine of a layout with so many lanes a dispatch.
-        trial: a trial to measure with; two of its steps are run in every lane.
+        trial: a trial to measure with; some of its steps are run in every lane.
         layouts: to choose from: ``vmap``, or it and ``map``.
         most: where to end.
         clock: seconds from any beginning.
 
-    Returns:
-        The choice; the widest that fits in memory where that ends the search.
+    Raises:
+        Exception: whatever the program raised, but for want of memory.
     """
     first: Layout = "map" if "map" in layouts else "vmap"
     if most == 1:
         return Choice(first, 1, {}, 1)
-    widths = sorted({most, *(2**power for power in range(1, most.bit_length()))})
-    best, rates = (first, 1), dict[str, float]()
-    for layout, width in [(first, 1), *(("vmap", width) for width in widths)]:
-        try:
-            rate = _steps_per_second(lambda: make(layout, width), trial, clock)  # noqa: B023
-        except jax.errors.JaxRuntimeError as error:
-            if not out_of_memory(error) or width == 1:
-                raise
-            break
-        before = max(rates.values(), default=0.0)
-        rates[f"{layout} {width}"] = rate
-        if rate < _WORTHWHILE * before:
-            break
-        best = layout, width
-    layout, width = best
+    rates = {f"{first} 1": _steps_per_second(lambda: make(first, 1), trial, clock)}
+    layout, width = first, 1
+    for wider in sorted(
+        {most, *(_GROWTH**power for power in range(1, most.bit_length()) if _GROWTH**power < most)}
+    ):
+        before = max(rates.values())
+        rate = _measured(make, wider, trial, clock, rates)
+        if rate is not None and rate >= before * _WORTHWHILE ** math.log2(wider / width):
+            layout, width = "vmap", wider
+            continue
+        between = 2 * width
+        if between < wider and (rate is None or rate >= _WORTHWHILE * before):
+            rate = _measured(make, between, trial, clock, rates)
+            if rate is not None and rate >= _WORTHWHILE * before:
+                layout, width = "vmap", between
+        break
     return Choice(layout, MAPPED_WIDTH if layout == "map" else width, rates, most)
+
+
+def faster(
+    make: Make, trial: Assignment, width: int, *, clock: Callable[[], float] = time.perf_counter
+) -> Choice:
+    """So many lanes, vmapped if that does more than to map them; the arguments as of ``fastest``.
+
+    Where they do not fit, half as many are measured, and so on.
+    """
+    rates = {"map 1": _steps_per_second(lambda: make("map", 1), trial, clock)}
+    tried = width
+    while tried > 1 and _measured(make, tried, trial, clock, rates) is None:
+        tried //= 2
+    layout: Layout = "vmap" if max(rates, key=lambda name: rates[name]) != "map 1" else "map"
+    return Choice(layout, width, rates, width)
+
+
+def _measured(
+    make: Make, width: int, trial: Assignment, clock: Callable[[], float], rates: dict[str, float]
+) -> float | None:
+    """Steps a second of so many vmapped lanes, also written into ``rates``; None if they do not fit."""
+    try:
+        rate = _steps_per_second(lambda: make("vmap", width), trial, clock)
+    except jax.errors.JaxRuntimeError as error:
+        if not out_of_memory(error):
+            raise
+    else:
+        rates[f"vmap {width}"] = rate
+        return rate
+    gc.collect()  # the frames of the error held what did not fit
+    return None
 
 
 def fitting(make: Callable[[int], Lanes], width: int) -> tuple[Lanes, int]:
@@ -110,9 +147,21 @@ def out_of_memory(error: Exception) -> bool:
 
 
 def _steps_per_second(make: Callable[[], Any], trial: Assignment, clock: Callable[[], float]) -> float:
+    """Of all lanes, in the best of some runs: what else a device does makes it slower, never faster."""
     with make() as lanes:
-        waiting = [trial._replace(trial=lane, steps=PROBED_STEPS) for lane in range(lanes.capacity)]
-        steps = PROBED_STEPS * len(waiting)
-        start = clock()
-        lanes.run(lambda: waiting.pop() if waiting else None, lambda reports: [True] * len(reports))
-        return steps / (clock() - start)
+
+        def seconds(steps: int) -> float:
+            trials = [trial._replace(trial=lane, steps=steps) for lane in range(lanes.capacity)]
+            start = clock()
+            lanes.run_all(trials)
+            return clock() - start
+
+        steps = min(_PROBED_STEPS, lanes.steps_per_dispatch)
+        seconds(steps)  # loads what is slow the first time, and compiles where hyperparameters are static
+        took = seconds(steps)
+        if took < _LONG:
+            steps = min(
+                int(steps * _LONG / took) if took else trial.steps, lanes.steps_per_dispatch, trial.steps
+            )
+            took = min(seconds(steps) for _ in range(_REPEATS))
+        return steps * lanes.capacity / took

@@ -24,9 +24,15 @@ class Variant:
     """
 
     def __init__(
-        self, program: Callable[..., Any], state_shapes: State, shared: tuple[Any, ...], idle: Slots
+        self,
+        program: Callable[..., Any],
+        state_shapes: State,
+        shared: tuple[Any, ...],
+        idle: Slots,
+        copies: dict[tuple[Place, int], Any],
     ) -> None:
         self.program, self.state_shapes, self.shared, self._idle = program, state_shapes, shared, idle
+        self._copies = copies  # of the arrays that any variant reads, by place and array: one serves all
         self.compile_seconds = 0.0
         self._failed: Exception | None = None
         self._ready: set[Place] = set()
@@ -35,7 +41,7 @@ class Variant:
     @classmethod
     def failing(cls, error: Exception) -> "Variant":
         """One of values that no program can be made of: it raises why wherever it is to run."""
-        variant = cls(lambda *_: None, None, (), None)  # type: ignore[arg-type]
+        variant = cls(lambda *_: None, None, (), None, {})  # type: ignore[arg-type]
         variant._failed = error.with_traceback(None)
         return variant
 
@@ -80,7 +86,13 @@ class Variant:
     def on(self, place: Place) -> tuple[Any, ...]:
         """What its trials read, copied there once."""
         if place not in self._on:
-            self._on[place] = jax.device_put(self.shared, place)
+
+            def copied(array: Any) -> Any:
+                if (place, id(array)) not in self._copies:
+                    self._copies[place, id(array)] = jax.device_put(array, place)
+                return self._copies[place, id(array)]
+
+            self._on[place] = jax.tree.map(copied, self.shared)
         return self._on[place]
 
 
@@ -107,6 +119,7 @@ class Variants:
         self._steps, self._layout = steps, layout
         self._names, self._shared, self._idle = tuple(static), shared, idle
         self._made: dict[Static, Variant] = {}
+        self._copies: dict[tuple[Place, int], Any] = {}
 
     def __len__(self) -> int:
         """How many were made."""
@@ -143,4 +156,4 @@ class Variants:
         dispatch = program(init, advance, self._halt, self._steps, self._layout)
         one = jax.tree.map(lambda array: array[0], self._idle)
         shapes = jax.eval_shape(init, one.hyperparameters, one.seed, *shared)
-        return Variant(jax.jit(dispatch, donate_argnums=0), shapes, shared, self._idle)
+        return Variant(jax.jit(dispatch, donate_argnums=0), shapes, shared, self._idle, self._copies)

@@ -77,7 +77,7 @@ def trial_lanes(
     return (placement or Placement()).lanes(
         init,
         advance,
-        trial=Assignment(None, hyperparameters, 0, 2),
+        trial=Assignment(None, hyperparameters, 0, task.epochs),
         examples=task.examples_at_once,
         static=static,
         shared=lambda values: (parts({**hyperparameters, **values})[0].splits,),
