@@ -48,6 +48,10 @@ def test_without_a_launcher_this_process_is_the_worker(tmp_path):
         (["launcher=local", "launcher.workers=0"], "launcher.workers: input should be greater than or equal"),
         (["launcher=local", "launcher.pin=maybe"], "launcher.pin: input should be a valid boolean"),
         (["launcher=local", "launcher.prefix=a b"], "launcher.prefix: string should match pattern"),
+        (
+            ["launcher=local", "launcher.card_memory=2"],
+            "launcher.card_memory: input should be less than or",
+        ),
         (["launcher=local", "launcher.restarts=-1"], "launcher.restarts: input should be greater than or eq"),
         (["launcher=local", "+launcher.gpus=1"], "unknown 'launcher.gpus': allowed are restarts, pause"),
         (["launcher=local", "launcher._target_=nowhere"], "launcher._target_: cannot find 'nowhere'"),
@@ -87,46 +91,79 @@ def test_a_worker_has_the_command_of_the_sweep_without_its_launcher(monkeypatch)
     assert worker.log == Path("logs/node-1.log")
 
 
-def shares(monkeypatch, workers, *, cores, allowed, devices="auto", cards=None, pin=True):
-    """What each of so many workers gets on a machine: its cores, its settings, its cards."""
+def shares(monkeypatch, workers, *, cores, allowed, devices="auto", pin=True):
+    """What each of so many workers gets on a machine without cards: its cores, settings and variables."""
     monkeypatch.setattr(xla, "cores", lambda: cores)
     monkeypatch.setattr(launch, "_affinity", lambda: allowed)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", cards or "")
-    launcher = Local(workers=workers, prefix="n", pin=pin, **RESTARTS)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    launcher = Local(workers=workers, prefix="n", pin=pin, card_memory=0.9, **RESTARTS)
     made = launcher._workers(Sweep(command=["sweep"], logs=Path("logs"), devices=devices))
     assert [worker.name for worker in made] == [f"n-{index}" for index in range(workers)]
-    return [
-        (sorted(worker.cores), worker.command[1:-2], worker.environment.get("CUDA_VISIBLE_DEVICES"))
-        for worker in made
-    ]
+    return [(sorted(worker.cores), worker.command[1:-2], worker.environment) for worker in made]
 
 
 def test_workers_share_the_cores(monkeypatch):
     five = list(range(5))
-    assert shares(monkeypatch, 2, cores=5, allowed=five) == [([0, 2, 4], [], None), ([1, 3], [], None)]
+    assert shares(monkeypatch, 2, cores=5, allowed=five) == [([0, 2, 4], [], {}), ([1, 3], [], {})]
     assert [cores for cores, *_ in shares(monkeypatch, 3, cores=2, allowed=[4, 7])] == [[4], [7], [4]]
-    assert shares(monkeypatch, 2, cores=5, allowed=five, devices=1)[1] == ([1, 3], [], None)
+    assert shares(monkeypatch, 2, cores=5, allowed=five, devices=1)[1] == ([1, 3], [], {})
 
 
 def test_where_cores_are_a_quota_workers_share_their_number(monkeypatch):
     many = list(range(64))
-    assert shares(monkeypatch, 2, cores=5, allowed=many) == [([], ["lanes.devices=2"], None)] * 2
-    assert shares(monkeypatch, 8, cores=5, allowed=many)[7] == ([], ["lanes.devices=1"], None)
-    assert shares(monkeypatch, 2, cores=5, allowed=many, devices=3) == [([], [], None)] * 2
+    assert shares(monkeypatch, 2, cores=5, allowed=many) == [([], ["lanes.devices=2"], {})] * 2
+    assert shares(monkeypatch, 8, cores=5, allowed=many)[7] == ([], ["lanes.devices=1"], {})
+    assert shares(monkeypatch, 2, cores=5, allowed=many, devices=3) == [([], [], {})] * 2
     assert shares(monkeypatch, 2, cores=4, allowed=[0, 1, 2, 3], pin=False)[0] == (
         [],
         ["lanes.devices=2"],
-        None,
+        {},
     )
 
 
-def test_workers_share_the_cards_where_there_are_enough(monkeypatch):
-    def cards(workers, visible):
-        return [last for *_, last in shares(monkeypatch, workers, cores=8, allowed=[0], cards=visible)]
+def card_shares(monkeypatch, workers, visible, **user):
+    """The cards of each of so many workers, and its part of their memory; ``user`` is what a user has set."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    for name in ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in user.items():
+        monkeypatch.setenv(name, value)
+    launcher = Local(workers=workers, prefix="n", pin=False, card_memory=0.9, **RESTARTS)
+    made = [worker.environment for worker in launcher._workers(Sweep(command=["sweep"], logs=Path("logs")))]
+    assert all(own.keys() <= {"CUDA_VISIBLE_DEVICES", "XLA_CLIENT_MEM_FRACTION"} for own in made)
+    return [tuple(own.values()) for own in made]
 
-    assert cards(2, "0,1,GPU-5") == ["0,GPU-5", "1"]
-    assert cards(2, "0") == [None, None]
-    assert cards(1, "0,1") == [None]
+
+@pytest.mark.parametrize(
+    ("workers", "visible", "shares"),
+    [
+        (2, "0,1,GPU-5", [("0,GPU-5",), ("1",)]),
+        (2, "3,5", [("3",), ("5",)]),  # those that SLURM gave this process
+        (2, "0", [("0", "0.450")] * 2),
+        (3, "0,1", [("0", "0.450"), ("1",), ("0", "0.450")]),
+        (5, "GPU-1,GPU-2", [("GPU-1", "0.300"), ("GPU-2", "0.450")] * 2 + [("GPU-1", "0.300")]),
+        (1, "0,1", [()]),
+        (2, "", [(), ()]),
+        (2, "-1", [(), ()]),
+        (2, "NoDevFiles", [(), ()]),
+        (2, "0,-1,1", [("0", "0.450")] * 2),
+    ],
+)
+def test_workers_share_the_cards_and_the_memory_of_few(monkeypatch, workers, visible, shares):
+    assert card_shares(monkeypatch, workers, visible) == shares
+
+
+@pytest.mark.parametrize("name", ["XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"])
+def test_a_part_of_the_memory_that_the_user_has_set_is_left_alone(monkeypatch, name):
+    # Both names at once JAX refuses.
+    assert card_shares(monkeypatch, 2, "0", **{name: "0.3"}) == [("0",)] * 2
+
+
+def test_jax_reads_the_part_of_the_memory(monkeypatch):
+    client = pytest.importorskip("jaxlib.xla_client")
+    (_, part), _ = card_shares(monkeypatch, 2, "0")
+    monkeypatch.setenv("XLA_CLIENT_MEM_FRACTION", part)
+    assert client.generate_pjrt_gpu_plugin_options()["memory_fraction"] == 0.45
 
 
 def test_cards_are_those_that_nvidia_smi_lists(monkeypatch, tmp_path):

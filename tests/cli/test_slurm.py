@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from induced_metric.cli import slurm
 from induced_metric.cli.launch import Sweep
 from induced_metric.cli.slurm import Slurm
 from induced_metric.cli.values import CONF
@@ -188,3 +189,19 @@ def test_on_a_real_slurm_one_is_cancelled_two_are_queued_again_and_all_is_done(t
     assert (begun(0), begun(1), begun(2)) == (1, 2, 2)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not [path for path in files if b"hunter2" in path.read_bytes()]
+
+
+def test_a_worker_keeps_the_cards_that_slurm_gives_it(tmp_path, monkeypatch):
+    started = []
+
+    def start(workers, *_, **__):
+        started.extend(workers)
+        raise KeyboardInterrupt
+
+    here = {"SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": "70", "CUDA_VISIBLE_DEVICES": "3"}
+    for name, value in here.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(slurm, "Supervisor", start)
+    with pytest.raises(KeyboardInterrupt):
+        slurm._Element(sweep(tmp_path), launcher(workers=2))()
+    assert [worker.environment for worker in started] == [{}]

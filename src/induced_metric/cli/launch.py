@@ -5,6 +5,7 @@ number of times and has one method, ``launch(sweep)``, which returns the exit co
 """
 
 import functools
+import itertools
 import os
 import re
 import shutil
@@ -28,6 +29,8 @@ from induced_metric.errors import UserError
 
 Count = Annotated[int, Field(ge=1)]
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_CARD = re.compile(r"\d+$|GPU-|MIG-")
+_FRACTIONS = ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION")  # the second is the older name
 _OURS = re.compile(r"[+~]*(launcher|worker)([.=@]|$)")
 
 
@@ -105,11 +108,13 @@ class Local(Restarts):
         prefix: of their names; None takes the machine's name.
         pin: keep each to cores of its own. XLA's threads take every core that their process may use, however
             few devices it makes of them.
+        card_memory: of a card that several share, the part of its memory that they take together.
     """
 
     workers: Count
     prefix: Annotated[str, Field(pattern=f"^{_NAME}$")] | None
     pin: bool
+    card_memory: Annotated[float, Field(gt=0, le=1)]
 
     def launch(self, sweep: Sweep) -> int:
         """Runs the workers to their end; SIGTERM and Ctrl-C stop them in order.
@@ -138,12 +143,21 @@ class Local(Restarts):
         workers = []
         for index in range(self.workers):
             cores = allowed[index :: self.workers] or [allowed[index % len(allowed)]] if pinned else []
-            # A process of JAX takes the memory of all cards that it sees.
-            shares = len(cards) >= self.workers > 1
-            own = {"CUDA_VISIBLE_DEVICES": ",".join(cards[index :: self.workers])} if shares else {}
-            about = {"cores": frozenset(cores), "environment": own}
+            about = {"cores": frozenset(cores), "environment": self._own(cards, index)}
             workers.append(sweep.worker(f"{prefix}-{index}", *settings, **about))
         return workers
+
+    def _own(self, cards: Sequence[str], index: int) -> dict[str, str]:
+        """The variables that give a worker its cards, or its share of one."""
+        if not cards or self.workers == 1:
+            return {}
+        # A process of JAX takes the memory of all cards that it sees.
+        own = cards[index :: self.workers] or [cards[index % len(cards)]]
+        environment = {"CUDA_VISIBLE_DEVICES": ",".join(own)}
+        together = len(range(index % len(cards), self.workers, len(cards)))
+        if together > 1 and not any(os.environ.get(name) for name in _FRACTIONS):
+            environment[_FRACTIONS[0]] = f"{self.card_memory / together:.3f}"
+        return environment
 
 
 def _affinity() -> list[int]:
@@ -155,7 +169,8 @@ def _cards() -> list[str]:
     """NVIDIA's cards that this process may use, by the names that CUDA_VISIBLE_DEVICES takes."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
-        return [card for card in chosen.split(",") if card]
+        # CUDA sees those before the first name that it does not know, as -1 or SLURM's NoDevFiles.
+        return list(itertools.takewhile(_CARD.match, map(str.strip, chosen.split(","))))
     query = shutil.which("nvidia-smi")
     if query is None:
         return []
