@@ -291,8 +291,10 @@ def end_of(task, tmp_path, monkeypatch, capsys):
     [
         lambda: jax.block_until_ready(jnp.zeros(1 << 46, jnp.float32)),
         lambda: jax.device_put(__import__("numpy").zeros(1 << 50, "float32")),
+        # What a program raises that ran before.
+        lambda: exec('raise ValueError("RESOURCE_EXHAUSTED: Out of memory allocating 2147483648 bytes.")'),
     ],
-    ids=["of the device", "of the host"],
+    ids=["of the device", "of the host", "later"],
 )
 def test_too_little_memory_is_one_sentence_that_says_what_to_lower(ask, tmp_path, monkeypatch, capsys):
     code, said = end_of(lambda cfg: ask(), tmp_path, monkeypatch, capsys)

@@ -185,7 +185,10 @@ class Clock:
 
 
 class Timed:
-    """Lanes that do so many steps a second, by a clock of their own; None for too many to fit in memory."""
+    """Lanes that do so many steps a second, by a clock of their own.
+
+    None for too many to fit in memory, 0 for too many once they run.
+    """
 
     def __init__(self, width, rate, clock):
         if rate is None:
@@ -203,6 +206,8 @@ class Timed:
         assert [trial.trial for trial in trials] == list(range(self.capacity))
         steps = {trial.steps for trial in trials}
         assert steps <= set(range(1, self.steps_per_dispatch + 1))
+        if self._rate == 0:
+            raise ValueError("RESOURCE_EXHAUSTED: out of memory")  # as JAX does after a first call
         self._clock.now += sum(trial.steps for trial in trials) / self._rate + (0 if self.warm else 9)
         self.warm = True
 
@@ -223,6 +228,7 @@ ONE, BOTH = ["vmap"], ["map", "vmap"]
         (ONE, {"vmap 1": 10, "vmap 4": 40, "vmap 16": 160, "vmap 40": 380}, 40, ("vmap", 40)),
         (ONE, {"vmap 1": 10, "vmap 4": None, "vmap 2": 19}, 256, ("vmap", 2)),
         (ONE, {"vmap 1": 10, "vmap 4": None, "vmap 2": None}, 256, ("vmap", 1)),
+        (ONE, {"vmap 1": 10, "vmap 4": 40, "vmap 16": 0, "vmap 8": 43}, 256, ("vmap", 4)),
         (ONE, {}, 1, ("vmap", 1)),
         # As convolutions do: vmapped they are grouped, and slower than one after the other.
         (BOTH, {"map 1": 10, "vmap 4": 4}, 256, ("map", 2)),

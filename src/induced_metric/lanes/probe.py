@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from induced_metric.errors import out_of_memory
 from induced_metric.lanes.engine import Lanes
 from induced_metric.lanes.group import Assignment
 from induced_metric.lanes.program import Layout
@@ -117,7 +118,7 @@ def _measured(
     """Steps a second of so many vmapped lanes, also written into ``rates``; None if they do not fit."""
     try:
         rate = _steps_per_second(lambda: make("vmap", width), trial, clock)
-    except jax.errors.JaxRuntimeError as error:
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
         if not out_of_memory(error):
             raise
     else:
@@ -132,18 +133,13 @@ def fitting(make: Callable[[int], Lanes], width: int) -> tuple[Lanes, int]:
     while True:
         try:
             return make(width), width
-        except jax.errors.JaxRuntimeError as error:
+        except (jax.errors.JaxRuntimeError, ValueError) as error:
             if not out_of_memory(error) or width == 1:
                 raise
         warnings.warn(
             f"{width} lanes do not fit in the memory of the device, so {width // 2} are tried", stacklevel=2
         )
         width //= 2
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether XLA got no memory."""
-    return "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _steps_per_second(make: Callable[[], Any], trial: Assignment, clock: Callable[[], float]) -> float:

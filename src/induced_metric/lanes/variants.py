@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import jax
 import numpy as np
 
+from induced_metric.errors import out_of_memory
 from induced_metric.lanes.program import Layout, Metrics, Slots, State, program
 
 Place: TypeAlias = jax.Device | jax.NamedSharding  # a device, or the devices that divide a trial's batches
@@ -61,7 +62,7 @@ class Variant:
                 state, outputs = self.program(state, self._idle, *self.on(place))
                 jax.block_until_ready(outputs)
             except Exception as error:
-                if "RESOURCE_EXHAUSTED" not in str(error):  # else there may be memory another time
+                if not out_of_memory(error):  # else there may be memory another time
                     self._failed = error.with_traceback(None)
                 raise
             self.compile_seconds += time.perf_counter() - start
