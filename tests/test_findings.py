@@ -97,6 +97,20 @@ def test_what_is_said_of_the_further_ones_is_so(fair) -> None:
             f"NovoGrad beats AdamW on {shares['novograd']} of the studies and seeds, Adan on {shares['adan']}"
         )
         assert said in FINDINGS
+        assert (
+            f"Simplified AdEMAMix does on {shares['simplified_ademamix']}, and its mean is the last"
+            in FINDINGS
+        )
+        assert table.index[-1] == "simplified_ademamix"
+        trainings = pd.concat(
+            pd.read_parquet(path)["value"]
+            for path in (PUBLISHED / "records/fair/regression").glob(
+                "*-confirmed/simplified_ademamix/trials.parquet"
+            )
+        )
+        assert len(trainings) == 100
+        assert f"one of its hundred trainings ends at a loss of {trainings.max():.0f}" in FINDINGS
+        assert trainings.nlargest(2).iloc[1] < 0.1
 
 
 def test_what_is_said_of_the_papers_open_questions_is_so(fair) -> None:
@@ -122,7 +136,7 @@ def test_what_is_said_of_the_papers_open_questions_is_so(fair) -> None:
 
 def words(number: int) -> str:
     """A small number as the text has it."""
-    return {5: "five", 20: "twenty"}[number]
+    return {5: "five", 26: "twenty-six"}[number]
 
 
 def superiority(table: pd.DataFrame, name: str) -> pd.Series:
