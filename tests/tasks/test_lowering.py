@@ -99,6 +99,15 @@ def test_data_lies_there_once_and_every_batch_is_one_gather(vmapped):
         assert len(gathers) == 1, (name, shape)
 
 
+def test_nothing_is_scattered_and_what_is_sorted_is_an_order_of_examples(vmapped):
+    """A scatter is a race of additions, or where it has to be deterministic a loop."""
+    name, _, text, _ = vmapped
+    assert "scatter" not in text, name
+    # The order drawn before the first epoch, and which sequences are evaluated.
+    orders = {"regression": 1, "mnist": 1, "shakespeare": 2}
+    assert len(re.findall(r'stablehlo\.sort"', text)) == orders[name]
+
+
 def test_nothing_calls_the_host(vmapped):
     _, _, text, _ = vmapped
     assert "callback" not in text

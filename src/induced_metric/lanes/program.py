@@ -1,5 +1,6 @@
 """The compiled program of the lane engine: one dispatch, pure and free of the host."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -34,6 +35,7 @@ def program(
     layout: Layout,
 ) -> Callable[..., Any]:
     """One dispatch: (state, slots, *shared) -> (state, (metrics, steps run, halted)), by lane."""
+    write = _set if layout == "map" else _select
 
     def dispatch(state: State, slots: Slots, *shared: Any) -> Any:
         def start(state: State, slot: Slots) -> State:
@@ -54,7 +56,7 @@ def program(
             def run(carry: Any) -> Any:
                 step, _, state, metrics = carry
                 state, new = advance(state, slot.hyperparameters, *shared)
-                metrics = jax.tree.map(lambda all_, one: all_.at[step].set(one), metrics, new)
+                metrics = jax.tree.map(functools.partial(write, step), metrics, new)
                 return step + 1, halt(new), state, metrics
 
             step, halted, state, metrics = jax.lax.while_loop(
@@ -70,3 +72,13 @@ def program(
         return jax.vmap(proceed)(state, slots)
 
     return dispatch
+
+
+def _set(step: jax.Array, column: jax.Array, value: jax.Array) -> jax.Array:
+    return column.at[step].set(value)
+
+
+def _select(step: jax.Array, column: jax.Array, value: jax.Array) -> jax.Array:
+    """The same without what becomes a scatter where each lane is at a step of its own."""
+    here = jnp.arange(len(column)).reshape(-1, *[1] * value.ndim) == step
+    return jnp.where(here, value, column)

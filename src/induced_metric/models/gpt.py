@@ -10,6 +10,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 
 from induced_metric.models.dropout import StepKeys, dropout
+from induced_metric.models.gathers import Embed
 
 _QUERIES = 64  # whose attention is computed at once; the fastest at length 256 on a CPU
 
@@ -48,8 +49,8 @@ class GPT(nn.Module):
 
         dense = functools.partial(nn.Dense, dtype=self.dtype)
         norm = functools.partial(nn.LayerNorm, dtype=self.dtype)
-        x = nn.Embed(self.vocab_size, self.embed_dim, dtype=self.dtype)(tokens)
-        x = x + nn.Embed(self.context, self.embed_dim, dtype=self.dtype)(jnp.arange(tokens.shape[1]))
+        x = Embed(self.vocab_size, self.embed_dim, dtype=self.dtype)(tokens)
+        x = x + Embed(self.context, self.embed_dim, dtype=self.dtype)(jnp.arange(tokens.shape[1]))
         x = drop(x, 0)
         for layer in range(self.layers):
             place = 3 * layer + 1
