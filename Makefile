@@ -21,11 +21,13 @@ BASELINES  ?= results/published
 MODE       ?= offline
 BEST       ?=
 TARGETS    ?=
-# Of trial and verify: protocol/task/sampler/optimizer, a number in it, the share of the trials that are drawn.
+# Of trial and verify: protocol/task/sampler/optimizer, a number in it, the share of the trials that are drawn, 1 for
+# those of deterministic=true alone.
 # Of reproduce, STUDY is a name in sweeps/published. Of replay: how many of the first epochs, of the best trials.
 STUDY      ?=
 TRIAL      ?=
 SHARE      ?=
+DETERMINISTIC ?=
 EPOCHS     ?=
 TOP        ?=
 SELECT     ?=
@@ -205,7 +207,8 @@ trial: setup ## Train one recorded trial again and compare: STUDY=paper/regressi
 
 verify: setup ## Train a random 1% of the published trials again and compare (SHARE=0.05 TASK=... STUDY=... RESULTS=...)
 	@$(BIN)/python -m induced_metric verify --results '$(or_published)' $(if $(SHARE),--share $(SHARE)) \
-		$(call named,TASK,--task) $(call named,SEED,--seed) $(if $(STUDY),--study '$(STUDY)')
+		$(call named,TASK,--task) $(call named,SEED,--seed) $(if $(STUDY),--study '$(STUDY)') \
+		$(if $(DETERMINISTIC),--deterministic)
 
 replay: setup ## Show the searches of TASK under other rules, without training: EPOCHS=50 TRIALS=100 TOP=10 SELECT=last PRUNER=successive_halving
 	@$(BIN)/python -m induced_metric replay --task $(TASK) --protocol $(PROTOCOL) --results '$(or_published)' --pruner $(PRUNER) \

@@ -305,6 +305,12 @@ def test_too_little_memory_is_one_sentence_that_says_what_to_lower(ask, tmp_path
     assert "task.batch_size" in line
 
 
+def test_no_memory_is_no_mistake_in_a_setting():
+    with pytest.raises(ValueError, match="RESOURCE_EXHAUSTED") as raised, values.sentences("lanes"):
+        raise ValueError("RESOURCE_EXHAUSTED: Out of memory allocating 2147483648 bytes.")
+    assert not isinstance(raised.value, UserError)
+
+
 def test_another_error_is_not_taken_for_one_of_the_user(tmp_path, monkeypatch, capsys):
     def wrong(cfg):
         raise RuntimeError("a mistake of ours")

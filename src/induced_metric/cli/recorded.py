@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from induced_metric import xla
 from induced_metric.cli import build
-from induced_metric.cli.values import CONF, settings, target
+from induced_metric.cli.values import CONF, sentences, settings, target
 from induced_metric.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,9 +54,24 @@ def verify_settings() -> Settings:
     return Settings(values["share"], values["seed"], read, otherwise)
 
 
-def start_jax() -> str:
-    """Sets XLA up as a study does by default; must come before anything imports JAX. Returns its flags."""
+def start_jax(*, deterministic: bool) -> str:
+    """Sets XLA up as a study does by default; must come before anything imports JAX. Returns its flags.
+
+    Args:
+        deterministic: as the records that are trained again say.
+
+    Raises:
+        UserError: if the user's flags ask for the opposite.
+    """
+    if deterministic:
+        with sentences("deterministic"):
+            xla.make_deterministic()
     return xla.configure(devices=_lanes()["devices"])
+
+
+def deterministic(provenance: str) -> bool:
+    """Whether a record was to have the same bits on the same accelerator."""
+    return bool(json.loads(provenance).get("deterministic"))
 
 
 def _lanes() -> dict[str, Any]:
@@ -91,11 +106,11 @@ class Rebuilt(NamedTuple):
 
     Attributes:
         pair: task with optimizer.
-        shards: devices that divided each batch.
+        provenance: what made the record.
     """
 
     pair: build.Pairing
-    shards: int
+    provenance: Mapping[str, Any]
 
     def trial(self, row: Mapping[Any, Any]) -> "Trial":
         """The trial of a record of this pairing, not yet trained."""
@@ -111,12 +126,19 @@ class Rebuilt(NamedTuple):
 
     @contextlib.contextmanager
     def lanes(self, trials: int) -> "Iterator[tuple[Lanes, Placement]]":
-        """Lanes for so many trials, as a study of the pairing has them by default."""
+        """Lanes for so many trials, as a study of the pairing has them by default.
+
+        Those of a deterministic record are had again, on such a device, however few the trials.
+        """
         from induced_metric.lanes.placement import Placement
 
         chosen = {name: value for name, value in _lanes().items() if name not in ("devices", "programs")}
-        with_shards = settings(Placement, chosen | {"data_parallel": self.shards}, "lanes")
-        placement = with_shards.for_trials(trials)
+        shards = self.provenance.get("data_parallel") or 1
+        exact = bool(self.provenance.get("deterministic"))
+        placement = settings(Placement, chosen | {"data_parallel": shards}, "lanes")
+        placement = placement.for_trials(trials, exact=exact)
+        if exact:
+            placement = placement.after(self.provenance)
         with self.pair.lanes(placement) as lanes:
             yield lanes, placement
 
@@ -140,7 +162,7 @@ def rebuilt(row: Mapping[Any, Any]) -> Rebuilt:
         raise UserError(f"{name} cannot be trained again: {error}") from error
     except KeyError as error:
         raise UserError(f"{name} cannot be trained again: its configuration has no {error}") from error
-    return Rebuilt(pair, json.loads(row["provenance"]).get("data_parallel") or 1)
+    return Rebuilt(pair, json.loads(row["provenance"]))
 
 
 def _accepted(function: Callable[..., Any]) -> set[str]:

@@ -4,6 +4,7 @@ python sweeps/sweep.py task=regression sampler=random trials=100 optimizer=adam,
 """
 
 import contextlib
+import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from induced_metric import xla
 from induced_metric.cli import app, build, launch, protocols, values
 from induced_metric.cli.storages import Database, retries, storages, turned
 from induced_metric.cli.views import SweepTable
@@ -118,10 +120,13 @@ class Sweep:
             max(0, min(plan.in_flight or plan.trials, plan.trials - len(files.records.trials())))
             for plan, files, _ in studies
         )
-        placement = build.placement(cfg.lanes).for_trials(max(most, 1)).after(_last(studies))
+        flags = app.start_jax(cfg)
+        exact = xla.is_deterministic(flags) and most > 0
+        placement = build.placement(cfg.lanes).for_trials(max(most, 1), exact=exact)
+        placement = placement.after(_last(studies, deterministic=exact))
         with pair.lanes(placement) as lanes:
             table.begin(lanes.capacity // (lanes.width * lanes.queue))
-            facts = pair.provenance(lanes, placement, app.start_jax(cfg))
+            facts = pair.provenance(lanes, placement, flags)
             if worker is not None:
                 facts["worker"] = worker
             known = [(replace(plan, provenance=facts), files, show) for plan, files, show in studies]
@@ -129,14 +134,32 @@ class Sweep:
                 yield opened
 
 
-def _last(studies: "Sequence[tuple[StudyPlan, StudyFiles, Any]]") -> dict[str, Any] | None:
-    """The provenance of the last record of the studies that has one."""
+def _last(
+    studies: "Sequence[tuple[StudyPlan, StudyFiles, Any]]", *, deterministic: bool
+) -> dict[str, Any] | None:
+    """The provenance of the last record of the first study that has one.
+
+    Args:
+        studies: that share the lanes.
+        deterministic: take records that are so alone.
+
+    Raises:
+        UserError: if studies go on deterministically that were begun in different lanes.
+    """
+    found: list[dict[str, Any]] = []
     for _, files, _ in studies:
         trials = files.records.trials()
-        if len(trials):
-            found: dict[str, Any] = json.loads(trials["provenance"].iloc[-1])
-            return found
-    return None
+        every = map(json.loads, reversed(trials["provenance"].tolist() if len(trials) else []))
+        known = (facts for facts in every if facts.get("deterministic") or not deterministic)
+        found += itertools.islice(known, 1)
+    if deterministic:
+        lanes = {f"{facts['lanes']['layout']} {facts['lanes']['width']}" for facts in found}
+        if len(lanes) > 1:
+            raise UserError(
+                f"these deterministic studies were begun in lanes that differ ({', '.join(sorted(lanes))}): "
+                "run them one by one, with studies=1 and the seed of each"
+            )
+    return found[0] if found else None
 
 
 def _say(stopped: bool) -> None:

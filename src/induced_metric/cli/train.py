@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from induced_metric import xla
 from induced_metric.cli import app, build, values
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def train(cfg: DictConfig) -> None:
     stop = app.stop_in_order()
     results = app.results(cfg)
     pair, seed = build.pairing(cfg), values.seed(cfg)
-    placement = build.placement(cfg.lanes).for_trials(1)
+    placement = build.placement(cfg.lanes).for_trials(1, exact=xla.is_deterministic(flags))
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     checkpoints = build.checkpoints(cfg, "train")
     name = identity(config, seed, checkpoints.names())

@@ -12,7 +12,7 @@ import omegaconf
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, TypeAdapter, ValidationError, validate_call
 
-from induced_metric.errors import UserError
+from induced_metric.errors import UserError, out_of_memory
 
 Settings = TypeVar("Settings")
 CONF = Path(__file__).parents[1] / "conf"
@@ -26,6 +26,8 @@ def sentences(where: str) -> Iterator[None]:
     except UserError:
         raise
     except (TypeError, ValueError, ConnectionError) as error:
+        if out_of_memory(error):
+            raise
         raise UserError(f"{where}: {error}") from error
 
 

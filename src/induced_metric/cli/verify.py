@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from induced_metric.errors import UserError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from induced_metric.lanes.engine import Curve
     from induced_metric.records import Records, StudyKey
     from induced_metric.studies.verify import Agreement, Tolerance
@@ -26,6 +28,10 @@ def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", type=int, help="of the draw (default: 0)")
     command.add_argument("--task", help="of this task alone")
     command.add_argument("--study", help="this study alone: protocol/task/sampler/optimizer")
+    command.add_argument(
+        "--deterministic", action="store_true",
+        help="of the trials of deterministic=true alone; without, of the others where there are any",
+    )  # fmt: skip
     command.add_argument(
         "--plan", action="store_true", help="only say which trials it would be, and how long it would take"
     )
@@ -57,23 +63,34 @@ class Checked(NamedTuple):
 
 
 def run(
-    results: Path, share: float | None, seed: int | None, task: str | None, study: str | None, plan: bool
-) -> None:
+    results: Path, share: float | None, seed: int | None, task: str | None, study: str | None,
+    deterministic: bool, plan: bool,
+) -> None:  # fmt: skip
     """Draws trials, trains them again, prints a row a study; exit code 1 if any lies outside.
+
+    XLA's flags are those of a process: trials of ``deterministic=true`` and others are not trained in one.
 
     Raises:
         UserError: if there is nothing to draw from, or what is drawn cannot be trained here.
     """
     from induced_metric.cli import app, recorded
 
-    flags = recorded.start_jax()  # before anything imports JAX
+    read = trained(results, task=task, study=study)
+    exact, others = parted(read)
+    if deterministic and not exact:
+        raise UserError(f"no record under {results} that was asked for was made with deterministic=true")
+    deterministic = deterministic or not others
+    flags = recorded.start_jax(deterministic=deterministic)  # before anything imports JAX
     chosen = recorded.verify_settings()
     share = chosen.share if share is None else share
     seed = chosen.seed if seed is None else seed
-    drawn = draw(results, share=share, seed=seed, task=task, study=study)
+    drawn = draw(exact if deterministic else others, share=share, seed=seed)
     groups = together(drawn)
     trials = sum(map(len, groups.values()))
     print(app.device())
+    if exact and not deterministic:
+        left = sum(len(study.trials) for study in exact.values())
+        print(f"left out: {left} trials of deterministic=true, which --deterministic draws from")
     print(expected(groups, share, seed), flush=True)
     if plan:
         for key, (rows, _) in drawn.items():
@@ -92,34 +109,57 @@ def run(
         sys.exit(1)
 
 
-def draw(
-    results: Path, *, share: float, seed: int, task: str | None, study: str | None
-) -> "dict[StudyKey, Records]":
-    """The records of the trials that are drawn, by study.
+def trained(results: Path, *, task: str | None, study: str | None) -> "dict[StudyKey, Records]":
+    """The records of all trials that have a curve to repeat, by study.
 
     Raises:
-        UserError: if there is no study to draw from.
+        UserError: if there are none.
     """
     from induced_metric import records
     from induced_metric.cli.recorded import study_key
-    from induced_metric.studies import verify
 
     keys = [study_key(study, results)] if study else records.recorded(task=task, results=results)
     if task:
         keys = [key for key in keys if key.task == task]
     read = {key: records.RecordStore(key.directory(results)).read() for key in keys}
-    can = {key: sorted(study.trials.query("state != 'failed'")["trial"]) for key, study in read.items()}
-    drawn = verify.draw({key: numbers for key, numbers in can.items() if numbers}, share=share, seed=seed)
-    if not drawn:
+    can = {key: _only(study, study.trials["state"] != "failed") for key, study in read.items()}
+    found = {key: study for key, study in can.items() if len(study.trials)}
+    if not found:
         there = sorted({key.task for key in records.recorded(results=results)})
         raise UserError(
             f"no records{f' of {task}' if task else ''} under {results}; there are those of: "
             f"{', '.join(there) or 'no task'}"
         )
-    return {
-        key: records.Records(*(frame[frame["trial"].isin(numbers)] for frame in read[key]))
-        for key, numbers in drawn.items()
-    }
+    return found
+
+
+def parted(read: "Mapping[StudyKey, Records]") -> "tuple[dict[StudyKey, Records], dict[StudyKey, Records]]":
+    """The records of deterministic trials, and those of others."""
+    from induced_metric.cli.recorded import deterministic
+
+    exact: dict[StudyKey, Records] = {}
+    others: dict[StudyKey, Records] = {}
+    for key, study in read.items():
+        rows = study.trials["provenance"].map(deterministic)
+        for part, of in ((exact, rows), (others, ~rows)):
+            if of.any():
+                part[key] = _only(study, of)
+    return exact, others
+
+
+def draw(read: "Mapping[StudyKey, Records]", *, share: float, seed: int) -> "dict[StudyKey, Records]":
+    """The records of the trials that are drawn, by study."""
+    from induced_metric.studies import verify
+
+    numbers = {key: sorted(study.trials["trial"]) for key, study in read.items()}
+    drawn = verify.draw(numbers, share=share, seed=seed)
+    return {key: _only(read[key], read[key].trials["trial"].isin(chosen)) for key, chosen in drawn.items()}
+
+
+def _only(study: "Records", rows: "pd.Series") -> "Records":
+    """The records of some of the trials of a study."""
+    trials = study.trials[rows]
+    return study._replace(trials=trials, curves=study.curves[study.curves["trial"].isin(trials["trial"])])
 
 
 Group = list[tuple["StudyKey", Mapping[Any, Any], "Curve"]]  # study, row and curve of each trial
@@ -133,10 +173,13 @@ def together(drawn: "Mapping[StudyKey, Records]") -> dict[str, Group]:
     for key, study in drawn.items():
         for row in study.trials.to_dict("records"):
             config = json.loads(row["config"])
-            shards = json.loads(row["provenance"]).get("data_parallel") or 1
+            facts = json.loads(row["provenance"])
+            made = facts.get("lanes") if facts.get("deterministic") else None
+            lanes = made and [made.get(name) for name in ("layout", "width", "steps")]  # had again
             program = [config.get(part) for part in ("task", "optimizer", "schedule", "search_space")]
             own = curve_of(study, row["trial"])
-            groups.setdefault(json.dumps([program, shards, row["objective"]]), []).append((key, row, own))
+            parts = [program, facts.get("data_parallel") or 1, lanes, row["objective"]]
+            groups.setdefault(json.dumps(parts), []).append((key, row, own))
     return groups
 
 

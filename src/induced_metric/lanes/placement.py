@@ -44,6 +44,8 @@ class Placement:
             or dispatches for more: on an accelerator an idle lane computes as much as another.
         before: what ``lane_facts`` said of these lanes in an earlier run of the study, on the same device:
             what was measured is not measured again.
+        exact: whether the program is that of ``before``, or else of the width that is asked for, however few
+            the trials: lanes lie idle, since vmapped ones of another width may have other last bits.
 
     Raises:
         ValueError: for a setting out of range.
@@ -56,6 +58,7 @@ class Placement:
     data_parallel: int | Literal["auto"] = 1
     trials: int | None = None
     before: Mapping[str, Any] | None = None
+    exact: bool = False
 
     def __post_init__(self) -> None:
         """Checks what needs no device."""
@@ -64,13 +67,15 @@ class Placement:
             if value != "auto" and value < 1:
                 raise ValueError(f"{name} must be >= 1, got {value}")
 
-    def for_trials(self, trials: int) -> "Placement":
+    def for_trials(self, trials: int, *, exact: bool = False) -> "Placement":
         """The same for so many trials at once."""
-        return replace(self, trials=trials)
+        return replace(self, trials=trials, exact=exact)
 
     def after(self, facts: Mapping[str, Any] | None) -> "Placement":
         """The same, with what a record of the study says, if it was made on such a device with this JAX."""
-        here = {"device": jax.devices()[0].device_kind, "devices": len(jax.devices())}
+        here = {"device": jax.devices()[0].device_kind}
+        if not self.exact:  # how many there are changes what is fast, and no bit
+            here["devices"] = len(jax.devices())
         if facts is None or any(facts.get(name) != value for name, value in here.items()):
             return self
         same = facts.get("versions", {}).get("jax") == jax.__version__
@@ -134,6 +139,8 @@ class Placement:
                 steps_per_dispatch=steps, layout=layout,
             )  # fmt: skip
 
+        if self.exact and self.before is not None:
+            return self._again(make, self.before, trial, len(places))
         # What is measured is the program that is then used: its compilation is cached.
         measured = functools.partial(make, steps=self._compiled(trial, measured=True))
         choice = self._choice(len(places), measured, trial)
@@ -146,6 +153,35 @@ class Placement:
             lanes.facts["measured"] = choice._asdict()
         if width < choice.width:
             lanes.facts |= {"asked": choice.width, "fits": width}
+        if self.exact:
+            lanes.facts["steps"] = compiled
+        return lanes
+
+    def _again(
+        self,
+        make: Callable[[Layout, int, int], Lanes],
+        before: Mapping[str, Any],
+        trial: Assignment,
+        places: int,
+    ) -> Lanes:
+        """The lanes of ``before``, of which some may have no trial.
+
+        Raises:
+            ValueError: if others are asked for.
+        """
+        layout, width = before["layout"], before["width"]
+        if self.layout not in ("auto", layout) or self.width not in ("auto", width, before.get("asked")):
+            raise ValueError(
+                f"layout and width must be auto, or {layout} and {width}, with which the deterministic "
+                f"records were made, got {self.layout} and {self.width}"
+            )
+        known = Choice(**before["measured"]) if "measured" in before else Choice(layout, width, {}, width)
+        steps = before.get("steps", self._compiled(trial, measured=bool(known.rates)))
+        lanes = make(layout, width, steps)
+        most = steps if self.steps_per_dispatch == "auto" else min(self.steps_per_dispatch, steps)
+        lanes.steps_per_dispatch = min(most, self._steps(known, places, steps))
+        kept = {name: before[name] for name in ("measured", "asked", "fits") if name in before}
+        lanes.facts |= kept | {"steps": steps}
         return lanes
 
     @property
@@ -158,7 +194,7 @@ class Placement:
         most = MOST_WIDTH if self.trials is None else min(-(-self.trials // places), MOST_WIDTH)
         maps = self.layout == "map" or (self.layout == "auto" and default_layout() == "map")
         if self.width != "auto":
-            width = min(self.width, most)
+            width = self.width if self.exact else min(self.width, most)
             if maps or width == 1 or self.layout == "vmap":
                 return Choice(self.layout, self.width, {}, most)
             known = self._known()
@@ -206,6 +242,8 @@ class Placement:
         if self.trials is None:
             return width, most
         trials = -(-self.trials // places)
+        if self.exact and (self.before is not None or self.width != "auto"):
+            return width, min(most, -(-trials // width))
         if (default_layout() if layout == "auto" else layout) == "vmap":
             # A wider dispatch takes hardly longer, so few trials share one.
             width = min(width, trials)

@@ -16,7 +16,7 @@ from induced_metric.training.trial import Goal, Trial
 # What the last bits of a curve follow from, beside the code. Others, the kernel's release say, change none.
 _NUMERICAL = (
     "versions.jax", "versions.jaxlib", "versions.flax", "versions.optax", "versions.numpy", "device",
-    "processor", "xla_flags", "matmul_precision", "data_parallel", "lanes.layout",
+    "processor", "xla_flags", "matmul_precision", "data_parallel", "lanes.layout", "lanes.width",
 )  # fmt: skip
 _SYSTEMS, _ARCHITECTURES = ("Linux", "macOS"), ("x86_64", "aarch64", "arm64")
 
@@ -218,14 +218,24 @@ def changed(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         if name in before and before[name] != after.get(name)
     ]
     unknown = [name for name in _NUMERICAL if name in after and name not in before]
-    return known + ([f"{', '.join(unknown)} not on record"] if unknown else [])
+    free = before.get("device", "cpu") != "cpu" and not before.get("deterministic")
+    return [
+        *known,
+        *([f"{', '.join(unknown)} not on record"] if unknown else []),
+        *(["not deterministic, on an accelerator"] if free else []),
+    ]
 
 
 def _facts(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Facts by their dotted names, but those that are None; ``machine`` without the kernel's release."""
+    """Facts by their dotted names, but those that are None; ``machine`` without the kernel's release.
+
+    Of lanes that are mapped, one after the other, the width changes no bit.
+    """
     words = str(provenance.get("platform", "")).split("-")
     machine = "-".join(word for word in words if word in _SYSTEMS or word in _ARCHITECTURES)
     known = {name: fact for name, fact in _flat(provenance).items() if fact is not None}
+    if known.get("lanes.layout") != "vmap":
+        known.pop("lanes.width", None)
     return known | ({"machine": machine} if machine else {})
 
 
