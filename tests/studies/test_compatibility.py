@@ -127,6 +127,8 @@ def test_a_study_that_searched_a_setting_under_an_older_name_is_refused():
             ["task=shakespeare_small", "optimizer=adam", "schedule=cosine"],
             "shakespeare_small-adam-6b3bd42c6c89",
         ),
+        # Of b67919f, before the bits of the data were a setting.
+        (["task=regression", "optimizer=sgd_rms"], "regression-sgd_rms-6b66709a93b1"),
         # Of c827d08, before there was a precision.
         (["task=regression", "optimizer=sgd_rms"], "regression-sgd_rms-dab6d0c8c7dd"),
         (["task=mnist", "optimizer=adam"], "mnist-adam-8828ea356280"),

@@ -24,6 +24,7 @@ _LATER = {
     "task.compute_dtype": (None,),
     "task.precision": ("float32",),
     "task.fresh_examples": (0,),
+    "task.published_bits": (True,),
 }
 RENAMED = {
     "task.evaluated": "task.eval_splits",
@@ -89,8 +90,9 @@ def earlier_tasks(task: Mapping[str, Any]) -> list[dict[str, Any]]:
     Args:
         task: its settings, as today's version writes them.
     """
+    task = _without(task, ["task.published_bits"])  # the latest
     older = {new: old for old, new in RENAMED.items() if _bare(old) not in task}
-    earlier = []
+    earlier = [task]
     # Tasks by convolution or attention had a precision under another name, the others none.
     for names in ({"task.precision": older.get("task.precision", "task.precision")}, older):
         named = {_bare(names.get(f"task.{name}", name)): _before(names, name, task) for name in task}

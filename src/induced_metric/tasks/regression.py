@@ -1,5 +1,6 @@
 """Regression of a random polynomial by a small MLP (paper, Section 3.2)."""
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Unpack
@@ -19,7 +20,9 @@ _DEGREE = 6
 _FRESH = 2  # the seed of points beyond the published ones; 0 and 1 are those of the published data
 
 
-def polynomial_data(points: int, fresh: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def polynomial_data(
+    points: int, fresh: int = 0, *, published_bits: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
     """The published data set: standard normal points and a random polynomial of total degree <= 6.
 
     The coefficients of all 924 monomials in six variables are standard normal; y is standardised by mean and
@@ -28,6 +31,8 @@ def polynomial_data(points: int, fresh: int = 0) -> tuple[np.ndarray, np.ndarray
     Args:
         points: how many; the published data set has 13,312.
         fresh: as many further points, drawn independently, follow them and change nothing about them.
+        published_bits: whether the points and coefficients are those of the paper, or what JAX's generator
+            gives for the same seeds today: another data set.
 
     Returns:
         x of shape [points + fresh, 4] and y of shape [points + fresh], float32.
@@ -43,8 +48,9 @@ def polynomial_data(points: int, fresh: int = 0) -> tuple[np.ndarray, np.ndarray
             if sum(power) == degree
         ]
     )
-    x = np.concatenate([_published_normal(0, (points, 4)), _published_normal(_FRESH, (fresh, 4))])
-    coefficients = _published_normal(1, (len(powers),))
+    normal = functools.partial(_normal, published_bits=published_bits)
+    x = np.concatenate([normal(0, (points, 4)), normal(_FRESH, (fresh, 4))])
+    coefficients = normal(1, (len(powers),))
     # power_of[k] holds every variable to the k-th power; float64, so that the sum of 924 terms is exact
     # to float32 and the same on every machine.
     power_of = np.stack([x[:, _COLUMN_OF_VARIABLE].astype(np.float64) ** k for k in range(_DEGREE + 1)])
@@ -55,8 +61,8 @@ def polynomial_data(points: int, fresh: int = 0) -> tuple[np.ndarray, np.ndarray
     return x, ((y - y[:points].mean()) / y[:points].std()).astype(np.float32)
 
 
-def _published_normal(seed: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Standard normal numbers with the published bits, whatever device and precision JAX has as defaults."""
+def _normal(seed: int, shape: tuple[int, ...], *, published_bits: bool) -> np.ndarray:
+    """Standard normal numbers, the same bits whatever device and precision JAX has as defaults."""
     try:
         cpu = jax.local_devices(backend="cpu")[0]
     except RuntimeError as error:
@@ -64,8 +70,8 @@ def _published_normal(seed: int, shape: tuple[int, ...]) -> np.ndarray:
             "the regression data set is drawn on the CPU, for accelerators round otherwise: "
             f"JAX_PLATFORMS must name cpu too ({error})"
         ) from error
-    # JAX's default of the flag has changed since; the published data has the bits of the old one.
-    with jax.default_device(cpu), jax.threefry_partitionable(False):
+    # JAX's default of the flag was False when the paper's data was made, and is True since.
+    with jax.default_device(cpu), jax.threefry_partitionable(not published_bits):
         key = jax.random.key(seed, impl="threefry2x32")
         return np.asarray(jax.random.normal(key, shape, np.float32))
 
@@ -75,6 +81,7 @@ def regression(
     train_examples: int,
     test_examples: int,
     fresh_examples: int,
+    published_bits: bool,
     widths: Sequence[int],
     **run: Unpack[RunSettings],
 ) -> Task:
@@ -87,6 +94,7 @@ def regression(
         test_examples: the next; how many there are in all changes the polynomial's scale.
         fresh_examples: of a validation split, and of a test split in the place of the published one: points
             of the same polynomial beyond those published. 0: these alone, without validation.
+        published_bits: of ``polynomial_data``; False makes it another data set.
         widths: of the layers; the last has one unit.
         run: see ``RunSettings``.
 
@@ -100,7 +108,7 @@ def regression(
             f"got {train_examples}, {test_examples} and {fresh_examples}"
         )
     published = train_examples + test_examples
-    x, y = polynomial_data(published, 2 * fresh_examples)
+    x, y = polynomial_data(published, 2 * fresh_examples, published_bits=published_bits)
     ends = {"train": (0, train_examples), "test": (train_examples, published)}
     if fresh_examples:
         middle = published + fresh_examples
