@@ -1,5 +1,6 @@
 """``deterministic=true``: whoever goes on, or trains a recorded trial again, has the lanes of the record."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import pandas as pd
@@ -15,6 +17,8 @@ import pytest
 import induced_metric
 from induced_metric import records
 from induced_metric.cli import build, recorded, verify
+from induced_metric.errors import UserError
+from induced_metric.lanes import engine
 from induced_metric.lanes.placement import Placement, device_facts, lane_facts
 from induced_metric.records import RecordStore, StudyKey
 from induced_metric.studies.verify import changed
@@ -96,6 +100,51 @@ def test_other_lanes_than_those_of_the_records_are_refused(pair, asked):
         ValueError, match="layout and width must be auto, or vmap and 6, with which the determ"
     ):
         pair.lanes(Placement(**asked).for_trials(1, exact=True).after(facts))
+
+
+@pytest.mark.parametrize(
+    ("settings", "refused"),
+    [
+        ({}, True),
+        ({"width": 64}, True),
+        ({"layout": "vmap"}, True),
+        ({"layout": "vmap", "width": 64}, False),
+        ({"layout": "map"}, False),
+    ],
+)
+def test_workers_of_a_deterministic_study_do_not_each_measure_its_lanes(pair, monkeypatch, settings, refused):
+    where = Placement(**settings)
+    known = where.for_trials(9, exact=True).after(facts_of(pair, where.for_trials(9)))
+    agree = recorded.check_agreed
+    agree(where.for_trials(9, exact=True))  # a CPU measures nothing
+    monkeypatch.setattr(engine, "default_layout", lambda: "vmap")
+    agree(where.for_trials(9))
+    agree(known)
+    with (
+        pytest.raises(UserError, match="would measure which are the fastest")
+        if refused
+        else contextlib.nullcontext()
+    ):
+        agree(where.for_trials(9, exact=True))
+
+
+def test_studies_that_share_lanes_were_begun_in_the_same_or_are_refused():
+    def study(*provenance):
+        table = pd.DataFrame({"provenance": [json.dumps(facts) for facts in provenance]})
+        return SimpleNamespace(trials=lambda: table)
+
+    def made(width, deterministic=True):
+        return {"lanes": {"layout": "vmap", "width": width}, "deterministic": deterministic}
+
+    last = recorded.last
+    one, other, none = study(made(4), made(8), made(2, False)), study(made(4)), study()
+    assert last([none, one], deterministic=True) == made(8)
+    assert last([none, one, other], deterministic=False) == made(2, False)
+    assert last([none, study(made(2, False))], deterministic=True) is None
+    with pytest.raises(
+        UserError, match=r"were begun in lanes that differ \(vmap 4, vmap 8\): run them one by"
+    ):
+        last([none, one, other], deterministic=True)
 
 
 def test_a_width_of_vmapped_lanes_or_an_accelerator_without_determinism_counts_as_a_change():

@@ -2,9 +2,10 @@
 
 import contextlib
 import inspect
+import itertools
 import json
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +19,7 @@ from induced_metric.errors import UserError
 if TYPE_CHECKING:
     from induced_metric.lanes import Lanes
     from induced_metric.lanes.placement import Placement
-    from induced_metric.records import StudyKey
+    from induced_metric.records import RecordStore, StudyKey
     from induced_metric.studies.verify import Tolerance
     from induced_metric.training.trial import Trial
 
@@ -77,6 +78,44 @@ def deterministic(provenance: str) -> bool:
 def _lanes() -> dict[str, Any]:
     read: Any = OmegaConf.to_container(OmegaConf.load(CONF / "lanes" / "default.yaml"))
     return read
+
+
+def last(stores: "Sequence[RecordStore]", *, deterministic: bool) -> dict[str, Any] | None:
+    """The provenance of the last record of the first study that has one.
+
+    Args:
+        stores: of studies that share the lanes.
+        deterministic: take records that are so alone.
+
+    Raises:
+        UserError: if studies go on deterministically that were begun in different lanes.
+    """
+    found: list[dict[str, Any]] = []
+    for store in stores:
+        trials = store.trials()
+        every = map(json.loads, reversed(trials["provenance"].tolist() if len(trials) else []))
+        known = (facts for facts in every if facts.get("deterministic") or not deterministic)
+        found += itertools.islice(known, 1)
+    if deterministic:
+        lanes = {f"{facts['lanes']['layout']} {facts['lanes']['width']}" for facts in found}
+        if len(lanes) > 1:
+            raise UserError(
+                f"these deterministic studies were begun in lanes that differ ({', '.join(sorted(lanes))}): "
+                "run them one by one, with studies=1 and the seed of each"
+            )
+    return found[0] if found else None
+
+
+def check_agreed(placement: "Placement") -> None:
+    """Raises UserError if workers of one deterministic study might each come to other lanes, by measuring."""
+    from induced_metric.lanes.engine import default_layout
+
+    measures = placement.layout == "auto" or (placement.layout == "vmap" and placement.width == "auto")
+    if placement.exact and placement.before is None and measures and default_layout() == "vmap":
+        raise UserError(
+            "workers of a deterministic study must have the same lanes, and each would measure which are the "
+            "fastest: say lanes.layout=vmap or map, and lanes.width"
+        )
 
 
 def study_key(text: str, results: Path) -> "StudyKey":

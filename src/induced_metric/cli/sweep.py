@@ -4,16 +4,14 @@ python sweeps/sweep.py task=regression sampler=random trials=100 optimizer=adam,
 """
 
 import contextlib
-import itertools
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from induced_metric import xla
-from induced_metric.cli import app, build, launch, protocols, values
+from induced_metric.cli import app, build, launch, protocols, recorded, values
 from induced_metric.cli.storages import Database, retries, storages, turned
 from induced_metric.cli.views import SweepTable
 from induced_metric.errors import UserError
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from induced_metric.records import StudyKey
     from induced_metric.studies.plan import StudyPlan
     from induced_metric.studies.running import Studies
-    from induced_metric.studies.storage import Storage, StudyFiles
+    from induced_metric.studies.storage import Storage
 
 
 def main() -> None:
@@ -123,7 +121,11 @@ class Sweep:
         flags = app.start_jax(cfg)
         exact = xla.is_deterministic(flags) and most > 0
         placement = build.placement(cfg.lanes).for_trials(max(most, 1), exact=exact)
-        placement = placement.after(_last(studies, deterministic=exact))
+        placement = placement.after(
+            recorded.last([files.records for _, files, _ in studies], deterministic=exact)
+        )
+        if worker is not None:
+            recorded.check_agreed(placement)
         with pair.lanes(placement) as lanes:
             table.begin(lanes.capacity // (lanes.width * lanes.queue))
             facts = pair.provenance(lanes, placement, flags)
@@ -132,34 +134,6 @@ class Sweep:
             known = [(replace(plan, provenance=facts), files, show) for plan, files, show in studies]
             with open_studies(known, lanes) as opened:
                 yield opened
-
-
-def _last(
-    studies: "Sequence[tuple[StudyPlan, StudyFiles, Any]]", *, deterministic: bool
-) -> dict[str, Any] | None:
-    """The provenance of the last record of the first study that has one.
-
-    Args:
-        studies: that share the lanes.
-        deterministic: take records that are so alone.
-
-    Raises:
-        UserError: if studies go on deterministically that were begun in different lanes.
-    """
-    found: list[dict[str, Any]] = []
-    for _, files, _ in studies:
-        trials = files.records.trials()
-        every = map(json.loads, reversed(trials["provenance"].tolist() if len(trials) else []))
-        known = (facts for facts in every if facts.get("deterministic") or not deterministic)
-        found += itertools.islice(known, 1)
-    if deterministic:
-        lanes = {f"{facts['lanes']['layout']} {facts['lanes']['width']}" for facts in found}
-        if len(lanes) > 1:
-            raise UserError(
-                f"these deterministic studies were begun in lanes that differ ({', '.join(sorted(lanes))}): "
-                "run them one by one, with studies=1 and the seed of each"
-            )
-    return found[0] if found else None
 
 
 def _say(stopped: bool) -> None:
