@@ -53,9 +53,9 @@ def names_of(piece, quick):
 def device_facts():
     import jax
 
-    from induced_metric.lanes import placement
+    from induced_metric.lanes import facts
 
-    return {**placement.device_facts(), "jax": jax.__version__, "platform": jax.default_backend()}
+    return {**facts.device_facts(), "jax": jax.__version__, "platform": jax.default_backend()}
 
 
 def peak(quick):
@@ -90,7 +90,8 @@ def occupied(quick):
     from ways import task_of as of
 
     import induced_metric
-    from induced_metric.lanes.placement import Placement, lane_facts
+    from induced_metric.lanes.facts import lane_facts
+    from induced_metric.lanes.placement import Placement
     from induced_metric.training.program import trial_lanes
 
     task = of("regression", quick=quick, precision="float32")

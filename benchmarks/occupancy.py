@@ -111,7 +111,7 @@ def main():
     from regression import HYPERPARAMETERS
 
     import induced_metric
-    from induced_metric.lanes.placement import lane_facts
+    from induced_metric.lanes.facts import lane_facts
     from induced_metric.training.program import trial_lanes
 
     task = task_of("regression")

@@ -174,7 +174,8 @@ def lanes(task, trials, *, held, **_):
     """(e) The lanes, as a study has them."""
     import induced_metric
     from induced_metric.lanes import Assignment
-    from induced_metric.lanes.placement import Placement, lane_facts
+    from induced_metric.lanes.facts import lane_facts
+    from induced_metric.lanes.placement import Placement
     from induced_metric.training.program import trial_lanes
 
     engine = held.enter_context(trial_lanes(task, induced_metric.adam, ADAM, Placement(trials=trials)))

@@ -18,7 +18,8 @@ import induced_metric
 from induced_metric.cli import app, build, values
 from induced_metric.errors import UserError
 from induced_metric.lanes import Lanes, engine, placement, probe
-from induced_metric.lanes.placement import Placement, device_facts, lane_facts, most_shards
+from induced_metric.lanes.facts import device_facts, lane_facts
+from induced_metric.lanes.placement import Placement, most_shards
 
 
 def compose(*overrides, config="config"):

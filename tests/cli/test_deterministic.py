@@ -19,7 +19,8 @@ from induced_metric import records
 from induced_metric.cli import build, recorded, verify
 from induced_metric.errors import UserError
 from induced_metric.lanes import engine
-from induced_metric.lanes.placement import Placement, device_facts, lane_facts
+from induced_metric.lanes.facts import device_facts, lane_facts
+from induced_metric.lanes.placement import Placement
 from induced_metric.records import RecordStore, StudyKey
 from induced_metric.studies.verify import changed
 

@@ -64,7 +64,7 @@ class Pairing:
 
     def provenance(self, lanes: "Lanes", placement: "Placement", flags: str) -> dict[str, Any]:
         """What made the records of its trials."""
-        from induced_metric.lanes.placement import device_facts, lane_facts
+        from induced_metric.lanes.facts import device_facts, lane_facts
         from induced_metric.records import provenance
 
         return provenance(

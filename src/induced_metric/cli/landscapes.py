@@ -58,7 +58,7 @@ def run(cfg: DictConfig) -> None:
 
     from induced_metric.analysis.landscapes import comparison, report
     from induced_metric.landscapes import measure, run_fair, run_gallery, run_grid
-    from induced_metric.lanes.placement import device_facts
+    from induced_metric.lanes.facts import device_facts
     from induced_metric.records import provenance
     from induced_metric.records.parquet import write_table
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from induced_metric.lanes.engine import Lanes, default_layout
 from induced_metric.lanes.group import Assignment
@@ -20,8 +18,6 @@ _MOST_STEPS = 20  # of a dispatch: a lane whose trial diverged computes on for a
 _MOST_MEASURED = 200  # the same, where steps are known to be so short that the host could not keep up
 # Seconds of a dispatch where that is known: long enough for the host, short enough for a stop to be heard.
 _SHORT, _LONG = 0.1, 1.0
-_FLOAT32_BITS = 23  # after the first
-_PRECISIONS = {_FLOAT32_BITS: "float32", 10: "tensorfloat32", 7: "bfloat16"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,37 +251,3 @@ class Placement:
 def most_shards(devices: int, examples: int) -> int:
     """The most of so many devices that can divide so many examples evenly."""
     return max(count for count in range(1, devices + 1) if examples % count == 0)
-
-
-def device_facts(matmul_precision: str | None = None) -> dict[str, Any]:
-    """What a record says about the devices that trained it.
-
-    Args:
-        matmul_precision: that was asked for, as JAX calls it; by default JAX's own.
-    """
-    devices = jax.devices()
-    with jax.default_matmul_precision(matmul_precision or jax.config.jax_default_matmul_precision):  # type: ignore[attr-defined]
-        return {
-            "device": devices[0].device_kind,
-            "devices": len(devices),
-            "jax_default_matmul_precision": jax.config.jax_default_matmul_precision,  # type: ignore[attr-defined]
-            "matmul_precision": _matmul_precision(),
-        }
-
-
-def lane_facts(lanes: Lanes) -> dict[str, Any]:
-    """What a record says about the lanes that trained it; ``records`` says what ``seconds`` then are."""
-    places = lanes.capacity // (lanes.width * lanes.queue)
-    facts = {"layout": lanes.layout, "width": lanes.width, "queue": lanes.queue, "places": places}
-    return {"lanes": facts | lanes.facts}
-
-
-def _matmul_precision() -> str:
-    """The precision of a product of float32 matrices on the default device, measured: its default differs."""
-    # 1 + 2^-k survives a product with the identity where factors keep at least k bits after the first.
-    numbers = np.ones(128, np.float32)
-    numbers[:_FLOAT32_BITS] += 2.0 ** -np.arange(1, _FLOAT32_BITS + 1)
-    product = np.diag(jax.device_get(jnp.diag(numbers) @ jnp.eye(len(numbers), dtype=jnp.float32)))
-    kept = (product == numbers)[:_FLOAT32_BITS]
-    bits = _FLOAT32_BITS if kept.all() else int(kept.argmin())
-    return _PRECISIONS.get(bits, f"{bits} bits")
