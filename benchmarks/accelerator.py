@@ -3,220 +3,210 @@
 Run: python benchmarks/accelerator.py [--minutes 9] [--output FILE] [--quick] [--only task/way/precision,...].
 The ways (ways.py): lanes, naive (a vmap in lock step), process (one a trial), plain (jitted optax in a loop),
 published (the published loop's shape); of regression, MNIST, the GPT and ResNet-18; at 1, 8, 64, 256 and 500
-trials. Random data of the published shapes: no data set is needed. Some epochs are measured; a published
-trial has as many as ``epochs`` says, of ResNet-18 twelve times as long. Results are written to FILE as they
-come, the most telling first, and the same command goes on with those that are missing. On a CPU it does the
-same, and takes hours unless --quick, whose tiny sizes say nothing but that everything runs.
+trials. And what else pieces.py measures: the peak of a large product, how busy pruning leaves the lanes, what
+deterministic kernels cost. Random data of the published shapes: no data set is needed. Some epochs are
+measured; a published trial has as many as ``epochs`` says, of ResNet-18 twelve times as long.
+
+Results are written to FILE as they come, the most telling first, and the same command goes on with those that
+are missing. What fails is a result too, tried again only with --retry. On a CPU it does the same, and takes
+hours (--minutes 600 --limit 60) unless --quick, whose tiny sizes say nothing but that everything runs.
 """
 
 import argparse
+import contextlib
+import itertools
 import json
-import os
-import subprocess
+import signal
 import sys
-import threading
 import time
 from pathlib import Path
 
-from ways import EPOCHS, SHARE, WAYS, measured, products, task_of
+from pieces import PLACED, study
+from processes import run
 
-NUMBERS = (64, 500, 1, 8, 256)
-BFLOAT16 = ("cifar10", "shakespeare")  # also measured so
-REPEATED = ("process", "plain", "published")  # of which a trial takes as long beside others
+SMALL, LARGE = ("regression", "mnist"), ("shakespeare", "cifar10")
+RIVALS = ("process", "published", "plain")  # of which a trial takes as long beside others
+PEAK = "product/peak/all/flops"
 
 
 def plan(quick):
-    """Pieces of work: (task, way, precision), the most telling first."""
-    pieces = [("peak", "matmul", "float32"), ("occupancy", "lanes", "float32")]
-    pieces += [(task, "lanes", "float32") for task in EPOCHS]
-    pieces += [(task, "lanes", "bfloat16") for task in BFLOAT16]
-    pieces += [(task, way, "float32") for way in WAYS if way != "lanes" for task in EPOCHS]
-    return [*pieces[:1], *pieces[2:], pieces[1]] if not quick else pieces
+    """Names of all results, task/way/precision/what, the most telling first."""
+    most, few, rest = ["3"], [], ["1"]
+    if not quick:
+        most, few, rest = [str(study(quick))], ["64"], ["1", "8", "256"]
+
+    def each(tasks, way, precisions, whats):
+        return ["/".join((task, way, precision, what))
+                for precision in precisions for task in tasks for what in whats]  # fmt: skip
+
+    return [
+        PEAK,
+        *each(SMALL, "lanes", ["float32"], most + few),
+        *(name for way in RIVALS[:2] for name in each(SMALL, way, ["float32"], ["1"])),
+        *each(SMALL, "naive", ["float32"], most + few),
+        *each(SMALL, RIVALS[2], ["float32"], ["1"]),
+        *each(LARGE, "lanes", ["bfloat16", "tf32", "float32"], most),
+        *each(["regression"], "occupancy", ["float32"], ["configured", "wide"]),
+        *each(SMALL + LARGE, "deterministic", ["float32"], most),
+        *each(SMALL, "lanes", ["tf32", "bfloat16"], most),
+        *each(SMALL, "lanes", ["float32"], rest),
+        *(name for way in RIVALS for name in each(LARGE, way, ["float32"], ["1"])),
+        *each(LARGE, "lanes", ["float32"], few + rest),
+        *each(SMALL, "naive", ["float32"], rest),
+        *each(LARGE, "naive", ["float32"], [*rest, *few, *most]),
+        *each(LARGE, "deterministic", ["bfloat16"], most),
+    ]
 
 
-def numbers_of(way, quick):
-    if way in REPEATED:
-        return (1,)
-    return (1, 3) if quick else NUMBERS
+def pieces(names):
+    """(task/way/precision, whats) of results that one process makes, in their order."""
+    grouped = itertools.groupby((name.rsplit("/", 1) for name in names), key=lambda parts: parts[0])
+    return [(piece, [what for _, what in parts]) for piece, parts in grouped]
 
 
-def names_of(piece, quick):
-    """What a piece adds to the results."""
-    task, way, precision = piece
-    if task == "peak":
-        return ["peak"]
-    if task == "occupancy":
-        return ["occupancy"]
-    return ["/".join((task, way, precision, str(number))) for number in numbers_of(way, quick)]
+def chosen(name, only):
+    parts = name.split("/")
+    return not only or bool(only & {*parts, *itertools.accumulate(parts, "{}/{}".format)})
 
 
-def device_facts():
-    import jax
+class File:
+    """The results so far, with what all have in common: commit, device, versions, sizes."""
 
-    from induced_metric.lanes import facts
+    def __init__(self, path, *, quick, anew):
+        from induced_metric.records.provenance import provenance
 
-    return {**facts.device_facts(), "jax": jax.__version__, "platform": jax.default_backend()}
+        self.path = path
+        code = provenance()
+        self.made = {"commit": code["commit"], "dirty": code["dirty"], "quick": quick}
+        self.results = {}
+        if not path.exists():
+            return
+        if anew:
+            path.replace(path.with_name(f"{path.name}.before"))
+            return
+        found = json.loads(path.read_text())
+        if not found.keys() >= {"made", "results"}:
+            sys.exit(f"{path} has other results than this benchmark's: {self.otherwise}")
+        self.results, made = found["results"], found["made"]
+        self.made = made | {"dirty": made["dirty"] or code["dirty"]}
+        self.same({"commit": code["commit"], "quick": quick})
 
+    def same(self, facts):
+        """Refuses what was made otherwise, in a sentence; what is not known yet is written down."""
+        for name, value in facts.items():
+            if self.made.setdefault(name, value) != value:
+                sys.exit(f"{self.path}: {name} was {self.made[name]}, and is {value} here: {self.otherwise}")
 
-def peak(quick):
-    """Operations a second of a large product, by precision."""
-    import jax
-    import jax.numpy as jnp
+    @property
+    def otherwise(self):
+        return f"--anew begins anew (and keeps it as {self.path.name}.before), --output takes another file"
 
-    size = 256 if quick else 2048 if jax.default_backend() == "cpu" else 8192
-    found = {}
-    for precision in ("float32", "tensorfloat32", "bfloat16"):
-        a = jnp.ones((size, size), jnp.bfloat16 if precision == "bfloat16" else jnp.float32)
-        with jax.default_matmul_precision(precision):
-            product = jax.jit(lambda a: a @ a)
-            product(a).block_until_ready()
-            times = []
-            for _ in range(5):
-                start = time.perf_counter()
-                for _ in range(4):
-                    out = product(a)
-                out.block_until_ready()
-                times.append((time.perf_counter() - start) / 4)
-        found[precision] = 2 * size**3 / min(times)
-    return {"size": size, "flops": found}
+    def add(self, name, found):
+        self.results[name] = found
+        peaks = self.results.get(PEAK, {}).get("flops", {})
+        for each, result in self.results.items():
+            peak = peaks.get(each.split("/")[2])
+            if "flops" in result and peak:
+                # A way but lanes has one device; of a CPU the peak is that of all cores.
+                places = result.get("lanes", {}).get("places", 1) if self.made.get("platform") != "cpu" else 1
+                result["share_of_peak"] = result["flops"] / (peak * places)
+        text = json.dumps({"made": self.made, "results": self.results}, indent=1, sort_keys=True)
+        beside = self.path.with_name(f"{self.path.name}.part")
+        beside.write_text(text)
+        beside.replace(self.path)  # whole, whenever this is killed
 
+    def done(self, retry):
+        return {name for name, found in self.results.items() if not (retry and "failed" in found)}
 
-def occupied(quick):
-    """How busy a pruned study leaves the lanes, as occupancy.py measures it."""
-    from dataclasses import replace
-
-    import occupancy
-    from regression import HYPERPARAMETERS
-    from ways import task_of as of
-
-    import induced_metric
-    from induced_metric.lanes.facts import lane_facts
-    from induced_metric.lanes.placement import Placement
-    from induced_metric.training.program import trial_lanes
-
-    task = of("regression", quick=quick, precision="float32")
-    cfg = occupancy.configured("random", "successive_halving")
-    trials = 8 if quick else 500
-    if quick:
-        task = replace(task, epochs=21)
-    in_flight = cfg.pruner.in_flight or trials
-    with trial_lanes(
-        task, induced_metric.adam, HYPERPARAMETERS["adam"], Placement(trials=in_flight)
-    ) as engine:
-        facts = lane_facts(engine)
-        found = occupancy.measured(occupancy.plan(cfg, task, trials, 0, facts), engine)
-    return {**found._asdict(), **facts, "trials": trials}
+    def lanes_of(self, piece, quick):
+        """The lanes of a whole study, whose width is known."""
+        task, way, precision = piece.split("/")
+        found = self.results.get(f"{task}/lanes/{precision}/{study(quick)}", {})
+        return found if way in PLACED and "lanes" in found else None
 
 
-def work(piece, *, quick, skip, command, alone):
-    """Does a piece, and prints a line of JSON for each result as soon as it is there."""
-    from induced_metric import xla
-    from induced_metric.errors import out_of_memory
-
-    task_name, way, precision = piece
-    # One trial after the other takes all cores of a CPU as one device.
-    xla.configure(devices="auto" if way in ("lanes", "naive") else 1)
-    if way == "process":  # whose processes need the memory
-        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-    if task_name in ("peak", "occupancy"):
-        tell(task_name, {**(peak if task_name == "peak" else occupied)(quick), "device": device_facts()})
-        return
-    task = task_of(task_name, quick=quick, precision=precision)
-    if alone:
-        WAYS["plain"](task, 1).run(alone)
-        return
-    operations = products(task)
-    for number, name in zip(numbers_of(way, quick), names_of(piece, quick), strict=True):
-        if name in skip:
-            continue
-        try:
-            found = measured(way, task, number, seconds=0.0 if quick else 4.0, command=command)
-        except (RuntimeError, ValueError) as error:  # as JAX's are
-            if not out_of_memory(error):
-                raise
-            tell(name, {"failed": "out of memory", "device": device_facts()})
-            continue
-        whole = told(task_name, way, number, found, operations)
-        tell(name, {**found, **whole, "quick": quick, "device": device_facts()})
+def line_of(name, found):
+    if "failed" in found:
+        return f"{name} failed: {found['failed']}"
+    words = []
+    if "trials_per_hour" in found:
+        words.append(f"{found['trials_per_hour']:.4g} trials an hour")
+    if "share_of_peak" in found:
+        words.append(f"{found['flops']:.3g} FLOP/s, {found['share_of_peak']:.2g} of the measured peak")
+    if "price" in found:
+        words.append(f"{found['price']:.3g} times the seconds with deterministic kernels")
+    if "in_flight" in found:
+        busy = "too short to say how" if found["occupancy"] is None else f"{found['occupancy']:.1%}"
+        words.append(f"{busy} busy, {found['seconds']:.3g} s, {found['in_flight']} in flight")
+    if name == PEAK:
+        words += [f"{precision} {rate:.3g} FLOP/s" for precision, rate in found["flops"].items()]
+    return f"{name} {', '.join(words)}"
 
 
-def told(task, way, number, found, operations):
-    """What follows from a measurement for ``number`` whole trials."""
-    epochs, count = EPOCHS[task] / SHARE.get(task, 1), found["epochs_measured"]
-    seconds, start = found["seconds_per_trial_epoch"], 0.0
-    if way == "process":  # what comes before the first epoch comes with every trial
-        seconds = (
-            (found["seconds_measured"] - found["first_epoch_seconds"]) / (count - 1) if count > 1 else seconds
-        )
-        start = max(0.0, found["first_epoch_seconds"] - seconds)
-    whole = number * (start + epochs * seconds)
-    return {
-        "task": task, "way": way, "trials": number, "epochs": epochs,
-        "start_seconds": start,
-        "trials_per_hour": 3600 * number / whole,
-        "trials_per_hour_with_compilation": 3600 * number / (whole + found["compile_seconds"]),
-        "flops": operations / seconds,
-        "operations_per_epoch": operations,
-    }  # fmt: skip
-
-
-def tell(name, found):
-    print(json.dumps({name: found}), flush=True)
-
-
-def run(piece, arguments, skip, seconds):
-    """A process that does a piece, until it is done or the time is over; yields its results."""
-    command = [str(Path(__file__)), "--piece", "/".join(piece), *(["--quick"] if arguments.quick else [])]
-    with subprocess.Popen(
-        [sys.executable, *command, "--skip", ",".join(skip)], stdout=subprocess.PIPE, text=True
-    ) as child:
-        end = time.monotonic() + seconds
-        timer = threading.Timer(seconds, child.kill)
-        timer.start()
-        try:
-            for line in child.stdout:
-                if line.startswith("{"):
-                    yield json.loads(line)
-        finally:
-            timer.cancel()
-    if child.returncode and time.monotonic() < end:
-        sys.exit(f"{'/'.join(piece)} failed: its error is above")
+def worth(results, quick):
+    """Lines: how many times as many trials an hour lanes train as every other way, of a whole study."""
+    most = str(study(quick))
+    for task in (*SMALL, *LARGE):
+        rates = {}
+        for way, number in [("lanes", most), ("naive", most), *((way, "1") for way in RIVALS)]:
+            found = results.get(f"{task}/{way}/float32/{number}", {})
+            if "trials_per_hour" in found:
+                rates[way] = found["trials_per_hour"]
+        ours = rates.pop("lanes", None)
+        if ours and rates:
+            times = ", ".join(f"{ours / rate:.3g} times {way}" for way, rate in rates.items())
+            yield f"{task}: lanes of {most} trials train {times}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=9.0, help="of this run (default: 9)")
+    parser.add_argument("--limit", type=float, default=6.0, help="minutes without a result are a failure (6)")
     parser.add_argument("--output", type=Path, default=Path("accelerator.json"))
+    parser.add_argument("--anew", action="store_true", help="begin anew, and keep the file beside")
+    parser.add_argument("--retry", action="store_true", help="try again what failed")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, which only show that all runs")
-    parser.add_argument("--only", help="these tasks, ways or pieces alone, separated by commas")
-    parser.add_argument("--piece", help=argparse.SUPPRESS)
-    parser.add_argument("--skip", default="", help=argparse.SUPPRESS)
-    parser.add_argument("--alone", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--only", help="these alone, by task, way or whole name, separated by commas")
     arguments = parser.parse_args()
-    if arguments.piece:
-        command = [__file__, "--piece", arguments.piece, *(["--quick"] if arguments.quick else [])]
-        work(
-            tuple(arguments.piece.split("/")), quick=arguments.quick, skip=arguments.skip.split(","),
-            command=command, alone=arguments.alone,
-        )  # fmt: skip
-        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no process stays behind
     end = time.monotonic() + 60 * arguments.minutes
-    done = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
-    only = set(arguments.only.split(",")) if arguments.only else None
-    for piece in plan(arguments.quick):
-        names = names_of(piece, arguments.quick)
-        if set(names) <= done.keys() or (only and not only & {*piece, "/".join(piece)}):
-            continue
-        left = end - time.monotonic()
-        if left < 1:
-            print(f"the time is over; the same command goes on with {'/'.join(piece)}")
-            return
-        for found in run(piece, arguments, done, left):
-            done |= found
-            arguments.output.write_text(json.dumps(done, indent=1, sort_keys=True))
-            ((name, facts),) = found.items()
-            rate = facts.get("trials_per_hour")
-            print(name, f"{rate:.4g} trials an hour" if rate else "done", flush=True)
+    # A piece that fills a run is a failure too, or no run would come to the next.
+    limit = min(60 * arguments.limit, 48 * arguments.minutes)
+    file = File(arguments.output, quick=arguments.quick, anew=arguments.anew)
+    only, names = set((arguments.only or "").split(",")) - {""}, plan(arguments.quick)
+    for one in only:
+        if not any(chosen(name, {one}) for name in names):
+            parser.error(f"--only: no result has {one}; they are task/way/precision/number as {names[1]}")
+    done = file.done(arguments.retry)
+    remaining = [name for name in names if name not in done and chosen(name, only)]
+    print(f"{len(remaining)} results remain" + (", in this order:" if remaining else ""))
+    for piece, whats in pieces(remaining):
+        print(f"  {piece}: {', '.join(whats)}")
+    for piece, whats in pieces(remaining):
+        if end - time.monotonic() < 1:
+            break
+        command = [sys.executable, str(Path(__file__).with_name("pieces.py")), piece, *whats]
+        known = file.lanes_of(piece, arguments.quick)
+        command += [
+            *(["--quick"] if arguments.quick else []),
+            *(["--known", json.dumps(known)] if known else []),
+        ]
+        with contextlib.closing(run(command, whats, end=end, limit=limit)) as told:
+            for what, found in told:
+                if what == "here":
+                    file.same(found)
+                    continue
+                name = f"{piece}/{what}"
+                remaining.remove(name)
+                file.add(name, found)
+                print(line_of(name, file.results[name]), flush=True)
+    for line in worth(file.results, arguments.quick):
+        print(line)
+    failed = [name for name, found in file.results.items() if "failed" in found]
+    if remaining:
+        print(f"the time is over; the same command goes on with {remaining[0]}")
+    if failed:
+        print(f"{len(failed)} results are failures; --retry tries them again")
 
 
 if __name__ == "__main__":

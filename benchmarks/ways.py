@@ -1,16 +1,15 @@
-"""Five ways to train n trials of a task with Adam, on random data of the published shapes.
+"""Ways to train n trials of a task with Adam, on random data of the published shapes. For accelerator.py.
 
-For accelerator.py. Each way is a function of a task and a number of trials that compiles, and returns what
-trains every trial for some epochs and waits for it, with how many trials it trains at once.
+Each is a function of a task and a number of trials that compiles, and returns what trains every trial for
+some epochs and waits for it, with how many trials it trains at once; (c) is in processes.py.
 """
 
 import contextlib
 import math
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 from interleave import configured
 
@@ -52,18 +51,19 @@ def task_of(name, *, quick, precision):
     def random(data_set):
         release = RELEASES[data_set]
         if data_set == "tiny_shakespeare":
-            splits = {split: {"text": rng.integers(32, 97, count).astype(np.uint8)}
+            splits = {split: {"text": rng.integers(32, 97, count, np.uint8)}
                       for split, count in release.examples.items()}  # fmt: skip
         else:
             shape = (28, 28, 1) if data_set == "mnist" else (32, 32, 3)
-            splits = {split: {"image": rng.integers(0, 256, (count, *shape)).astype(np.uint8),
-                              "label": rng.integers(0, 10, count).astype(np.uint8)}
+            splits = {split: {"image": rng.integers(0, 256, (count, *shape), np.uint8),
+                              "label": rng.integers(0, 10, count, np.uint8)}
                       for split, count in release.examples.items()}  # fmt: skip
         return Dataset(release, splits, Path("random"))
 
-    for module in (mnist, cifar10, shakespeare):
-        module.load = random
-    return configured(name, precision=precision, **(QUICK if quick else FULL)[name])
+    with contextlib.ExitStack() as patched:
+        for module in (mnist, cifar10, shakespeare):
+            patched.enter_context(mock.patch.object(module, "load", random))
+        return configured(name, precision=precision, **(QUICK if quick else FULL)[name])
 
 
 def _stepwise(task, *, published):
@@ -130,16 +130,6 @@ def plain(task, trials, **_):
     return _stepwise(task, published=False)
 
 
-def process(task, trials, *, command, **_):
-    """(c) A process for each trial, which starts JAX, reads its program from the cache, and does as (b)."""
-    del task, trials
-
-    def run(epochs):
-        subprocess.run([sys.executable, *command, "--alone", str(epochs)], check=True, stdout=subprocess.PIPE)
-
-    return Way(run, 1, {"starts": "a process for every trial"})
-
-
 def naive(task, trials, **_):
     """(d) All trials in lock step: a jitted vmap of one epoch, nobody refilled."""
     import jax
@@ -170,25 +160,33 @@ def naive(task, trials, **_):
     return Way(run, trials, {})
 
 
-def lanes(task, trials, *, held, **_):
-    """(e) The lanes, as a study has them."""
+def lanes(task, trials, *, held, before=None, **_):
+    """(e) The lanes, as a study has them; ``before``: what a result says of those of the same task."""
     import induced_metric
     from induced_metric.lanes import Assignment
     from induced_metric.lanes.facts import lane_facts
     from induced_metric.lanes.placement import Placement
     from induced_metric.training.program import trial_lanes
 
-    engine = held.enter_context(trial_lanes(task, induced_metric.adam, ADAM, Placement(trials=trials)))
+    placement = Placement(trials=trials, before=before)
+    start = time.perf_counter()
+    engine = held.enter_context(trial_lanes(task, induced_metric.adam, ADAM, placement))
+    took = time.perf_counter() - start
+    facts = lane_facts(engine)
+    probed = facts["lanes"].get("measured") != (before or {}).get("measured")
+    # The devices compile at the same time.
+    compiled = engine.compile_seconds / facts["lanes"]["places"]
+    probe = max(0.0, took - compiled) if probed else 0.0
     # More than are twice under way are trained as these are.
     count = min(trials, 2 * engine.capacity)
 
     def run(epochs):
         engine.run_all(Assignment(k, ADAM, k, epochs) for k in range(count))
 
-    return Way(run, count, lane_facts(engine))
+    return Way(run, count, {**facts, "compile_seconds": took - probe, "probe_seconds": probe})
 
 
-WAYS = {way.__name__: way for way in (lanes, naive, process, plain, published)}
+WAYS = {way.__name__: way for way in (lanes, naive, plain, published)}
 
 
 def measured(way, task, trials, *, seconds, **options):
@@ -197,13 +195,10 @@ def measured(way, task, trials, *, seconds, **options):
         start = time.perf_counter()
         made = WAYS[way](task, trials, held=held, **options)
         compiled = time.perf_counter() - start
-        start = time.perf_counter()
-        made.run(1)
-        first = time.perf_counter() - start
+        first = took = _timed(made.run, 1)
         epochs = max(1, min(50, math.floor(seconds / first)))
-        start = time.perf_counter()
-        made.run(epochs)
-        took = time.perf_counter() - start
+        if epochs > 1:
+            took = _timed(made.run, epochs)
     return {
         "compile_seconds": compiled,
         "epochs_measured": epochs,
@@ -215,38 +210,7 @@ def measured(way, task, trials, *, seconds, **options):
     }
 
 
-def products(task):
-    """Floating-point operations in products and convolutions of one epoch of one trial."""
-    import jax
-    import jax.numpy as jnp
-
-    import induced_metric
-    from induced_metric.training.epoch import init_trial, train_epoch
-
-    def epoch(state, data):
-        return train_epoch(task, induced_metric.adam, state, ADAM, data)
-
-    state = jax.eval_shape(lambda seed: init_trial(task, induced_metric.adam, ADAM, seed), jnp.uint32(0))
-    return _operations(jax.make_jaxpr(epoch)(state, dict(task.splits)).jaxpr)
-
-
-def _operations(jaxpr):
-    total = 0
-    for equation in jaxpr.eqns:
-        size = math.prod(equation.outvars[0].aval.shape) if equation.outvars else 0
-        if equation.primitive.name == "dot_general":
-            ((contracted, _), _) = equation.params["dimension_numbers"]
-            total += 2 * size * math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
-        elif equation.primitive.name == "conv_general_dilated":
-            kernel, numbers = equation.invars[1].aval.shape, equation.params["dimension_numbers"]
-            total += 2 * size * math.prod(kernel) // kernel[numbers.rhs_spec[0]]
-        elif equation.primitive.name == "cond":  # a convolution has a branch for each kind of device
-            total += max(_operations(branch.jaxpr) for branch in equation.params["branches"])
-        else:
-            inner = [
-                value for value in equation.params.values() if hasattr(getattr(value, "jaxpr", value), "eqns")
-            ]
-            total += equation.params.get("length", 1) * sum(
-                _operations(getattr(value, "jaxpr", value)) for value in inner
-            )
-    return total
+def _timed(run, epochs):
+    start = time.perf_counter()
+    run(epochs)
+    return time.perf_counter() - start

@@ -1,0 +1,247 @@
+"""A piece of accelerator.py, in a process of its own: one task, way and precision.
+
+Prints a line of JSON for where it runs, and one for each result as soon as it is there.
+"""
+
+import argparse
+import functools
+import json
+import math
+import os
+import sys
+import time
+
+from operations import products
+from processes import process
+from ways import EPOCHS, SHARE, lanes, measured, task_of
+
+# As JAX calls them.
+PEAKS = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
+TRIALS = 500  # of a study
+ROUND = {"regression": 20, "mnist": 5, "shakespeare": 1, "cifar10": 1}  # epochs of a round in turn
+PLACED = ("lanes", "occupancy", "deterministic")  # whose width is measured once
+
+
+def study(quick):
+    """As many trials as the largest number of lanes is measured for."""
+    return 3 if quick else TRIALS
+
+
+def here():
+    """What results must have in common to be compared."""
+    import jax
+
+    from induced_metric import xla
+
+    devices, platform = jax.devices(), jax.default_backend()
+    return {
+        "device": devices[0].device_kind,
+        # A process has one device of the CPU, or one for each core.
+        "devices": xla.cores() if platform == "cpu" else len(devices),
+        "jax": jax.__version__,
+        "platform": platform,
+    }
+
+
+def peak(quick):
+    """Operations a second of a large product on one device, by precision."""
+    import jax
+    import jax.numpy as jnp
+
+    size = 256 if quick else 2048 if jax.default_backend() == "cpu" else 8192
+    # Not of ones: what a card draws, and so its clock, depends on the numbers.
+    numbers = jax.random.normal(jax.random.key(0), (2, size, size))
+    found = {}
+    for precision, name in PEAKS.items():
+        a, b = numbers.astype(jnp.bfloat16 if precision == "bfloat16" else jnp.float32)
+        with jax.default_matmul_precision(name):
+            product = jax.jit(lambda a, b: a @ b)
+            product(a, b).block_until_ready()
+            times = []
+            for _ in range(5):
+                start = time.perf_counter()
+                for _ in range(4):
+                    out = product(a, b)
+                out.block_until_ready()
+                times.append((time.perf_counter() - start) / 4)
+        found[precision] = 2 * size**3 / min(times)
+    return {"size": size, "flops": found}
+
+
+def occupied(what, quick, before):
+    """How busy a pruned study leaves the lanes, as occupancy.py measures it.
+
+    How many trials are in flight is part of what a pruner is: ``configured`` has as many, and no more lanes;
+    ``wide`` has as many as there are lanes at their best width.
+    """
+    from dataclasses import replace
+
+    import occupancy
+    from regression import HYPERPARAMETERS
+
+    import induced_metric
+    from induced_metric.lanes.facts import lane_facts
+    from induced_metric.lanes.placement import Placement
+    from induced_metric.training.program import trial_lanes
+
+    trials = 8 if quick else TRIALS
+    task = task_of("regression", quick=quick, precision="float32")
+    if quick:
+        task = replace(task, epochs=21)
+    cfg = occupancy.configured("random", "successive_halving")
+    most = trials if what == "wide" else cfg.pruner.in_flight
+    placement = Placement(trials=most, before=before)
+    with trial_lanes(task, induced_metric.adam, HYPERPARAMETERS["adam"], placement) as engine:
+        if what == "wide":
+            cfg.pruner.in_flight = engine.capacity
+        facts = lane_facts(engine)
+        found = occupancy.measured(occupancy.plan(cfg, task, trials, 0, facts), engine)
+    busy = None if math.isnan(found.occupancy) else found.occupancy
+    return {
+        **found._asdict(), **facts, "occupancy": busy,
+        "trials": trials, "in_flight": cfg.pruner.in_flight, "capacity": engine.capacity,
+    }  # fmt: skip
+
+
+def deterministic(piece, trials, quick, before):
+    """The same lanes with deterministic kernels and without, in turn: seconds of an epoch, by round."""
+    from interleave import interleave
+
+    task, _, precision = piece
+    side = functools.partial(
+        serve_deterministic, task=task, precision=precision, quick=quick, trials=trials, before=before
+    )
+    sides = {"without": side, "with": functools.partial(side, deterministic=True)}
+    found = interleave(sides, rounds=2 if quick else 5)
+    return {
+        **{f"seconds_{name}": each.seconds for name, each in found.items()},
+        "price": found["with"].median / found["without"].median, "lanes": before,
+    }  # fmt: skip
+
+
+def serve_deterministic(requests, *, task, precision, quick, trials, before, deterministic=False):
+    import contextlib
+
+    from interleave import serve
+
+    from induced_metric import xla
+
+    xla.configure(cache=False)
+    if deterministic:
+        xla.make_deterministic()
+    with contextlib.ExitStack() as held:
+        made = lanes(task_of(task, quick=quick, precision=precision), trials, held=held, before=before)
+        epochs = ROUND[task]
+        serve(requests, lambda: made.run(epochs), units=epochs * made.trials)
+
+
+def results(piece, whats, *, quick, known=None, seconds):
+    """Yields (what, result) of a piece.
+
+    Args:
+        piece: task, way, precision.
+        whats: numbers of trials, or what else the way has.
+        quick: whether sizes are tiny.
+        known: the result of the lanes of this task and precision for a whole study, if there is one: how
+            wide they are is not measured again.
+        seconds: to measure each for.
+    """
+    task_name, way, precision = piece
+    if way == "peak":
+        yield from ((what, peak(quick)) for what in whats)
+        return
+    task = task_of(task_name, quick=quick, precision=precision)
+    if way in ("occupancy", "deterministic") and known is None:
+        known = measured("lanes", task, study(quick), seconds=0.0)
+    operations = products(task)
+    for what in whats:
+        try:
+            if way == "occupancy":
+                found = occupied(what, quick, known["lanes"])
+            elif way == "deterministic":
+                found = deterministic(piece, int(what), quick, known["lanes"])
+            else:
+                found = whole_trials(piece, task, int(what), quick, known, seconds)
+                found |= told(task_name, int(what), found, operations)
+                if way == "lanes" and what == str(study(quick)):
+                    known = found
+        except (ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+            found = {"failed": sentence(error)}  # the next may do
+        yield what, found
+
+
+def whole_trials(piece, task, number, quick, known, seconds):
+    """A way of training so many trials."""
+    from induced_metric.lanes.facts import device_facts
+
+    _, way, _ = piece
+    if way == "process":
+        command = [sys.executable, __file__, "/".join(piece), *(["--quick"] if quick else []), "--alone"]
+        found = process(command, seconds=seconds)
+    elif way == "lanes" and known and known["trials_measured"] <= number:
+        found = known  # the same lanes, and no more at once
+    else:
+        before = known["lanes"] if known else None
+        found = measured(way, task, number, seconds=seconds, before=before)
+    facts = device_facts(task.matmul_precision)
+    return {**found, "matmul_precision": facts["matmul_precision"]}
+
+
+def told(task, number, found, operations):
+    """What follows from a measurement for ``number`` whole trials."""
+    epochs, seconds = EPOCHS[task] / SHARE.get(task, 1), found["seconds_per_trial_epoch"]
+    whole = number * (found.get("start_seconds", 0.0) + epochs * seconds)
+    once = found["compile_seconds"] + found.get("probe_seconds", 0.0)
+    return {
+        "trials": number, "epochs": epochs,
+        "trials_per_hour": 3600 * number / whole,
+        "trials_per_hour_with_compilation": 3600 * number / (whole + once),
+        "flops": operations / seconds,
+        "operations_per_epoch": operations,
+    }  # fmt: skip
+
+
+def sentence(error):
+    """What an error says, in a line."""
+    from induced_metric.errors import out_of_memory
+
+    if out_of_memory(error):
+        return "out of memory"
+    said = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {said[0]}"[:300]
+
+
+def configure(way, *, alone):
+    """XLA's settings, before JAX starts."""
+    from induced_metric import xla
+
+    if not alone:  # whose cache is that of the process that started it
+        os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)  # so that compiling takes what it takes at first
+    # One trial after the other takes all cores of a CPU as one device.
+    xla.configure(devices="auto" if way in (*PLACED, "naive") else 1, cache=alone)
+    if way in ("process", "deterministic"):  # whose processes need the memory
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("piece", help="task/way/precision")
+    parser.add_argument("whats", nargs="*", help="numbers of trials, or what else the way has")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--known", type=json.loads, help="a result of its lanes")
+    parser.add_argument("--alone", type=float, help="one trial at a time, for so many seconds")
+    arguments = parser.parse_args()
+    piece = tuple(arguments.piece.split("/"))
+    configure(piece[1], alone=arguments.alone is not None)
+    if arguments.alone is not None:
+        task = task_of(piece[0], quick=arguments.quick, precision=piece[2])
+        print(json.dumps(measured("plain", task, 1, seconds=arguments.alone)))
+        return
+    print(json.dumps({"here": here()}), flush=True)
+    options = {"quick": arguments.quick, "known": arguments.known}
+    for what, found in results(piece, arguments.whats, seconds=0.5 if arguments.quick else 4.0, **options):
+        print(json.dumps({what: found}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
