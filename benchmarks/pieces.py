@@ -84,7 +84,7 @@ def occupied(what, quick, before):
     from induced_metric.lanes.placement import Placement
     from induced_metric.training.program import trial_lanes
 
-    trials = 8 if quick else TRIALS
+    trials = 4 if quick else TRIALS
     task = task_of("regression", quick=quick, precision="float32")
     if quick:
         task = replace(task, epochs=21)
