@@ -1,6 +1,10 @@
-"""Floating-point operations of an epoch, counted in the program before XLA has it. For accelerator.py."""
+"""Floating-point operations: of an epoch, counted in its program; of a second at best. For accelerator.py."""
 
 import math
+import time
+
+# As JAX calls them.
+PEAKS = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
 
 
 def products(task):
@@ -44,3 +48,28 @@ def operations(jaxpr):
                 operations(getattr(value, "jaxpr", value)) for value in inner
             )
     return total
+
+
+def peak(quick):
+    """Operations a second of a large product on one device, by precision."""
+    import jax
+    import jax.numpy as jnp
+
+    size = 256 if quick else 2048 if jax.default_backend() == "cpu" else 8192
+    # Not of ones: what a card draws, and so its clock, depends on the numbers.
+    numbers = jax.random.normal(jax.random.key(0), (2, size, size))
+    found = {}
+    for precision, name in PEAKS.items():
+        a, b = numbers.astype(jnp.bfloat16 if precision == "bfloat16" else jnp.float32)
+        with jax.default_matmul_precision(name):
+            product = jax.jit(lambda a, b: a @ b)
+            product(a, b).block_until_ready()
+            times = []
+            for _ in range(5):
+                start = time.perf_counter()
+                for _ in range(4):
+                    out = product(a, b)
+                out.block_until_ready()
+                times.append((time.perf_counter() - start) / 4)
+        found[precision] = 2 * size**3 / min(times)
+    return {"size": size, "flops": found}

@@ -9,14 +9,13 @@ import json
 import math
 import os
 import sys
-import time
+import tempfile
+from pathlib import Path
 
-from operations import products
+from operations import peak, products
 from processes import process
 from ways import EPOCHS, SHARE, lanes, measured, task_of
 
-# As JAX calls them.
-PEAKS = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
 TRIALS = 500  # of a study
 ROUND = {"regression": 20, "mnist": 5, "shakespeare": 1, "cifar10": 1}  # epochs of a round in turn
 PLACED = ("lanes", "occupancy", "deterministic")  # whose width is measured once
@@ -41,31 +40,6 @@ def here():
         "jax": jax.__version__,
         "platform": platform,
     }
-
-
-def peak(quick):
-    """Operations a second of a large product on one device, by precision."""
-    import jax
-    import jax.numpy as jnp
-
-    size = 256 if quick else 2048 if jax.default_backend() == "cpu" else 8192
-    # Not of ones: what a card draws, and so its clock, depends on the numbers.
-    numbers = jax.random.normal(jax.random.key(0), (2, size, size))
-    found = {}
-    for precision, name in PEAKS.items():
-        a, b = numbers.astype(jnp.bfloat16 if precision == "bfloat16" else jnp.float32)
-        with jax.default_matmul_precision(name):
-            product = jax.jit(lambda a, b: a @ b)
-            product(a, b).block_until_ready()
-            times = []
-            for _ in range(5):
-                start = time.perf_counter()
-                for _ in range(4):
-                    out = product(a, b)
-                out.block_until_ready()
-                times.append((time.perf_counter() - start) / 4)
-        found[precision] = 2 * size**3 / min(times)
-    return {"size": size, "flops": found}
 
 
 def occupied(what, quick, before):
@@ -126,7 +100,7 @@ def serve_deterministic(requests, *, task, precision, quick, trials, before, det
 
     from induced_metric import xla
 
-    xla.configure(cache=False)
+    xla.configure()
     if deterministic:
         xla.make_deterministic()
     with contextlib.ExitStack() as held:
@@ -183,6 +157,8 @@ def whole_trials(piece, task, number, quick, known, seconds):
     else:
         before = known["lanes"] if known else None
         found = measured(way, task, number, seconds=seconds, before=before)
+        if known and way == "lanes":  # once for all numbers, and it compiles what is then used
+            found["probe_seconds"] = known["probe_seconds"]
     facts = device_facts(task.matmul_precision)
     return {**found, "matmul_precision": facts["matmul_precision"]}
 
@@ -211,14 +187,12 @@ def sentence(error):
     return f"{type(error).__name__}: {said[0]}"[:300]
 
 
-def configure(way, *, alone):
+def configure(way):
     """XLA's settings, before JAX starts."""
     from induced_metric import xla
 
-    if not alone:  # whose cache is that of the process that started it
-        os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)  # so that compiling takes what it takes at first
     # One trial after the other takes all cores of a CPU as one device.
-    xla.configure(devices="auto" if way in (*PLACED, "naive") else 1, cache=alone)
+    xla.configure(devices="auto" if way in (*PLACED, "naive") else 1)
     if way in ("process", "deterministic"):  # whose processes need the memory
         os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
 
@@ -232,15 +206,21 @@ def main():
     parser.add_argument("--alone", type=float, help="one trial at a time, for so many seconds")
     arguments = parser.parse_args()
     piece = tuple(arguments.piece.split("/"))
-    configure(piece[1], alone=arguments.alone is not None)
     if arguments.alone is not None:
+        configure(piece[1])
         task = task_of(piece[0], quick=arguments.quick, precision=piece[2])
         print(json.dumps(measured("plain", task, 1, seconds=arguments.alone)))
         return
-    print(json.dumps({"here": here()}), flush=True)
-    options = {"quick": arguments.quick, "known": arguments.known}
-    for what, found in results(piece, arguments.whats, seconds=0.5 if arguments.quick else 4.0, **options):
-        print(json.dumps({what: found}), flush=True)
+    options = {"quick": arguments.quick, "known": arguments.known, "seconds": 0.5 if arguments.quick else 4.0}
+    # An own cache, so that to compile takes what it takes at first.
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
+        configure(piece[1])
+        print(json.dumps({"here": here()}), flush=True)
+        for what, found in results(piece, arguments.whats, **options):
+            print(json.dumps({what: found}), flush=True)
+            for program in Path(cache).iterdir():
+                program.unlink()
 
 
 if __name__ == "__main__":

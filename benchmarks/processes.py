@@ -65,9 +65,13 @@ def _group(command):
         error.join()
         said.put((None, False))
 
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as child:
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as its,
+        subprocess.Popen(
+            command, env=os.environ | {"TMPDIR": its}, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ) as child,
+    ):  # fmt: skip
         reader = threading.Thread(target=read, args=(child,), daemon=True)
         reader.start()
         try:

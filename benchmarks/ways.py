@@ -196,7 +196,7 @@ def measured(way, task, trials, *, seconds, **options):
         made = WAYS[way](task, trials, held=held, **options)
         compiled = time.perf_counter() - start
         first = took = _timed(made.run, 1)
-        epochs = max(1, min(50, math.floor(seconds / first)))
+        epochs = max(1, min(200, math.floor(seconds / first)))
         if epochs > 1:
             took = _timed(made.run, epochs)
     return {
