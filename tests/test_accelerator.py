@@ -290,7 +290,8 @@ def command(benchmark, monkeypatch, tmp_path, capsys):
     """Runs it with words; what its processes would say is ``says(piece, what)``."""
     module = benchmark.accelerator
     output = tmp_path / "found.json"
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    handlers = {}
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
 
     def run(*words, says=lambda piece, what: {"flops": 50.0}, here=HERE):
         asked = []
@@ -307,7 +308,7 @@ def command(benchmark, monkeypatch, tmp_path, capsys):
         module.main()
         return asked, capsys.readouterr().out.splitlines()
 
-    run.output = output
+    run.output, run.handlers = output, handlers
     return run
 
 
@@ -354,6 +355,15 @@ def test_a_failure_is_a_result_and_tried_again_when_asked(command):
     asked, said = command(*only, "--retry")
     assert [(piece, whats) for piece, whats, _ in asked] == [("regression/lanes/float32", ["64"])]
     assert "failures" not in said[-1]
+
+
+def test_what_ends_it_ends_what_it_started(command):
+    def says(piece, what):  # SIGTERM has to leave run(), which then ends its process
+        command.handlers[signal.SIGTERM](signal.SIGTERM, None)
+
+    with pytest.raises(SystemExit):
+        command("--only", "regression/plain/float32", says=says)
+    assert not command.output.exists()
 
 
 def test_flops_are_told_as_a_share_of_the_peak_of_the_same_precision(command):
