@@ -20,7 +20,7 @@ MAPPED_WIDTH = 2
 _GROWTH = 4  # each width is a program to compile: these first, then what lies between
 _WORTHWHILE = 1.1  # twice the lanes must do at least this many times the work
 _PROBED_STEPS = 2  # of each lane, to measure with; more where these take no time
-_LONG, _REPEATS = 0.1, 3  # seconds that say something, and how often less is measured
+_ENOUGH, _REPEATS = 0.1, 3  # seconds that say something, and how often less is measured again
 
 Make = Callable[[Layout, int], Lanes]
 
@@ -80,9 +80,7 @@ def fastest(
         return Choice(first, 1, {}, 1)
     rates = {f"{first} 1": _steps_per_second(lambda: make(first, 1), trial, clock)}
     layout, width = first, 1
-    for wider in sorted(
-        {most, *(_GROWTH**power for power in range(1, most.bit_length()) if _GROWTH**power < most)}
-    ):
+    for wider in [*(_GROWTH**k for k in range(1, most.bit_length()) if _GROWTH**k < most), most]:
         before = max(rates.values())
         rate = _measured(make, wider, trial, clock, rates)
         if rate is not None and rate >= before * _WORTHWHILE ** math.log2(wider / width):
@@ -155,9 +153,9 @@ def _steps_per_second(make: Callable[[], Any], trial: Assignment, clock: Callabl
         steps = min(_PROBED_STEPS, lanes.steps_per_dispatch)
         seconds(steps)  # loads what is slow the first time, and compiles where hyperparameters are static
         took = seconds(steps)
-        if took < _LONG:
+        if took < _ENOUGH:
             steps = min(
-                int(steps * _LONG / took) if took else trial.steps, lanes.steps_per_dispatch, trial.steps
+                int(steps * _ENOUGH / took) if took else trial.steps, lanes.steps_per_dispatch, trial.steps
             )
             took = min(seconds(steps) for _ in range(_REPEATS))
         return steps * lanes.capacity / took

@@ -23,6 +23,7 @@ class Tasks(NamedTuple):
 
     Attributes:
         tables: ``overview.against_baseline``, by task, indexed by optimizer.
+        metrics: what is measured, in words, by task.
         directions: ``minimize`` or ``maximize``, by task.
         against: the baseline of all of them.
         order: the optimizers: those on all tasks first, each by the mean over its tasks of P(better), of
@@ -30,6 +31,7 @@ class Tasks(NamedTuple):
     """
 
     tables: dict[str, pd.DataFrame]
+    metrics: dict[str, str]
     directions: dict[str, str]
     against: str
     order: list[str]
@@ -43,7 +45,7 @@ def compare(ours: Mapping[str, Records]) -> Tasks | None:
     """
     names = {str(name) for study in ours.values() for name in study.trials["optimizer"].unique()}
     against = verdicts.baseline(names)
-    tables, directions = {}, {}
+    tables, metrics, directions = {}, {}, {}
     for task in dict.fromkeys(name.split("/")[0] for name in ours):
         own = {name.split("/")[1]: study for name, study in ours.items() if name.split("/")[0] == task}
         again = {name: study for name, study in own.items() if name.endswith(CONFIRMED)}
@@ -53,13 +55,15 @@ def compare(ours: Mapping[str, Records]) -> Tasks | None:
         table = table.set_index("optimizer")
         if "verdict" in table and against in table.index:
             tables[task] = table
-            directions[task] = runs.objective(again)[1]
+            objective, directions[task] = runs.objective(again)
+            metrics[task] = style.words(objective)
     if len(tables) < 2:
         return None
     won = pd.DataFrame({task: table["superiority"] for task, table in tables.items()})
     won.loc[against] = 0.5
     key = pd.DataFrame({"missing": won.isna().sum(axis=1), "won": -won.mean(axis=1)})
-    return Tasks(tables, directions, against, list(key.sort_values(["missing", "won"], kind="stable").index))
+    order = key.sort_values(["missing", "won"], kind="stable").index
+    return Tasks(tables, metrics, directions, against, list(order))
 
 
 def agreements(tasks: Tasks) -> pd.DataFrame:
@@ -96,14 +100,13 @@ def tasks_table(family: str, ours: Mapping[str, Records]) -> Table | None:
         own = table.reindex(tasks.order).reset_index()
         verdict = f"{task}, against {against}"
         cells[verdict] = own["verdict"].fillna(MISSING)
-        cells[f"{task}: mean"] = fixed(own["mean"], 4)
+        cells[f"{task}: {tasks.metrics[task]}"] = fixed(own["mean"], 4)
         cells[f"{task}: P(better)"] = fixed(own["superiority"], 2)
         bold[verdict] = own["verdict"].isin(["better", "worse"])
         columns.append(own.set_index("optimizer").add_prefix(f"{task}: "))
     title = (
-        f"All optimisers over {len(tasks.tables)} tasks, {family}: {_metrics(ours)} of the winner of each "
-        f"study, trained again from fresh seeds, against {against}. First who beats it most often, over the "
-        "tasks."
+        f"All optimisers over {len(tasks.tables)} tasks, {family}: means of the winner of each study, "
+        f"trained again from fresh seeds, against {against}. First who beats it most often, over the tasks."
     )
     notes = [
         "Verdicts are those of each task's tables of verdicts, each corrected for its own family of pairs, "
@@ -121,12 +124,6 @@ def tasks_table(family: str, ours: Mapping[str, Records]) -> Table | None:
     return Table(data, pd.DataFrame(cells), pd.DataFrame(bold), title, notes, words=1)
 
 
-def _metrics(ours: Mapping[str, Records]) -> str:
-    again = {name: study for name, study in ours.items() if name.endswith(CONFIRMED)}
-    found = {style.words(runs.objective({name: study})[0]): None for name, study in again.items()}
-    return " or ".join(found)
-
-
 def tasks_figure(ours: Mapping[str, Records]) -> Figure | None:
     """``tasks_table`` as a heat map, darker is better; None where there are fewer than two tasks."""
     tasks = compare(ours)
@@ -139,7 +136,9 @@ def tasks_figure(ours: Mapping[str, Records]) -> Figure | None:
         own["verdict"] = own["verdict"].astype(object)
         mean = own[["mean"]].to_numpy(dtype=float)
         shade = heat_map.shades(mean, minimize=tasks.directions[task] == "minimize")
-        blocks.append(heat_map.Block(f"{task}\nmean", [""], shade, fixed(own["mean"], 4).to_frame()))
+        blocks.append(
+            heat_map.Block(f"{task}\n{tasks.metrics[task]}", [""], shade, fixed(own["mean"], 4).to_frame())
+        )
         won = overview.superiority_block(own, against)
         blocks.append(won._replace(title=f"{task}\n{won.title.replace(chr(10), ' ')}"))
     with style.style():
