@@ -51,7 +51,7 @@ def test_what_is_said_of_the_verdicts_is_so(fair) -> None:
         "regression": (
             ["adamw", "muon"],
             0.75,
-            "Of the paper's, AdamW leads on regression and beats each of the others on three quarters or more",
+            "AdamW leads on regression and beats each of the others on three quarters or more",
         ),
         "mnist_small": (["muon", "sgd"], 0.9, "on `mnist_small` Muon does, on nine tenths or more"),
     }[task]
