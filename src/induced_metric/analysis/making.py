@@ -125,7 +125,6 @@ def plan(
     linted = fairness.findings(fairness.comparisons(task, ours, repeats, n=n))
     best_first = _best_first(ours or repeats)
     for report in chosen:
-        left_out = best_first[report.most :] if kind == "figures" and report.most else []
         if report.of == TASKS:
             parts = _over_tasks(ours, protocol, results, load)
         elif report.of == CONFIRMED_TASKS:
@@ -137,6 +136,8 @@ def plan(
         for names, subject, records_of in parts:
             suffix = [report.name] if report.name else []
             stem = Path(results, kind, "-".join([protocol, *names, *suffix]))
+            order = _best_over_tasks(records_of) if report.of == TASKS else best_first
+            left_out = order[report.most :] if kind == "figures" and report.most else []
             shown = {name: _without(left_out, found) for name, found in records_of.items()}
             material = Material(subject, shown, ours, n, targets, costs, linted)
             yield Planned(report, stem, material, "-".join([protocol, task, FAIRNESS]), len(left_out))
@@ -218,6 +219,20 @@ def _best_first(ours: Mapping[str, Records]) -> list[str]:
     key = [(not style.is_published(name), sign * value, name)
            for name, value in zip(best["optimizer"], best["value"], strict=True)]  # fmt: skip
     return [name for *_, name in sorted(key)]
+
+
+def _best_over_tasks(tasks: Mapping[str, Records]) -> list[str]:
+    """The same over tasks, whichever was asked for: each by the mean of its places; last who lacks a task."""
+    places = pd.DataFrame(
+        {
+            task: pd.Series(range(len(own)), own)
+            for task, found in tasks.items()
+            if (own := _best_first({task: found}))
+        }
+    )
+    order = pd.DataFrame({"missing": places.isna().sum(axis=1), "place": places.mean(axis=1)})
+    named = sorted(order.index, key=lambda name: (not style.is_published(name), *order.loc[name], name))
+    return [str(name) for name in named]
 
 
 def _without(optimizers: Sequence[str], found: Records) -> Records:

@@ -122,3 +122,24 @@ def test_a_figure_without_room_says_so_and_shows_the_papers_and_the_best_of_the_
     assert set(figure.material.only.trials["optimizer"]) == kept
     assert set(figure.material.only.curves["optimizer"]) == kept
     assert "without 1 of the optimisers" in figure.make().get_suptitle()
+
+
+def test_a_figure_over_tasks_shows_the_same_ones_whichever_task_is_asked_for(tmp_path, monkeypatch) -> None:
+    for task, names in (("regression", ("adam", "sgd", "muon")), ("other", ("adam", "sgd", "adamw"))):
+        for name in names:
+            synthetic.write_study(tmp_path, name, trials=5, epochs=4, task=task)
+    monkeypatch.setattr(
+        reports,
+        "REPORTS",
+        tuple(
+            each._replace(most=2) for each in reports.REPORTS if each.kind == "figures" and each.of == "tasks"
+        ),
+    )
+    monkeypatch.setattr(making.style, "is_published", lambda name: name == "sgd")
+    shown = []
+    for task in ("regression", "other"):
+        (figure,) = making.plan("figures", task, results=tmp_path)
+        shown.append({name for found in figure.material.ours.values() for name in found.trials["optimizer"]})
+        assert figure.left_out == 2
+    # The paper's, and the one that all tasks have.
+    assert shown == [{"sgd", "adam"}] * 2

@@ -15,6 +15,7 @@ from induced_metric.analysis.rendering import Table
 from induced_metric.analysis.searches import targets
 from induced_metric.records import Records, published
 
+_APART = 0.012  # of two lines of a profile, of its height
 _COLUMNS = 3
 
 
@@ -191,7 +192,7 @@ def _profile(axes: Axes, profile: pd.DataFrame, number: int) -> None:
     names = profile["optimizer"].unique()
     for place, (name, own) in enumerate(profile.groupby("optimizer", sort=False)):
         # Of few tasks most steps coincide: a little apart, or only the last line drawn would be seen.
-        share = own["share"] + 0.012 * (place - (len(names) - 1) / 2)
+        share = own["share"] + _APART * (place - (len(names) - 1) / 2)
         look: dict[str, Any] = {"color": style.colour(str(name)), "ls": style.line(str(name)), "lw": 1.2}
         ends = [*own["ratio"], last], [*share, share.iloc[-1]]
         axes.plot(*ends, drawstyle="steps-post", **look)
@@ -202,9 +203,10 @@ def _profile(axes: Axes, profile: pd.DataFrame, number: int) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_ylim(-0.04, 1.06)
+    margin = max(0.06, _APART * (len(names) / 2 + 1))
+    axes.set_ylim(-margin, 1 + margin)
     axes.set_yticks([task / number for task in range(number + 1)], [str(task) for task in range(number + 1)])
-    axes.set_xlabel("epochs to success, multiples of the least")
+    axes.set_xlabel("epochs to success ÷ the least")
     axes.set_title(f"tasks solved within that, of {number}")
 
 
