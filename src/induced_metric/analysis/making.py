@@ -136,8 +136,10 @@ def plan(
         for names, subject, records_of in parts:
             suffix = [report.name] if report.name else []
             stem = Path(results, kind, "-".join([protocol, *names, *suffix]))
-            order = _best_over_tasks(records_of) if report.of == TASKS else best_first
-            left_out = order[report.most :] if kind == "figures" and report.most else []
+            left_out = []
+            if kind == "figures" and report.most:
+                order = _best_over_tasks(records_of) if report.of == TASKS else best_first
+                left_out = order[report.most :]
             shown = {name: _without(left_out, found) for name, found in records_of.items()}
             material = Material(subject, shown, ours, n, targets, costs, linted)
             yield Planned(report, stem, material, "-".join([protocol, task, FAIRNESS]), len(left_out))

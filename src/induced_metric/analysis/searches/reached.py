@@ -150,6 +150,8 @@ def reached_figure(task: str, ours: Mapping[str, Records], n: int) -> Figure:
         figure.legend(handles=handles, loc="outside lower center", ncols=4 if len(ours) > 1 else 2)
         side = "≤" if direction == "minimize" else "≥"
         whose = draws.origin(*(study.trials for study in ours.values()))
+        if len(ours) == 1 and len(whose) > 52:  # what a column is wide enough for
+            whose = whose.replace(" (", "\n(", 1)
         lines = [f"{whose}:", f"{style.words(objective)} {side} {goal.value:g}"]
         lines += [] if goal.named else ["(a target read off these records)"]
         figure.suptitle((" " if len(ours) > 1 else "\n").join(lines))
