@@ -53,12 +53,13 @@ class Table:
     def latex(self) -> str:
         r"""The table in LaTeX; needs ``\usepackage{booktabs}``."""
         text = self._emphasised(r"\textbf{{{}}}", _escaped)
-        sentences = r"p{0.35\linewidth}" * (self.words - 2)
+        columns = "l" * min(self.words, 2) + r"p{0.35\linewidth}" * (self.words - 2)
+        columns += "r" * (len(text.columns) - self.words)
         lines = [
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{_escaped(self.title)}}}",
-            rf"\begin{{tabular}}{{ll{sentences}{'r' * (len(text.columns) - self.words)}}}",
+            rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
             " & ".join(map(_escaped, text.columns)) + r" \\",
         ]

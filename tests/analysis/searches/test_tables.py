@@ -238,6 +238,8 @@ def test_latex_names_each_optimizer_once_and_escapes(shown) -> None:
     assert not re.search(r"(?<!\\)[_%]", text)
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert {row.count("&") for row in rows} == {8}
+    assert r"\begin{tabular}{llrrrrrrr}" in text
+    assert r"\begin{tabular}{lrrrrrrrr}" in dataclasses.replace(shown, words=1).latex()
 
 
 def test_under_other_rules_the_papers_numbers_stand_nowhere(tmp_path: Path) -> None:

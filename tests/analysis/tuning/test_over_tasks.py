@@ -85,13 +85,14 @@ def test_less_than_two_tasks_that_can_be_compared_make_nothing(other) -> None:
 
 def test_the_table_and_the_figure_show_all_of_it() -> None:
     table = over_tasks.tasks_table("tpe", LOSSES | ACCURACIES)
-    assert table.cells["one, against ADAMW"].tolist() == ["better", "–", "worse", "worse"]
+    assert table.bold["one: P(better)"].tolist() == [True, False, True, True]
+    assert table.bold["two: P(better)"].tolist() == [True, False, True, False]
     assert table.cells["two: P(better)"].tolist() == ["1.00", "–", "0.00", "–"]
     assert table.cells["two: test accuracy"].tolist()[-1] == "–"
     assert table.data.set_index("optimizer").loc["sgd", "one: superiority"] == 0
     losses = table.cells["one: test loss"].astype(float)
     assert losses[:2].tolist() == pytest.approx([0.1, 0.2], abs=1e-3)  # the others are beyond the support
-    assert any("correlation 1.00 over 3 optimisers" in note for note in table.notes)
+    assert any("one and two 1.00 over 3 (p" in note for note in table.notes)
     figure = over_tasks.tasks_figure(LOSSES | ACCURACIES)
     assert [axes.get_title() for axes in figure.axes] == [
         "one\ntest loss", "one\nP(better than ADAMW)", "two\ntest accuracy", "two\nP(better than ADAMW)"

@@ -10,7 +10,7 @@ from scipy import stats
 
 from induced_metric.analysis import draws, runs, style
 from induced_metric.analysis.confirmations import confirmed, verdicts
-from induced_metric.analysis.rendering import MISSING, Table, fixed
+from induced_metric.analysis.rendering import Table, fixed
 from induced_metric.analysis.tuning import heat_map, overview
 from induced_metric.records import CONFIRMED, Records
 
@@ -98,29 +98,31 @@ def tasks_table(family: str, ours: Mapping[str, Records]) -> Table | None:
     columns, bold = [], {}
     for task, table in tasks.tables.items():
         own = table.reindex(tasks.order).reset_index()
-        verdict = f"{task}, against {against}"
-        cells[verdict] = own["verdict"].fillna(MISSING)
         cells[f"{task}: {tasks.metrics[task]}"] = fixed(own["mean"], 4)
-        cells[f"{task}: P(better)"] = fixed(own["superiority"], 2)
-        bold[verdict] = own["verdict"].isin(["better", "worse"])
+        won = f"{task}: P(better)"
+        cells[won] = fixed(own["superiority"], 2)
+        bold[won] = own["verdict"].isin(["better", "worse"])
         columns.append(own.set_index("optimizer").add_prefix(f"{task}: "))
     title = (
         f"All optimisers over {len(tasks.tables)} tasks, {family}: means of the winner of each study, "
         f"trained again from fresh seeds, against {against}. First who beats it most often, over the tasks."
     )
     notes = [
-        "Verdicts are those of each task's tables of verdicts, each corrected for its own family of pairs, "
-        "not over the tasks. P(better): the share of studies and seeds on which it beat "
-        f"{against}, ties half."
+        f"P(better): the share of studies and seeds on which it beat {against}, ties half; bold where the "
+        "two are told apart. Verdicts are those of each task's tables of verdicts, each corrected for its "
+        "own family of pairs, not over the tasks."
     ]
-    for row in agreements(tasks).to_dict("records"):
+    agreed = [
+        f"{row['task']} and {row['other']} {row['correlation']:.2f} over {row['optimizers']} "
+        f"(p {row['p']:.3f})"
+        for row in agreements(tasks).to_dict("records")
+    ]
+    if agreed:
         notes.append(
-            f"The orders of the means on {row['task']} and {row['other']}: Spearman's rank correlation "
-            f"{row['correlation']:.2f} over {row['optimizers']} optimisers (p {row['p']:.3f}, were these "
-            "independent, which relatives are not)."
+            "Spearman's rank correlation of the orders of the means, over so many optimisers (p, were these "
+            f"independent, which relatives are not): {'; '.join(agreed)}."
         )
     data = pd.concat(columns, axis=1).rename_axis("optimizer").reset_index()
-    # The verdicts are words among numbers, so only the first column is flush left.
     return Table(data, pd.DataFrame(cells), pd.DataFrame(bold), title, notes, words=1)
 
 
