@@ -63,7 +63,7 @@ def false_verdicts(replications: int, change=lambda values: values) -> float:
     wrong = 0
     for _ in range(replications):
         values = change(under_other_names(rng, studies=5, seeds=20))
-        found = verdicts.compare(table(values), minimize=True, resamples=200)
+        found = verdicts.compare(table(values), minimize=True)
         wrong += found["verdict"].isin(["better", "worse"]).any()
     return wrong / replications
 
@@ -88,7 +88,7 @@ def planted(rng: np.random.Generator, shift: float, *, seeds: int = 40) -> np.nd
 def found_share(change=lambda rng, values: values) -> float:
     """How often a difference is called better that should be found with the stated power."""
     rng = np.random.default_rng(0)
-    pair = functools.partial(verdicts.compare, minimize=True, margin=0.0, resamples=200)
+    pair = functools.partial(verdicts.compare, minimize=True, margin=0.0)
     detectable = np.mean([pair(table(planted(rng, 0.0), NAMES[:2]))["detectable"] for _ in range(50)])
     hits = 0
     for _ in range(150):
@@ -137,9 +137,9 @@ def test_what_it_would_take_decides() -> None:
     enough = 20 + int(pilot["more_seeds"].item())
     shift = -pilot["difference"].item()
     decided = [
-        verdicts.compare(
-            table(planted(rng, shift, seeds=enough), NAMES[:2]), minimize=True, margin=0.0, resamples=100
-        )["verdict"].item()
+        verdicts.compare(table(planted(rng, shift, seeds=enough), NAMES[:2]), minimize=True, margin=0.0)[
+            "verdict"
+        ].item()
         for _ in range(50)
     ]
     assert decided.count("better") >= 30

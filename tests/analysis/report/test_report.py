@@ -138,6 +138,7 @@ def test_a_verdict_is_seen_from_both_sides():
             "difference": [-0.02, 0.001, 0.03],
             "low": [-0.03, -0.01, 0.01],
             "high": [-0.01, 0.02, 0.05],
+            "logarithmic": False,
         }
     )
     rows = re.findall(r"<tr>(.*?)</tr>", matrix.matrix(pairs, "table"))[1:]
@@ -151,6 +152,8 @@ def test_a_verdict_is_seen_from_both_sides():
     assert matrix.sentence(pairs) == (
         "3 pairs: ADAM is better than 1; SGD_RMS is better than 1; 1 undecided."
     )
+    ratios = re.findall(r"<small>([^<]+)", matrix.matrix(pairs.assign(logarithmic=True), "table"))
+    assert ratios[:3] == ["0.980", "1.001", "1.020"]
 
 
 def test_every_trial_is_drawn_against_each_of_its_hyperparameters(part):

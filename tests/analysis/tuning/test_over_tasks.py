@@ -93,6 +93,9 @@ def test_the_table_and_the_figure_show_all_of_it() -> None:
     losses = table.cells["one: test loss"].astype(float)
     assert losses[:2].tolist() == pytest.approx([0.1, 0.2], abs=1e-3)  # the others are beyond the support
     assert any("one and two 1.00 over 3 (p" in note for note in table.notes)
+    assert any(
+        note.endswith("of the same task, over its optimisers: one 1.00, two 1.00.") for note in table.notes
+    )
     figure = over_tasks.tasks_figure(LOSSES | ACCURACIES)
     assert [axes.get_title() for axes in figure.axes] == [
         "one\ntest loss", "one\nP(better than ADAMW)", "two\ntest accuracy", "two\nP(better than ADAMW)"

@@ -54,7 +54,7 @@ def test_a_row_is_an_optimizer_as_seen_against_the_baseline(ours, searches) -> N
         confirmed.standings("regression", ours, searches).set_index("optimizer")["mean"][own.index].tolist()
     )
     assert own["difference"].drop("adamw").tolist() == pytest.approx(
-        (own["mean"] - own.loc["adamw", "mean"]).drop("adamw").tolist()
+        np.log(own["mean"] / own.loc["adamw", "mean"]).drop("adamw").tolist()
     )
     pairs = verdicts.families(own.index)[0]
     judged = confirmed.judged(ours, searches, pairs=pairs).set_index(["optimizer", "other"])

@@ -7,12 +7,14 @@ follows is about these settings, and the luck of the search is not in it.
 import json
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from induced_metric.analysis import runs, style
 from induced_metric.analysis.confirmations import hierarchy, verdicts
+from induced_metric.analysis.confirmations.scale import scale_of
 from induced_metric.analysis.statistics import CONFIDENCE
-from induced_metric.analysis.support import counted, support
+from induced_metric.analysis.support import support
 from induced_metric.records import CONFIRMED, FIXED, Records, published
 
 PUBLISHED = "published"
@@ -28,18 +30,18 @@ def collect(ours: Mapping[str, Records], searches: Mapping[str, Records]) -> pd.
             nothing (``support``).
 
     Returns:
-        ``optimizer``; ``study``, the sampler of the search that is confirmed; ``seed``; ``value``, the worst
-        of the support where it ``lost``, that is diverged or failed; ``chosen_by``, at the same epoch the
-        metric by which the search chose, which may be that of another split.
+        ``optimizer``; ``study``, the sampler of the search that is confirmed; ``seed``; ``value``; ``lost``,
+        whether it diverged or failed, which counts as the worst of the support, or as the worst training
+        where one is worse still; ``chosen_by``, at the same epoch the metric by which the search chose, which
+        may be that of another split.
     """
-    every = pd.concat([study.trials for study in (*ours.values(), *searches.values())])
-    bounds = support(every)
+    worst = _worst(ours, searches)
     parts = []
     for sampler, study in ours.items():
         trials = study.trials
         name = PUBLISHED if sampler == FIXED else sampler.removesuffix(CONFIRMED)
         whose = trials["study"].fillna(name) if "study" in trials else name
-        value = counted(trials, bounds)
+        value = trials["value"].where(runs.eligible(trials), worst)
         parts.append(
             pd.DataFrame(
                 {
@@ -53,6 +55,18 @@ def collect(ours: Mapping[str, Records], searches: Mapping[str, Records]) -> pd.
             )
         )
     return pd.concat(parts, ignore_index=True)
+
+
+def _worst(ours: Mapping[str, Records], searches: Mapping[str, Records]) -> float:
+    """What a lost training counts as: nobody gains by being lost."""
+    known = pd.concat([study.trials for study in ours.values()])
+    worst = support(pd.concat([known, *(study.trials for study in searches.values())])).worst
+    finite = known.loc[runs.eligible(known) & np.isfinite(known["value"]), "value"]
+    if finite.empty:
+        return worst
+    if runs.objective(ours)[1] == "minimize":
+        return max(worst, float(finite.max()))
+    return min(worst, float(finite.min()))
 
 
 def _chosen_by(study: Records, search: Records | None, value: pd.Series) -> pd.Series:
@@ -75,28 +89,30 @@ def standings(
         ``optimizer``, ``studies``, ``seeds`` (of each study), ``mean`` with ``low`` and ``high``
         (``hierarchy.estimate``), ``lost``, ``searched``, the mean over the studies of the best value that the
         search saw, NaN where that is not on record, and ``optimism``, ``searched`` minus the mean of the
-        metric that the search chose by.
+        metric that the search chose by; ``logarithmic``, whether the means are geometric (``scale``).
     """
     found = collect(ours, searches)
+    scale = scale_of(found["value"], minimize=runs.objective(ours)[1] == "minimize")
     best = _searched(task, searches)
     rows = []
     for name, grid in verdicts.grids(found).items():
         cells = grid.dropna(axis="columns").to_numpy()
-        estimate = hierarchy.estimate(cells)
-        low, high = estimate.interval(level)
-        seen = [best.get((name, str(study)), float("nan")) for study in grid.index]
-        searched = float(pd.Series(seen).mean(skipna=False))
+        estimate = hierarchy.estimate(scale.to(cells))
+        mean, low, high = map(float, scale.back([estimate.mean, *estimate.interval(level)]))
+        searched = scale.mean([best.get((name, str(study)), float("nan")) for study in grid.index])
+        chosen_by = scale.mean(found.loc[found["optimizer"] == name, "chosen_by"])
         rows.append(
             {
                 "optimizer": name,
                 "studies": cells.shape[0],
                 "seeds": cells.shape[1],
-                "mean": estimate.mean,
+                "mean": mean,
                 "low": low,
                 "high": high,
                 "lost": int(found.loc[found["optimizer"] == name, "lost"].sum()),
                 "searched": searched,
-                "optimism": searched - float(found.loc[found["optimizer"] == name, "chosen_by"].mean()),
+                "optimism": searched - chosen_by,
+                "logarithmic": scale.logarithmic,
             }
         )
     return style.in_order(pd.DataFrame(rows))
@@ -131,22 +147,45 @@ def judged(
     margin: float | None = None,
     pairs: Sequence[tuple[str, str]] | None = None,
 ) -> pd.DataFrame | None:
-    """``verdicts.compare`` of every pair; None where there is none.
+    """``compare`` of every pair; None where there is none.
 
     Args:
         ours: the confirmations, by sampler.
         searches: by sampler.
-        margin: differences below it do not matter; by default what the protocol states, else
-            ``verdicts.default_margin``.
+        margin: as of ``compare``; by default what the protocol states.
         pairs: those to judge; all by default.
     """
     found = judged_trainings(ours, searches, pairs)
     if found.empty:
         return None
     margin = stated_margin(ours) if margin is None else margin
-    minimize = runs.objective(ours)[1] == "minimize"
-    table = verdicts.compare(found, minimize=minimize, margin=margin, pairs=pairs)
+    table = compare(found, minimize=runs.objective(ours)[1] == "minimize", margin=margin, pairs=pairs)
     return None if table.empty else table
+
+
+def compare(
+    found: pd.DataFrame,
+    *,
+    minimize: bool,
+    margin: float | None = None,
+    pairs: Sequence[tuple[str, str]] | None = None,
+) -> pd.DataFrame:
+    """``verdicts.compare`` of trainings, of losses by their logarithm (``scale``).
+
+    Args:
+        found: as of ``collect``.
+        minimize: whether a low value is good.
+        margin: differences below it do not matter, of a loss those of its logarithm: 0.05 is about 5%; by
+            default ``verdicts.default_margin``.
+        pairs: those to judge; all by default.
+
+    Returns:
+        The columns of ``verdicts.compare``, and ``logarithmic``, whether its differences are of logarithms.
+    """
+    scale = scale_of(found["value"], minimize=minimize)
+    scaled = found.assign(value=scale.to(found["value"]))
+    table = verdicts.compare(scaled, minimize=minimize, margin=margin, pairs=pairs)
+    return table.assign(logarithmic=scale.logarithmic)
 
 
 def judged_trainings(

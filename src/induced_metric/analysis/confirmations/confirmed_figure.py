@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from induced_metric.analysis import draws, runs, style
-from induced_metric.analysis.confirmations import confirmed, verdicts
+from induced_metric.analysis.confirmations import confirmed
+from induced_metric.analysis.confirmations.scale import Scale, scale_of
 from induced_metric.analysis.statistics import CONFIDENCE
 from induced_metric.records import Records
 
@@ -46,7 +47,7 @@ def confirmed_figure(task: str, ours: Mapping[str, Records], searches: Mapping[s
 
     Bars: from the lower to the upper quartile over the seeds, lines: from 5 to 95%, markers: the mean of a
     study. Shaded: the interval of the mean over studies and seeds (``confirmed.standings``). Optimizers
-    without a common letter are told apart (``verdicts.compare``).
+    without a common letter are told apart (``confirmed.compare``). Means of a loss are geometric (``scale``).
 
     Args:
         task: name of the task.
@@ -58,7 +59,8 @@ def confirmed_figure(task: str, ours: Mapping[str, Records], searches: Mapping[s
     minimize = direction == "minimize"
     table = confirmed.standings(task, ours, searches)
     table = table.sort_values("mean", ascending=minimize, kind="stable", ignore_index=True)
-    judged = verdicts.compare(found, minimize=minimize, margin=confirmed.stated_margin(ours))
+    scale = scale_of(found["value"], minimize=minimize)
+    judged = confirmed.compare(found, minimize=minimize, margin=confirmed.stated_margin(ours))
     told = judged[judged["verdict"].isin(["better", "worse"])] if len(judged) else judged
     groups = letters(table["optimizer"], [(str(row.optimizer), str(row.other)) for row in told.itertuples()])
     most = int(table["studies"].max())
@@ -74,11 +76,12 @@ def confirmed_figure(task: str, ours: Mapping[str, Records], searches: Mapping[s
                 int(str(place)),
                 standing,
                 [study["value"] for _, study in own.groupby("study", sort=False)],
+                scale,
             )
         axes.set_yticks(range(len(table)), [_named(standing) for _, standing in table.iterrows()])
         axes.set_ylim(len(table) - 0.5, -0.5)
         axes.grid(axis="y", visible=False)
-        if minimize and found["value"].min() > 0:
+        if scale.logarithmic:
             axes.set_xscale("log")
         axes.autoscale_view(scaley=False)
         style.readable(axes.xaxis)
@@ -92,10 +95,10 @@ def confirmed_figure(task: str, ours: Mapping[str, Records], searches: Mapping[s
             f"{confirmed.whose(ours)}, trained again from fresh seeds"
         )
         handles = [
-            Patch(color="0.4", alpha=0.25, lw=0, label=f"mean, {CONFIDENCE:.0%} interval"),
+            Patch(color="0.4", alpha=0.25, lw=0, label=f"{scale.mean_words}, {CONFIDENCE:.0%} interval"),
             Line2D([], [], color="0.4", lw=3, solid_capstyle="butt", label="a winner's seeds: quartiles,"),
             Line2D([], [], color="0.4", lw=0.8, label="5 to 95%,"),
-            Line2D([], [], color="0.4", marker="o", ls="", ms=3.5, mec="white", label="mean"),
+            Line2D([], [], color="0.4", marker="o", ls="", ms=3.5, mec="white", label=scale.mean_words),
         ]
         title = (
             f"No letter in common: told apart ({CONFIDENCE:.0%}, Holm over all pairs)"
@@ -106,7 +109,7 @@ def confirmed_figure(task: str, ours: Mapping[str, Records], searches: Mapping[s
     return figure
 
 
-def _row(axes: Axes, place: int, standing: pd.Series, studies: list[pd.Series]) -> None:
+def _row(axes: Axes, place: int, standing: pd.Series, studies: list[pd.Series], scale: Scale) -> None:
     name = str(standing["optimizer"])
     own = style.colour(name)
     ends = standing["low"], place - _HEIGHT / 2
@@ -119,7 +122,7 @@ def _row(axes: Axes, place: int, standing: pd.Series, studies: list[pd.Series]) 
         axes.plot([low, high], [y, y], color=own, lw=0.8)
         axes.plot([lower, upper], [y, y], color=own, lw=3, solid_capstyle="butt")
         axes.plot(
-            values.mean(), y, marker=style.marker(name), color=own, ms=4, mec="white", mew=0.5, zorder=4
+            scale.mean(values), y, marker=style.marker(name), color=own, ms=4, mec="white", mew=0.5, zorder=4
         )
 
 

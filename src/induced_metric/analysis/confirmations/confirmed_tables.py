@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from induced_metric.analysis import runs, style
-from induced_metric.analysis.confirmations import confirmed, hierarchy, verdicts
+from induced_metric.analysis.confirmations import confirmed, verdicts
+from induced_metric.analysis.confirmations.scale import Scale
 from induced_metric.analysis.rendering import MISSING, Table, fixed
 from induced_metric.analysis.statistics import CONFIDENCE
-from induced_metric.analysis.support import support
 from induced_metric.records import Records
 
 
@@ -31,7 +31,8 @@ def confirmed_table(task: str, ours: Mapping[str, Records], searches: Mapping[st
         "again from fresh seeds. Optimism: the best value that the search saw, minus the mean of the same "
         "metric here."
     )
-    notes = [*_interval(table), *_lost(table, ours, searches)]
+    scale = Scale(bool(table["logarithmic"].iloc[0]))
+    notes = [*_geometric(scale), *_interval(table), *_lost(table, ours, searches)]
     none = pd.DataFrame(index=table.index)
     return Table(table, pd.DataFrame(cells), none, title, notes, metric=metric)
 
@@ -52,31 +53,37 @@ def verdicts_table(
     margin = confirmed.stated_margin(ours) if margin is None else margin
     metric = style.words(objective)
     lost = confirmed.judged_trainings(ours, searches, pairs).groupby("optimizer")["lost"].sum().reset_index()
+    scale = Scale(bool(table["logarithmic"].iloc[0]))
     cells = {
         "Optimiser": table["optimizer"].map(style.label),
         "Against": table["other"].map(style.label),
         "Verdict": table["verdict"],
-        "Difference": fixed(table["difference"], 4, signed=True),
-        "95% interval": "[" + _ends(table, "low") + ", " + _ends(table, "high") + "]",
+        scale.difference_words.capitalize(): scale.shown(table["difference"]),
+        "95% interval": "[" + scale.shown(table["low"]) + ", " + scale.shown(table["high"]) + "]",
         "p": table["p"].map(lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"),
         "P(better)": fixed(table["superiority"], 2),
         "n": table["studies"].astype(str) + "×" + table["seeds"].astype(str),
         "Needs about": table.apply(_needs, axis=1),
     }
     bold = {"Verdict": table["verdict"].isin(["better", "worse"])}
-    title = (
-        f"Verdicts on {confirmed.whose(ours)} with the {task} task: {metric} of the optimiser minus that of "
-        f"the other, {'below' if direction == 'minimize' else 'above'} 0 is better."
+    title = f"Verdicts on {confirmed.whose(ours)} with the {task} task: {metric} of the optimiser " + (
+        "by that of the other, as a ratio of geometric means, below 1 is better."
+        if scale.logarithmic
+        else f"minus that of the other, {'below' if direction == 'minimize' else 'above'} 0 is better."
     )
-    rule = "a fifth of the median standard deviation over seeds" if margin is None else "stated beforehand"
+    of = " of the logarithm" if scale.logarithmic else ""
+    rule = (
+        f"a fifth of the median standard deviation{of} over seeds" if margin is None else "stated beforehand"
+    )
     number = f"{len(table)} pair{'s' * (len(table) > 1)}"
     notes = [
         f"Equivalent: the interval lies within the margin of {table['margin'].iloc[0]:.3g} ({rule}). Better "
-        f"or worse: p below {1 - CONFIDENCE:.2g} after Holm over {number}. n: studies × seeds, "
-        "paired.",
+        f"or worse: p below {1 - CONFIDENCE:.2g} after Holm over {number}. n: studies × seeds; each winner "
+        "of the one against each of the other, from the same seeds.",
         f"Intervals hold for {number} at once with {CONFIDENCE:.0%} (Bonferroni, so a little "
         f"wider than Holm's p asks for). {_interval(table)[0]}",
-        "P(better): the share of studies and seeds on which the optimiser beat the other, ties half. Needs: "
+        "P(better): the share of pairs of winners, and of seeds, on which the optimiser beat the other, ties "
+        "half. Needs: "
         f"so many more to decide with a probability of {verdicts.POWER:.0%}, were the difference as found.",
         *_lost(lost, ours, searches),
     ]
@@ -87,8 +94,7 @@ def _interval(table: pd.DataFrame) -> list[str]:
     if (table["studies"] == 1).all():
         return ["Errors are over the seeds alone: of one study, the luck of its search is not in them."]
     return [
-        f"Errors by a bootstrap of studies, then seeds ({hierarchy.RESAMPLES:,} resamples), so the luck of "
-        "the search is in them."
+        "Errors by the analysis of variance over studies and seeds, so the luck of the search is in them."
     ]
 
 
@@ -97,21 +103,22 @@ def _lost(table: pd.DataFrame, ours: Mapping[str, Records], searches: Mapping[st
     if lost.empty:
         return []
     named = ", ".join(f"{style.label(str(row.optimizer))} {row.lost}" for row in lost.itertuples())
-    worst = support(pd.concat([x.trials for x in (*ours.values(), *searches.values())])).worst
+    every = confirmed.collect(ours, searches)
+    worst = every.loc[every["lost"], "value"].iloc[0]
     return [
-        f"Diverged or failed, each counted as {worst:.3g}, near what an untrained model has: {named}. A few "
-        "of these decide a mean and its error; P(better) counts each as one defeat."
+        f"Diverged or failed, each counted as {worst:.3g}, what an untrained model has or the worst "
+        f"training: {named}. A few of these decide a mean and its error; P(better) counts each as one defeat."
     ]
+
+
+def _geometric(scale: Scale) -> list[str]:
+    return ["Means are geometric, since losses are compared by their ratios."] if scale.logarithmic else []
 
 
 def _needs(row: "pd.Series[float]") -> str:
     if pd.notna(row["more_seeds"]):
         return f"+{row['more_seeds']:,} seeds"
     return f"+{row['more_studies']:,} studies" if pd.notna(row["more_studies"]) else MISSING
-
-
-def _ends(table: pd.DataFrame, name: str) -> "pd.Series[str]":
-    return fixed(table[name], 4, signed=True)
 
 
 def _count(numbers: pd.Series, one: str, many: str) -> "pd.Series[str]":

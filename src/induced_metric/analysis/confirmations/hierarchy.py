@@ -1,22 +1,25 @@
 r"""The error of a mean over studies and seeds: what the luck of the search adds to that of the seed.
 
 A search is repeated in S independent studies, and the winner of each is trained from the same N fresh seeds.
-A number of each of these trainings, such as the difference of two optimizers, is
+What optimizer A reaches from seed j with what its study i found is
 
-.. math:: D_{ij} = \mu + a_i + b_j + e_{ij},
+.. math:: A_{ij} = \mu_A + a_i + b_j + e_{ij},
 
 the effect :math:`a_i` of what study i found, :math:`b_j` of seed j, and what the two do together. The cells
 of a study share :math:`a_i`: to take S·N of them as that many independent ones understates the error, the
 more so the more seeds there are.
+
+Two optimizers share the seeds, so they are compared seed by seed. Their studies are searches of their own,
+which share nothing but a number: every study of the one is compared with every study of the other, and what
+is said does not depend on which search bears which number.
 """
 
-import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
-RESAMPLES = 2000
 FEW = 5
 """Studies from which on the degrees of freedom are Satterthwaite's: of fewer the spread is too uncertain."""
 
@@ -48,62 +51,71 @@ class Estimate(NamedTuple):
         return float(2 * stats.t.sf(abs(self.mean) / self.error, self.freedom))
 
 
-def estimate(cells: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
-    r"""The mean of the cells, and its standard error by a hierarchical bootstrap.
+def estimate(cells: np.ndarray) -> Estimate:
+    r"""The mean of the cells of one optimizer.
 
-    A resample draws studies, seeds, and what is left of the cells, each with replacement; their effects are
-    scaled so that each level has the variance that the analysis of variance estimates (reflated residuals:
-    Carpenter, Goldstein and Rasbash, Applied Statistics 52, 2003; Davison and Hinkley, Bootstrap Methods,
-    1997, section 3.8). Drawing the cells of drawn studies as they are would count what is left of a cell up
-    to three times (Owen, Annals of Applied Statistics 1, 2007). With the mean squares M of studies, seeds and
-    the rest, the variance of the resampled means tends to
+    Its squared error is that of the studies and that of the seeds, each by the variance of its means, less
+    what is left of the cells (R), which both of them hold:
 
-    .. math:: (M_a + M_b - \min(M_a, M_b, M_e)) / (S N),
+    .. math:: s^2 = V_a + V_b - \min(V_a, V_b, V_e), \quad
+        V_a = \frac{\operatorname{var}_i \bar A_{i\cdot}}{S}, \quad
+        V_b = \frac{\operatorname{var}_j \bar A_{\cdot j}}{N}, \quad
+        V_e = \frac{\sum R_{ij}^2}{S N (S - 1)(N - 1)}.
 
-    with Satterthwaite's degrees of freedom, or S - 1 where the studies are fewer than ``FEW``.
+    To this tends the variance under a hierarchical bootstrap, of studies, then seeds, whose effects have the
+    variances that the analysis of variance estimates (Carpenter, Goldstein and Rasbash, Applied Statistics
+    52, 2003; Davison and Hinkley, Bootstrap Methods, 1997, section 3.8); drawing the cells of drawn studies
+    as they are would count what is left of them up to three times (Owen, Annals of Applied Statistics 1,
+    2007). The degrees of freedom are Satterthwaite's, or S - 1 where the studies are fewer than ``FEW``.
 
     Args:
         cells: shape=(studies, seeds); with a single study the error is that of the seeds alone.
-        resamples: how many the bootstrap draws.
-        seed: of the bootstrap; the draws are the same for all cells of one shape.
 
     Raises:
         ValueError: if there are fewer than two seeds.
     """
-    studies, seeds = cells.shape
+    return _estimate([cells], cells.mean(axis=0))
+
+
+def contrast(pairs: np.ndarray) -> Estimate:
+    r"""The mean of what two optimizers are to each other, such as their difference, over all their studies.
+
+    As ``estimate``, with a part of the studies of either, as in Welch's test:
+    :math:`s^2 = V_a + V_{a'} + V_b - \min(V_a + V_{a'}, V_b, V_e + V_{e'})`. Of differences, V_b is that of
+    the differences on the same seed, so what a seed does to both is in none of them.
+
+    Args:
+        pairs: of every study of the one and every study of the other, by seed; shape=(studies of the one,
+            studies of the other, seeds).
+
+    Raises:
+        ValueError: if there are fewer than two seeds.
+    """
+    return _estimate([pairs.mean(axis=1), pairs.mean(axis=0)], pairs.mean(axis=(0, 1)))
+
+
+def _estimate(tables: Sequence[np.ndarray], by_seed: np.ndarray) -> Estimate:
+    """From a table for each optimizer, shape=(studies, seeds), and the mean of each seed."""
+    seeds = len(by_seed)
     if seeds < 2:
         raise ValueError(f"an error needs at least 2 seeds, got {seeds}")
-    size = studies * seeds
-    mean = float(cells.mean())
-    a, b = cells.mean(axis=1) - mean, cells.mean(axis=0) - mean
-    rest = cells - mean - a[:, None] - b
-    square_b = studies * (b @ b) / (seeds - 1)
-    if studies == 1:
-        square_a, shared, freedom = 0.0, 0.0, seeds - 1.0
+    of_seeds = float(by_seed.var(ddof=1)) / seeds
+    lucky = [table for table in tables if len(table) > 1]
+    of_each = [float(table.mean(axis=1).var(ddof=1)) / len(table) for table in lucky]
+    shared = min(sum(of_each), of_seeds, sum(map(_of_rest, lucky)))
+    squared = sum(of_each) + of_seeds - shared
+    if lucky and min(map(len, lucky)) < FEW:
+        freedom = min(map(len, lucky)) - 1.0
+    elif squared == 0:
+        freedom = seeds - 1.0
     else:
-        square_a = seeds * (a @ a) / (studies - 1)
-        shared = min(square_a, square_b, float((rest**2).sum()) / ((studies - 1) * (seeds - 1)))
-        freedom = studies - 1.0
-        if studies >= FEW and square_a + square_b > 0:
-            squares = square_a**2 / (studies - 1) + square_b**2 / (seeds - 1)
-            freedom = (square_a + square_b - shared) ** 2 / squares
-    drawn_studies, drawn_seeds, drawn_cells = _draws(studies, seeds, resamples, seed)
-    of_studies = drawn_studies @ _scaled(a, (square_a - shared) / seeds)
-    of_seeds = drawn_seeds @ _scaled(b, (square_b - shared) / studies)
-    of_rest = drawn_cells @ _scaled(rest.ravel(), shared)
-    error = float(np.std(of_studies + of_seeds + of_rest))
-    return Estimate(mean, error, freedom, (square_a - shared) / size)
+        squares = [part**2 / (len(table) - 1) for part, table in zip(of_each, lucky, strict=True)]
+        freedom = squared**2 / (sum(squares) + of_seeds**2 / (seeds - 1))
+    return Estimate(float(by_seed.mean()), float(np.sqrt(squared)), freedom, sum(of_each) - shared)
 
 
-def _scaled(effects: np.ndarray, variance: float) -> np.ndarray:
-    """Effects whose mean square is the variance."""
-    power = float(np.mean(effects**2))
-    return effects * np.sqrt(max(variance, 0.0) / power) if power > 0 else effects
-
-
-@functools.lru_cache(maxsize=8)
-def _draws(studies: int, seeds: int, resamples: int, seed: int) -> tuple[np.ndarray, ...]:
-    """The share of each study, seed and cell in a resample; shape=(resamples, their number) each."""
-    generator = np.random.default_rng(seed)
-    numbers = (studies, seeds, studies * seeds)
-    return tuple(generator.multinomial(n, np.full(n, 1 / n), resamples) / n for n in numbers)
+def _of_rest(table: np.ndarray) -> float:
+    """The squared error that a mean has by what a study and a seed do together."""
+    studies, seeds = table.shape
+    rest = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
+    return float((rest**2).sum()) / (studies * seeds * (studies - 1) * (seeds - 1))

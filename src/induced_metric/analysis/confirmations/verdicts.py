@@ -1,7 +1,8 @@
 r"""Which optimizer is better once tuned: better, worse, equivalent or undecided, pair by pair.
 
 The evidence are confirmations: the winner of each study of an optimizer trained again from fresh seeds, the
-same seeds for all. Two optimizers are compared by the differences on the same study and seed.
+same seeds for all. Two optimizers are compared by the differences of every winner of the one and every winner
+of the other on the same seed (``hierarchy.contrast``).
 
 * *equivalent*: the interval of the difference lies within the margin, which is stated beforehand;
 * *better*, *worse*: otherwise, if a difference of 0 is rejected;
@@ -116,8 +117,6 @@ def compare(
     pairs: Sequence[tuple[str, str]] | None = None,
     margin: float | None = None,
     level: float = CONFIDENCE,
-    resamples: int = hierarchy.RESAMPLES,
-    seed: int = 0,
 ) -> pd.DataFrame:
     r"""The verdict on each pair of optimizers, in the published order.
 
@@ -127,15 +126,13 @@ def compare(
         pairs: those to judge, an optimizer and the other; all by default. Fewer need less correction.
         margin: differences below it do not matter; ``default_margin`` if None.
         level: of all verdicts together.
-        resamples: how many the bootstrap draws (``hierarchy.estimate``).
-        seed: of the bootstrap.
 
     Returns:
         ``optimizer`` and ``other``; ``difference``, the mean of the first minus that of the other, with
-        ``low`` and ``high``, its simultaneous interval, and ``p``, Holm's; ``superiority``, the probability
-        that the first is better on a study and seed, ties half, with the ends of its own interval
-        ``superiority_low`` and ``superiority_high``; ``verdict``, on the first; ``more_seeds`` and
-        ``more_studies``, about how many it would take to decide (``needed``), missing where decided;
+        ``low`` and ``high``, its simultaneous interval, and ``p``, Holm's; ``superiority``, the share of
+        pairs of their studies, and of seeds, on which the first is better, ties half, with the ends of its
+        own interval ``superiority_low`` and ``superiority_high``; ``verdict``, on the first; ``more_seeds``
+        and ``more_studies``, about how many it would take to decide (``needed``), missing where decided;
         ``detectable``, the difference that this many would find with the probability ``POWER``; ``studies``,
         ``seeds``, ``margin``.
 
@@ -151,9 +148,10 @@ def compare(
     rows = []
     for one, other in pairs:
         both = cells(table, one, other)
-        found = hierarchy.estimate(both.one - both.other, resamples=resamples, seed=seed)
-        wins = np.sign(both.other - both.one) if minimize else np.sign(both.one - both.other)
-        superior = hierarchy.estimate((1 + wins) / 2, resamples=resamples, seed=seed)
+        differences = both.one[:, None] - both.other[None]
+        found = hierarchy.contrast(differences)
+        gains = -differences if minimize else differences
+        superior = hierarchy.contrast((1 + np.sign(gains)) / 2)
         ends = found.interval(own_level), np.clip(superior.interval(level), 0, 1)
         rows.append(
             {

@@ -10,7 +10,8 @@ from scipy import stats
 
 from induced_metric.analysis import draws, runs, style
 from induced_metric.analysis.claims import Effect, Truth
-from induced_metric.analysis.confirmations import confirmed, verdicts
+from induced_metric.analysis.confirmations import confirmed
+from induced_metric.analysis.confirmations.scale import scale_of
 from induced_metric.analysis.paper_claims.evidence import EQUAL, Compared, Pair, judged, named, simultaneous
 from induced_metric.analysis.paper_claims.statements import Measure, Relation
 from induced_metric.analysis.searches import differences
@@ -120,7 +121,7 @@ class Trained:
 
     @functools.cached_property
     def _pairs(self) -> dict[Pair, dict[Any, Any]]:
-        table = verdicts.compare(
+        table = confirmed.compare(
             self._values, minimize=self._minimize, margin=confirmed.stated_margin(self._ours)
         )
         rows: list[dict[Any, Any]] = table.to_dict("records")
@@ -132,8 +133,10 @@ class Trained:
             return None
         each = self._values.groupby("optimizer").agg(studies=("study", "nunique"), seeds=("seed", "nunique"))
         n = " to ".join(dict.fromkeys(f"{row.studies}×{row.seeds} seeds" for row in each.itertuples()))
-        of = "studies, then seeds" if (each["studies"] > 1).any() else "seeds"
-        method = f"mean over fresh seeds; bootstrap of {of}, Holm over all pairs"
+        of = "studies and seeds" if (each["studies"] > 1).any() else "seeds"
+        scale = scale_of(self._values["value"], minimize=self._minimize)
+        what = "mean log" if scale.logarithmic else "mean"
+        method = f"{what} over fresh seeds; error over {of}, Holm over all pairs"
         return Compared([self._effect(pair, relation) for pair in pairs], n, method)
 
     def _effect(self, pair: Pair, relation: Relation) -> Effect:

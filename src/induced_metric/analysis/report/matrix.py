@@ -6,6 +6,7 @@ from html import escape
 import pandas as pd
 
 from induced_metric.analysis import style
+from induced_metric.analysis.confirmations.scale import Scale
 from induced_metric.analysis.report.blocks import table_anchor
 
 _OPPOSITE = {"better": "worse", "worse": "better"}
@@ -13,13 +14,14 @@ _SIGNS = {"better": "▲", "worse": "▼", "equivalent": "≈", "undecided": "?"
 
 
 def matrix(table: pd.DataFrame, name: str) -> str:
-    """``verdicts.compare`` as an HTML table: the row's optimizer against the column's.
+    """``confirmed.compare`` as an HTML table: the row's optimizer against the column's.
 
     Args:
         table: one row a pair.
         name: of the files of the table of all numbers.
     """
     names = style.ordered({*table["optimizer"], *table["other"]})
+    scale = Scale(bool(table["logarithmic"].iloc[0]))
     cells: dict[tuple[str, str], str] = {}
     for row in table.to_dict("records"):
         one, other, verdict = (str(row[key]) for key in ("optimizer", "other", "verdict"))
@@ -27,12 +29,12 @@ def matrix(table: pd.DataFrame, name: str) -> str:
             ((one, other), 1, verdict),
             ((other, one), -1, _OPPOSITE.get(verdict, verdict)),
         ):
-            ends = sorted([sign * row["low"], sign * row["high"]])
-            interval = f"[{ends[0]:+.4f}, {ends[1]:+.4f}]"
+            numbers = [*sorted([sign * row["low"], sign * row["high"]]), sign * row["difference"]]
+            low, high, value = scale.shown(pd.Series(numbers))
             cells[pair] = (
-                f'<td class="verdict {word}" title="{interval}">'
+                f'<td class="verdict {word}" title="[{low}, {high}]">'
                 f'<span aria-hidden="true">{_SIGNS[word]}</span> '
-                f"{word}<small>{sign * row['difference']:+.4f}</small></td>"
+                f"{word}<small>{value}</small></td>"
             )
     head = "".join(f'<th scope="col">{escape(style.label(other))}</th>' for other in names)
     rows = "".join(
@@ -44,7 +46,8 @@ def matrix(table: pd.DataFrame, name: str) -> str:
     return (
         '<div class="scroll" role="region" tabindex="0" aria-label="Matrix of verdicts"><table>'
         f'<thead><tr><th scope="col">is … than</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-        f'<p class="note">Row against column, with the difference of their means. '
+        f'<p class="note">Row against column, with the {scale.difference_words} of their '
+        f"{scale.mean_words}s. "
         f'<a href="#{escape(table_anchor(name))}">All numbers</a>: intervals, n, and what it '
         "would take to decide.</p>"
     )

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from induced_metric.analysis import draws, runs, style
-from induced_metric.analysis.confirmations import confirmed, verdicts
+from induced_metric.analysis.confirmations import confirmed
+from induced_metric.analysis.confirmations.scale import scale_of
 from induced_metric.analysis.rendering import MISSING, Table, fixed
 from induced_metric.analysis.statistics import CONFIDENCE
 from induced_metric.analysis.tuning import estimates, tuning_curves, tuning_differences
@@ -119,13 +120,15 @@ def _of_tuned(ours: Mapping[str, Records], searches: Mapping[str, Records], allo
     limited = {sampler: best_within(study, limits) for sampler, study in ours.items()}
     table = confirmed.collect(limited, searches)
     _, direction = runs.objective(ours)
-    pairs = verdicts.compare(table, minimize=direction == "minimize", margin=0.0)
+    minimize = direction == "minimize"
+    pairs = confirmed.compare(table, minimize=minimize, margin=0.0)
     leads = set()
     for row in pairs.itertuples():
         pair = str(row.optimizer), str(row.other)
         if row.verdict != "undecided":
             leads.add(pair if row.verdict == "better" else pair[::-1])
-    means = {name: np.nanmean(grid.to_numpy()) for name, grid in verdicts.grids(table).items()}
+    scale = scale_of(table["value"], minimize=minimize)
+    means = {name: scale.mean(own) for name, own in table.groupby("optimizer", sort=False)["value"]}
     return Outcome(pd.Series(means), leads, allowed)
 
 

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from scipy import stats
 
 from induced_metric.analysis import draws, runs, style
 from induced_metric.analysis.confirmations import confirmed, verdicts
+from induced_metric.analysis.confirmations.scale import scale_of
 from induced_metric.analysis.rendering import Table, fixed
 from induced_metric.analysis.tuning import heat_map, overview
 from induced_metric.records import CONFIRMED, Records
@@ -26,6 +28,8 @@ class Tasks(NamedTuple):
         metrics: what is measured, in words, by task.
         directions: ``minimize`` or ``maximize``, by task.
         against: the baseline of all of them.
+        repeated: how far the orders of two searches of one task agree, by task: Spearman's rank correlation
+            of the means of their winners, the mean over the pairs of studies; NaN for a single study.
         order: the optimizers: those on all tasks first, each by the mean over its tasks of P(better), of
             which the baseline has a half.
     """
@@ -34,6 +38,7 @@ class Tasks(NamedTuple):
     metrics: dict[str, str]
     directions: dict[str, str]
     against: str
+    repeated: dict[str, float]
     order: list[str]
 
 
@@ -45,25 +50,36 @@ def compare(ours: Mapping[str, Records]) -> Tasks | None:
     """
     names = {str(name) for study in ours.values() for name in study.trials["optimizer"].unique()}
     against = verdicts.baseline(names)
-    tables, metrics, directions = {}, {}, {}
+    tables, metrics, directions, repeated = {}, {}, {}, {}
     for task in dict.fromkeys(name.split("/")[0] for name in ours):
         own = {name.split("/")[1]: study for name, study in ours.items() if name.split("/")[0] == task}
         again = {name: study for name, study in own.items() if name.endswith(CONFIRMED)}
         if not again:
             continue
-        table = overview.against_baseline(task, again, {k: v for k, v in own.items() if k not in again})
-        table = table.set_index("optimizer")
+        searches = {name: study for name, study in own.items() if name not in again}
+        table = overview.against_baseline(task, again, searches).set_index("optimizer")
         if "verdict" in table and against in table.index:
             tables[task] = table
             objective, directions[task] = runs.objective(again)
             metrics[task] = style.words(objective)
+            repeated[task] = _repeated(again, searches)
     if len(tables) < 2:
         return None
     won = pd.DataFrame({task: table["superiority"] for task, table in tables.items()})
     won.loc[against] = 0.5
     key = pd.DataFrame({"missing": won.isna().sum(axis=1), "won": -won.mean(axis=1)})
     order = key.sort_values(["missing", "won"], kind="stable").index
-    return Tasks(tables, metrics, directions, against, list(order))
+    return Tasks(tables, metrics, directions, against, repeated, list(order))
+
+
+def _repeated(again: Mapping[str, Records], searches: Mapping[str, Records]) -> float:
+    found = confirmed.collect(again, searches)
+    scale = scale_of(found["value"], minimize=runs.objective(again)[1] == "minimize")
+    means = found.pivot_table(index="optimizer", columns="study", values="value", aggfunc=scale.mean).dropna()
+    if len(means) < _FEW or means.shape[1] < 2:
+        return float("nan")
+    agreed = means.corr(method="spearman").to_numpy()
+    return float(agreed[np.triu_indices_from(agreed, k=1)].mean())
 
 
 def agreements(tasks: Tasks) -> pd.DataFrame:
@@ -108,9 +124,9 @@ def tasks_table(family: str, ours: Mapping[str, Records]) -> Table | None:
         f"trained again from fresh seeds, against {against}. First who beats it most often, over the tasks."
     )
     notes = [
-        f"P(better): the share of studies and seeds on which it beat {against}, ties half; bold where the "
-        "two are told apart. Verdicts are those of each task's tables of verdicts, each corrected for its "
-        "own family of pairs, not over the tasks."
+        f"P(better): the share of pairs of winners, and of seeds, on which it beat {against}, ties half; "
+        "bold where the two are told apart. Means of losses are geometric. Verdicts are those of each task's "
+        "tables of verdicts, each corrected for its own family of pairs, not over the tasks."
     ]
     agreed = [
         f"{row['task']} and {row['other']} {row['correlation']:.2f} over {row['optimizers']} "
@@ -118,9 +134,11 @@ def tasks_table(family: str, ours: Mapping[str, Records]) -> Table | None:
         for row in agreements(tasks).to_dict("records")
     ]
     if agreed:
+        alone = [f"{task} {value:.2f}" for task, value in tasks.repeated.items() if value == value]
+        beside = f" Of one search and another of the same task, over its optimisers: {', '.join(alone)}."
         notes.append(
             "Spearman's rank correlation of the orders of the means, over so many optimisers (p, were these "
-            f"independent, which relatives are not): {'; '.join(agreed)}."
+            f"independent, which relatives are not): {'; '.join(agreed)}.{beside if alone else ''}"
         )
     data = pd.concat(columns, axis=1).rename_axis("optimizer").reset_index()
     return Table(data, pd.DataFrame(cells), pd.DataFrame(bold), title, notes, words=1)

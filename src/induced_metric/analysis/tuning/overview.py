@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from induced_metric.analysis import draws, runs, style
 from induced_metric.analysis.confirmations import confirmed, verdicts
+from induced_metric.analysis.confirmations.scale import Scale
 from induced_metric.analysis.rendering import MISSING, Table, fixed
 from induced_metric.analysis.tuning import heat_map, tuning_curves
 from induced_metric.analysis.tuning.heat_map import Block
@@ -60,7 +61,7 @@ def against_baseline(task: str, ours: Mapping[str, Records], searches: Mapping[s
 
     Returns:
         The columns of ``confirmed.standings``; ``difference``, ``superiority`` and ``verdict`` against the
-        baseline, as ``verdicts.compare`` has them within its family of pairs, missing for the baseline
+        baseline, as ``confirmed.compare`` has them within its family of pairs, missing for the baseline
         itself, and all three missing of a single optimizer.
     """
     table = confirmed.standings(task, ours, searches).set_index("optimizer", drop=False)
@@ -96,11 +97,12 @@ def overview_table(
     objective, _ = runs.objective(ours)
     against = verdicts.baseline(table["optimizer"])
     metric = style.words(objective)
+    scale = Scale(bool(table["logarithmic"].iloc[0]))
     cells = {
         "Optimiser": table["optimizer"].map(style.label),
         f"Against {style.label(against)}": table["verdict"].fillna(MISSING),
         "Mean": fixed(table["mean"], 4),
-        "Difference": fixed(table["difference"], 4, signed=True),
+        scale.difference_words.capitalize(): scale.shown(table["difference"]),
         "P(better)": fixed(table["superiority"], 2),
     }
     cells |= {f"Best of {k}": fixed(table[f"best_{k}"], 4) for k in _found(table)}
@@ -113,8 +115,9 @@ def overview_table(
     )
     notes = [
         "Verdicts are those of the tables of verdicts, each corrected for its own family of pairs. "
-        "Differences are of the studies and seeds that both have; P(better): the share of these on which it "
-        f"beat {style.label(against)}, ties half."
+        f"{'Means are geometric, ratios of these.' if scale.logarithmic else 'Differences are of means.'} "
+        "P(better): the share of pairs of winners, and of seeds that both have, on which it beat "
+        f"{style.label(against)}, ties half."
     ]
     if _found(table):
         notes.append(
