@@ -1,5 +1,6 @@
 """The runs behind a table or a figure: where they are, loaded, and the best of them."""
 
+import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -140,6 +141,21 @@ def objective(ours: Mapping[str, Records]) -> tuple[str, str]:
         names = ", ".join(sorted(found["objective"]))
         raise ValueError(f"the studies of one table share an objective, got {names}")
     return found["objective"].iloc[0], found["direction"].iloc[0]
+
+
+def chosen_by(study: Records) -> str:
+    """The metric whose best epoch is that of a trial's value: of a confirmation not the one of the value.
+
+    Raises:
+        ValueError: if the trials differ in it.
+    """
+    measured, _ = objective({"": study})
+    tasks = [json.loads(text).get("task", {}) for text in study.trials["config"].unique()]
+    found = {str(task.get("objective", measured)) for task in tasks}
+    if len(found) != 1:
+        names = ", ".join(sorted(found))
+        raise ValueError(f"the epochs of one study are chosen by one metric, got {names}")
+    return found.pop()
 
 
 def as_published(ours: Mapping[str, Records]) -> bool:

@@ -1,5 +1,6 @@
 """Three budgets: what each allows, and the orders that they turn round."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,10 @@ import pandas as pd
 import pytest
 
 from induced_metric import records
+from induced_metric.analysis.confirmations import confirmed
 from induced_metric.analysis.tuning import budgets
 from induced_metric.analysis.tuning.budgets import EPOCHS, SECONDS, TRIALS, Outcome
-from induced_metric.records import FIXED, Records
+from induced_metric.records import CONFIRMED, FIXED, Records
 
 PUBLISHED = Path(__file__).parents[3] / "results" / "published"
 NONE = pd.Series(dtype=float)
@@ -41,6 +43,53 @@ def test_a_trial_cut_short_has_the_best_value_up_to_there() -> None:
     assert set(adam["epochs"]) == {5}
     sgd = [table[table["optimizer"] == "sgd"]["value"].tolist() for table in (cut, study.trials)]
     assert sgd[0] == sgd[1]
+
+
+def confirmations(seeds: int = 30) -> tuple[dict[str, Records], dict[str, Records]]:
+    """Of which validation chose the epoch, and test is lowest in another; and the search before them."""
+    (study,) = tuned(seeds).values()
+    rng = np.random.default_rng(1)
+    curves = study.curves.assign(**{"validation/loss": rng.uniform(1, 2, len(study.curves))})
+    key = ["optimizer", "trial"]
+    chosen = curves.sort_values("validation/loss").drop_duplicates(key).set_index(key)
+    chosen = chosen.loc[pd.MultiIndex.from_frame(study.trials[key])]
+    config = json.dumps({"task": {"objective": "validation/loss"}})
+    trials = study.trials.assign(
+        config=config, value=chosen["test/loss"].to_numpy(), best_epoch=chosen["epoch"].to_numpy()
+    )
+    searched = study.trials.assign(
+        config=config, objective="validation/loss", value=chosen["validation/loss"].to_numpy()
+    )
+    return {f"random{CONFIRMED}": Records(trials, curves)}, {"random": Records(searched, curves)}
+
+
+def test_of_a_confirmation_validation_chooses_the_epoch() -> None:
+    ours, searches = confirmations()
+    (study,) = ours.values()
+    lowest = study.curves.groupby(["optimizer", "trial"])["test/loss"].min().to_numpy()
+    assert (study.trials["value"] > lowest).any()
+    whole = budgets.best_within(study, {"adam": 10, "sgd": 10}).trials
+    pd.testing.assert_frame_equal(whole[study.trials.columns], study.trials, check_dtype=False)
+    cut = budgets.best_within(study, {"adam": 5, "sgd": 5})
+    at = cut.trials.merge(cut.curves, left_on=["optimizer", "trial", "best_epoch"],
+                          right_on=["optimizer", "trial", "epoch"])  # fmt: skip
+    assert at["value"].tolist() == at["test/loss"].tolist()
+    best = cut.curves.groupby(["optimizer", "trial"])["validation/loss"].min()
+    assert at["validation/loss"].tolist() == best.tolist()
+
+    found = budgets.outcomes(ours, searches, NONE)[EPOCHS].values
+    means = confirmed.standings("regression", ours, searches).set_index("optimizer")["mean"]
+    np.testing.assert_allclose(found[means.index], means)
+
+
+def test_the_metric_of_a_search_is_named_where_it_is_another() -> None:
+    ours, searches = confirmations()
+    table = budgets.budgets_table("regression", ours, searches, NONE)
+    assert "test loss" in table.title
+    assert "Equal trials (validation loss)" in table.cells
+    assert "Equal trials (validation loss)" in table.bold
+    same = {"random": next(iter(ours.values()))}
+    assert "Equal trials" in budgets.budgets_table("regression", ours, same, NONE).cells
 
 
 def test_what_diverges_later_has_not_diverged_yet() -> None:
@@ -76,10 +125,10 @@ def test_equal_seconds_turn_an_order_round_that_equal_epochs_have() -> None:
 
 
 def test_without_costs_nothing_is_said_of_seconds() -> None:
-    for costs in (NONE, pd.Series({"adam": 2.0})):
+    for costs, whose in ((NONE, "is on record"), (pd.Series({"adam": 2.0}), "of: SGD")):
         assert SECONDS not in budgets.outcomes(tuned(), {}, costs)
         table = budgets.budgets_table("regression", tuned(), {}, costs)
-        assert any("No cost per epoch" in note for note in table.notes)
+        assert f"No cost per epoch {whose}; so nothing is said of equal device seconds." in table.notes
         assert "No order is reversed." in table.notes
 
 

@@ -60,8 +60,9 @@ def read_costs(path: Path, task: str) -> pd.Series:
 
 
 def best_within(records: Records, epochs: Mapping[str, int]) -> Records:
-    """The trials as if each had ended after so many epochs: their best value up to there, and where.
+    """The trials as if each had ended after so many epochs: their value at the best of them, and where.
 
+    The best by the metric that chooses it (``runs.chosen_by``), for a confirmation that of validation.
     One that diverged later has not diverged yet, one that was stopped later is complete.
 
     Args:
@@ -69,11 +70,12 @@ def best_within(records: Records, epochs: Mapping[str, int]) -> Records:
         epochs: of each optimizer, at least 1; its trials may have run fewer.
     """
     objective, direction = runs.objective({"": records})
+    metric = runs.chosen_by(records)
     trials, key = records.trials, ["optimizer", "trial"]
     limit = trials["optimizer"].map(epochs)
     curves = records.curves[records.curves["epoch"] < records.curves["optimizer"].map(epochs)]
-    ranked = curves.sort_values(objective, ascending=direction == "minimize", kind="stable")
-    first = ranked.dropna(subset=[objective]).drop_duplicates(key).set_index(key)
+    ranked = curves.sort_values(metric, ascending=direction == "minimize", kind="stable")
+    first = ranked.dropna(subset=[metric]).drop_duplicates(key).set_index(key)
     first = first.reindex(pd.MultiIndex.from_frame(trials[key]))
     ended = trials["epochs"] <= limit
     diverged = trials["diverged"] & ended
@@ -182,6 +184,9 @@ def budgets_table(
     objective, direction = runs.objective(ours)
     minimize = direction == "minimize"
     names = style.ordered(found[EPOCHS].values.index)
+    metric = style.words(objective)
+    searched = style.words(runs.objective(searches or ours)[0])
+    of_search = f" ({searched})" if searched != metric else ""
     data: dict[str, Any] = {"optimizer": names}
     bold = {}
     frame = pd.DataFrame({"Optimiser": [style.label(name) for name in names], "Task": task})
@@ -190,22 +195,25 @@ def budgets_table(
         rank = values.rank(ascending=minimize)
         data |= {budget: values.to_numpy(), f"rank at {budget}": rank.to_numpy()}
         text = fixed(values, 4) + " (" + rank.map("{:g}".format) + ")"
-        frame[budget.capitalize()] = text.where(values.notna(), MISSING).to_numpy()
-        bold[budget.capitalize()] = (rank == 1).to_numpy()
+        header = budget.capitalize() + (of_search if budget == TRIALS else "")
+        frame[header] = text.where(values.notna(), MISSING).to_numpy()
+        bold[header] = (rank == 1).to_numpy()
         if budget == SECONDS:
             data["epochs"] = outcome.allowed.reindex(names).to_numpy()
             frame["of these epochs"] = outcome.allowed.reindex(names).astype(str).to_numpy()
-    metric = style.words(objective)
+    scale = scale_of(pd.concat([study.trials["value"] for study in ours.values()]), minimize=minimize)
     title = (
         f"Three budgets: {metric} with the {task} task, and the rank. Equal epochs and equal device seconds: "
-        f"mean over seeds of {confirmed.whose(ours)}; equal trials: expected best of so many of a search."
+        f"{scale.mean_words} over seeds of {confirmed.whose(ours)}; "
+        f"equal trials: expected best{of_search} of so many of a search."
     )
     table = pd.DataFrame(data)
-    notes = _notes(found, minimize=minimize)
+    missing = [style.label(name) for name in names if name not in costs.index]
+    notes = _notes(found, missing, minimize=minimize)
     return Table(table, frame, pd.DataFrame(bold), title, notes, metric=metric)
 
 
-def _notes(found: Mapping[str, Outcome], *, minimize: bool) -> list[str]:
+def _notes(found: Mapping[str, Outcome], missing: list[str], *, minimize: bool) -> list[str]:
     last = int(found[EPOCHS].allowed.max())
     notes = [f"Equal epochs: {last} of each."]
     if SECONDS in found:
@@ -214,7 +222,8 @@ def _notes(found: Mapping[str, Outcome], *, minimize: bool) -> list[str]:
             "measured quietly and interleaved."
         )
     else:
-        notes.append("No cost per epoch is on record, so nothing is said of equal device seconds.")
+        whose = "is on record" if len(missing) == len(found[EPOCHS].values) else f"of: {', '.join(missing)}"
+        notes.append(f"No cost per epoch {whose}; so nothing is said of equal device seconds.")
     if TRIALS in found:
         notes.append(f"Equal trials: {int(found[TRIALS].allowed.max())} of each search.")
     turned = reversals(found, minimize=minimize)
