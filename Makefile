@@ -95,7 +95,7 @@ help: ## Show this help
 	@echo "             TRIALS=<the task's budget> SAMPLER=$(SAMPLER) PRUNER=$(PRUNER) PROTOCOL=$(PROTOCOL) STUDIES=$(STUDIES) SEED=$(SEED) RETRY=$(RETRY) RESULTS=$(RESULTS) MODE=$(MODE)"
 	@echo "             ACCELERATOR=$(ACCELERATOR) ($(ACCELERATORS)) MANUAL_DIR=<the original files of a data set>"
 	@echo "             WORKERS=$(WORKERS) LAUNCHER=$(LAUNCHER) STORAGE=$(STORAGE) LAUNCH=<further settings of conf/launcher/$(LAUNCHER).yaml>"
-	@echo "             AGAINST=\"$(AGAINST)\" BASELINES=$(BASELINES) (of compare, with SEEDS=<50>)"
+	@echo "             AGAINST=\"$(AGAINST)\" BASELINES=$(BASELINES) (of compare, with SEEDS=<40>)"
 	@echo "             EVERY=<seconds between two looks> PORT=$(PORT)"
 	@echo "             STUDY=<protocol/task/sampler/optimizer> TRIAL=<a number> SHARE=0.01 EPOCHS=<all> TOP=<BEST> SELECT=best"
 	@echo "             BEST=<50, at most a quarter of the trials> TARGETS=\"<the task's>\""
@@ -136,7 +136,7 @@ ifeq ($(origin STUDIES),file)
 fair compare: STUDIES = 5
 endif
 ifeq ($(origin SEEDS),file)
-compare: SEEDS = 50
+compare: SEEDS = 40
 endif
 fair compare: override PROTOCOL = fair
 fair_sweep = $(BIN)/python sweeps/sweep.py task=$(TASK) $(chosen) protocol=fair seed=$(SEED) $(if $(RETRY),retry=$(RETRY)) 'results=$(RESULTS)' $(placed)

@@ -56,15 +56,17 @@ def claims_table(table: pd.DataFrame) -> Table:
         "decides it, with its interval."
     )
     notes = [
-        "Supported, or contradicted: the intervals of all comparisons say so; unresolved: some do not, or "
-        "none is valid. Intervals hold with 95% for all comparisons of a row (Bonferroni); those over fresh "
-        "seeds for all pairs of optimisers, whose p-values are Holm's.",
+        "Supported, or contradicted: the intervals of all comparisons say so, over fresh seeds the p-values; "
+        "unresolved: some do not, or none is valid. Intervals hold with 95% for all comparisons of a row "
+        "(Bonferroni); those over fresh seeds for all pairs of optimisers, a little wider than the p-values, "
+        "which are Holm's.",
         "The paper's numbers: an order that they do not have is contradicted by them. The best 50 are the "
         "best of one search, so Welch's interval is about these runs, not about another search; of single "
         "runs there is no interval.",
         "One study of a search that learns has no interval: its trials depend on each other. More studies "
         "(STUDIES=5) have one.",
-        "Effects are in the metric of the task, of claim 10c in seconds; those of claims 1 to 7 are lists of "
+        "Effects are in the metric of the task, of claim 10c in seconds; of losses over fresh seeds in their "
+        "logarithm, where 0.1 is about a tenth; those of claims 1 to 7 are lists of "
         "intervals, in the CSV file under `of`. A preset or another size of a task is evidence of its own.",
         "The CSV file has under `records` what each row rests on: studies, each with the first digits of "
         "`sha256sum trials.parquet`; files; tests.",
