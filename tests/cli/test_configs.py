@@ -238,6 +238,7 @@ def test_a_pruner_stops_the_worse_at_its_rungs(pruner):
         (["task.epochs=true"], r"task.epochs must be a number, got true"),
         (["task.widths=[true,1]"], r"task.widths.0 must be a number, got true"),
         (["optimizer.xi=true"], r"optimizer.xi must be a number, got true"),
+        (["optimizer.learning_rate=null"], r"optimizer.learning_rate must be a number, got null"),
         (["optimizer.learning_rate=false"], r"optimizer.learning_rate must be a number, got false"),
         (["schedule=cosine", "schedule.final=true"], r"schedule.final must be a number, got true"),
         (

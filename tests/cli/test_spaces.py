@@ -75,6 +75,17 @@ def test_a_word_for_a_number_is_refused():
         Factory.of(settings, "optimizer")
 
 
+@pytest.mark.parametrize("target", ["induced_metric.sgd_rms", "induced_metric.optimizers.adam", "optax.lion"])
+def test_nothing_for_a_number_is_refused(target):
+    with pytest.raises(UserError, match=r"optimizer.learning_rate must be a number, got null"):
+        Factory.of({"_target_": target, "learning_rate": None}, "optimizer")
+
+
+def test_nothing_is_a_value_where_a_signature_says_so():
+    for target, name in (("optax.adafactor", "learning_rate"), ("optax.sgd", "momentum")):
+        assert Factory.of({"_target_": target, name: None}, "optimizer").constants == {name: None}
+
+
 def test_the_task_and_the_schedule_have_dimensions_too():
     pair = pairing(
         "optimizer=adam", "schedule=warmup_cosine",

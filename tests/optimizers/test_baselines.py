@@ -7,7 +7,7 @@ import optax
 import pytest
 from families import loss, parameters
 
-from induced_metric.optimizers import Betas, muon, sgd, sgd_clipped
+from induced_metric.optimizers import Betas, adam, adamw, muon, sgd, sgd_clipped
 
 
 def second_update(optimizer):
@@ -29,6 +29,13 @@ def test_clipped_sgd_adds_gradients_of_a_bounded_norm_and_is_sgd_where_none_is_c
     )
     with pytest.raises(ValueError, match="max_norm must be > 0"):
         sgd_clipped(0.1, max_norm=0.0)
+
+
+@pytest.mark.parametrize("create", [sgd, adam, adamw, muon])
+def test_what_is_no_learning_rate_is_refused(create):
+    for rate in (None, "0.1"):
+        with pytest.raises(TypeError, match=f"number, an array scalar or a schedule, got {rate!r}"):
+            create(rate)
 
 
 def test_muon_has_the_variants_of_optax():

@@ -95,6 +95,18 @@ def test_component_arguments_are_checked():
     needs_value = scale_by_component_metric(2, embedding=log)
     with pytest.raises(ValueError, match="value=loss"):
         needs_value.update(jnp.ones((2, 3)), needs_value.init(jnp.ones(3)))
+    with pytest.raises(TypeError, match="xi must be a number or an array scalar, got None"):
+        scale_by_component_metric(2, xi=None)
+    with pytest.raises(TypeError, match="tilt must be a number or an array scalar, got 'a'"):
+        scale_by_tilted_metric("a")
+
+
+def test_weights_of_the_losses_may_be_a_list():
+    grads = jnp.array([[1.0, 0.0], [0.0, 1.0]])
+    for xi in ([1.0, 3.0], [[1.0, 0.0], [0.0, 3.0]]):
+        transformation = scale_by_component_metric(2, xi, 0.0, 0.0)
+        updates, _ = transformation.update(grads, transformation.init(jnp.zeros(2)))
+        np.testing.assert_allclose(updates, [0.5, 0.25], rtol=1e-6)
 
 
 @pytest.mark.parametrize("tilt", [-0.9, 0.0, 0.4])

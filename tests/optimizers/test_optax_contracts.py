@@ -1,7 +1,10 @@
 """What optax's users expect of any optimizer, over all of ours."""
 
+import re
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 from families import FAST, OPTIMIZERS, OURS, assert_trees_close, loss, parameters, step, train
@@ -137,6 +140,29 @@ def test_a_missing_loss_is_a_clear_error(name):
 def test_a_number_outside_its_range_is_refused(name, argument, value):
     with pytest.raises(ValueError, match=f"{argument} must be .*, got {value}"):
         getattr(induced_metric, name)(**{argument: value})
+
+
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("learning_rate", None), ("learning_rate", "0.1"), ("xi", "a"), ("xi", [0.1]), ("beta", None)],
+)
+def test_what_is_no_number_is_refused(name, argument, value):
+    kinds = (
+        "a number, an array scalar or a schedule" if argument == "learning_rate" else "a number or an array"
+    )
+    with pytest.raises(TypeError, match=re.escape(f"{argument} must be {kinds}")) as error:
+        getattr(induced_metric, name)(**{argument: value})
+    assert str(error.value).endswith(f", got {value!r}")
+
+
+@pytest.mark.parametrize("kind", [float, np.float32, np.asarray, jnp.float32, jnp.asarray, jnp.bfloat16])
+def test_a_number_may_be_of_any_kind(kind):
+    params = parameters()
+    optimizer = induced_metric.sgd_rms(kind(0.5), xi=kind(0.25), weight_decay=kind(0.5))
+    plain = induced_metric.sgd_rms(0.5, xi=0.25, weight_decay=0.5)
+    updates, expected = (each.update(params, each.init(params), params)[0] for each in (optimizer, plain))
+    assert_trees_close(updates, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["sgd_metric", "sgd_rms"])

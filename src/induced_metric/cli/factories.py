@@ -1,6 +1,7 @@
 """What a configuration names by ``_target_``, as a factory of its hyperparameters."""
 
 import inspect
+import json
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -55,8 +56,8 @@ class Factory:
             if isinstance(value, Mapping) and "_target_" in value:
                 nested[name] = cls.of(value, f"{where}.{name}")
                 numbers |= {f"{name}.{inner}": number for inner, number in nested[name].numbers.items()}
-            elif isinstance(value, bool) and name in arguments and _takes_number(arguments[name]):
-                raise UserError(f"{where}.{name} must be a number, got {str(value).lower()}")
+            elif name in arguments and _must_be_number(value, arguments[name]):
+                raise UserError(f"{where}.{name} must be a number, got {json.dumps(value)}")
             elif (
                 isinstance(value, bool)
                 or value is None
@@ -112,6 +113,14 @@ class Factory:
             for each, value in factory.values.items()
         }
         return {**self.numbers, **self.constants, **dict.fromkeys(self.nested), **inner}
+
+
+def _must_be_number(value: Any, argument: inspect.Parameter) -> bool:
+    """Whether a value is true, false or null where an argument takes a number."""
+    if value is None:
+        optional = argument.default is None or type(None) in typing.get_args(argument.annotation)
+        return not optional and _takes_number(argument)
+    return isinstance(value, bool) and _takes_number(argument)
 
 
 def _takes_number(argument: inspect.Parameter) -> bool:

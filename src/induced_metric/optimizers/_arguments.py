@@ -14,37 +14,66 @@ Mask: TypeAlias = Any | Callable[[Any], Any] | None  # pytree of bools, or a fun
 Subsets: TypeAlias = Any  # pytree of labels in the shape of the parameters, or a function that makes it
 
 
-def _check(name: str, value: Any, allowed: str, holds: bool) -> None:
-    if not holds:
+def is_number(value: Any) -> bool:
+    """Whether it is a number, or what JAX reads as one: an array, or a traced argument."""
+    return isinstance(value, numbers.Real) or hasattr(value, "dtype")
+
+
+def check_number(
+    name: str,
+    value: Any,
+    allowed: str,
+    holds: Callable[[float], bool],
+    kinds: str = "a number or an array scalar",
+) -> None:
+    """Checks one argument.
+
+    Args:
+        name: of the argument.
+        value: its value.
+        allowed: its range, in words.
+        holds: whether a number lies in it.
+        kinds: what may be given, in words.
+
+    Raises:
+        ValueError: for a number outside its range.
+        TypeError: for anything that is no number.
+    """
+    if not is_number(value):
+        raise TypeError(f"{name} must be {kinds}, got {value!r}")
+    if isinstance(value, numbers.Real) and not holds(float(value)):
         raise ValueError(f"{name} must be {allowed}, got {value}")
 
 
+def check_learning_rate(value: Any) -> None:
+    """Raises for what is neither a number >= 0 and finite nor a schedule, which is called with the step."""
+    if not callable(value):
+        kinds = "a number, an array scalar or a schedule"
+        check_number("learning_rate", value, ">= 0 and finite", lambda number: 0 <= number < math.inf, kinds)
+
+
 def check_non_negative(**values: Any) -> None:
-    """Raises ValueError for a number that is negative, infinite or NaN."""
+    """Raises ValueError for a number that is negative, infinite or NaN, TypeError for what is none."""
     for name, value in values.items():
-        if isinstance(value, numbers.Real):
-            _check(name, value, ">= 0 and finite", 0 <= float(value) < math.inf)
+        check_number(name, value, ">= 0 and finite", lambda number: 0 <= number < math.inf)
 
 
 def check_positive(**values: Any) -> None:
-    """Raises ValueError for a number that is not positive, infinite or NaN."""
+    """Raises ValueError for a number that is not positive, infinite or NaN, TypeError for what is none."""
     for name, value in values.items():
-        if isinstance(value, numbers.Real):
-            _check(name, value, "> 0 and finite", 0 < float(value) < math.inf)
+        check_number(name, value, "> 0 and finite", lambda number: 0 < number < math.inf)
 
 
 def check_decay(**values: Any) -> None:
-    """Raises ValueError for a number outside [0, 1), the range of a moving average's decay."""
+    """Raises ValueError outside [0, 1), the range of a moving average's decay, TypeError for no number."""
     for name, value in values.items():
-        if isinstance(value, numbers.Real):
-            _check(name, value, "in [0, 1)", 0 <= float(value) < 1)
+        check_number(name, value, "in [0, 1)", lambda number: 0 <= number < 1)
 
 
 def check_share(**values: Any) -> None:
-    """Raises ValueError for a number outside [0, 1]."""
+    """Raises ValueError for a number outside [0, 1], TypeError for what is none."""
     for name, value in values.items():
-        if isinstance(value, numbers.Real):
-            _check(name, value, "in [0, 1]", 0 <= float(value) <= 1)
+        check_number(name, value, "in [0, 1]", lambda number: 0 <= number <= 1)
 
 
 def check_real(params: Any) -> None:

@@ -5,7 +5,13 @@ from typing import NamedTuple
 
 import optax
 
-from induced_metric.optimizers._arguments import Scalar, check_decay, check_non_negative, check_positive
+from induced_metric.optimizers._arguments import (
+    Scalar,
+    check_decay,
+    check_learning_rate,
+    check_non_negative,
+    check_positive,
+)
 from induced_metric.optimizers.metric import descend
 
 
@@ -23,7 +29,8 @@ def sgd(
 
     ``weight_decay`` is decoupled, θ ← θ − η (b + λ θ): it does not go through the momentum.
     """
-    check_non_negative(learning_rate=learning_rate, weight_decay=weight_decay)
+    check_learning_rate(learning_rate)
+    check_non_negative(weight_decay=weight_decay)
     check_decay(momentum=momentum)
     if isinstance(weight_decay, numbers.Real) and weight_decay == 0:
         return optax.sgd(learning_rate, momentum=momentum)
@@ -45,7 +52,8 @@ def adam(
     learning_rate: optax.ScalarOrSchedule, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8
 ) -> optax.GradientTransformation:
     """``optax.adam`` with b1 = ``beta1`` and b2 = ``beta2``; with weight decay it is ``adamw``."""
-    check_non_negative(learning_rate=learning_rate, eps=eps)
+    check_learning_rate(learning_rate)
+    check_non_negative(eps=eps)
     check_decay(beta1=beta1, beta2=beta2)
     return optax.adam(learning_rate, b1=beta1, b2=beta2, eps=eps)
 
@@ -58,7 +66,8 @@ def adamw(
     weight_decay: Scalar = 1e-4,
 ) -> optax.GradientTransformation:
     """``optax.adamw`` with b1 = ``beta1`` and b2 = ``beta2``."""
-    check_non_negative(learning_rate=learning_rate, eps=eps, weight_decay=weight_decay)
+    check_learning_rate(learning_rate)
+    check_non_negative(eps=eps, weight_decay=weight_decay)
     check_decay(beta1=beta1, beta2=beta2)
     return optax.adamw(learning_rate, b1=beta1, b2=beta2, eps=eps, weight_decay=weight_decay)
 
@@ -82,7 +91,8 @@ def muon(
     2-D parameters by the dual norm of the momentum; ``consistent_rms`` is the root mean square of the updates
     of a 2-D parameter of any shape, as in Moonlight.
     """
-    check_non_negative(learning_rate=learning_rate, eps=eps, weight_decay=weight_decay)
+    check_learning_rate(learning_rate)
+    check_non_negative(eps=eps, weight_decay=weight_decay)
     check_decay(beta=beta, adam_b1=adam_b1, adam_b2=adam_b2)
     return optax.contrib.muon(
         learning_rate,

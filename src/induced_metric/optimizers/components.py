@@ -93,7 +93,8 @@ def scale_by_component_metric(
     References:
         Harvey, The Optimiser Hidden in Plain Sight, Eq. 8 and Section 4.
     """
-    check_non_negative(xi=xi)
+    if not isinstance(xi, list | tuple):
+        check_non_negative(xi=xi)
     check_decay(beta=beta, momentum=momentum)
     if components < 1:
         raise ValueError(f"components must be >= 1, got {components}")

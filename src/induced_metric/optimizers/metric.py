@@ -29,6 +29,7 @@ from induced_metric.optimizers._arguments import (
     Scalar,
     Subsets,
     check_decay,
+    check_learning_rate,
     check_non_negative,
 )
 from induced_metric.optimizers.embeddings import Embedding, as_embedding, identity, metric_scale
@@ -191,7 +192,8 @@ def descend(
     mask: Mask = None,
 ) -> optax.GradientTransformationExtraArgs:
     """θ ← θ − η (direction + λ θ): decoupled weight decay that the metric does not scale."""
-    check_non_negative(learning_rate=learning_rate, weight_decay=weight_decay)
+    check_learning_rate(learning_rate)
+    check_non_negative(weight_decay=weight_decay)
     without_decay = isinstance(weight_decay, numbers.Real) and weight_decay == 0
     return optax.chain(
         direction,

@@ -1,6 +1,5 @@
 r"""Off-diagonal elements in the metric of the ambient space (paper, Eq. 5 and Section 4: open questions)."""
 
-import numbers
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,7 +8,14 @@ import jax.numpy as jnp
 import optax
 from jax.typing import DTypeLike
 
-from induced_metric.optimizers._arguments import Params, Scalar, check_decay, check_non_negative, check_real
+from induced_metric.optimizers._arguments import (
+    Params,
+    Scalar,
+    check_decay,
+    check_non_negative,
+    check_number,
+    check_real,
+)
 from induced_metric.optimizers.components import unchanged
 from induced_metric.optimizers.embeddings import as_embedding, identity
 from induced_metric.optimizers.geometries import accumulators, bias_correction, wide
@@ -93,8 +99,7 @@ def scale_by_tilted_metric(
     """
     check_non_negative(xi=xi)
     check_decay(beta=beta, momentum=momentum)
-    if isinstance(tilt, numbers.Real) and not -1 < float(tilt) < 1:
-        raise ValueError(f"tilt must be in (-1, 1), got {tilt}")
+    check_number("tilt", tilt, "in (-1, 1)", lambda number: -1 < number < 1)
     embedding = as_embedding(embedding)
 
     def init(params: Params) -> TiltedMetricState:
