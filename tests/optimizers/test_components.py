@@ -101,6 +101,20 @@ def test_component_arguments_are_checked():
         scale_by_tilted_metric("a")
 
 
+def test_a_value_is_one_loss_or_one_of_each_component():
+    transformation = scale_by_component_metric(2, embedding=log)
+    grads, state = jnp.ones((2, 3)), transformation.init(jnp.ones(3))
+    updates = [
+        transformation.update(grads, state, value=value)[0] for value in (2.0, [2.0, 2.0], jnp.full(2, 2.0))
+    ]
+    np.testing.assert_array_equal(updates[0], updates[1])
+    np.testing.assert_array_equal(updates[0], updates[2])
+    for value, got in (("3", "a str"), ([1.0, {}], "a list"), (jnp.ones(3), r"an array of shape \(3,\)")):
+        sentence = f"value must be the 2 losses or one for all, got {got}"
+        with pytest.raises((TypeError, ValueError), match=sentence):
+            transformation.update(grads, state, value=value)
+
+
 def test_weights_of_the_losses_may_be_a_list():
     grads = jnp.array([[1.0, 0.0], [0.0, 1.0]])
     for xi in ([1.0, 3.0], [[1.0, 0.0], [0.0, 3.0]]):

@@ -125,6 +125,22 @@ def test_a_missing_loss_is_a_clear_error(name):
         optimizer.update(params, optimizer.init(params), params)
 
 
+@pytest.mark.parametrize("name", ["sgd_metric", "sgd_log_metric"])
+@pytest.mark.parametrize(
+    ("value", "got"),
+    [
+        ("3", "a str"),
+        ((jnp.ones(()), {"accuracy": 1.0}), "a tuple"),  # of value_and_grad(loss, has_aux=True)
+        ({"loss": 1.0}, "a dict"),
+        (jnp.ones(2), r"an array of shape \(2,\)"),  # one a leaf would broadcast
+    ],
+)
+def test_what_is_no_scalar_loss_is_refused(name, value, got):
+    optimizer, params = OPTIMIZERS[name](), parameters()
+    with pytest.raises((TypeError, ValueError), match=f"^value must be the scalar loss, got {got}$"):
+        optimizer.update(params, optimizer.init(params), params, value=value)
+
+
 @pytest.mark.parametrize("name", OURS)
 @pytest.mark.parametrize(
     ("argument", "value"),

@@ -113,7 +113,7 @@ def scale_by_component_metric(
     def update(grads, state, params=None, *, value=None, **extra):  # type: ignore[no-untyped-def]
         del params, extra
         dtype = state.metric.dtype
-        losses = jnp.broadcast_to(checked_value(embedding, value, dtype), (components,))
+        losses = jnp.broadcast_to(checked_value(embedding, value, dtype, components), (components,))
         slopes = jax.vmap(embedding.slope)(losses)
         # Where a loss is already zero to the log, leave it out rather than divide by it.
         slopes = jnp.where(jnp.isinf(slopes), 0, slopes)

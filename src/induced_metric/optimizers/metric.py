@@ -31,6 +31,7 @@ from induced_metric.optimizers._arguments import (
     check_decay,
     check_learning_rate,
     check_non_negative,
+    is_number,
 )
 from induced_metric.optimizers.embeddings import Embedding, as_embedding, identity, metric_scale
 from induced_metric.optimizers.geometries import Geometry, bias_correction, preconditioned_by
@@ -47,15 +48,31 @@ class InducedMetricState(NamedTuple):
     geometry: Any
 
 
-def checked_value(embedding: Embedding, value: Any, dtype: Any) -> jax.Array:
+def checked_value(embedding: Embedding, value: Any, dtype: Any, losses: int | None = None) -> jax.Array:
     """The loss as an array; 1 where it is not given and the embedding does not need it.
 
+    Args:
+        embedding: of the loss.
+        value: the loss; None where it is not given.
+        dtype: of the array.
+        losses: how many losses it may be instead of one.
+
     Raises:
-        ValueError: if the embedding needs the loss and there is none.
+        ValueError: if the embedding needs the loss and there is none, or for an array of another shape.
+        TypeError: for what is no number, such as a loss with what ``has_aux`` returns beside it.
     """
-    if value is None and embedding.needs_value:
-        raise ValueError("this embedding needs the loss: call update(grads, state, params, value=loss)")
-    return jnp.asarray(1.0 if value is None else value, dtype)
+    if value is None:
+        if embedding.needs_value:
+            raise ValueError("this embedding needs the loss: call update(grads, state, params, value=loss)")
+        return jnp.asarray(1.0, dtype)
+    listed = losses is not None and isinstance(value, list | tuple)
+    wanted = "the scalar loss" if losses is None else f"the {losses} losses or one for all"
+    if not all(map(is_number, value if listed else [value])):
+        raise TypeError(f"value must be {wanted}, got a {type(value).__name__}")
+    loss = jnp.asarray(value, dtype)
+    if loss.shape not in ((), (losses,)):
+        raise ValueError(f"value must be {wanted}, got an array of shape {loss.shape}")
+    return loss
 
 
 def scale_by_induced_metric(
