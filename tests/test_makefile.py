@@ -194,7 +194,7 @@ def test_a_candidate_is_checked_tuned_confirmed_and_judged(machine):
         f"{judge} --check",
         "-m induced_metric data --task regression --check",
         f"{begin} sampler=tpe studies=5",
-        f"{begin} sampler=confirmed studies=5 trials=50",
+        f"{begin} sampler=confirmed studies=5 trials=40",
         judge,
     ]
 
