@@ -104,8 +104,16 @@ def test_power_refuses_an_exponent_that_does_not_increase(exponent):
 
 
 def test_a_name_is_no_embedding():
-    with pytest.raises(TypeError, match="embedding must be identity, log"):
+    with pytest.raises(
+        TypeError, match=r"embedding must be identity, log, .* shifted_log\(c\) or .*, got 'log'"
+    ):
         as_embedding("log")
+
+
+@pytest.mark.parametrize("make", [power, shifted_log, named_embedding])
+def test_what_makes_an_embedding_is_none(make):
+    with pytest.raises(TypeError, match=f"embedding must be .*, got {make.__name__} without its argument"):
+        as_embedding(make)
 
 
 @pytest.mark.parametrize(("slope", "norm"), [(1.0, 0.0), (0.5, 3.0), (20.0, 0.1), (-2.0, 1.0)])

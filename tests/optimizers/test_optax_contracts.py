@@ -172,6 +172,13 @@ def test_what_is_no_number_is_refused(name, argument, value):
     assert str(error.value).endswith(f", got {value!r}")
 
 
+@pytest.mark.parametrize("base", [3.0, None, optax.scale_by_adam])
+def test_what_is_no_transformation_cannot_be_wrapped(base):
+    with pytest.raises(TypeError, match=r"base must be an optax transformation, such as .*, got") as error:
+        induced_metric.induced_metric(base, xi=1.0)
+    assert str(error.value).endswith(repr(base))
+
+
 @pytest.mark.parametrize("kind", [float, np.float32, np.asarray, jnp.float32, jnp.asarray, jnp.bfloat16])
 def test_a_number_may_be_of_any_kind(kind):
     params = parameters()

@@ -76,6 +76,15 @@ def test_subsets_work_on_a_wrapped_optimizer_under_jit():
     assert jax.tree.structure(after) == jax.tree.structure(state)
 
 
+@pytest.mark.parametrize("name", ["all", "leaf"])
+def test_a_name_is_no_subsets(name):
+    with pytest.raises(TypeError, match=f"subsets must be None, labels .*, got '{name}'"):
+        induced_metric.sgd_metric(subsets=name)
+    # As is a word that labels a parameter.
+    label = induced_metric.sgd_metric(subsets="kernel")
+    assert label.init(jnp.ones(2))[0].metric.shape == (1,)
+
+
 def test_a_wrong_number_of_labels_is_refused():
     with pytest.raises(ValueError, match="one label for each of the 3 leaves"):
         induced_metric.sgd_metric(subsets={"a": 0, "b": 1}).init(GRADS)

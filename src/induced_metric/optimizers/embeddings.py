@@ -6,7 +6,7 @@ there is nowhere left to descend to, and the update is zero.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -131,11 +131,12 @@ def as_embedding(embedding: Embedding | Callable[[jax.Array], jax.Array]) -> Emb
     """
     if isinstance(embedding, Embedding):
         return embedding
+    allowed = "identity, log, sqrt, softplus, power(p), shifted_log(c) or a function of the loss"
     if not callable(embedding):
-        raise TypeError(
-            "embedding must be identity, log, sqrt, softplus, power(p) or a function of the loss, "
-            f"got {embedding!r}"
-        )
+        raise TypeError(f"embedding must be {allowed}, got {embedding!r}")
+    makers: tuple[Any, ...] = (power, shifted_log, named_embedding)
+    if embedding in makers:
+        raise TypeError(f"embedding must be {allowed}, got {embedding.__name__} without its argument")
     return Embedding(height=embedding, slope=jax.grad(embedding))
 
 

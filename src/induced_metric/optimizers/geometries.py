@@ -154,7 +154,12 @@ def preconditioned_by(base: optax.GradientTransformation) -> Geometry:
 
     Args:
         base: any optax transformation, with or without its learning rate.
+
+    Raises:
+        TypeError: for anything else.
     """
+    if not (hasattr(base, "init") and hasattr(base, "update")):
+        raise TypeError(f"base must be an optax transformation, such as optax.scale_by_adam(), got {base!r}")
     base = optax.with_extra_args_support(base)
 
     def update(grads, state, params, *, count, **extra):  # type: ignore[no-untyped-def]

@@ -35,7 +35,7 @@ from induced_metric.optimizers._arguments import (
 )
 from induced_metric.optimizers.embeddings import Embedding, as_embedding, identity, metric_scale
 from induced_metric.optimizers.geometries import Geometry, bias_correction, preconditioned_by
-from induced_metric.optimizers.subsets import labels_of, leaf_scales, sums
+from induced_metric.optimizers.subsets import check_subsets, labels_of, leaf_scales, sums
 
 Height: TypeAlias = Embedding | Callable[[jax.Array], jax.Array]  # of the graph, from the loss
 
@@ -107,6 +107,7 @@ def scale_by_induced_metric(
     """
     check_non_negative(xi=xi)
     check_decay(beta=beta)
+    check_subsets(subsets)
     embedding = as_embedding(embedding)
 
     def init(params: Params) -> InducedMetricState:
@@ -170,8 +171,8 @@ def induced_metric(
         base: any optax transformation, such as ``optax.scale_by_adam()`` or ``optax.adamw(1e-3)``.
         xi: weight ξ >= 0 of the loss direction in the metric; 0 leaves ``base`` as it is.
         beta: decay β of the moving average of the trace, in [0, 1).
-        embedding: the height of the graph: ``identity``, ``log``, ``sqrt``, ``power(p)``, ``softplus``
-            or any increasing, differentiable function of the loss.
+        embedding: the height of the graph: ``identity``, ``log``, ``sqrt``, ``power(p)``, ``shifted_log(c)``,
+            ``softplus`` or any increasing, differentiable function of the loss.
         subsets: labels of the parameters that are pulled back to separately; see
             ``scale_by_induced_metric``.
 
@@ -181,7 +182,8 @@ def induced_metric(
 
     Raises:
         ValueError: for a number outside its range, or, in ``update``, without a needed ``value=``.
-        TypeError: for an embedding that is neither an ``Embedding`` nor a function.
+        TypeError: for a base that is no transformation, or an embedding that is neither an ``Embedding`` nor
+            a function.
 
     Example:
         >>> import jax.numpy as jnp, optax

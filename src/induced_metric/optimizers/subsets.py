@@ -13,6 +13,9 @@ def each_leaf(params: Params) -> Params:
     return jax.tree.map_with_path(lambda path, _: jax.tree_util.keystr(path), params)
 
 
+_READY_MADE: dict[str, Subsets] = {"all": None, "leaf": each_leaf}
+
+
 def named_subsets(of: str) -> Subsets:
     """Ready-made subsets by their name, for configurations, where ``_target_`` names something to call.
 
@@ -27,10 +30,18 @@ def named_subsets(of: str) -> Subsets:
         >>> named_subsets("leaf") is each_leaf
         True
     """
-    known: dict[str, Subsets] = {"all": None, "leaf": each_leaf}
-    if of not in known:
-        raise ValueError(f"of must be one of {', '.join(known)}, got {of!r}")
-    return known[of]
+    if of not in _READY_MADE:
+        raise ValueError(f"of must be one of {', '.join(_READY_MADE)}, got {of!r}")
+    return _READY_MADE[of]
+
+
+def check_subsets(subsets: Subsets) -> None:
+    """Raises TypeError for a name of ready-made subsets, which would be the label of a single array."""
+    if isinstance(subsets, str) and subsets in _READY_MADE:
+        raise TypeError(
+            "subsets must be None, labels in the shape of the parameters, or a function that makes them, "
+            f"such as each_leaf, got {subsets!r}"
+        )
 
 
 def labels_of(subsets: Subsets, tree: Params) -> list[Any] | None:
