@@ -3,9 +3,11 @@
 import copy
 import io
 import pickle
+import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from torch_families import (
     SGDRMS,
@@ -194,6 +196,23 @@ def test_a_number_outside_its_range_is_refused(name, argument, value):
         TWINS[name](parameters(), **{argument: value})
     with pytest.raises(ValueError, match=f"{argument} must be"):
         TWINS[name]([{"params": parameters(), argument: value}])
+
+
+@EVERY_TWIN
+@pytest.mark.parametrize(("argument", "value"), [("lr", "0.1"), ("lr", None), ("xi", [0.1]), ("beta", "a")])
+def test_what_is_no_number_is_refused(name, argument, value):
+    sentence = re.escape(f"{argument} must be a number, got {value!r}")
+    with pytest.raises(TypeError, match=sentence):
+        TWINS[name](parameters(), **{argument: value})
+    with pytest.raises(TypeError, match=sentence):
+        TWINS[name]([{"params": parameters(), argument: value}])
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.asarray])
+def test_a_number_may_be_one_of_numpy(kind):
+    params, other = parameters(), parameters()
+    found = run(SGDMetric(params, lr=kind(0.5), weight_decay=kind(0.25)), params, 2)
+    torch.testing.assert_close(found, run(SGDMetric(other, lr=0.5, weight_decay=0.25), other, 2))
 
 
 def test_a_tensor_as_learning_rate_is_refused():

@@ -1,6 +1,7 @@
 """What the three optimizers share: one number from all gradients, then one scaled step."""
 
 import math
+import numbers
 from abc import abstractmethod
 from collections.abc import Callable
 from itertools import chain
@@ -20,6 +21,8 @@ def _check_hyperparameters(group: dict[str, Any]) -> None:
         value = group.get(name, 0.0)
         if isinstance(value, torch.Tensor):
             raise TypeError(f"{name} must be a number: a tensor would be read from the device at every step")
+        if not (isinstance(value, numbers.Real) or hasattr(value, "dtype")):
+            raise TypeError(f"{name} must be a number, got {value!r}")
         if name in NON_NEGATIVE and not 0 <= value < math.inf:
             raise ValueError(f"{name} must be >= 0 and finite, got {value}")
         if name in DECAYS and not 0 <= value < 1:
