@@ -35,7 +35,7 @@ ROOMS = {
     ),
     "cli": (
         "errors xla space tasks lanes training records studies tracking landscapes analysis data",
-        "jax hydra omegaconf pydantic rich optuna optuna_dashboard pandas pyarrow submitit",
+        "jax hydra omegaconf yaml pydantic rich optuna optuna_dashboard pandas pyarrow submitit",
     ),
 }
 # Only where a function asks for it: importing the room must not need it.

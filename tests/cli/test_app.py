@@ -382,48 +382,6 @@ def test_the_device_is_one_line():
     assert app.device() == f"device: cpu x 2 (JAX {jax.__version__})"
 
 
-@pytest.mark.parametrize(
-    ("given", "meant"),
-    [
-        ("lanes.lanes=3", "lanes.width=3"),
-        ("++lanes.lanes=auto", "++lanes.width=auto"),
-        ("~lanes.lanes", "~lanes.width"),
-        ("lanes.width=3", "lanes.width=3"),
-        ("task.evaluated=[test]", "task.eval_splits=[test]"),
-        ("task.width=64", "task.embed_dim=64"),
-        ("+search_space.task.width={low: 8}", "+search_space.task.embed_dim={low: 8}"),
-        ("++search_space.task.width.low=8", "++search_space.task.embed_dim.low=8"),
-        ("task.evaluated_sequences=3", "task.evaluated_sequences=3"),
-        ("task.widths=[4]", "task.widths=[4]"),
-        ("results=lanes.lanes=3", "results=lanes.lanes=3"),
-        ("lanes.lanes_=3", "lanes.lanes_=3"),
-        ("-m", "-m"),
-        ("", ""),
-    ],
-)
-def test_older_names_of_settings_are_taken_for_the_ones_of_today(given, meant):
-    assert app.renamed(["task=shakespeare", given], "config") == ["task=shakespeare", meant]
-
-
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        ["task=regression", "task.width=3"],  # which has widths, but no embedding
-        ["task.width=3"],
-        ["task=no_such", "task.width=3"],
-    ],
-)
-def test_an_older_name_is_left_alone_where_the_task_has_not_todays(overrides):
-    assert app.renamed(overrides, "config") == overrides
-
-
-def test_what_a_task_of_ones_own_has_under_an_older_name_stays(monkeypatch):
-    own = OmegaConf.create({"task": {"width": 3, "embed_dim": 8, "eval_splits": ["test"]}})
-    monkeypatch.setattr(app, "_composed", lambda overrides, config: own)
-    given = ["task.width=4", "task.evaluated=[train]"]
-    assert app.renamed(given, "config") == ["task.width=4", "task.eval_splits=[train]"]
-
-
 def test_a_setting_under_its_older_name_reaches_the_run(tmp_path, monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     monkeypatch.setattr(sys, "argv", ["train.py", f"results={tmp_path}", "lanes.lanes=3"])

@@ -1,43 +1,31 @@
 """An entry point: Hydra composes the configuration, and whatever the user got wrong ends in one sentence."""
 
 import contextlib
-import difflib
 import functools
 import os
-import re
 import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import hydra
-import omegaconf
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import (
-    ConfigCompositionException,
-    HydraException,
-    MissingConfigException,
-    OverrideParseException,
-)
-from omegaconf import DictConfig, OmegaConf
+from hydra.errors import ConfigCompositionException, OverrideParseException
+from omegaconf import DictConfig
 
 from induced_metric import xla
-from induced_metric.cli import entry
+from induced_metric.cli import chosen, entry, overrides
 from induced_metric.cli.values import CONF, sentences
 from induced_metric.errors import UserError, check_platform, memory_sentence, out_of_memory, refused
-from induced_metric.studies import compatibility
 
-_RENAMED = {"lanes.lanes": "lanes.width", **compatibility.RENAMED}
 _CAME: set[int] = set()  # signals that ask for a stop; of all jobs of Hydra, so that none comes between two
 _PACKAGE = Path(__file__).parents[1]
 _LOWER = (
     "lower lanes.width or lanes.queue, task.micro_batch where the task has one, task.batch_size, or the size "
     "of the model; or end what else uses the device"
 )
-_SEARCHED = "search_space."  # before the name of a setting that is searched
 
 
 def run(
@@ -61,26 +49,19 @@ def run(
         with _one_sentence():
             task(cfg)
 
-    try:
-        check_platform()
-    except UserError as error:
-        _fail(str(error))
     warnings.formatwarning = _warning
-    sys.argv[1:] = renamed(sys.argv[1:], config)
+    with _one_sentence():
+        check_platform()
+        chosen.check(sys.argv[1:])
+    sys.argv[1:] = overrides.renamed(sys.argv[1:], config)
     # Hydra then raises its errors instead of printing them with a stack trace.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config)(job)()
         with _one_sentence():
             afterwards()
-    except MissingConfigException as error:
-        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-        allowed = ", ".join(OmegaConf.create(str(error.options or [])))
-        _fail(f"unknown {group} {choice!r}: allowed are {allowed}")
-    except OverrideParseException as error:
-        _fail(f"cannot read the override {error.override!r}: write name=value")
-    except ConfigCompositionException as error:
-        _fail(_unknown_override(error, config))
+    except (ConfigCompositionException, OverrideParseException) as error:
+        _fail(overrides.sentence(error, config))
     except OSError as error:
         if begun:
             raise
@@ -104,36 +85,6 @@ def _one_sentence() -> Iterator[None]:
         _fail(memory_sentence(error, _LOWER))
 
 
-def renamed(overrides: Sequence[str], config: str) -> list[str]:
-    """Overrides with older names of settings in them, with today's.
-
-    An older name may be today's of something else: what a task of one's own has under that name stays.
-    """
-    cfg = functools.cache(lambda: _composed(overrides, config))
-    return [_renamed(override, cfg) for override in overrides]
-
-
-def _renamed(override: str, cfg: Callable[[], DictConfig]) -> str:
-    prefix, name, rest = re.fullmatch(r"([+~]*)([^=]*)(.*)", override, re.DOTALL).groups()  # type: ignore[union-attr]
-    bare = name.removeprefix(_SEARCHED)
-    for old, new in _RENAMED.items():
-        # Below a searched setting lie the ends of its range.
-        if bare != old and not bare.startswith(f"{old}."):
-            continue
-        try:
-            if not _has(cfg(), old) and _has(cfg(), new):
-                searched = name.removesuffix(bare)
-                return f"{prefix}{searched}{new}{bare.removeprefix(old)}{rest}"
-        except HydraException:  # as it is, Hydra says later what is wrong
-            break
-    return override
-
-
-def _has(cfg: DictConfig, name: str) -> bool:
-    parent, _, key = name.rpartition(".")
-    return key in (OmegaConf.select(cfg, parent) or ())
-
-
 def _warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
@@ -151,42 +102,6 @@ def _program() -> str:
 def _fail(sentence: str) -> NoReturn:
     print(f"{_program()}: {sentence}", file=sys.stderr)
     sys.exit(2)
-
-
-def _unknown_override(error: ConfigCompositionException, config: str) -> str:
-    cause = error.__cause__
-    key = getattr(cause, "full_key", None)
-    if (
-        not isinstance(cause, omegaconf.errors.ConfigKeyError | omegaconf.errors.ConfigAttributeError)
-        or not key
-    ):
-        return str(error).splitlines()[0]
-    parent, _, name = str(key).rpartition(".")
-    allowed = _allowed_keys(parent, config)
-    close = difflib.get_close_matches(name, allowed, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"unknown {key!r}: allowed{f' under {parent}' if parent else ''} are {', '.join(allowed)}{hint}"
-
-
-def _allowed_keys(parent: str, config: str) -> Sequence[str]:
-    """The keys beside a misspelt one, under the groups that the command line chose."""
-    GlobalHydra.instance().clear()
-    cfg = _composed(sys.argv[1:], config)
-    node = OmegaConf.select(cfg, parent) if parent else cfg
-    names = node.keys() if isinstance(node, DictConfig) else []
-    return [str(name) for name in names if not str(name).startswith("_") and name != "name"]
-
-
-def _composed(overrides: Sequence[str], config: str) -> DictConfig:
-    """A configuration with the groups that the command line chose, and nothing else of it."""
-    groups = {path.name for path in CONF.iterdir() if path.is_dir()}
-    chosen = [
-        f"{name}={value.split(',')[0]}"
-        for name, _, value in (argument.partition("=") for argument in overrides)
-        if name in groups and value
-    ]
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose(config, chosen)
 
 
 def stop_in_order() -> Callable[[], bool]:

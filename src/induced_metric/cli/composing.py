@@ -6,6 +6,7 @@ import hydra
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig
 
+from induced_metric.cli import chosen
 from induced_metric.cli.values import CONF
 from induced_metric.errors import UserError
 
@@ -14,8 +15,9 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     """What ``induced-metric sweep`` would run with these words.
 
     Raises:
-        UserError: for a task, an optimizer or another choice that does not exist.
+        UserError: for a task, an optimizer or another choice that does not exist, or whose file is wrong.
     """
+    chosen.check(overrides)
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             return hydra.compose("sweep", list(overrides))

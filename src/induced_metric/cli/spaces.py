@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from induced_metric.cli import chosen
 from induced_metric.cli.factories import Factory
 from induced_metric.cli.values import CONF, plain, settings
 from induced_metric.errors import UserError
@@ -146,9 +147,9 @@ def _shared(task: str, protocol: str) -> set[str]:
         path = paths.pop()
         if not path.exists():
             continue
-        content: Any = OmegaConf.load(path)
+        content = chosen.read(path)
         given |= set(content.get("search_space", {}))
         bases = [name for name in content.get("defaults", []) if isinstance(name, str)]
         paths += [path.with_name(f"{name}.yaml") for name in bases]
-    files: Any = map(OmegaConf.load, (CONF / "optimizer").glob("*.yaml"))
-    return given & {name for content in files for name in content.optimizer}
+    files = map(chosen.read, (CONF / "optimizer").glob("*.yaml"))
+    return given & {name for content in files for name in content.get("optimizer") or ()}

@@ -1,0 +1,64 @@
+"""The files of ``conf`` that a command line chooses, checked before Hydra composes them."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+
+from induced_metric.cli.values import CONF
+from induced_metric.errors import UserError
+
+_NAMED = ("optimizer", "task")  # whose records are called by the name that the file says
+_HEADER = "# @package _global_"
+
+
+def names(overrides: Iterable[str]) -> dict[str, list[str]]:
+    """The choices of each group that the words of a command line choose of."""
+    groups = {path.name for path in CONF.iterdir() if path.is_dir()}
+    words = (word.partition("=") for word in overrides)
+    return {group: value.split(",") for group, _, value in words if group in groups and value}
+
+
+def check(overrides: Iterable[str]) -> None:
+    """Raises UserError for a file of an optimizer or a task whose records would not be called by its name."""
+    for group, choices in names(overrides).items():
+        for name in choices if group in _NAMED else ():
+            path = CONF / group / f"{name}.yaml"
+            if path.exists():  # else Hydra says which there are
+                _check(path, group)
+
+
+def read(path: Path) -> Any:
+    """What a file says.
+
+    Raises:
+        UserError: if it is no YAML.
+    """
+    try:
+        return OmegaConf.load(path)
+    except yaml.MarkedYAMLError as error:
+        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UserError(f"{_shown(path)}{line} is no YAML: {error.problem}") from error
+
+
+def _check(path: Path, group: str) -> None:
+    # Below any other line, a comment too, Hydra reads no header.
+    if path.read_text(encoding="utf-8").lstrip().partition("\n")[0].split() != _HEADER.split():
+        raise UserError(f"{_shown(path)} must begin with the line {_HEADER}")
+    content: Any = OmegaConf.to_container(read(path))
+    section = content.get(group) if isinstance(content, Mapping) else None
+    if not isinstance(section, Mapping):
+        raise UserError(f"{_shown(path)} must have a section {group}: with name: {path.stem} in it")
+    name = section.get("name")
+    if name != path.stem:
+        said = "no name" if name is None else f"name: {name}"
+        raise UserError(
+            f"{_shown(path)} has {said} under {group}: write name: {path.stem}, as its file is called, since "
+            "its records get that name"
+        )
+
+
+def _shown(path: Path) -> str:
+    return f"conf/{path.relative_to(CONF)}"

@@ -1,0 +1,149 @@
+"""The words of a command line that Hydra reads: what is wrong with them, and older names of settings."""
+
+import difflib
+import functools
+import itertools
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+import hydra
+import omegaconf
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig, OmegaConf
+
+from induced_metric.cli import chosen
+from induced_metric.cli.values import CONF
+from induced_metric.studies import compatibility
+
+_RENAMED = {"lanes.lanes": "lanes.width", **compatibility.RENAMED}
+_SEARCHED = "search_space."  # before the name of a setting that is searched
+# How Hydra begins to say that a word has several values where a run takes one.
+_SEVERAL = re.compile("Ambiguous value for argument|Sweep parameters .* requires --multirun")
+_THERE = re.compile("Could not append to config. An item is already at '(.*)'")
+
+
+def sentence(error: ConfigCompositionException | OverrideParseException, config: str) -> str:
+    """What is wrong with the words of ``sys.argv`` that Hydra refused.
+
+    Args:
+        error: Hydra's.
+        config: name of the primary configuration.
+    """
+    if isinstance(error, OverrideParseException):
+        return f"cannot read the override {error.override!r}: write name=value"
+    if isinstance(error, MissingConfigException):
+        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+        allowed = ", ".join(OmegaConf.create(str(error.options or [])))
+        return f"unknown {group} {choice!r}: allowed are {allowed}"
+    if _SEVERAL.match(str(error)):
+        return _several(config)
+    if there := _THERE.match(str(error)):
+        return f"{there[1]} has a value already: write it without the +"
+    return _unknown(error, config)
+
+
+def _several(config: str) -> str:
+    """What is wrong where Hydra complains of several values.
+
+    It does so too where a sweep, which takes them, cannot be composed for another reason, which it hides.
+    """
+    GlobalHydra.instance().clear()
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    read = OverridesParser.create().parse_overrides(words)
+    firsts = {
+        str(each.input_line): f"{each.get_key_element()}={next(each.sweep_string_iterator())}"
+        for each in read
+        if each.is_sweep_override()
+    }
+    try:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            hydra.compose(config, [firsts.get(word, word) for word in words])
+    except ConfigCompositionException as error:
+        return sentence(error, config)
+    word = next(iter(firsts))
+    name, _, values = word.partition("=")
+    said = f"{word} has several values, and this takes one"
+    if config == "config":
+        said += ": add -m to train a trial of each, or search with sweeps/sweep.py"
+    # A range or a choice that Hydra is asked for by name is meant as such.
+    return said if "." not in name or "(" in values else f"{said}; a list is written {name}=[{values}]"
+
+
+def _unknown(error: ConfigCompositionException, config: str) -> str:
+    cause = error.__cause__
+    key = getattr(cause, "full_key", None)
+    if (
+        not isinstance(cause, omegaconf.errors.ConfigKeyError | omegaconf.errors.ConfigAttributeError)
+        or not key
+    ):
+        return str(error).splitlines()[0]
+    parent, _, name = str(key).rpartition(".")
+    allowed = _allowed_keys(parent, name, config)
+    close = difflib.get_close_matches(name, allowed, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"unknown {key!r}: allowed{f' under {parent}' if parent else ''} are {', '.join(allowed)}{hint}"
+
+
+def _allowed_keys(parent: str, unknown: str, config: str) -> list[str]:
+    """The keys beside a misspelt one, under the first groups that the command line chose and that lack it."""
+    GlobalHydra.instance().clear()
+    names: list[str] = []
+    for cfg in _compositions(sys.argv[1:], config):
+        node = OmegaConf.select(cfg, parent) if parent else cfg
+        names = [str(name) for name in node] if isinstance(node, DictConfig) else []
+        if unknown not in names:
+            break
+    return [name for name in names if not name.startswith("_") and name != "name"]
+
+
+def _composed(overrides: Sequence[str], config: str) -> DictConfig:
+    """A configuration with the first groups that the command line chose, and nothing else of it."""
+    return next(_compositions(overrides, config))
+
+
+def _compositions(overrides: Sequence[str], config: str) -> Iterator[DictConfig]:
+    """The same with each combination of groups."""
+    groups = chosen.names(overrides)
+    for choices in itertools.product(*groups.values()):
+        words = [f"{group}={choice}" for group, choice in zip(groups, choices, strict=True)]
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            cfg = hydra.compose(config, words)
+        yield cfg
+
+
+def renamed(overrides: Sequence[str], config: str) -> list[str]:
+    """Overrides with older names of settings in them, with today's.
+
+    An older name may be today's of something else: what a task of one's own has under that name stays.
+    """
+    cfg = functools.cache(lambda: _composed(overrides, config))
+    return [_renamed(override, cfg) for override in overrides]
+
+
+def _renamed(override: str, cfg: Callable[[], DictConfig]) -> str:
+    prefix, name, rest = re.fullmatch(r"([+~]*)([^=]*)(.*)", override, re.DOTALL).groups()  # type: ignore[union-attr]
+    bare = name.removeprefix(_SEARCHED)
+    for old, new in _RENAMED.items():
+        # Below a searched setting lie the ends of its range.
+        if bare != old and not bare.startswith(f"{old}."):
+            continue
+        try:
+            if not _has(cfg(), old) and _has(cfg(), new):
+                searched = name.removesuffix(bare)
+                return f"{prefix}{searched}{new}{bare.removeprefix(old)}{rest}"
+        except HydraException:  # as it is, Hydra says later what is wrong
+            break
+    return override
+
+
+def _has(cfg: DictConfig, name: str) -> bool:
+    parent, _, key = name.rpartition(".")
+    return key in (OmegaConf.select(cfg, parent) or ())
