@@ -34,6 +34,12 @@ def test_studies_taken_as_one_are_numbered_through_with_their_curves() -> None:
     assert pooled["random"] is ours["random"]
 
 
+def test_a_family_has_the_confirmations_of_its_studies_with_all_that_was_found_and_without() -> None:
+    for sampler in ("tpe", "tpe-seed1", "tpe-seed1-confirmed", "tpe-confirmed-without_schedule.warmup"):
+        assert draws.family(sampler) == "tpe"
+    assert draws.family("tpe-without_xi") == "tpe-without_xi"
+
+
 def test_a_figure_says_whose_trials_it_shows() -> None:
     one, other, random = (study(name, 3).trials for name in ("tpe", "tpe-seed1", "random"))
     assert draws.origin(one) == "regression (our runs, protocol fair, tpe)"

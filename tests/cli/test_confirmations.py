@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from induced_metric import records
-from induced_metric.records import CONFIRMED, RecordStore, StudyKey
+from induced_metric.records import CONFIRMED, WITHOUT, RecordStore, StudyKey
 
 pytestmark = pytest.mark.slow
 
@@ -79,6 +79,36 @@ def test_winners_are_trained_again_from_seeds_that_all_share(tmp_path, sweep):
     assert kept["value"].tolist() == before["value"].tolist()
 
 
+def test_winners_are_trained_again_without_a_hyperparameter_from_the_same_seeds(tmp_path, sweep):
+    confirm = ["optimizer=sgd_metric", *CONFIRM, f"trials={SEEDS}"]
+    for arguments, sentence in [
+        (["optimizer=sgd"], "sampler.without=xi is no hyperparameter of sgd, which has learning_rate, mo"),
+        ([], f"fair-regression-random-sgd_metric has 0 of its {TRIALS} trials"),
+    ]:
+        code, said = sweep(tmp_path, *confirm, "sampler.without=xi", *arguments)
+        assert (code, sentence in said) == (2, True), said
+    search(sweep, tmp_path, "optimizer=sgd_metric")
+    assert sweep(tmp_path, *confirm, "sampler.without=xi") == (0, "")
+    plain = [f"random{CONFIRMED}", f"random-seed1{CONFIRMED}"]
+    reduced = [f"{name}{WITHOUT}xi" for name in plain]
+    place = {"protocol": "fair", "results": tmp_path}
+    assert records.confirmations("regression", **place) == []
+    # Neither is a study of the other, whichever was first.
+    assert sweep(tmp_path, *confirm) == (0, "")
+    assert records.confirmations("regression", **place) == plain
+    assert records.ablations("regression", **place) == reduced
+    assert records.searches("regression", **place) == ["random", "random-seed1"]
+    for name, other in zip(plain, reduced, strict=True):
+        ours, theirs = (load(tmp_path, each).trials for each in (name, other))
+        assert (ours["xi"] > 0).all()
+        assert (theirs["xi"] == 0).all()
+        for column in ("seed", "learning_rate", "momentum", "beta", "weight_decay", "objective"):
+            assert ours[column].tolist() == theirs[column].tolist()
+        assert (ours["value"] != theirs["value"]).any()
+        source, again = (json.loads(trials["config"].iloc[0])["source"] for trials in (ours, theirs))
+        assert source == again
+
+
 @pytest.mark.exhaustive
 def test_what_is_not_the_winner_of_a_finished_search_of_this_pairing_is_refused(tmp_path, sweep):
     confirm = ["optimizer=sgd", *CONFIRM, "trials=2"]
@@ -99,6 +129,25 @@ def test_what_is_not_the_winner_of_a_finished_search_of_this_pairing_is_refused(
     other, winner = with_another_winner(tmp_path)
     code, said = sweep(tmp_path, *confirm)
     assert (code, f"source.trial: {winner} -> {other}" in said) == (2, True), said
+
+
+@pytest.mark.exhaustive
+def test_a_hyperparameter_that_cannot_be_0_is_refused(tmp_path, sweep):
+    search(sweep, tmp_path, "optimizer=sgd_metric_power")
+    for optimizer, name, sentence in [
+        ("sgd_metric_power", "embedding.p", "embedding.p cannot be 0 with sgd_metric_power: p must be > 0"),
+        (
+            "sgd_metric_power",
+            "task.epochs",
+            "task.epochs is no hyperparameter of sgd_metric_power, which has",
+        ),
+        ("adamw_metric", "embedding.height", "embedding.height cannot be 0 with adamw_metric: it was chosen"),
+    ]:
+        heights = ["++search_space.embedding.height.choices=[log,sqrt]"] * (name == "embedding.height")
+        code, said = sweep(
+            tmp_path, *CONFIRM, f"optimizer={optimizer}", "trials=2", f"sampler.without={name}", *heights
+        )
+        assert (code, f"sampler.without={sentence}" in said) == (2, True), said
 
 
 def with_another_winner(results):

@@ -20,7 +20,7 @@ def write(
     results: Path, optimizer: str, sampler: str, trials: int, *, rate: float = 0.1, epochs: int = 4
 ) -> None:
     """A search, or a confirmation, whose seeds do the same to every optimizer."""
-    confirmed = sampler.endswith(CONFIRMED)
+    confirmed = CONFIRMED in sampler
     objective = "test/loss" if confirmed else "validation/loss"
     config = {
         "protocol": {"name": "fair"},

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from induced_metric.cli import build, sweep, train, values
 from induced_metric.errors import UserError
 from induced_metric.lanes.placement import Placement
-from induced_metric.records import CONFIRMED, RecordStore
+from induced_metric.records import CONFIRMED, WITHOUT, RecordStore, removed
 from induced_metric.studies.compatibility import check_config, study_config
 from induced_metric.studies.journal import JournalStorage
 from induced_metric.studies.running import run_studies
@@ -53,7 +53,8 @@ def repeats(path):
 )
 def test_todays_configuration_goes_on_with_a_published_study(path):
     protocol, task, label, optimizer = path.parts[-5:-1]
-    search, _, pruner = label.removesuffix(CONFIRMED).partition("+")
+    again = label.removesuffix(f"{WITHOUT}{removed(label)}")
+    search, _, pruner = again.removesuffix(CONFIRMED).partition("+")
     sampler, _, seed = search.partition("-seed")
     cfg = compose(
         f"task={task}", f"optimizer={optimizer}", f"sampler={sampler}", f"pruner={pruner or 'none'}",
@@ -62,7 +63,7 @@ def test_todays_configuration_goes_on_with_a_published_study(path):
     now = study_config(OmegaConf.to_container(cfg, resolve=True)) | {"seed": int(seed or 0)}
     for text in RecordStore(path.parent).trials()["config"].unique():
         known = json.loads(text)
-        if label.endswith(CONFIRMED):  # what it has in common with the search whose winner it confirms
+        if again.endswith(CONFIRMED):  # what it has in common with the search whose winner it confirms
             known, now = _of_the_pairing(known), _of_the_pairing(now)
         check_config("study", known, now)
 
@@ -74,6 +75,13 @@ def test_another_search_algorithm_at_the_new_place_is_still_another():
     check_config("study", before, moved)
     with pytest.raises(UserError, match=r"WandbBayesSampler -> .*Another"):
         check_config("study", before, other)
+
+
+def test_an_older_confirmation_was_without_nothing():
+    before = {"sampler": {"name": "confirmed"}}
+    check_config("study", before, {"sampler": {"name": "confirmed", "without": None}})
+    with pytest.raises(UserError, match=r"\(sampler.without: absent -> xi\)"):
+        check_config("study", before, {"sampler": {"name": "confirmed", "without": "xi"}})
 
 
 def test_a_setting_under_an_older_name_is_the_one_of_today():

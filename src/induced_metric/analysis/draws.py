@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from induced_metric.records import CONFIRMED, Records
+from induced_metric.records import CONFIRMED, WITHOUT, Records
 
 FIXED = "fixed"
 """The sampler that searches nothing: trial k is the published best setting with seed k."""
-_STUDY = re.compile(rf"(-seed\d+)?({CONFIRMED})?$")
+_STUDY = re.compile(rf"(-seed\d+)?({CONFIRMED}({WITHOUT}[\w.]+)?)?$")
 _IN_FLIGHT = 8
 """Trials in flight of the studies that did not record them."""
 

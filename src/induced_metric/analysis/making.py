@@ -24,7 +24,7 @@ from induced_metric.analysis.reports import (
     Report,
 )
 from induced_metric.analysis.tuning import budgets
-from induced_metric.records import CONFIRMED, FIXED, Records
+from induced_metric.records import CONFIRMED, FIXED, Records, removed
 
 
 class Planned(NamedTuple):
@@ -177,9 +177,8 @@ def _over_confirmed_tasks(
                 {
                     f"{task}/{sampler}": found
                     for task in confirmed
-                    for sampler, found in _of_family(
-                        family, records.samplers, task, protocol, results, load
-                    ).items()
+                    for listed in (records.searches, records.confirmations)
+                    for sampler, found in _of_family(family, listed, task, protocol, results, load).items()
                 },
             )
 
@@ -209,6 +208,7 @@ def _over_changes(
         for name in records.protocols(results=results)
         if name.startswith(f"{protocol}_")
         for sampler in records.samplers(task, protocol=name, results=results)
+        if not removed(sampler)
     }
     if unchanged and changed:
         yield [task], task, {**unchanged, **changed}

@@ -1,12 +1,14 @@
 """What a protocol allows, and the studies that confirm what a search under it chose."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from induced_metric.cli import build, values
 from induced_metric.errors import UserError
+from induced_metric.space import Choice
 
 if TYPE_CHECKING:
     from induced_metric.records import StudyKey
@@ -37,21 +39,27 @@ def study_name(sampler: str, seed: int, index: int) -> str:
     return f"{sampler}-seed{seed}" if index else sampler
 
 
+def confirmed_name(cfg: DictConfig, sampler: str) -> str:
+    """What the study is called that confirms the study ``sampler``, with all that it found or without one."""
+    from induced_metric.records import CONFIRMED, WITHOUT
+
+    without = cfg.sampler.get("without")
+    return sampler + CONFIRMED + ("" if without is None else f"{WITHOUT}{without}")
+
+
 def study_keys(cfg: DictConfig) -> "list[StudyKey]":
     """The names of the studies that a configuration runs."""
-    from induced_metric.records import CONFIRMED, StudyKey
+    from induced_metric.records import StudyKey
 
     optimizer = "+".join(
         [cfg.optimizer.name, *([cfg.schedule.name] if cfg.schedule.get("_target_") is not None else [])]
     )
     searched = "+".join(filter(None, [cfg.sampler.name, cfg.pruner.name]))
-    sampler, end = (str(cfg.sampler.of), CONFIRMED) if confirms(cfg) else (searched, "")
-    return [
-        StudyKey(
-            cfg.protocol.name, cfg.task.name, study_name(sampler, cfg.seed + index, index) + end, optimizer
-        )
-        for index in range(cfg.studies)
-    ]
+    sampler = str(cfg.sampler.of) if confirms(cfg) else searched
+    names = [study_name(sampler, cfg.seed + index, index) for index in range(cfg.studies)]
+    if confirms(cfg):
+        names = [confirmed_name(cfg, name) for name in names]
+    return [StudyKey(cfg.protocol.name, cfg.task.name, name, optimizer) for name in names]
 
 
 def confirmation(cfg: DictConfig, pair: build.Pairing, plan: "StudyPlan", index: int) -> "StudyPlan":
@@ -59,7 +67,8 @@ def confirmation(cfg: DictConfig, pair: build.Pairing, plan: "StudyPlan", index:
 
     Every study of every optimizer has the same seeds, trial by trial. The value of a trial is the metric on
     the split of ``protocol.confirmation`` at the epoch that ``protocol.selection`` chose: stopping there is
-    part of what was tuned, and after it the constant learning rate leaves noise.
+    part of what was tuned, and after it the constant learning rate leaves noise. ``sampler.without`` names a
+    hyperparameter that is 0 instead, whatever the range of the search; the seeds are the same.
 
     Args:
         cfg: the configuration.
@@ -68,11 +77,15 @@ def confirmation(cfg: DictConfig, pair: build.Pairing, plan: "StudyPlan", index:
         index: of the study, from 0.
 
     Raises:
-        UserError: if the search is not finished, had another configuration, or trained with these seeds.
+        UserError: if the search is not finished, had another configuration, or trained with these seeds, or
+            if ``sampler.without`` is no hyperparameter of the optimizer or cannot be 0.
     """
-    from induced_metric.records import CONFIRMED, RecordStore
+    from induced_metric.records import RecordStore
     from induced_metric.studies import winners
 
+    without = cfg.sampler.get("without")
+    if without is not None:
+        _check_removable(without, pair)
     of = study_name(str(cfg.sampler.of), plan.seed, index)
     search = plan.key._replace(sampler=of)
     found = winners.winner(
@@ -92,10 +105,44 @@ def confirmation(cfg: DictConfig, pair: build.Pairing, plan: "StudyPlan", index:
     }
     return replace(
         plan,
-        key=plan.key._replace(sampler=of + CONFIRMED),
+        key=plan.key._replace(sampler=confirmed_name(cfg, of)),
         search_space={},
-        fixed=found.hyperparameters,
+        fixed=found.hyperparameters if without is None else _without(without, found.hyperparameters, pair),
         goal=plan.goal._replace(reported=f"{cfg.protocol.confirmation}/{metric}"),
         seed=seed,
         config={**plan.config, "sampler": sampler, "seed": seed, "source": found.facts()},
     )
+
+
+def _check_removable(name: Any, pair: build.Pairing) -> None:
+    """Raises UserError for what an optimizer does not have, or has as one of some choices."""
+    own = _own(pair.hyperparameters)
+    if name not in own:
+        raise UserError(
+            f"sampler.without={name} is no hyperparameter of {pair.name}, which has {', '.join(own)}"
+        )
+    if isinstance(pair.search_space.get(name), Choice):
+        raise UserError(
+            f"sampler.without={name} cannot be 0 with {pair.name}: it was chosen from a list, not a range"
+        )
+
+
+def _without(name: str, found: Mapping[str, Any], pair: build.Pairing) -> dict[str, Any]:
+    """The hyperparameters that were found, but one of them 0, of its own type.
+
+    Raises:
+        UserError: if the optimizer refuses that.
+    """
+    changed = {**found, name: type(found[name])(0)}
+    try:
+        pair.optimizer(**_own(changed))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"sampler.without={name} cannot be 0 with {pair.name}: {error}") from error
+    return changed
+
+
+def _own(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the optimizer itself, not of its schedule or of the task."""
+    return {
+        name: value for name, value in hyperparameters.items() if not name.startswith(("schedule.", "task."))
+    }

@@ -31,7 +31,7 @@ config              string   JSON, keys sorted: the full configuration of the st
 Trials of no study (``train.py``) stand under the sampler ``single``: ``load`` reads them by that name, and
 ``samplers`` lists the others. What a search chose, trained again from fresh seeds, stands under the name of
 its sampler followed by ``-confirmed``; where one such study confirms those of several searches, the column
-``study`` says whose.
+``study`` says whose. The same with a hyperparameter set to 0 stands under ``tpe-confirmed-without_xi``.
 
 ``curves.parquet`` - one row an epoch: ``trial``, ``epoch`` (from 0), ``seconds`` (that epoch's share of the
 device) and one float32 column a metric, named after its split: ``train/loss``, ``test/loss``.
@@ -58,6 +58,7 @@ from induced_metric.records.digests import digest
 from induced_metric.records.feed import RecordFeed
 from induced_metric.records.provenance import provenance
 from induced_metric.records.query import (
+    ablations,
     begun,
     confirmations,
     load,
@@ -68,17 +69,19 @@ from induced_metric.records.query import (
     studies,
     tasks,
 )
-from induced_metric.records.schema import CONFIRMED, FIXED, SINGLE, Records, StudyKey
+from induced_metric.records.schema import CONFIRMED, FIXED, SINGLE, WITHOUT, Records, StudyKey, removed
 from induced_metric.records.store import RecordStore
 
 __all__ = [
     "CONFIRMED",
     "FIXED",
     "SINGLE",
+    "WITHOUT",
     "RecordFeed",
     "RecordStore",
     "Records",
     "StudyKey",
+    "ablations",
     "begun",
     "confirmations",
     "digest",
@@ -86,6 +89,7 @@ __all__ = [
     "protocols",
     "provenance",
     "recorded",
+    "removed",
     "samplers",
     "searches",
     "studies",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from induced_metric.records.schema import CONFIRMED, FIXED, SINGLE, Records, StudyKey, tidy
+from induced_metric.records.schema import CONFIRMED, FIXED, SINGLE, Records, StudyKey, removed, tidy
 from induced_metric.records.store import RecordStore
 
 
@@ -34,12 +34,17 @@ def samplers(task: str, *, protocol: str = "paper", results: str | Path = "resul
 def searches(task: str, *, protocol: str = "paper", results: str | Path = "results") -> list[str]:
     """Those of ``samplers`` that search: of what ``FIXED`` repeats there is no best to compare."""
     found = samplers(task, protocol=protocol, results=results)
-    return [name for name in found if name != FIXED and not name.endswith(CONFIRMED)]
+    return [name for name in found if name != FIXED and not (name.endswith(CONFIRMED) or removed(name))]
 
 
 def confirmations(task: str, *, protocol: str = "paper", results: str | Path = "results") -> list[str]:
     """Those of ``samplers`` that confirm what a search chose: ``tpe-confirmed`` of ``tpe``."""
     return [name for name in samplers(task, protocol=protocol, results=results) if name.endswith(CONFIRMED)]
+
+
+def ablations(task: str, *, protocol: str = "paper", results: str | Path = "results") -> list[str]:
+    """Those of ``samplers`` that confirm it without a hyperparameter: ``tpe-confirmed-without_xi``."""
+    return [name for name in samplers(task, protocol=protocol, results=results) if removed(name)]
 
 
 def begun(

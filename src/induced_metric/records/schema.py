@@ -41,6 +41,14 @@ FIXED = "fixed"
 CONFIRMED = "-confirmed"
 """Ends the name of a sampler that searches nothing: the settings that the search before it chose, each
 trained again from seeds that the choice did not see, the same seeds for every optimizer and study."""
+WITHOUT = "-without_"
+"""Between ``CONFIRMED`` and a hyperparameter: the same settings from the same seeds, but that one is 0."""
+
+
+def removed(sampler: str) -> str | None:
+    """The hyperparameter that is 0: ``xi`` of ``tpe-confirmed-without_xi``; None of any other sampler."""
+    _, found, name = sampler.rpartition(CONFIRMED + WITHOUT)
+    return name if found else None
 
 
 class StudyKey(NamedTuple):

@@ -16,6 +16,7 @@ _NOT_OF_THE_STUDY = (
 # under way.
 _LATER = {
     "sampler.in_flight": (8, None),
+    "sampler.without": (None,),
     "pruner.in_flight": (8, None),
     "pruner.ranks_stopped": (False,),
     "schedule.name": ("constant",),

@@ -7,7 +7,7 @@ from tuned import SPACE, write
 
 from induced_metric.analysis import compare
 from induced_metric.errors import UserError
-from induced_metric.records import CONFIRMED
+from induced_metric.records import CONFIRMED, WITHOUT
 from induced_metric.studies.compatibility import differences
 
 PLANNED = {
@@ -45,6 +45,15 @@ def test_candidates_stand_beside_the_baselines_and_are_paired_with_them_alone(mi
         assert (records.trials.groupby("optimizer")["seed"].nunique() == 15).all()
         assert (records.curves.groupby("optimizer")["trial"].nunique() == 15).all()
     assert found.remarks == ["Compared are the seeds that all have, of: ADAMW 20, SGD 20, LION 15."]
+
+
+def test_winners_without_a_hyperparameter_are_no_part_of_it(mine, baselines) -> None:
+    before = read(mine, baselines)
+    for sampler in ("tpe", "tpe-seed1"):
+        write(baselines, "adamw", f"{sampler}{CONFIRMED}{WITHOUT}xi", 20)
+    found = read(mine, baselines)
+    assert list(found.searches) == list(before.searches)
+    assert list(found.confirmations) == list(before.confirmations)
 
 
 def test_a_candidate_that_is_a_baseline_too_is_judged_by_its_own_records(baselines, tmp_path) -> None:

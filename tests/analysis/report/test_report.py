@@ -8,6 +8,7 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 import synthetic
+import tuned
 
 from induced_metric import records
 from induced_metric.analysis import making, report, reports
@@ -16,6 +17,7 @@ from induced_metric.analysis.report import assemble, evidence, looks, matrix, tr
 from induced_metric.analysis.report import part as parts
 from induced_metric.analysis.style import ordered
 from induced_metric.analysis.tuning import tuning_curves
+from induced_metric.records import CONFIRMED, WITHOUT
 
 pytestmark = pytest.mark.slow
 
@@ -198,6 +200,20 @@ def test_the_commands_name_what_was_run(part):
     ) in said
     assert "make tables TASK=regression PROTOCOL=paper RESULTS=" in said
     assert "make trial STUDY=paper/regression/random/adam TRIAL=0 RESULTS=" in said
+
+
+def test_the_commands_of_confirmations_name_the_search_and_what_is_left_out(tmp_path):
+    for search in tuned.STUDIES:
+        tuned.write(tmp_path, "lion", search, 12)
+        for sampler in (f"{search}{CONFIRMED}", f"{search}{CONFIRMED}{WITHOUT}xi"):
+            tuned.write(tmp_path, "lion", sampler, 3)
+    said = evidence.commands(parts.read("fair", "regression", tmp_path, records.load)).splitlines()
+    confirmed = (
+        "python sweeps/sweep.py protocol=fair task=regression optimizer=lion sampler=confirmed "
+        "sampler.of=tpe sampler.seed=1000000 sampler.searched=12"
+    )
+    assert f"{confirmed} studies=2 seed=0 trials=3" in said
+    assert any(line.startswith(f"{confirmed} sampler.without=xi studies=2 seed=0 trials=3<") for line in said)
 
 
 def test_every_claim_is_there_with_its_verdicts_and_links_to_records(recorded, text):

@@ -118,9 +118,9 @@ def check_planned(
 
 def _baselines(task: str, against: Sequence[str], protocol: str, baselines: str | Path) -> dict[str, Records]:
     """The records of the baselines by sampler, those of each search and of its confirmation."""
-    recorded = records.samplers(task, protocol=protocol, results=baselines)
-    searched = [name for name in recorded if draws.family(name) == SEARCH and not name.endswith(CONFIRMED)]
-    both = [name for name in searched if name + CONFIRMED in recorded]
+    found = records.searches(task, protocol=protocol, results=baselines)
+    confirmed = records.confirmations(task, protocol=protocol, results=baselines)
+    both = [name for name in found if draws.family(name) == SEARCH and name + CONFIRMED in confirmed]
     if not both:
         tasks = [
             name

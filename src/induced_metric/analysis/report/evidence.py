@@ -10,7 +10,7 @@ import pandas as pd
 
 from induced_metric.analysis import draws, statistics
 from induced_metric.analysis.report.part import Part
-from induced_metric.records import CONFIRMED, FIXED, Records, StudyKey
+from induced_metric.records import CONFIRMED, FIXED, Records, StudyKey, removed
 
 
 def rests_on(part: Part, samplers: Iterable[str]) -> str:
@@ -109,6 +109,10 @@ def commands(part: Part) -> str:
     }
     for family, studies in draws.families(repeats).items():
         runs.append(_sweep(part, family, studies))
+    for without in sorted({name for sampler in part.repeats if (name := removed(sampler))}):
+        reduced = {name: study for name, study in part.repeats.items() if removed(name) == without}
+        for family, studies in draws.families(reduced).items():
+            runs.append(_sweep(part, family, studies, without))
     about = f"TASK={part.task} PROTOCOL={part.protocol}"
     made = [f"make {kind} {about} RESULTS=<this directory>" for kind in ("tables", "figures")]
     example = next(iter(part.studies.values())).trials.iloc[0]
@@ -123,25 +127,34 @@ def commands(part: Part) -> str:
     )
 
 
-def _sweep(part: Part, family: str, studies: Mapping[str, Records]) -> str:
+def _sweep(part: Part, family: str, studies: Mapping[str, Records], without: str | None = None) -> str:
     trials = pd.concat([study.trials for study in studies.values()])
-    configs = [json.loads(text) for text in trials["config"].unique()]
     sampler, _, pruner = family.partition("+")
     optimizers = ",".join(dict.fromkeys(trials["optimizer"]))
     number = max(int(study.trials.groupby("optimizer").size().max()) for study in studies.values())
     words = [f"protocol={part.protocol}", f"task={part.task}", f"optimizer={optimizers}"]
-    if any(name.endswith(CONFIRMED) for name in studies):
+    seed = _first_seed(trials)
+    if without or any(name.endswith(CONFIRMED) for name in studies):
         words += ["sampler=confirmed", f"sampler.of={sampler}"]
+        words += [f"sampler.seed={seed}"] if seed is not None else []
         searched = part.searches.get(family)
+        seed = None
         if searched is not None:
             words.append(f"sampler.searched={int(searched.trials.groupby('optimizer').size().max())}")
+            seed = _first_seed(searched.trials)
     else:
         words.append(f"sampler={sampler}")
+    words += [f"sampler.without={without}"] if without else []
     words += [f"pruner={pruner}"] if pruner else []
     words += [f"studies={_studies(trials, studies)}"] if _studies(trials, studies) > 1 else []
-    seeds = [config["seed"] for config in configs if "seed" in config]
-    words += [f"seed={min(seeds)}", f"trials={number}"] if seeds else [f"trials={number}"]
-    return f"python sweeps/sweep.py {' '.join(words)}"
+    words += [f"seed={seed}"] if seed is not None else []
+    return f"python sweeps/sweep.py {' '.join(words)} trials={number}"
+
+
+def _first_seed(trials: pd.DataFrame) -> int | None:
+    """The seed of the first study; None where it is not on record."""
+    seeds = [config["seed"] for text in trials["config"].unique() if "seed" in (config := json.loads(text))]
+    return min(seeds) if seeds else None
 
 
 def _studies(trials: pd.DataFrame, studies: Mapping[str, Records]) -> int:
