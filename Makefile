@@ -143,12 +143,17 @@ fair_sweep = $(BIN)/python sweeps/sweep.py task=$(TASK) $(chosen) protocol=fair 
 
 fair: setup ## Run or continue the fair comparison of TASK (docs/fair.md): random search, five TPE studies, their winners from fresh seeds; print the tables, write the report
 	@$(if $(filter slurm,$(LAUNCHER)),$(error LAUNCHER=slurm returns before a search is finished: submit the three sweeps of docs/fair.md one after the other))
+	@$(enough_seeds)
 	@$(if $(wildcard conf/task/$(TASK).yaml),$(call where_missing,&& $(prepare)))
 	@$(fair_sweep) sampler=random '$(if $(TRIALS),trials=$(TRIALS),trials=$${budget.draws})'
 	@$(fair_sweep) sampler=tpe studies=$(STUDIES) $(if $(TRIALS),trials=$(TRIALS))
 	@$(fair_sweep) sampler=confirmed studies=$(STUDIES) $(if $(TRIALS),sampler.searched=$(TRIALS)) $(if $(SEEDS),trials=$(SEEDS))
 	@$(call report,tables)
 	@$(BIN)/python -m induced_metric report --results '$(RESULTS)'
+
+# Of one seed there is no spread, and so no verdict: said before anything is trained, not after.
+enough_seeds = case '$(SEEDS)' in 0|1|*[!0-9]*) \
+	echo "SEEDS must be an integer of at least 2, since verdicts go by the spread over them, got '$(SEEDS)'" >&2; exit 2 ;; esac
 
 compared = $(BIN)/python -m induced_metric compare $(OPTIMIZERS) --task $(TASK) --against $(AGAINST) \
 	--results '$(RESULTS)' --baselines '$(BASELINES)'
@@ -157,6 +162,7 @@ compare: setup ## Tune and confirm OPTIMIZERS=mine on TASK as make fair does, an
 	@$(if $(filter file,$(origin OPTIMIZERS)),$(error name the optimiser to compare, such as make compare OPTIMIZERS=lion))
 	@$(if $(filter slurm,$(LAUNCHER)),$(error LAUNCHER=slurm returns before a search is finished: submit the last two sweeps of docs/fair.md one after the other))
 	@$(if $(filter-out 0,$(SEED)),$(error compare takes the seeds of the baselines: leave SEED out))
+	@$(enough_seeds)
 	@$(compared) --check
 	@$(if $(wildcard conf/task/$(TASK).yaml),$(call where_missing,&& $(prepare)))
 	@$(fair_sweep) sampler=tpe studies=$(STUDIES) $(if $(TRIALS),trials=$(TRIALS))

@@ -214,6 +214,16 @@ def test_a_comparison_that_cannot_be_one_does_not_begin(machine, words, sentence
     assert sentence in done.stderr
 
 
+@pytest.mark.parametrize("words", [["fair"], ["compare", "OPTIMIZERS=lion"]], ids=lambda words: words[0])
+@pytest.mark.parametrize("seeds", ["1", "-3", "few"])
+def test_too_few_seeds_for_a_verdict_are_refused_before_anything_is_trained(machine, words, seeds):
+    machine.make("setup")
+    done, calls = machine.make(*words, f"SEEDS={seeds}")
+    assert (done.returncode, calls) == (2, [])
+    assert done.stderr.startswith("SEEDS must be an integer of at least 2, ")
+    assert f"got '{seeds}'\n" in done.stderr
+
+
 def test_a_fair_comparison_does_not_begin_where_a_search_ends_elsewhere(machine):
     machine.make("setup")
     done, calls = machine.make("fair", "LAUNCHER=slurm")

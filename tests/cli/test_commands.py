@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import synthetic
@@ -9,6 +10,8 @@ import synthetic
 from induced_metric.cli import commands
 
 pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
 
 
 def module(*arguments):
@@ -90,6 +93,24 @@ def test_a_command_that_is_interrupted_says_so(monkeypatch, capsys):
         commands.main(["data", "--task", "mnist"])
     assert ended.value.code == 130
     assert capsys.readouterr().err == "induced-metric data: interrupted\n"
+
+
+@pytest.mark.parametrize("script", ["train.py", "sweeps/sweep.py"])
+def test_a_target_may_be_of_the_working_directory_whichever_script_is_started(script, tmp_path):
+    (tmp_path / "my_package.py").write_text("def thing(**_):\n    pass\n")
+    (tmp_path / "numpy.py").write_text("raise RuntimeError('hides a library')\n")
+    words = [str(ROOT / script), "results=here", "optimizer._target_=my_package.thing"]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False, cwd=tmp_path)
+    said = "optimizer: my_package.thing must return an optax.GradientTransformation, got NoneType"
+    assert (done.returncode, done.stderr) == (2, f"{Path(script).name}: {said}\n")
+
+
+def test_so_it_may_for_the_other_commands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with pytest.raises(SystemExit):
+        commands.main(["data", "--task", "regression"])
+    assert sys.path[-1] == str(tmp_path)
 
 
 @pytest.mark.parametrize("name", commands.HYDRA)

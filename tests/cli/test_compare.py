@@ -2,7 +2,7 @@
 
 import pytest
 
-from induced_metric.cli import commands, compare
+from induced_metric.cli import commands, compare, composing
 from induced_metric.errors import UserError
 
 
@@ -28,6 +28,33 @@ def test_an_unknown_name_ends_in_one_sentence(task, optimizer, sentence):
     with pytest.raises(UserError, match=sentence) as error:
         compare._planned(task, optimizer)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ["+search_space.momentun={low: 0.1, high: 0.9}"],
+            "search_space.momentun is no hyperparameter of lion",
+        ),
+        (["~optimizer.learning_rate"], "optimizer: lion() missing 1 required .* 'learning_rate'"),
+        (["+optimizer.momentum=0.9"], "unknown 'optimizer.momentum': allowed under optimizer are"),
+        (["optimizer._target_=builtins.dict"], "optimizer: builtins.dict must return an optax.Gradient"),
+        (
+            [
+                "lanes.programs=1",
+                "optimizer=sgd_nesterov",
+                "+search_space.direction.nesterov={choices: [false, true]}",
+            ],
+            "direction.nesterov make 2 programs, more than lanes.programs=1",
+        ),
+    ],
+)
+def test_a_candidate_that_no_study_can_have_is_refused_before_it_is_trained(words, sentence, monkeypatch):
+    chosen = composing.compose
+    monkeypatch.setattr(composing, "compose", lambda given: chosen([*given, *words]))
+    with pytest.raises(UserError, match=sentence.replace("()", "[(][)]")):
+        compare._planned("regression", "lion")
 
 
 def test_without_baselines_it_ends_before_anything_is_trained(capsys, tmp_path):

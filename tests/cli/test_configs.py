@@ -231,7 +231,24 @@ def test_a_pruner_stops_the_worse_at_its_rungs(pruner):
         (["optimizer.momentum=1"], r"optimizer: momentum must be in \[0, 1\)"),
         (["optimizer.learning_rate=nan"], r"optimizer: learning_rate must be"),
         (["optimizer.xi=abc"], r"optimizer.xi must be a number, got 'abc'"),
-        (["+optimizer.nesterov=1"], r"unexpected keyword argument 'nesterov'"),
+        (
+            ["+optimizer.momentums=0.1"],
+            r"unknown 'optimizer.momentums': allowed under optimizer are learning_rate, momentum, xi, beta, "
+            r"beta_rms, weight_decay, eps.*; did you mean momentum\?",
+        ),
+        (
+            ["optimizer=lion_metric", "+optimizer.embedding.hight=log"],
+            r"unknown 'optimizer.embedding.hight': allowed under optimizer.embedding are height",
+        ),
+        # A run says the first two arguments.
+        (
+            ["schedule=cosine", "+schedule.steps=3"],
+            r"unknown 'schedule.steps': allowed under schedule are final$",
+        ),
+        (
+            ["optimizer._target_=builtins.dict"],
+            r"optimizer: builtins.dict must return an optax.GradientTransformation, got dict",
+        ),
         (["task.epochs=0"], r"task: epochs must be an integer >= 1, got 0"),
         (["task.epochs=few"], r"task.epochs: input should be a valid integer"),
         # True is 1 to Python.
@@ -284,8 +301,14 @@ def test_a_pruner_stops_the_worse_at_its_rungs(pruner):
             r"optimizer: height must be one of identity, log, sqrt, softplus, got 'exp'",
         ),
         (["schedule=wsd", "schedule.decay=2"], r"schedule: decay must be in \[0, 1\], got 2"),
-        (["+optimizer.value=1"], r"optimizer: a hyperparameter cannot be called 'value': reserved are"),
-        (["+optimizer.curve=1"], r"optimizer: a hyperparameter cannot be called 'curve'"),
+        (
+            ["optimizer._target_=builtins.dict", "+optimizer.value=1"],
+            r"optimizer: a hyperparameter cannot be called 'value': reserved are",
+        ),
+        (
+            ["optimizer._target_=builtins.dict", "+optimizer.curve=1"],
+            r"optimizer: a hyperparameter cannot be called 'curve'",
+        ),
     ],
 )
 def test_a_bad_value_ends_in_one_sentence(overrides, sentence):

@@ -13,7 +13,7 @@ from induced_metric.cli.factories import Factory
 from induced_metric.cli.spaces import from_word, search_space
 from induced_metric.cli.values import arguments, integer, plain, sentences, settings, target
 from induced_metric.errors import UserError
-from induced_metric.space import Dimension
+from induced_metric.space import Dimension, programs
 
 if TYPE_CHECKING:
     from induced_metric.lanes import Lanes
@@ -115,6 +115,33 @@ def pairing(cfg: DictConfig) -> Pairing:
     )
 
 
+def check_optimizer(cfg: DictConfig) -> None:
+    """Builds the optimizer and what is searched, but not the task, whose data may still be missing.
+
+    Raises:
+        UserError: as ``pairing``.
+    """
+    optimizer = Factory.of(plain(cfg.optimizer), "optimizer")
+    space, _ = search_space(cfg, optimizer, _schedule(cfg), lambda **_: None)
+    static_programs(cfg, space)
+
+
+def static_programs(cfg: DictConfig, space: Mapping[str, Dimension]) -> tuple[list[str], int]:
+    """The static hyperparameters of a search, and how many programs their values make.
+
+    Raises:
+        UserError: if those are more than ``lanes.programs``.
+    """
+    static = [name for name, dimension in space.items() if dimension.static]
+    number = programs(space)
+    if static and number > (most := integer(cfg, "lanes.programs", low=1, high=10**6)):
+        raise UserError(
+            f"{', '.join(static)} make {number} programs, more than lanes.programs={most}: give them fewer "
+            "values, or raise it"
+        )
+    return static, number
+
+
 def _task(chosen: Mapping[str, Any], **changed: Any) -> "Task":
     values = {**chosen, **{name: from_word(value) for name, value in changed.items()}}
     build = target(values, "task")
@@ -128,7 +155,9 @@ def _task(chosen: Mapping[str, Any], **changed: Any) -> "Task":
 def _schedule(cfg: DictConfig) -> Factory | None:
     """The learning-rate schedule; a group without a target leaves the rate constant."""
     values = plain(cfg.schedule)
-    return Factory.of(values, "schedule") if values.get("_target_") is not None else None
+    if values.get("_target_") is None:
+        return None
+    return Factory.of(values, "schedule", given=2)  # the learning rate and the number of steps
 
 
 def sampler(node: DictConfig) -> Callable[..., Any]:

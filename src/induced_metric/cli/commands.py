@@ -71,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.parse_args(words)  # shows the help, or says what is wrong
         return
     command = COMMANDS[name]
+    entry.import_from_here()
     module = importlib.import_module(f"induced_metric.cli.{command.module}")
     module.arguments(named[name])
     asked = vars(parser.parse_args(words))

@@ -65,13 +65,15 @@ def _planned(task: str, optimizer: str) -> dict[str, Any]:
     """The configuration that the search of a candidate will record.
 
     Raises:
-        UserError: for an optimizer or a task without a configuration.
+        UserError: for an optimizer or a task without a configuration, or an optimizer that no study can have.
     """
     from omegaconf import OmegaConf
 
+    from induced_metric.cli import build
     from induced_metric.cli.composing import compose
     from induced_metric.studies.compatibility import study_config
 
     composed = compose([f"protocol={PROTOCOL}", f"task={task}", f"optimizer={optimizer}"])
+    build.check_optimizer(composed)
     settings: Any = OmegaConf.to_container(composed, resolve=True)
     return study_config(settings)

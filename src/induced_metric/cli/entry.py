@@ -24,6 +24,7 @@ def start(command: str) -> None:
     JAX nor the parsers of Hydra bear one everywhere. What has more to keep than it has begun takes the
     signals over (``app.stop_in_order``); what is killed instead loses no record.
     """
+    import_from_here()
     before = {number: signal.getsignal(number) for number in _SAID}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:  # as a shell has Ctrl-C ignored for a job in the background
@@ -38,6 +39,15 @@ def start(command: str) -> None:
         for number, handler in before.items():
             signal.signal(number, handler or signal.SIG_DFL)
         atexit.register(_ignore_signals)
+
+
+def import_from_here() -> None:
+    """Lets a ``_target_`` name a module of the working directory, whichever script was started.
+
+    That comes last, so that a module there hides no other.
+    """
+    if not sys.flags.safe_path and (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)
 
 
 def say_interrupted() -> None:

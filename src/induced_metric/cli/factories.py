@@ -1,9 +1,11 @@
 """What a configuration names by ``_target_``, as a factory of its hyperparameters."""
 
+import difflib
 import inspect
+import itertools
 import json
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,18 +38,25 @@ class Factory:
     nested: Mapping[str, "Factory"]
 
     @classmethod
-    def of(cls, values: Mapping[str, Any], where: str) -> "Factory":
+    def of(cls, values: Mapping[str, Any], where: str, *, given: int = 0) -> "Factory":
         """What a part of the configuration describes.
 
         A number is a hyperparameter, unless the function says by its signature that it takes an integer.
 
+        Args:
+            values: of the arguments, with ``_target_``.
+            where: the part of the configuration.
+            given: how many arguments come first, of whoever calls it.
+
         Raises:
-            UserError: for a target that cannot be found, or a value of another kind.
+            UserError: for a target that cannot be found, a name that is no argument of it, or a value of
+                another kind.
         """
         settings = dict(values)
         create = target(settings, where)
         settings.pop("name", None)
         arguments = _arguments(create)
+        _check_names(settings, dict(itertools.islice(arguments.items(), given, None)), where)
         numbers: dict[str, float] = {}
         constants: dict[str, Any] = {}
         nested: dict[str, Factory] = {}
@@ -81,8 +90,8 @@ class Factory:
         }
         return self.create(*arguments, **{**self.constants, **made, **own})
 
-    def check(self, changed: Mapping[str, Any], *arguments: Any) -> None:
-        """Calls it with plain numbers, since traced ones cannot be checked.
+    def check(self, changed: Mapping[str, Any], *arguments: Any) -> Any:
+        """Calls it with plain numbers, since traced ones cannot be checked; returns what it made.
 
         Raises:
             UserError: for what it refuses.
@@ -91,7 +100,7 @@ class Factory:
             if isinstance(value, bool) and name in self.numbers:
                 raise UserError(f"search_space: {name} must be a number, got {str(value).lower()}")
         try:
-            self(*arguments, **{**self.numbers, **changed})
+            return self(*arguments, **{**self.numbers, **changed})
         except (TypeError, ValueError) as error:
             where = "search_space" if changed else self.where
             raise UserError(f"{where}: {error}") from error
@@ -113,6 +122,20 @@ class Factory:
             for each, value in factory.values.items()
         }
         return {**self.numbers, **self.constants, **dict.fromkeys(self.nested), **inner}
+
+
+def _check_names(names: Iterable[str], arguments: Mapping[str, inspect.Parameter], where: str) -> None:
+    """Raises UserError for a name that is no argument, unless the signature does not say."""
+    kinds = {argument.kind for argument in arguments.values()}
+    if not arguments or inspect.Parameter.VAR_KEYWORD in kinds:
+        return
+    for name in names:
+        if name not in arguments:
+            close = difflib.get_close_matches(name, arguments, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise UserError(
+                f"unknown '{where}.{name}': allowed under {where} are {', '.join(arguments)}{hint}"
+            )
 
 
 def _must_be_number(value: Any, argument: inspect.Parameter) -> bool:

@@ -39,7 +39,7 @@ def search_space(
         check_hyperparameter_names(numbers)
     except ValueError as error:
         raise UserError(f"optimizer: {error}") from error
-    optimizer.check({})
+    _check_made(optimizer.check({}), cfg.optimizer._target_)
     known = optimizer.values
     for prefix, other in shapes.items():
         numbers |= {prefix + name: value for name, value in other.numbers.items()}
@@ -63,6 +63,14 @@ def search_space(
             else:
                 factory.check({bare: end}, *((1.0, 1) if prefix else ()))
     return space, numbers | {name: {**known, **task}[name] for name in space}
+
+
+def _check_made(made: Any, path: str) -> None:
+    """Raises UserError unless an optimizer is a pair of functions as optax has them."""
+    if not all(callable(getattr(made, name, None)) for name in ("init", "update")):
+        raise UserError(
+            f"optimizer: {path} must return an optax.GradientTransformation, got {type(made).__name__}"
+        )
 
 
 def as_word(value: Any) -> Any:

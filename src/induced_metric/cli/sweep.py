@@ -15,7 +15,6 @@ from induced_metric.cli import app, build, launch, protocols, recorded, values
 from induced_metric.cli.storages import Database, retries, storages, turned
 from induced_metric.cli.views import SweepTable
 from induced_metric.errors import UserError
-from induced_metric.space import programs
 
 if TYPE_CHECKING:
     from induced_metric.records import StudyKey
@@ -143,16 +142,9 @@ def _say(stopped: bool) -> None:
 
 def _say_programs(cfg: DictConfig, pair: build.Pairing, table: SweepTable) -> None:
     """Says how many programs a search of static values may compile, before any; refuses too many."""
-    static = [name for name, dimension in pair.search_space.items() if dimension.static]
-    if not static:
-        return
-    number, most = programs(pair.search_space), values.integer(cfg, "lanes.programs", low=1, high=10**6)
-    if number > most:
-        raise UserError(
-            f"{', '.join(static)} make {number} programs, more than lanes.programs={most}: give them fewer "
-            "values, or raise it"
-        )
-    table.print(f"up to {number} programs are compiled, one for each combination of {', '.join(static)}")
+    static, number = build.static_programs(cfg, pair.search_space)
+    if static:
+        table.print(f"up to {number} programs are compiled, one for each combination of {', '.join(static)}")
 
 
 def plan_of(cfg: DictConfig, pair: build.Pairing, index: int) -> "StudyPlan":
