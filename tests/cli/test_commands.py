@@ -138,8 +138,15 @@ def test_a_mistake_in_what_hydra_reads_begins_with_the_command():
             ["data", "--task", "regression"],
             "induced-metric data: task regression has no data set to prepare;",
         ),
-        (["tables", "--task", "mnist"], "induced-metric tables: no records of mnist (paper) under"),
-        (["wandb", "--task", "mnist"], "induced-metric wandb: no records of mnist under"),
+        (
+            ["data", "--task", "foo"],
+            "induced-metric data: unknown task 'foo'; tasks that have one are cifar10",
+        ),
+        (["tables", "--task", "mnist"], "induced-metric tables: there is no directory results; 'make sweep'"),
+        (["wandb", "--task", "mnist"], "induced-metric wandb: there is no directory results; 'make sweep'"),
+        (["replay", "--task", "mnist"], "induced-metric replay: there is no directory results; 'make sweep'"),
+        (["claims", "--results", "mine"], "induced-metric claims: no records under mine; 'make sweep' or"),
+        (["report", "--results", "mine"], "induced-metric report: no records under mine; 'make sweep' or"),
     ],
 )
 def test_a_mistake_ends_in_one_sentence(arguments, sentence, tmp_path, monkeypatch, capsys):
@@ -148,6 +155,32 @@ def test_a_mistake_ends_in_one_sentence(arguments, sentence, tmp_path, monkeypat
         commands.main(arguments)
     assert ended.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith(sentence)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["tables", "figures", "wandb", "replay", "status", "dashboard"])
+def test_a_name_that_nobody_knows_is_no_name_without_records(command, tmp_path, capsys):
+    def refused(*names):
+        with pytest.raises(SystemExit) as ended:
+            commands.main([command, "--results", str(tmp_path), *names])
+        assert ended.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        return line.removeprefix(f"induced-metric {command}: ")
+
+    synthetic.write_study(tmp_path, "sgd", task="mine", trials=3, epochs=3)
+    line = refused("--task", "regresion")
+    assert line.startswith("unknown task 'regresion': there are cifar10, ")
+    assert "mine, " in line  # of the records alone
+    assert line.endswith("; did you mean regression?")
+    line = refused("--task", "regression", "--protocol", "fairr")
+    assert line.startswith("unknown protocol 'fairr': there are fair, paper, ")
+
+
+@pytest.mark.parametrize("command", ["tables", "wandb", "replay"])
+def test_where_there_are_no_records_is_said_of_a_known_name(command, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        commands.main([command, "--results", str(tmp_path), "--task", "mnist"])
+    assert f"induced-metric {command}: no records of mnist" in capsys.readouterr().err
 
 
 def test_a_directory_that_cannot_be_written_ends_in_one_sentence(tmp_path, capsys):

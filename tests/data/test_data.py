@@ -251,8 +251,13 @@ def test_prepare_on_the_command_line(root, tmp_path):
     none = run("--task", "regression")
     assert none.stderr == (
         "induced-metric data: task regression has no data set to prepare; "
-        "there are mnist, cifar10, tiny_shakespeare\n"
+        "tasks that have one are cifar10, cifar10_small, mnist, mnist_small, mnist_small_128, shakespeare, "
+        "shakespeare_small\n"
     )
+    for name in ("foo", "mnist_smal"):
+        assert run("--task", name).stderr.startswith(
+            f"induced-metric data: unknown task '{name}'; tasks that have one are cifar10, "
+        )
     assert [run("--check", "--task", task).returncode for task in ("regression", "cifar10")] == [0, 0]
 
 

@@ -110,11 +110,20 @@ def locate_results() -> Path:
     Raises:
         FileNotFoundError: if there are none; the message says where it was looked for.
     """
-    for place in places():
+    return with_records(*places())
+
+
+def with_records(*directories: Path) -> Path:
+    """The first of these with records of any task or of the functions of two variables.
+
+    Raises:
+        FileNotFoundError: if there are none.
+    """
+    for place in directories:
         if records.begun(results=place) or any((place / "landscapes").glob("*.parquet")):
             return place
     raise FileNotFoundError(
-        f"no records under {', '.join(map(str, places()))}; 'make sweep' or 'make fair' makes them"
+        f"no records under {', '.join(map(str, directories))}; 'make sweep' or 'make fair' makes them"
     )
 
 

@@ -1,8 +1,11 @@
-"""Arguments that several commands take, and the types of numbers on the command line."""
+"""Arguments that several commands take, and what is checked of them."""
 
 import argparse
+import difflib
 import math
 from pathlib import Path
+
+from induced_metric.errors import UserError
 
 
 def study(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +33,35 @@ def samplers(parser: argparse.ArgumentParser, default: str) -> None:
 def every(parser: argparse.ArgumentParser, doing: str) -> None:
     """Seconds between two times of ``doing``."""
     parser.add_argument("--every", type=seconds, metavar="SECONDS", help=f"{doing} again and again")
+
+
+def check_known(results: Path, *, task: str | None, protocol: str | None) -> None:
+    """Checks the names of a command line: a typing error is no task without records.
+
+    Args:
+        results: the results directory.
+        task: that was asked for, if any.
+        protocol: likewise.
+
+    Raises:
+        UserError: for a name without a file in ``conf`` and without a study under ``results``.
+    """
+    from induced_metric import records
+    from induced_metric.cli.values import CONF
+
+    begun = records.begun(results=results)
+    for group, name in (("task", task), ("protocol", protocol)):
+        known = {path.stem for path in (CONF / group).glob("*.yaml")} | {getattr(key, group) for key in begun}
+        if name is not None and name not in known:
+            close = difflib.get_close_matches(name, sorted(known), n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise UserError(f"unknown {group} {name!r}: there are {', '.join(sorted(known))}{hint}")
+
+
+def check_directory(results: Path) -> None:
+    """Raises UserError unless there is such a results directory."""
+    if not results.is_dir():
+        raise UserError(f"there is no directory {results}; 'make sweep' or 'make fair' makes records")
 
 
 def count(text: str) -> int:

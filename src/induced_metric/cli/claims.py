@@ -26,7 +26,7 @@ def run(results: Path | None, readme: Path | None) -> None:
     """
     from induced_metric.analysis import paper_claims, runs
 
-    results = results or runs.locate_results()
+    results = runs.with_records(results) if results else runs.locate_results()
     table = paper_claims.decide_all(results)
     made = paper_claims.claims_table(table)
     sys.stdout.write("\n".join([made.title, "", *paper_claims.lines(table), "", *made.notes, ""]) + "\n")

@@ -50,6 +50,7 @@ def run(results: Path, *, port: int, task: str | None, protocol: str | None) -> 
     """
     from induced_metric.studies.browsing import Browsed
 
+    common.check_known(results, task=task, protocol=protocol)
     browsed = Browsed(results, task=task, protocol=protocol)
     trials = browsed.refresh()
     if not trials:

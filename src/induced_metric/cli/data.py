@@ -28,13 +28,24 @@ def run(task: str, manual_dir: str | None, check: bool) -> None:
         manual_dir: where the original files are; None downloads them.
         check: end with exit code 1 where there is something to prepare, with 0 where not.
     """
+    from induced_metric.cli.values import CONF
     from induced_metric.data.preparing import prepare, to_prepare
     from induced_metric.data.releases import RELEASES
 
-    base = task if task in RELEASES else task.partition("_")[0]
-    name = _DATA_SETS.get(base, base)
+    name = _data_set(task)
     if check:
         raise SystemExit(int(name in RELEASES and to_prepare(name, manual_dir=manual_dir or None)))
-    if name not in RELEASES:
-        raise UserError(f"task {task} has no data set to prepare; there are {', '.join(RELEASES)}")
+    tasks = sorted(path.stem for path in (CONF / "task").glob("*.yaml"))
+    if name not in RELEASES or task not in {*tasks, *RELEASES}:
+        said = f"task {task} has no data set to prepare" if task in tasks else f"unknown task {task!r}"
+        have = ", ".join(each for each in tasks if _data_set(each) in RELEASES)
+        raise UserError(f"{said}; tasks that have one are {have}")
     sys.stdout.write(f"{prepare(name, manual_dir=manual_dir or None)}\n")
+
+
+def _data_set(task: str) -> str:
+    """The data set of a task or of a preset of one, if it has any; of a data set itself."""
+    from induced_metric.data.releases import RELEASES
+
+    base = task if task in RELEASES else task.partition("_")[0]
+    return _DATA_SETS.get(base, base)

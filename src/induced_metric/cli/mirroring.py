@@ -34,6 +34,8 @@ def run(every: float | None, **chosen: Any) -> None:
         chosen: as of ``tracking.export``.
     """
     check_platform()
+    common.check_known(chosen["results"], task=chosen["task"], protocol=chosen["protocol"])
+    common.check_directory(chosen["results"])
     feeds: dict[StudyKey, RecordFeed] = {}
     _mirror(**chosen, feeds=feeds)
     while every is not None and chosen["mode"] != "disabled":

@@ -1,6 +1,7 @@
 """From a record back to what trained it: a pairing, its lanes and its trials, by the record alone."""
 
 import contextlib
+import difflib
 import inspect
 import itertools
 import json
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from induced_metric.records import RecordStore, StudyKey
     from induced_metric.studies.verify import Tolerance
     from induced_metric.training.trial import Trial
+
+
+_NEAREST = 5  # of the recorded studies, where one is asked for that is not there
 
 
 class Settings(NamedTuple):
@@ -122,7 +126,7 @@ def study_key(text: str, results: Path) -> "StudyKey":
     """The study that ``protocol/task/sampler/optimizer`` names.
 
     Raises:
-        UserError: if it has no records; the message says which have.
+        UserError: if it has no records; the message names the nearest that have.
     """
     from induced_metric import records
 
@@ -132,11 +136,12 @@ def study_key(text: str, results: Path) -> "StudyKey":
         key = records.StudyKey(*parts)
         if key in known:
             return key
-    like = [key for key in known if set(parts) & {key.protocol, key.task}] or known
-    names = ", ".join("/".join(key) for key in like) or "none"
+    near = difflib.get_close_matches(text, ["/".join(key) for key in known], n=_NEAREST, cutoff=0.0)
+    said = (
+        f"of the {len(known)} that there are the nearest are {', '.join(near)}" if near else "there are none"
+    )
     raise UserError(
-        f"no records of a study {text!r} under {results}: write protocol/task/sampler/optimizer; there are "
-        f"{names}"
+        f"no records of a study {text!r} under {results}: write protocol/task/sampler/optimizer; {said}"
     )
 
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from induced_metric.cli import arguments as common
 from induced_metric.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def run(
     from induced_metric.analysis import runs
     from induced_metric.analysis.replays.replay import Rules, replay_table
 
+    common.check_known(results, task=task, protocol=protocol)
+    common.check_directory(results)
     asked = Rules(**rules, pruner=None if pruner in (None, "none") else pruner_of(str(pruner)))
     table = replay_table(task, runs.load_samplers(task, samplers, protocol=protocol, results=results), asked)
     console = Console(highlight=False)

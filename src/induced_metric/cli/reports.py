@@ -46,6 +46,8 @@ def run(kind: "Kind", task: str, results: Path, **options: Any) -> None:
     from induced_metric.analysis import making, quoting
     from induced_metric.analysis.rendering import Table
 
+    common.check_known(results, task=task, protocol=options["protocol"])
+    common.check_directory(results)
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=LOG_WIDTH)

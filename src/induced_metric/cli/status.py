@@ -36,6 +36,7 @@ def run(results: Path, *, as_json: bool, every: float | None, **chosen: Any) -> 
     """
     from induced_metric.cli.watched import Watched, tables
 
+    common.check_known(results, task=chosen["task"], protocol=chosen["protocol"])
     watched = Watched(results, **chosen)
     if as_json:
         _repeat(watched, every, lambda said: print(json.dumps(said), flush=True))

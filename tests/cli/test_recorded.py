@@ -1,0 +1,26 @@
+"""A study by its name, among all that are recorded."""
+
+import pytest
+
+from induced_metric.cli import recorded
+from induced_metric.errors import UserError
+from induced_metric.records import StudyKey
+
+
+def test_of_many_studies_the_nearest_are_named(tmp_path):
+    names = [*(f"other{number}" for number in range(20)), "adam", "adamw"]
+    for name in names:
+        directory = StudyKey("paper", "regression", "tpe", name).directory(tmp_path)
+        directory.mkdir(parents=True)
+        (directory / "trials.parquet").touch()
+    assert recorded.study_key("paper/regression/tpe/adam", tmp_path).optimizer == "adam"
+    with pytest.raises(UserError) as error:
+        recorded.study_key("paper/regression/tpe/adamx", tmp_path)
+    said = "of the 22 that there are the nearest are paper/regression/tpe/adam, paper/regression/tpe/adamw, "
+    assert said in str(error.value)
+    assert len(str(error.value)) < 500
+
+
+def test_where_none_is_recorded_none_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"write protocol/task/sampler/optimizer; there are none$"):
+        recorded.study_key("paper/regression/tpe/adam", tmp_path)
