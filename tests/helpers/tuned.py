@@ -17,14 +17,21 @@ STUDIES = ("tpe", "tpe-seed1")
 
 
 def write(
-    results: Path, optimizer: str, sampler: str, trials: int, *, rate: float = 0.1, epochs: int = 4
+    results: Path,
+    optimizer: str,
+    sampler: str,
+    trials: int,
+    *,
+    rate: float = 0.1,
+    epochs: int = 4,
+    task: str = "regression",
 ) -> None:
     """A search, or a confirmation, whose seeds do the same to every optimizer."""
     confirmed = CONFIRMED in sampler
     objective = "test/loss" if confirmed else "validation/loss"
     config = {
         "protocol": {"name": "fair"},
-        "task": {"name": "regression", "epochs": epochs},
+        "task": {"name": task, "epochs": epochs},
         "sampler": {
             "create": {"_target_": "optuna.samplers.TPESampler", "n_startup_trials": 2},
             "in_flight": 1,
@@ -34,10 +41,16 @@ def write(
         "seed": 1_000_000 if confirmed else STUDIES.index(sampler),
         **({"source": {"trial": 3, "of": optimizer}} if confirmed else {}),
     }
-    store = RecordStore(StudyKey("fair", "regression", sampler, optimizer).directory(results))
+    store = RecordStore(StudyKey("fair", task, sampler, optimizer).directory(results))
     for number in range(trials):
         row, curve = synthetic.trial(
-            number, optimizer="adam", sampler=sampler, protocol="fair", objective=objective, epochs=epochs
+            number,
+            optimizer="adam",
+            task=task,
+            sampler=sampler,
+            protocol="fair",
+            objective=objective,
+            epochs=epochs,
         )
         noise = float(np.random.default_rng([number, *sampler.encode()]).normal(scale=0.01))
         value = MEANS[optimizer] + noise + (0 if confirmed else 0.001 * number)

@@ -12,6 +12,7 @@ from induced_metric import records
 from induced_metric.analysis import draws, fairness, reports, runs, style
 from induced_metric.analysis.rendering import Table
 from induced_metric.analysis.reports import (
+    ABLATIONS,
     CHANGES,
     CONFIRMATIONS,
     CONFIRMED_TASKS,
@@ -25,6 +26,9 @@ from induced_metric.analysis.reports import (
 )
 from induced_metric.analysis.tuning import budgets
 from induced_metric.records import CONFIRMED, FIXED, Records, removed
+
+_UNCOMPARED = (ABLATIONS, EVERYTHING, TASKS, CONFIRMED_TASKS)
+"""What sets no optimizers of one task beside each other, or says itself what the linter finds."""
 
 
 class Planned(NamedTuple):
@@ -50,7 +54,7 @@ class Planned(NamedTuple):
         if isinstance(made, Figure) and self.left_out:
             with style.style():
                 made.suptitle(f"{made.get_suptitle()}\n(without {self.left_out} of the optimisers: overview)")
-        if isinstance(made, Table) and self.report.of not in (EVERYTHING, TASKS, CONFIRMED_TASKS):
+        if isinstance(made, Table) and self.report.of not in _UNCOMPARED:
             return _with_findings(made, self.material.findings, self.material.ours, self.findings)
         return made
 
@@ -120,6 +124,8 @@ def plan(
     elif not beside:
         raise runs.nothing_recorded(task, protocol, results)
     repeats = read(beside)
+    asked = ABLATIONS in made_of
+    reduced = read(records.ablations(task, protocol=protocol, results=results)) if asked else {}
     n = best or (runs.best_count(ours) if ours else 1)
     costs = budgets.read_costs(Path(results, "costs.csv"), task)
     linted = fairness.findings(fairness.comparisons(task, ours, repeats, n=n))
@@ -132,7 +138,7 @@ def plan(
         elif report.of == CHANGES:
             parts = _over_changes(task, {**ours, **repeats}, protocol, results, load)
         else:
-            parts = (([task, *names], task, found) for names, found in _parts(report, ours, repeats))
+            parts = (([task, *names], task, found) for names, found in _parts(report, ours, repeats, reduced))
         for names, subject, records_of in parts:
             suffix = [report.name] if report.name else []
             stem = Path(results, kind, "-".join([protocol, *names, *suffix]))
@@ -252,7 +258,10 @@ def _with_findings(made: Table, findings: pd.DataFrame, ours: Mapping[str, Recor
 
 
 def _parts(
-    report: Report, ours: Mapping[str, Records], repeats: Mapping[str, Records]
+    report: Report,
+    ours: Mapping[str, Records],
+    repeats: Mapping[str, Records],
+    reduced: Mapping[str, Records],
 ) -> Iterator[tuple[list[str], Mapping[str, Records]]]:
     """What is in the name of each file of a report besides its own, and what it is made of."""
     if report.of == "search":
@@ -263,10 +272,16 @@ def _parts(
             yield [family], {family: found}
     elif report.of == "searches" and ours:
         yield [], ours
-    elif report.of == CONFIRMATIONS:
+    elif report.of in (CONFIRMATIONS, ABLATIONS):
         confirmed = {name: found for name, found in repeats.items() if name.endswith(CONFIRMED)}
         for family, studies in draws.families(confirmed).items():
-            yield [family], studies
+            if report.of == CONFIRMATIONS:
+                yield [family], studies
+                continue
+            own = draws.families(reduced).get(family, {})
+            for without in sorted({str(removed(name)) for name in own}):
+                same = {name: found for name, found in own.items() if removed(name) == without}
+                yield [family, without], {**studies, **same}
     elif report.of == EVERYTHING:
         yield [], {**ours, **repeats}
     elif report.of in repeats:

@@ -7,7 +7,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from induced_metric.analysis import draws, fairness, runs
-from induced_metric.analysis.confirmations import confirmed_figure, confirmed_tables, seeds, verdicts
+from induced_metric.analysis.confirmations import (
+    confirmed_figure,
+    confirmed_tables,
+    seeds,
+    verdicts,
+    without,
+)
 from induced_metric.analysis.rendering import Table
 from induced_metric.analysis.searches import (
     agreement,
@@ -25,7 +31,8 @@ from induced_metric.records import FIXED, Records
 
 Kind: TypeAlias = Literal["tables", "figures"]
 
-CHANGES, CONFIRMATIONS, CONFIRMED_TASKS, EVERYTHING, FAMILY, TASKS = (
+ABLATIONS, CHANGES, CONFIRMATIONS, CONFIRMED_TASKS, EVERYTHING, FAMILY, TASKS = (
+    "ablations",
     "changes",
     "confirmations",
     "confirmed_tasks",
@@ -61,10 +68,11 @@ class Report(NamedTuple):
         name: ends the names of its files.
         of: the records it is made from: ``searches``, all of them; ``search``, once for each; ``family``,
             once for each family of samplers (``draws.family``), its studies as one; ``confirmations``, once
-            for each family, its studies apart; ``everything``, what searches and what does not; ``changes``,
-            those of the protocol and of its changes (``deviations``); ``tasks``, those of every task, once
-            for each family; ``confirmed_tasks``, the same with their confirmations, all studies apart; or
-            the name of a sampler that searches nothing, where on record.
+            for each family, its studies apart; ``ablations``, these and the same without a hyperparameter,
+            once for each family and hyperparameter; ``everything``, what searches and what does not;
+            ``changes``, those of the protocol and of its changes (``deviations``); ``tasks``, those of every
+            task, once for each family; ``confirmed_tasks``, the same with their confirmations, all studies
+            apart; or the name of a sampler that searches nothing, where on record.
         make: None where this material has no such report.
         most: optimizers that a figure has room for; of more it shows the paper's and the best of the others.
     """
@@ -102,6 +110,8 @@ REPORTS = (
     Report("tables", "verdicts_extended", CONFIRMATIONS, lambda m: _verdicts(m, 2)),
     Report("tables", "overview", CONFIRMATIONS,
            lambda m: overview.overview_table(m.task, m.ours, m.searches, m.costs)),
+    Report("tables", "without", ABLATIONS,
+           lambda m: without.without_table(m.task, m.ours, m.searches)),
     Report("tables", "seeds_budgets", FIXED,
            lambda m: budgets.budgets_table(m.task, m.ours, m.searches, m.costs)),
     Report("tables", "budgets", CONFIRMATIONS,

@@ -32,7 +32,7 @@ def confirmed_table(task: str, ours: Mapping[str, Records], searches: Mapping[st
         "metric here."
     )
     scale = Scale(bool(table["logarithmic"].iloc[0]))
-    notes = [*_geometric(scale), *_interval(table), *_lost(table, ours, searches)]
+    notes = [*_geometric(scale), errors_note(table), *_lost(table, ours, searches)]
     none = pd.DataFrame(index=table.index)
     return Table(table, pd.DataFrame(cells), none, title, notes, metric=metric)
 
@@ -81,7 +81,7 @@ def verdicts_table(
         f"or worse: p below {1 - CONFIDENCE:.2g} after Holm over {number}. n: studies × seeds; each winner "
         "of the one against each of the other, from the same seeds.",
         f"Intervals hold for {number} at once with {CONFIDENCE:.0%} (Bonferroni, so a little "
-        f"wider than Holm's p asks for). {_interval(table)[0]}",
+        f"wider than Holm's p asks for). {errors_note(table)}",
         "P(better): the share of pairs of winners, and of seeds, on which the optimiser beat the other, ties "
         "half. Needs: "
         f"so many more to decide with a probability of {verdicts.POWER:.0%}, were the difference as found.",
@@ -90,12 +90,11 @@ def verdicts_table(
     return Table(table, pd.DataFrame(cells), pd.DataFrame(bold), title, notes, metric=metric)
 
 
-def _interval(table: pd.DataFrame) -> list[str]:
+def errors_note(table: pd.DataFrame) -> str:
+    """What the errors of a table's means or differences are over: studies and seeds, or seeds alone."""
     if (table["studies"] == 1).all():
-        return ["Errors are over the seeds alone: of one study, the luck of its search is not in them."]
-    return [
-        "Errors by the analysis of variance over studies and seeds, so the luck of the search is in them."
-    ]
+        return "Errors are over the seeds alone: of one study, the luck of its search is not in them."
+    return "Errors by the analysis of variance over studies and seeds, so the luck of the search is in them."
 
 
 def _lost(table: pd.DataFrame, ours: Mapping[str, Records], searches: Mapping[str, Records]) -> list[str]:

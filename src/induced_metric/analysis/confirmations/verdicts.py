@@ -172,11 +172,19 @@ def compare(
             }
         )
     return (
-        _judged(pd.DataFrame(rows), minimize=minimize, margin=margin, level=level) if rows else pd.DataFrame()
+        judged(pd.DataFrame(rows), minimize=minimize, margin=margin, level=level) if rows else pd.DataFrame()
     )
 
 
-def _judged(table: pd.DataFrame, *, minimize: bool, margin: float, level: float) -> pd.DataFrame:
+def judged(table: pd.DataFrame, *, minimize: bool, margin: float, level: float) -> pd.DataFrame:
+    """The table with its verdicts, one on each row, and with Holm's ``p`` over all rows.
+
+    Args:
+        table: ``difference``, ``low``, ``high``, ``p``, ``more_seeds`` and ``more_studies``.
+        minimize: whether a low value is good.
+        margin: differences below it do not matter.
+        level: of all verdicts together.
+    """
     p = holm(table["p"].to_numpy())
     differs = p <= 1 - level
     lower = (table["difference"] < 0) == minimize
