@@ -43,6 +43,13 @@ PORT       ?= 8080
 # Further settings of the launcher: LAUNCH="partition=gpu gpus=1"
 LAUNCH     ?=
 
+# A misspelt variable would leave its default: a search of all trials instead of the few that were meant.
+known := VENV $(shell sed -n 's/^\([A-Z_]*\) *?=.*/\1/p' $(firstword $(MAKEFILE_LIST)))
+unknown := $(filter-out $(known),$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
+ifneq ($(unknown),)
+$(error unknown variable $(unknown): there are $(known))
+endif
+
 ifneq ($(words $(MODE))$(filter offline online disabled,$(MODE)),1$(MODE))
 $(error MODE must be one of offline online disabled, got '$(MODE)')
 endif

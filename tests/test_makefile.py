@@ -1,6 +1,7 @@
 """The Makefile sets up what a target needs and nothing else, tried with stand-ins for pip and nvidia-smi."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +112,22 @@ def test_an_unknown_mode_ends_before_the_search(machine):
     done, calls = machine.make("sweep", "MODE=onlin")
     assert (done.returncode, calls) == (2, [])
     assert "MODE must be one of offline online disabled, got 'onlin'" in done.stderr
+
+
+@pytest.mark.parametrize("target", ["sweep", "help"])
+def test_a_misspelt_variable_is_refused_with_those_that_there_are(machine, target):
+    done, calls = machine.make(target, "TRAILS=4", "OPTIMIZERS=adam sgd")
+    assert (done.returncode, calls) == (2, [])
+    (line,) = done.stderr.splitlines()
+    assert re.search(r"unknown variable TRAILS: there are VENV PYTHON TASK OPTIMIZERS TRIALS .*LAUNCH", line)
+
+
+def test_every_variable_of_the_makefile_can_be_given(machine):
+    names = re.findall(r"^([A-Z_]+) *\?=", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert len(names) > 30
+    given = [f"{name}=a b" for name in names if name not in ("MODE", "ACCELERATOR", "PYTHON")]
+    done, _ = machine.make("help", *given, "MODE=online", "ACCELERATOR=cpu", "PYTHON=python3")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("task", ["regression", "cifar10_small"])

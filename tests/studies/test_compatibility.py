@@ -84,6 +84,21 @@ def test_an_older_confirmation_was_without_nothing():
         check_config("study", before, {"sampler": {"name": "confirmed", "without": "xi"}})
 
 
+def test_of_another_winner_a_confirmation_says_what_to_do():
+    before = {"seed": 0, "source": {"sampler": "tpe", "trial": 2, "value": 0.5}}
+    now = {"seed": 0, "source": {"sampler": "tpe", "trial": 9, "value": 0.25}}
+    with pytest.raises(UserError) as error:
+        check_config("study", before, now)
+    assert str(error.value) == (
+        "study confirms trial 2 of a search whose winner is trial 9 now: give the search as many trials as "
+        "then (TRIALS=, or trials= and sampler.searched=), or take another results directory"
+    )
+    with pytest.raises(UserError, match=r"\(seed: 0 -> 1; source.trial: 2 -> 9; source.value: 0.5 -> 0.25\)"):
+        check_config("study", before, {**now, "seed": 1})
+    with pytest.raises(UserError, match=r"\(source.value: 0.5 -> 0.25\)"):
+        check_config("study", before, {"seed": 0, "source": {**before["source"], "value": 0.25}})
+
+
 def test_a_setting_under_an_older_name_is_the_one_of_today():
     before = {"task": {"evaluated": ["validation"], "width": 32}}
     check_config("study", before, {"task": {"eval_splits": ["validation"], "embed_dim": 32}})

@@ -63,6 +63,13 @@ def differences(known: Mapping[str, Any], config: Mapping[str, Any]) -> list[str
 def check_config(name: str, known: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Raises UserError, with the difference, if a study was begun with another configuration."""
     changes = differences(known, config)
+    confirmed, winner = (each.get("source", {}).get("trial") for each in (known, config))
+    if confirmed != winner and all(change.startswith("source.") for change in changes):
+        raise UserError(
+            f"{name} confirms trial {confirmed} of a search whose winner is trial {winner} now: give the "
+            "search as many trials as then (TRIALS=, or trials= and sampler.searched=), or take another "
+            "results directory"
+        )
     if changes:
         raise UserError(
             f"{name} was begun with another configuration ({'; '.join(changes)}); "
