@@ -12,7 +12,8 @@ from induced_metric.analysis.confirmations import (
     confirmed_tables,
     seeds,
     verdicts,
-    without,
+    without_figure,
+    without_table,
 )
 from induced_metric.analysis.rendering import Table
 from induced_metric.analysis.searches import (
@@ -111,7 +112,7 @@ REPORTS = (
     Report("tables", "overview", CONFIRMATIONS,
            lambda m: overview.overview_table(m.task, m.ours, m.searches, m.costs)),
     Report("tables", "without", ABLATIONS,
-           lambda m: without.without_table(m.task, m.ours, m.searches)),
+           lambda m: without_table.without_table(m.task, m.ours, m.searches)),
     Report("tables", "seeds_budgets", FIXED,
            lambda m: budgets.budgets_table(m.task, m.ours, m.searches, m.costs)),
     Report("tables", "budgets", CONFIRMATIONS,
@@ -134,6 +135,8 @@ REPORTS = (
            lambda m: confirmed_figure.confirmed_figure(m.task, m.ours, m.searches)),
     Report("figures", "confirmed", CONFIRMATIONS,
            lambda m: confirmed_figure.confirmed_figure(m.task, m.ours, m.searches)),
+    Report("figures", "without", ABLATIONS,
+           lambda m: without_figure.without_figure(m.ours, m.searches), most=None),
     Report("figures", "overview", CONFIRMATIONS,
            lambda m: overview.overview_figure(m.task, m.ours, m.searches, m.costs), most=None),
     Report("figures", "tuning", "searches", lambda m: tuning_curves.tuning_figure(m.ours)),

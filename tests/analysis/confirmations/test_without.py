@@ -8,7 +8,7 @@ import synthetic
 import tuned
 
 from induced_metric.analysis import making
-from induced_metric.analysis.confirmations import hierarchy, verdicts, without
+from induced_metric.analysis.confirmations import hierarchy, verdicts, without, without_figure, without_table
 from induced_metric.records import CONFIRMED, WITHOUT, Records
 
 SEEDS = 12
@@ -124,11 +124,11 @@ def test_a_study_that_was_trained_one_way_alone_is_left_out(ours, searches) -> N
     assert table["studies"].tolist() == [1, 1]
     assert table["most"].tolist() == [4e-6, 250.0]
     assert table["least"].tolist() == [4e-6, 250.0]
-    rendered = without.without_table("regression", ours, searches)
+    rendered = without_table.without_table("regression", ours, searches)
     assert rendered is not None
     assert any("seeds alone" in note for note in rendered.notes)
     del ours[f"tpe-seed1{CONFIRMED}{WITHOUT}xi"]
-    assert without.without_table("regression", ours, searches) is None
+    assert without_table.without_table("regression", ours, searches) is None
 
 
 def test_the_seeds_are_those_of_both(ours, searches) -> None:
@@ -137,7 +137,7 @@ def test_the_seeds_are_those_of_both(ours, searches) -> None:
     ours[sampler] = Records(trials[trials["seed"] < 55], ours[sampler].curves)
     assert without.compare(ours, searches)["seeds"].tolist() == [5, 5]
     ours[sampler] = Records(trials[trials["seed"] < 51], ours[sampler].curves)
-    with pytest.raises(ValueError, match=r"sgd_metric and sgd_metric without xi share 1 seeds of 2 studies"):
+    with pytest.raises(ValueError, match=r"sgd_metric and sgd_metric without it share 1 seeds of 1 studies"):
         without.compare(ours, searches)
 
 
@@ -157,13 +157,13 @@ def test_what_diverges_without_it_counts_as_the_worst_and_is_said(ours, searches
     table = without.compare(ours, searches).set_index("optimizer")
     assert table["lost_without"].to_dict() == {"sgd_metric": 0, "sgd_rms": 2 * SEEDS}
     assert table.loc["sgd_rms", "mean_without"] == pytest.approx(0.9)
-    rendered = without.without_table("regression", ours, searches)
+    rendered = without_table.without_table("regression", ours, searches)
     assert rendered is not None
     assert rendered.notes[-1].endswith("the worst training: SGD_RMS 0 with and 24 without.")
 
 
 def test_the_table_says_what_was_found_and_what_follows(ours, searches) -> None:
-    table = without.without_table("regression", ours, searches)
+    table = without_table.without_table("regression", ours, searches)
     assert table is not None
     shown = table.cells.set_index("Optimiser")
     assert shown.loc["SGD_METRIC", "xi found"] == "2e-07 to 4e-06"
@@ -171,6 +171,24 @@ def test_the_table_says_what_was_found_and_what_follows(ours, searches) -> None:
     assert shown.loc["SGD_RMS", "Ratio"].startswith(("0.499", "0.500", "0.501"))
     assert "as a ratio of geometric means; below 1, xi makes them better" in table.title
     assert "Holm over 2 optimisers" in table.notes[0]
+
+
+def test_the_figure_has_a_point_for_each_winner_filled_where_it_changes(ours, searches) -> None:
+    figure = without_figure.without_figure(ours, searches)
+    assert figure is not None
+    points = {
+        (float(x), float(y)): line.get_markerfacecolor() != "none"
+        for line in figure.axes[0].lines[1:]
+        for x, y in zip(*line.get_data(), strict=True)
+    }
+    assert {place for place, filled in points.items() if filled} >= {(3e-8, 1.0), (250.0, 1.0)}
+    assert {x for x, _ in points} == {2e-7, 4e-6, 3e-8, 250.0}
+    table = without.by_winner(ours, without.collect(ours, searches))
+    assert sum(points.values()) == table["changed"].sum()
+    assert f"over {SEEDS} seeds" in figure.legends[0].get_title().get_text()
+    assert figure.get_suptitle().startswith("regression (our runs, protocol paper, tpe, 2 studies)")
+    del ours[f"tpe{CONFIRMED}{WITHOUT}xi"], ours[f"tpe-seed1{CONFIRMED}{WITHOUT}xi"]
+    assert without_figure.without_figure(ours, searches) is None
 
 
 @pytest.mark.slow
