@@ -17,9 +17,14 @@ from induced_metric.analysis.confirmations.scale import scale_of
 from induced_metric.analysis.statistics import CONFIDENCE
 from induced_metric.records import CONFIRMED, WITHOUT, Records, removed
 
+_FEWEST = 2
+"""Seeds without which there is no error."""
+
 
 def collect(ours: Mapping[str, Records], searches: Mapping[str, Records]) -> pd.DataFrame:
-    """Every training of the winners that were trained both ways.
+    """Every training of the winners that were trained both ways, from the seeds that both ways have.
+
+    A study with fewer than two of these is left out: it is under way.
 
     Args:
         ours: confirmations, and those of the same winners without one hyperparameter, by sampler.
@@ -40,7 +45,9 @@ def collect(ours: Mapping[str, Records], searches: Mapping[str, Records]) -> pd.
         for study, name in zip(found["study"], names, strict=True)
     ]
     found = found.assign(study=studies, without=names.notna())
-    return found[found.groupby(["optimizer", "study"])["without"].transform("nunique") == 2]
+    both = found.groupby(["optimizer", "study", "seed"])["without"].transform("nunique") == 2
+    seeds = both.groupby([found["optimizer"], found["study"]]).transform("sum") / 2
+    return found[both & (seeds >= _FEWEST)]
 
 
 def _check_same(ours: Mapping[str, Records]) -> None:
@@ -87,7 +94,7 @@ def compare(
         rows where no winner was trained both ways.
 
     Raises:
-        ValueError: as of ``collect``, or if both ways of an optimizer share fewer than two seeds.
+        ValueError: as of ``collect``, or if the studies of an optimizer share fewer than two seeds.
     """
     found = collect(ours, searches)
     if found.empty:
