@@ -230,6 +230,22 @@ def superiority(table: pd.DataFrame, name: str) -> pd.Series:
     return pd.concat([first, second])
 
 
+def test_what_is_said_of_the_winners_without_the_metric_is_so(fair) -> None:
+    task, tables = fair
+    table = tables["tpe-xi-without"].data.set_index("optimizer")
+    assert table["studies"].sum() == 60
+    on_bases = table.loc[["adamw_metric", "lion_metric", "muon_metric"], "changed"].sum()
+    counts = [re.search(pattern, FINDINGS) for pattern in (
+        r"Of 60 winners on either task (\d+) and (\d+) are told from themselves without it",
+        r"of the 15 of AdamW, Lion and Muon with the metric (\d+) and (\d+)",
+    )]  # fmt: skip
+    place = 1 if task == "regression" else 2
+    assert [int(count[place]) for count in counts] == [table["changed"].sum(), on_bases]
+    if task == "mnist_small":
+        assert table.loc["muon_metric", ["verdict", "changed"]].tolist() == ["equivalent", 0]
+        assert "none of its winners changes, and with and without are equivalent" in FINDINGS
+
+
 def test_what_an_epoch_costs_is_so() -> None:
     costs = pd.read_csv(PUBLISHED / "costs.csv").pivot_table(
         index="task", columns="optimizer", values="seconds_per_epoch"

@@ -82,3 +82,18 @@ def test_what_diverged_is_named_and_a_single_optimizer_needs_no_letters(confirma
     figure = confirmed_figure.confirmed_figure("regression", alone, {})
     assert figure.axes[0].get_yticklabels()[0].get_text() == "ADAM\n2 × 12 seeds, 2 diverged"
     assert figure.legends[0].get_title().get_text() == ""
+
+
+def test_only_the_papers_have_letters_where_there_are_any(confirmations) -> None:
+    other = {
+        name: study._replace(trials=study.trials.replace({"optimizer": {"sgd": "mine"}}))
+        for name, study in confirmations.items()
+    }
+    joined = {
+        name: synthetic.joined(
+            study, other[name]._replace(trials=other[name].trials.query("optimizer == 'mine'"))
+        )
+        for name, study in confirmations.items()
+    }
+    axes = confirmed_figure.confirmed_figure("regression", joined, {}).axes[0]
+    assert [text.get_text() for text in axes.child_axes[0].get_yticklabels()] == ["a", "b", ""]

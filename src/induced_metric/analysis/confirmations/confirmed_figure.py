@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from induced_metric.analysis import draws, runs, style
-from induced_metric.analysis.confirmations import confirmed
+from induced_metric.analysis.confirmations import confirmed, verdicts
 from induced_metric.analysis.confirmations.scale import Scale, scale_of
 from induced_metric.analysis.statistics import CONFIDENCE
 from induced_metric.records import Records
@@ -46,8 +46,9 @@ def confirmed_figure(task: str, ours: Mapping[str, Records], searches: Mapping[s
     """A row an optimizer, best first: its mean with the interval, and a bar for the winner of each study.
 
     Bars: from the lower to the upper quartile over the seeds, lines: from 5 to 95%, markers: the mean of a
-    study. Shaded: the interval of the mean over studies and seeds (``confirmed.standings``). Optimizers
-    without a common letter are told apart (``confirmed.compare``). Means of a loss are geometric (``scale``).
+    study. Shaded: the interval of the mean over studies and seeds (``confirmed.standings``). Of the
+    first family of ``verdicts.families``, who has letters, those without a common one are told apart
+    (``confirmed.judged``). Means of a loss are geometric (``scale``).
 
     Args:
         task: name of the task.
@@ -60,9 +61,9 @@ def confirmed_figure(task: str, ours: Mapping[str, Records], searches: Mapping[s
     table = confirmed.standings(task, ours, searches)
     table = table.sort_values("mean", ascending=minimize, kind="stable", ignore_index=True)
     scale = scale_of(found["value"], minimize=minimize)
-    judged = confirmed.compare(found, minimize=minimize, margin=confirmed.stated_margin(ours))
-    told = judged[judged["verdict"].isin(["better", "worse"])] if len(judged) else judged
-    groups = letters(table["optimizer"], [(str(row.optimizer), str(row.other)) for row in told.itertuples()])
+    # Of the others few are shown, and a verdict depends on how many are judged: the tables have theirs.
+    judged = confirmed.judged(ours, searches, pairs=verdicts.families(table["optimizer"])[0])
+    groups = _groups(table["optimizer"].tolist(), judged)
     most = int(table["studies"].max())
     with style.style():
         row = 0.22 + 0.09 * most
@@ -87,7 +88,7 @@ def confirmed_figure(task: str, ours: Mapping[str, Records], searches: Mapping[s
         style.readable(axes.xaxis)
         axes.set_xlabel(style.words(objective))
         beside = axes.secondary_yaxis("right")
-        beside.set_yticks(range(len(table)), [groups[name] for name in table["optimizer"]])
+        beside.set_yticks(range(len(table)), [groups.get(name, "") for name in table["optimizer"]])
         beside.tick_params(length=0)
         beside.spines["right"].set_visible(False)
         figure.suptitle(
@@ -101,12 +102,21 @@ def confirmed_figure(task: str, ours: Mapping[str, Records], searches: Mapping[s
             Line2D([], [], color="0.4", marker="o", ls="", ms=3.5, mec="white", label=scale.mean_words),
         ]
         title = (
-            f"No letter in common: told apart ({CONFIDENCE:.0%}, Holm over all pairs)"
-            if len(judged)
+            f"No letter in common: told apart ({CONFIDENCE:.0%}, Holm over those with letters)"
+            if judged is not None
             else None
         )
         figure.legend(handles=handles, loc="outside lower center", ncols=4, title=title, title_fontsize=7)
     return figure
+
+
+def _groups(names: list[str], judged: pd.DataFrame | None) -> dict[str, str]:
+    if judged is None:
+        return {}
+    there = {*judged["optimizer"], *judged["other"]}
+    told = judged[judged["verdict"].isin(["better", "worse"])]
+    apart = [(str(row.optimizer), str(row.other)) for row in told.itertuples()]
+    return letters([name for name in names if name in there], apart)
 
 
 def _row(axes: Axes, place: int, standing: pd.Series, studies: list[pd.Series], scale: Scale) -> None:
