@@ -99,8 +99,10 @@ def test_what_searches_nothing_is_shown_where_asked_for_alone(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (["tables", "--task", "regresion"], "unknown task 'regresion': there are cifar10, cifar10_small"),
+        (["tables", "--task", "regresion"], "did you mean regression?"),
         (
-            ["tables", "--task", "regresion"],
+            ["tables", "--task", "mnist_small"],
             "tasks with records: cifar10, mnist, regression, shakespeare_small",
         ),
         (["tables", "--task", "regression", "--samplers", "tp"], "samplers with records: random, tpe"),

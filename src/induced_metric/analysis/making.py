@@ -1,6 +1,6 @@
 """Tables and figures made of what is on record of a task, all of ``reports.REPORTS``, and written."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,23 +9,21 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from induced_metric import records
-from induced_metric.analysis import draws, fairness, reports, runs, style
+from induced_metric.analysis import fairness, parts, reports, runs, style
 from induced_metric.analysis.rendering import Table
 from induced_metric.analysis.reports import (
     ABLATIONS,
-    CHANGES,
     CONFIRMATIONS,
     CONFIRMED_TASKS,
     EVERYTHING,
     FAIRNESS,
-    FAMILY,
     TASKS,
     Kind,
     Material,
     Report,
 )
 from induced_metric.analysis.tuning import budgets
-from induced_metric.records import CONFIRMED, FIXED, Records, removed
+from induced_metric.records import FIXED, Records
 
 _UNCOMPARED = (ABLATIONS, EVERYTHING, TASKS, CONFIRMED_TASKS)
 """What sets no optimizers of one task beside each other, or says itself what the linter finds."""
@@ -130,94 +128,18 @@ def plan(
     costs = budgets.read_costs(Path(results, "costs.csv"), task)
     linted = fairness.findings(fairness.comparisons(task, ours, repeats, n=n))
     best_first = _best_first(ours or repeats)
+    every = parts.Recorded(task, protocol, results, load, ours, repeats, reduced)
     for report in chosen:
-        if report.of == TASKS:
-            parts = _over_tasks(ours, protocol, results, load)
-        elif report.of == CONFIRMED_TASKS:
-            parts = _over_confirmed_tasks(ours, protocol, results, load)
-        elif report.of == CHANGES:
-            parts = _over_changes(task, {**ours, **repeats}, protocol, results, load)
-        else:
-            parts = (([task, *names], task, found) for names, found in _parts(report, ours, repeats, reduced))
-        for names, subject, records_of in parts:
+        for part in parts.of(report, every):
             suffix = [report.name] if report.name else []
-            stem = Path(results, kind, "-".join([protocol, *names, *suffix]))
+            stem = Path(results, kind, "-".join([protocol, *part.names, *suffix]))
             left_out = []
             if kind == "figures" and report.most:
-                order = _best_over_tasks(records_of) if report.of == TASKS else best_first
+                order = _best_over_tasks(part.records) if report.of == TASKS else best_first
                 left_out = order[report.most :]
-            shown = {name: _without(left_out, found) for name, found in records_of.items()}
-            material = Material(subject, shown, ours, n, targets, costs, linted)
+            shown = {name: _without(left_out, found) for name, found in part.records.items()}
+            material = Material(part.subject, shown, ours, n, targets, costs, linted)
             yield Planned(report, stem, material, "-".join([protocol, task, FAIRNESS]), len(left_out))
-
-
-def _over_tasks(
-    ours: Mapping[str, Records], protocol: str, results: str | Path, load: runs.Reader
-) -> Iterator[tuple[list[str], str, Mapping[str, Records]]]:
-    """Every family that has searched several tasks: what names the files, its name, its records by task."""
-    for family in draws.families(ours):
-        read = {
-            task: found
-            for task in records.tasks(protocol=protocol, results=results)
-            if (found := _of_family(family, records.searches, task, protocol, results, load))
-        }
-        if len(read) > 1:
-            yield [TASKS, family], family, {task: draws.pool(found) for task, found in read.items()}
-
-
-def _over_confirmed_tasks(
-    ours: Mapping[str, Records], protocol: str, results: str | Path, load: runs.Reader
-) -> Iterator[tuple[list[str], str, Mapping[str, Records]]]:
-    """Every family whose winners were confirmed on several tasks, its records by ``<task>/<sampler>``."""
-    for family in draws.families(ours):
-        confirmed = [
-            task
-            for task in records.tasks(protocol=protocol, results=results)
-            if any(draws.family(name) == family
-                   for name in records.confirmations(task, protocol=protocol, results=results))
-        ]  # fmt: skip
-        if len(confirmed) > 1:
-            yield (
-                [TASKS, family],
-                family,
-                {
-                    f"{task}/{sampler}": found
-                    for task in confirmed
-                    for listed in (records.searches, records.confirmations)
-                    for sampler, found in _of_family(family, listed, task, protocol, results, load).items()
-                },
-            )
-
-
-def _of_family(
-    family: str,
-    listed: Callable[..., list[str]],
-    task: str,
-    protocol: str,
-    results: str | Path,
-    load: runs.Reader,
-) -> dict[str, Records]:
-    """Those records of a task that belong to a family of samplers, by sampler."""
-    return {
-        name: load(task, protocol=protocol, sampler=name, results=results)
-        for name in listed(task, protocol=protocol, results=results)
-        if draws.family(name) == family
-    }
-
-
-def _over_changes(
-    task: str, unchanged: Mapping[str, Records], protocol: str, results: str | Path, load: runs.Reader
-) -> Iterator[tuple[list[str], str, Mapping[str, Records]]]:
-    """What ``deviations`` compares, once, if a change of the protocol is on record."""
-    changed = {
-        f"{name}/{sampler}": load(task, protocol=name, sampler=sampler, results=results)
-        for name in records.protocols(results=results)
-        if name.startswith(f"{protocol}_")
-        for sampler in records.samplers(task, protocol=name, results=results)
-        if not removed(sampler)
-    }
-    if unchanged and changed:
-        yield [task], task, {**unchanged, **changed}
 
 
 def _best_first(ours: Mapping[str, Records]) -> list[str]:
@@ -255,37 +177,6 @@ def _with_findings(made: Table, findings: pd.DataFrame, ours: Mapping[str, Recor
     if FIXED in ours or ("source" in made.data and fairness.PUBLISHED in set(made.data["source"])):
         sources.add(fairness.PUBLISHED)
     return replace(made, notes=[*made.notes, *fairness.notes(findings, sources, where)])
-
-
-def _parts(
-    report: Report,
-    ours: Mapping[str, Records],
-    repeats: Mapping[str, Records],
-    reduced: Mapping[str, Records],
-) -> Iterator[tuple[list[str], Mapping[str, Records]]]:
-    """What is in the name of each file of a report besides its own, and what it is made of."""
-    if report.of == "search":
-        for sampler, found in ours.items():
-            yield [sampler], {sampler: found}
-    elif report.of == FAMILY:
-        for family, found in draws.pooled(ours).items():
-            yield [family], {family: found}
-    elif report.of == "searches" and ours:
-        yield [], ours
-    elif report.of in (CONFIRMATIONS, ABLATIONS):
-        confirmed = {name: found for name, found in repeats.items() if name.endswith(CONFIRMED)}
-        for family, studies in draws.families(confirmed).items():
-            if report.of == CONFIRMATIONS:
-                yield [family], studies
-                continue
-            own = draws.families(reduced).get(family, {})
-            for without in sorted({str(removed(name)) for name in own}):
-                same = {name: found for name, found in own.items() if removed(name) == without}
-                yield [family, without], {**studies, **same}
-    elif report.of == EVERYTHING:
-        yield [], {**ours, **repeats}
-    elif report.of in repeats:
-        yield [], {report.of: repeats[report.of]}
 
 
 def write(stem: Path, made: Table | Figure) -> list[Path]:

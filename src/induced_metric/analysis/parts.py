@@ -1,0 +1,161 @@
+"""What a report is made of: which of the records, once or several times."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from induced_metric import records
+from induced_metric.analysis import draws, runs
+from induced_metric.analysis.reports import (
+    ABLATIONS,
+    CHANGES,
+    CONFIRMATIONS,
+    CONFIRMED_TASKS,
+    EVERYTHING,
+    FAMILY,
+    TASKS,
+    Report,
+)
+from induced_metric.records import CONFIRMED, Records, removed
+
+
+class Recorded(NamedTuple):
+    """What is on record of a task under a protocol, and where the rest is.
+
+    Attributes:
+        task: its name.
+        protocol: its name.
+        results: the results directory.
+        load: what reads the records.
+        ours: the searches, by sampler.
+        repeats: what searches nothing, likewise.
+        reduced: confirmations without a hyperparameter, likewise.
+    """
+
+    task: str
+    protocol: str
+    results: str | Path
+    load: runs.Reader
+    ours: Mapping[str, Records]
+    repeats: Mapping[str, Records]
+    reduced: Mapping[str, Records]
+
+    def read(self, sampler: str, *, task: str | None = None, protocol: str | None = None) -> Records:
+        """Other records, by default of this task and protocol."""
+        return self.load(
+            task or self.task, protocol=protocol or self.protocol, sampler=sampler, results=self.results
+        )
+
+
+class Part(NamedTuple):
+    """What one table or figure is made of.
+
+    Attributes:
+        names: what stands in the name of its files between the protocol and the name of the report.
+        subject: the task, or the family of samplers.
+        records: by sampler, by task, or by ``<task>/<sampler>``.
+    """
+
+    names: list[str]
+    subject: str
+    records: Mapping[str, Records]
+
+
+def of(report: Report, every: Recorded) -> Iterator[Part]:
+    """Yields what each table or figure of a report is made of (``Report.of``)."""
+    if report.of == TASKS:
+        yield from _over_tasks(every)
+    elif report.of == CONFIRMED_TASKS:
+        yield from _over_confirmed_tasks(every)
+    elif report.of == CHANGES:
+        yield from _over_changes(every)
+    else:
+        for names, found in _of_task(report, every):
+            yield Part([every.task, *names], every.task, found)
+
+
+def _of_task(report: Report, every: Recorded) -> Iterator[tuple[list[str], Mapping[str, Records]]]:
+    ours, repeats = every.ours, every.repeats
+    if report.of == "search":
+        for sampler, found in ours.items():
+            yield [sampler], {sampler: found}
+    elif report.of == FAMILY:
+        for family, found in draws.pooled(ours).items():
+            yield [family], {family: found}
+    elif report.of == "searches" and ours:
+        yield [], ours
+    elif report.of in (CONFIRMATIONS, ABLATIONS):
+        confirmed = {name: found for name, found in repeats.items() if name.endswith(CONFIRMED)}
+        for family, studies in draws.families(confirmed).items():
+            if report.of == CONFIRMATIONS:
+                yield [family], studies
+                continue
+            own = draws.families(every.reduced).get(family, {})
+            for without in sorted({str(removed(name)) for name in own}):
+                same = {name: found for name, found in own.items() if removed(name) == without}
+                yield [family, without], {**studies, **same}
+    elif report.of == EVERYTHING:
+        yield [], {**ours, **repeats}
+    elif report.of in repeats:
+        yield [], {report.of: repeats[report.of]}
+
+
+def _over_tasks(every: Recorded) -> Iterator[Part]:
+    """Every family that has searched several tasks, its records by task."""
+    for family in draws.families(every.ours):
+        read = {
+            task: found
+            for task in records.tasks(protocol=every.protocol, results=every.results)
+            if (found := _of_family(family, records.searches, task, every))
+        }
+        if len(read) > 1:
+            yield Part([TASKS, family], family, {task: draws.pool(found) for task, found in read.items()})
+
+
+def _over_confirmed_tasks(every: Recorded) -> Iterator[Part]:
+    """Every family whose winners were confirmed on several tasks, its records by ``<task>/<sampler>``."""
+    for family in draws.families(every.ours):
+        confirmed = [
+            task
+            for task in records.tasks(protocol=every.protocol, results=every.results)
+            if any(
+                draws.family(name) == family
+                for name in records.confirmations(task, protocol=every.protocol, results=every.results)
+            )
+        ]
+        if len(confirmed) > 1:
+            yield Part(
+                [TASKS, family],
+                family,
+                {
+                    f"{task}/{sampler}": found
+                    for task in confirmed
+                    for listed in (records.searches, records.confirmations)
+                    for sampler, found in _of_family(family, listed, task, every).items()
+                },
+            )
+
+
+def _of_family(
+    family: str, listed: Callable[..., list[str]], task: str, every: Recorded
+) -> dict[str, Records]:
+    """Those records of a task that belong to a family of samplers, by sampler."""
+    return {
+        name: every.read(name, task=task)
+        for name in listed(task, protocol=every.protocol, results=every.results)
+        if draws.family(name) == family
+    }
+
+
+def _over_changes(every: Recorded) -> Iterator[Part]:
+    """What ``deviations`` compares, once, if a change of the protocol is on record."""
+    changed = {
+        f"{name}/{sampler}": every.read(sampler, protocol=name)
+        for name in records.protocols(results=every.results)
+        if name.startswith(f"{every.protocol}_")
+        for sampler in records.samplers(every.task, protocol=name, results=every.results)
+        if not removed(sampler)
+    }
+    unchanged = {**every.ours, **every.repeats}
+    if unchanged and changed:
+        yield Part([every.task], every.task, {**unchanged, **changed})
