@@ -134,6 +134,5 @@ def test_the_optimizers_for_pytorch_say_that_it_is_missing(passes):
     code = f"import sys; sys.modules['torch'] = {passes}; import induced_metric.torch"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == (
-        "ModuleNotFoundError: induced_metric.torch needs PyTorch; "
-        "pip install '.[torch]' in its directory adds it"
+        "ModuleNotFoundError: induced_metric.torch needs PyTorch; pip install 'induced-metric[torch]' adds it"
     )
