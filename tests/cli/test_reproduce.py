@@ -76,8 +76,9 @@ def test_the_list_has_every_name_with_its_cost(capsys):
 def test_the_first_trials_of_searches_are_a_try_without_what_confirms_them():
     study = STUDIES["fair_regression"]
     whole, cut = study.commands(Path("there")), study.commands(Path("there"), 5)
-    assert [line[0] for line in whole] == ["sweep"] * 2
-    assert "sampler.of=tpe" in whole[1]
+    assert [line[0] for line in whole] == ["sweep"] * 3
+    assert all("sampler.of=tpe" in line for line in whole[1:])
+    assert "sampler.without=xi" in whole[2]
     assert len(cut) == 1
     assert all("trials=5" in line and "results=there" in line for line in cut)
 
