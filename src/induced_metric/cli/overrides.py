@@ -129,7 +129,9 @@ def renamed(overrides: Sequence[str], config: str) -> list[str]:
 
 
 def _renamed(override: str, cfg: Callable[[], DictConfig]) -> str:
-    prefix, name, rest = re.fullmatch(r"([+~]*)([^=]*)(.*)", override, re.DOTALL).groups()  # type: ignore[union-attr]
+    word = override.lstrip("+~")
+    prefix = override.removesuffix(word)
+    name, equals, value = word.partition("=")
     bare = name.removeprefix(_SEARCHED)
     for old, new in _RENAMED.items():
         # Below a searched setting lie the ends of its range.
@@ -138,7 +140,7 @@ def _renamed(override: str, cfg: Callable[[], DictConfig]) -> str:
         try:
             if not _has(cfg(), old) and _has(cfg(), new):
                 searched = name.removesuffix(bare)
-                return f"{prefix}{searched}{new}{bare.removeprefix(old)}{rest}"
+                return f"{prefix}{searched}{new}{bare.removeprefix(old)}{equals}{value}"
         except HydraException:  # as it is, Hydra says later what is wrong
             break
     return override

@@ -60,7 +60,7 @@ def verdicts_table(
         "Verdict": table["verdict"],
         scale.difference_words.capitalize(): scale.shown(table["difference"]),
         "95% interval": "[" + scale.shown(table["low"]) + ", " + scale.shown(table["high"]) + "]",
-        "p": table["p"].map(lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"),
+        "p": p_values(table["p"]),
         "P(better)": fixed(table["superiority"], 2),
         "n": table["studies"].astype(str) + "×" + table["seeds"].astype(str),
         "Needs about": table.apply(_needs, axis=1),
@@ -102,12 +102,24 @@ def _lost(table: pd.DataFrame, ours: Mapping[str, Records], searches: Mapping[st
     if lost.empty:
         return []
     named = ", ".join(f"{style.label(str(row.optimizer))} {row.lost}" for row in lost.itertuples())
-    every = confirmed.collect(ours, searches)
-    worst = every.loc[every["lost"], "value"].iloc[0]
     return [
-        f"Diverged or failed, each counted as {worst:.3g}, what an untrained model has or the worst "
-        f"training: {named}. A few of these decide a mean and its error; P(better) counts each as one defeat."
+        f"{lost_note(confirmed.collect(ours, searches), named)} A few of these decide a mean and its error; "
+        "P(better) counts each as one defeat."
     ]
+
+
+def lost_note(found: pd.DataFrame, named: str) -> str:
+    """What lost trainings count as, and whose they are; of ``confirmed.collect``, with some that are lost."""
+    worst = found.loc[found["lost"], "value"].iloc[0]
+    return (
+        f"Diverged or failed, each counted as {worst:.3g}, what an untrained model has or the worst "
+        f"training: {named}."
+    )
+
+
+def p_values(p: "pd.Series[float]") -> "pd.Series[str]":
+    """As text."""
+    return p.map(lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}")
 
 
 def _geometric(scale: Scale) -> list[str]:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from induced_metric.analysis import runs, style
 from induced_metric.analysis.confirmations import confirmed, without
-from induced_metric.analysis.confirmations.confirmed_tables import errors_note
+from induced_metric.analysis.confirmations.confirmed_tables import errors_note, lost_note, p_values
 from induced_metric.analysis.confirmations.scale import Scale
 from induced_metric.analysis.rendering import Table, fixed
 from induced_metric.analysis.statistics import CONFIDENCE
@@ -30,7 +30,7 @@ def without_table(task: str, ours: Mapping[str, Records], searches: Mapping[str,
         "Without": table["mean_without"].map(_short),
         scale.difference_words.capitalize(): _shown(scale, table["difference"]),
         "95% interval": "[" + _shown(scale, table["low"]) + ", " + _shown(scale, table["high"]) + "]",
-        "p": table["p"].map(lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"),
+        "p": p_values(table["p"]),
         "P(better)": fixed(table["superiority"], 2),
         "n": table["studies"].astype(str) + "×" + table["seeds"].astype(str),
         "Changed": table["changed"].astype(str) + " of " + table["studies"].astype(str),
@@ -69,16 +69,11 @@ def _notes(table: pd.DataFrame, ours: Mapping[str, Records], searches: Mapping[s
     ]
     lost = table[(table["lost"] > 0) | (table["lost_without"] > 0)]
     if len(lost):
-        every = without.collect(ours, searches)
-        worst = every.loc[every["lost"], "value"].iloc[0]
         named = ", ".join(
             f"{style.label(str(row.optimizer))} {row.lost} with and {row.lost_without} without"
             for row in lost.itertuples()
         )
-        notes.append(
-            f"Diverged or failed, each counted as {worst:.3g}, what an untrained model has or the worst "
-            f"training: {named}."
-        )
+        notes.append(lost_note(without.collect(ours, searches), named))
     return notes
 
 
