@@ -1,7 +1,8 @@
 """The fairness linter: what a reader of a comparison must know before believing it.
 
-A rule is a function from a comparison to what it found; the list ``RULES`` has all of them with the reason
-why each matters. It judges nobody: a finding says that numbers do not compare as they seem to, and how far.
+A rule is a function that takes a comparison and yields findings; the list ``RULES`` has every rule with the
+reason why it matters. The linter does not rank optimisers: a finding says that numbers are less comparable
+than they seem, and by how much.
 """
 
 from induced_metric.analysis.fairness.comparison import Comparison, Finding

@@ -1,4 +1,4 @@
-"""What the linter looks at: the studies of several optimizers that one table sets beside each other."""
+"""What the linter checks: the studies of several optimisers that one table compares."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,8 +15,8 @@ class Finding(NamedTuple):
     """What a rule found in a comparison.
 
     Attributes:
-        found: a sentence.
-        numbers: what it rests on, in a few words.
+        found: the finding, as a sentence.
+        numbers: the numbers behind it, in a few words.
     """
 
     found: str
@@ -24,16 +24,16 @@ class Finding(NamedTuple):
 
 
 class Study(NamedTuple):
-    """The studies of one optimizer in a comparison: one, or independent ones of a sampler.
+    """The studies of one optimiser in a comparison: one study, or several independent ones of a sampler.
 
     Attributes:
-        optimizer: by name.
-        config: what is recorded of it.
-        space: what was searched, by name; empty of what repeats a setting.
-        trials: every one of them; of the published studies there are none.
-        best: the best trials, or the best run that is published.
-        mean: of the best values.
-        studies: how many.
+        optimizer: name of the optimiser.
+        config: the recorded configuration.
+        space: the dimensions that were searched, by name; empty where a fixed setting was trained again.
+        trials: all trials of the studies; empty for the published studies.
+        best: the best trials, or the published best run.
+        mean: the mean of the best values.
+        studies: the number of studies.
     """
 
     optimizer: str
@@ -46,30 +46,30 @@ class Study(NamedTuple):
 
     @property
     def label(self) -> str:
-        """What the optimizer is called in a table."""
+        """The name of the optimiser in tables."""
         return style.label(self.optimizer)
 
     @property
     def kind(self) -> str:
-        """The function that makes the optimizer, without its module."""
+        """The name of the function that makes the optimiser, without its module."""
         return str(self.setting("optimizer", "_target_", self.optimizer)).rpartition(".")[2]
 
     def setting(self, group: str, name: str, otherwise: Any = None) -> Any:
-        """A setting of the recorded configuration, which may be older than the setting."""
+        """A setting of the recorded configuration; ``otherwise`` if the record is older than the setting."""
         value = self.config.get(group, {}).get(name)
         return otherwise if value is None else value
 
 
 class Comparison(NamedTuple):
-    """Studies beside each other.
+    """Studies that are compared with each other.
 
     Attributes:
-        task: what is trained.
-        source: the sampler, or ``published``.
-        studies: one an optimizer, in the published order.
+        task: name of the task.
+        source: the family of samplers, or ``published``.
+        studies: one entry per optimiser, in the published order.
         objective: the metric, such as ``test/loss``.
-        searches: whether something was searched, or settings were trained again.
-        spread: the standard deviation of the objective over seeds of one setting, by optimizer, where known.
+        searches: true if the studies are searches, false if they trained fixed settings again.
+        spread: the standard deviation of the objective over seeds of one setting, by optimiser, where known.
     """
 
     task: str
@@ -81,21 +81,21 @@ class Comparison(NamedTuple):
 
     @property
     def recorded(self) -> pd.DataFrame:
-        """All trials, empty of the published studies."""
+        """All recorded trials; empty for the published studies."""
         return pd.concat([study.trials for study in self.studies], ignore_index=True)
 
 
 def of_records(
     task: str, source: str, ours: Mapping[str, Records], *, n: int, spread: Mapping[str, float]
 ) -> Comparison:
-    """The comparison of one sampler, or of the independent studies of one.
+    """The comparison of one study, or of several independent studies, of each optimiser.
 
     Args:
         task: name of the task.
-        source: what they are called.
+        source: see ``Comparison``.
         ours: the records, by sampler.
         n: how many of the trials of a study count as its best.
-        spread: of ``Comparison``.
+        spread: see ``Comparison``.
     """
     searches = not any(name == FIXED or name.endswith(CONFIRMED) for name in ours)
     trials = pd.concat([study.trials for study in ours.values()], ignore_index=True)
@@ -117,14 +117,14 @@ def of_records(
 
 
 def searched(config: Mapping[str, Any], trials: pd.DataFrame) -> dict[str, Dimension]:
-    """The dimensions that the trials of an optimizer were searched in: of the ranges, those it has."""
+    """The dimensions that were searched: of the configured ranges, those that the trials have values for."""
     ranges = dict(_flat(config.get("search_space", {})))
     return {name: dimension(given) for name, given in ranges.items()
             if name in trials and trials[name].notna().any()}  # fmt: skip
 
 
 def dimension(given: Mapping[str, Any]) -> Dimension:
-    """A range of a configuration."""
+    """The dimension that a range of a configuration describes."""
     values = {name: value for name, value in given.items() if name != "type"}
     if "choices" in values:
         return Choice(**values | {"choices": tuple(values["choices"])})
@@ -140,7 +140,7 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def listed(values: Mapping[str, str]) -> str:
-    """``ADAM, ADAMW 0.8 to 0.99; SGD 0.1 to 0.99``: labels of one value together."""
+    """Groups the labels that share a value: ``ADAM, ADAMW 0.8 to 0.99; SGD 0.1 to 0.99``."""
     together: dict[str, list[str]] = {}
     for label, value in values.items():
         together.setdefault(value, []).append(label)

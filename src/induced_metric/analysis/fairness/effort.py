@@ -1,4 +1,4 @@
-"""Rules about what was spent on each optimizer, and what became of its trials."""
+"""Rules about what was spent on each optimiser, and how its trials ended."""
 
 from collections.abc import Iterator
 
@@ -6,15 +6,16 @@ from induced_metric.analysis import draws, runs, style
 from induced_metric.analysis.fairness.comparison import Comparison, Finding, listed
 
 AT_THE_END = 0.5
-"""Of the best trials: so many have their best epoch within the last hundredth of all."""
+"""The rule ``last_epoch`` reports an optimiser if at least this share of its best trials have their best
+epoch in the last hundredth of all epochs."""
 MANY = 0.02
-"""Of the trials of an optimizer, lost."""
+"""The rule ``lost`` reports a search in which some optimiser lost more than this share of its trials."""
 BANDS = (20, 60, 180)
-"""Epochs after which the published early stopping first judged; of other records the recorded ones."""
+"""Epochs after which the published early stopping first judged; used where a study records no rungs."""
 
 
 def budgets(comparison: Comparison) -> Iterator[Finding]:
-    """Numbers of trials, of studies and of epochs that differ."""
+    """Numbers of trials, of studies or of epochs that differ between optimisers."""
     found = {study.label: study for study in comparison.studies if len(study.trials)}
     numbers = {
         "trials": {label: f"{len(study.trials):,}" for label, study in found.items()},
@@ -29,7 +30,7 @@ def budgets(comparison: Comparison) -> Iterator[Finding]:
 
 
 def random_draws(comparison: Comparison) -> Iterator[Finding]:
-    """Searches that ended before their sampler modelled anything."""
+    """Searches that ended before the sampler proposed any trial from a model."""
     trials = comparison.recorded
     if not comparison.searches or trials.empty:
         return
@@ -43,7 +44,7 @@ def random_draws(comparison: Comparison) -> Iterator[Finding]:
 
 
 def last_epoch(comparison: Comparison) -> Iterator[Finding]:
-    """Optimizers that were still improving when their epochs ended."""
+    """Optimisers that were still improving when their epochs ended."""
     found = {}
     for study in comparison.studies if comparison.searches else ():
         epochs = study.setting("task", "epochs")
@@ -62,7 +63,7 @@ def last_epoch(comparison: Comparison) -> Iterator[Finding]:
 
 
 def bands(comparison: Comparison) -> Iterator[Finding]:
-    """Early stopping, and best epochs that pile up where it struck."""
+    """Early stopping, and best epochs that pile up just before the epochs at which it judged."""
     stopped = {study.label: study.setting("pruner", "name") for study in comparison.studies}
     by = sorted({str(name) for name in stopped.values() if name})
     trials = comparison.recorded
@@ -80,7 +81,7 @@ def bands(comparison: Comparison) -> Iterator[Finding]:
         full = study.best[study.best["best_epoch"] >= 0]
         if not rungs or len(full) < 2 or not comparison.searches:
             continue
-        # A trial that is stopped at a rung has its best just before it; epochs count from 0.
+        # A trial that is stopped at a rung has its best epoch just before it; epochs count from 0.
         window = {rung - back for rung in rungs for back in (1, 2)}
         share, chance = full["best_epoch"].isin(window).mean(), len(window) / epochs
         if share > max(5 * chance, 0.25):
@@ -92,7 +93,7 @@ def bands(comparison: Comparison) -> Iterator[Finding]:
 
 
 def lost(comparison: Comparison) -> Iterator[Finding]:
-    """Trials that diverged or failed: what leaves them out flatters who loses many."""
+    """Trials that diverged or failed: a mean without them flatters an optimiser that loses many."""
     found, most = {}, 0.0
     for study in comparison.studies:
         if study.trials.empty:

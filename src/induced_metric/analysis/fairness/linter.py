@@ -1,4 +1,4 @@
-"""The rules, and what they find: a new one is a function and a line in ``RULES``."""
+"""The rules, and what they find: a new rule is a function and a line in ``RULES``."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -12,12 +12,12 @@ _COLUMNS = ["rule", "source", "found", "numbers", "why"]
 
 
 class Rule(NamedTuple):
-    """A way in which a comparison can favour someone.
+    """A way in which a comparison can favour an optimiser.
 
     Attributes:
-        name: what it is called in tables.
-        why: what follows for the reader.
-        check: yields what it finds.
+        name: its name in tables.
+        why: why a finding matters.
+        check: yields the findings.
     """
 
     name: str
@@ -50,7 +50,7 @@ RULES = (
 
 
 def lint(comparison: Comparison, rules: Iterable[Rule] = RULES) -> pd.DataFrame:
-    """What every rule finds, one row a finding: ``rule``, ``source``, ``found``, ``numbers``, ``why``."""
+    """The findings of all rules, one row each: ``rule``, ``source``, ``found``, ``numbers``, ``why``."""
     rows = [
         (rule.name, comparison.source, found.found, found.numbers, rule.why)
         for rule in rules

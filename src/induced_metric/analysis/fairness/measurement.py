@@ -9,18 +9,19 @@ from induced_metric.analysis.fairness.comparison import Comparison, Finding, Stu
 from induced_metric.analysis.fairness.models import model
 
 LOADED = 1.25
-"""Seconds an epoch of a study: the 90% quantile over its trials, in those of the 10%."""
+"""Seconds count as measured under load if, over the trials of a study, the 90% quantile of the seconds per
+epoch is more than this many times the 10% quantile."""
 MOST = 0.9
-"""Of the parameters: with so many a network is Muon's, but for its biases."""
+"""If Muon updates at least this share of the parameters, it updates all of the network but its biases."""
 _EXAMPLES = {
     "test": ("fresh_examples", "test_examples"),
     "validation": ("fresh_examples", "validation_examples"),
 }
-"""The settings that say how many examples a split has; the first that is not 0."""
+"""The settings that say how many examples a split has; the first that is not 0 counts."""
 
 
 def selection(comparison: Comparison) -> Iterator[Finding]:
-    """The split that is reported has chosen what is reported."""
+    """The split that is reported was also used to select what is reported."""
     split = comparison.objective.partition("/")[0]
     confirmed = {study.setting("protocol", "confirmation") for study in comparison.studies}
     if confirmed - {None, split} or (not comparison.searches and confirmed == {split}):
@@ -33,7 +34,7 @@ def selection(comparison: Comparison) -> Iterator[Finding]:
 
 
 def sampling_error(comparison: Comparison) -> Iterator[Finding]:
-    """Differences that a finite number of examples, or the seed, can make by chance."""
+    """Differences that may be chance, because the number of examples is finite or because of the seed."""
     pairs = list(combinations(comparison.studies, 2))
     if comparison.objective.endswith("accuracy"):
         errors = {study.optimizer: _binomial(comparison, study) for study in comparison.studies}
@@ -69,14 +70,14 @@ def sampling_error(comparison: Comparison) -> Iterator[Finding]:
 
 
 def seconds(comparison: Comparison) -> Iterator[Finding]:
-    """Seconds that follow the load of the machine, not the optimizer."""
+    """Seconds that reflect the load of the machine rather than the optimiser."""
     found = {}
     for study in comparison.studies:
         trials = study.trials
         static = any(getattr(each, "static", False) for each in study.space.values())
-        if len(trials) < 10 or static:  # another program has another cost
+        if len(trials) < 10 or static:  # trials with different programs differ in cost
             continue
-        # Trials of other layouts and other hardware have another cost too.
+        # Compared within a study, because the lane layout and the hardware change the cost, too.
         each = (trials["seconds"] / trials["epochs"]).groupby(trials["sampler"])
         ratio = float((each.quantile(0.9) / each.quantile(0.1)).max())
         if ratio > LOADED:
@@ -90,7 +91,7 @@ def seconds(comparison: Comparison) -> Iterator[Finding]:
 
 
 def muons_share(comparison: Comparison) -> Iterator[Finding]:
-    """How much of the network Muon's rule reaches: it is for matrices, Adam gets the rest."""
+    """How much of the network Muon updates: it handles matrices only, Adam updates the rest."""
     for study in comparison.studies:
         if study.kind not in ("muon", "muon_metric"):
             continue

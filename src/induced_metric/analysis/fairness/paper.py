@@ -1,8 +1,8 @@
-"""The published study as a comparison: what the linter can see of it.
+"""The published study as a comparison, as far as the linter can see it.
 
-Its sources are in the package: ``records/paper/search_spaces.yaml`` and ``tables.csv``, and of ``conf/`` the
-published best settings. They were taken from the paper and its companion repository. No trial of it is
-published, so the rules that need trials say nothing of it.
+Its sources are in the package: ``records/paper/search_spaces.yaml`` and ``tables.csv``, and the published
+best settings in ``conf/``. They were taken from the paper and its companion repository. No trial of the study
+is published, so the rules that need trials find nothing in it.
 """
 
 from collections.abc import Mapping
@@ -19,17 +19,17 @@ OBJECTIVES = {
     "max_val_acc": "test/accuracy",
     "min_val_perplexity": "validation/perplexity",
 }
-"""The published metrics as ours are called: what is called validation there is the test split, if any."""
+"""Our names of the published metrics: what is called validation there is our test split, if there is one."""
 EXAMPLES = 9216
 """Test images of MNIST and CIFAR-10 that the published scripts evaluate."""
 
 
 def comparison(task: str, spread: Mapping[str, float]) -> Comparison | None:
-    """The published studies of a task; None where it is not in the paper.
+    """The published studies of a task; None if the task is not in the paper.
 
     Args:
         task: name of the task.
-        spread: of ``Comparison``, which our records of the published settings know.
+        spread: see ``Comparison``; measured in our records of the published settings.
     """
     table, spaces = published.summary(task), published.spaces(task)
     if table.empty or not spaces:

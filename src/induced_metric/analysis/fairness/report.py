@@ -1,4 +1,4 @@
-"""The findings on what is on record of a task: a table, and a few lines under every other one."""
+"""The findings on the records of a task: as a table, and as a note under each of the other tables."""
 
 from collections.abc import Collection, Iterable, Mapping
 
@@ -16,18 +16,18 @@ from induced_metric.records import CONFIRMED, FIXED, Records
 def comparisons(
     task: str, searches: Mapping[str, Records], repeats: Mapping[str, Records], *, n: int
 ) -> list[Comparison]:
-    """What is compared: the published studies, each family of searches, and what was trained again.
+    """The comparisons of a task: the published studies, each family of searches, and what was trained again.
 
     Args:
         task: name of the task.
-        searches: records by sampler.
-        repeats: confirmations and the published settings from many seeds, by sampler.
+        searches: the records of the searches, by sampler.
+        repeats: the records of confirmations and of the published settings from many seeds, by sampler.
         n: how many of the trials of a study count as its best.
     """
     spread = seeds_spread(repeats, searches)
     found = [paper.comparison(task, spread.get(FIXED, {}))]
     for family, studies in draws.families(searches).items():
-        # Of settings that another search chose, where no other were trained again.
+        # If no setting of this family was trained again, the spread is that of another search's settings.
         known = spread.get(family, next(iter(spread.values()), {}))
         found.append(of_records(task, family, studies, n=n, spread=known))
     for studies in draws.families(repeats).values():
@@ -36,14 +36,14 @@ def comparisons(
 
 
 def source_of(sampler: str) -> str:
-    """The comparison that the studies of a sampler are part of: ``tpe`` of ``tpe-seed1``."""
+    """The source of the comparison that a sampler's studies belong to: ``tpe`` for ``tpe-seed1``."""
     return draws.family(sampler) + (CONFIRMED if sampler.endswith(CONFIRMED) else "")
 
 
 def seeds_spread(
     repeats: Mapping[str, Records], searches: Mapping[str, Records]
 ) -> dict[str, dict[str, float]]:
-    """The standard deviation over the seeds of one setting, by family and optimizer."""
+    """The standard deviation over the seeds of one setting, by family and optimiser."""
     found = {}
     for family, studies in draws.families(repeats).items():
         values = confirmed.collect(studies, searches)
@@ -58,7 +58,7 @@ def findings(compared: Iterable[Comparison]) -> pd.DataFrame:
 
 
 def alike(found: pd.DataFrame) -> pd.DataFrame:
-    """One row for what is found of several sources in the same words, in the order of the rules."""
+    """Merges findings of several sources that have the same words into one row; in the order of ``RULES``."""
     table = found.groupby(["rule", "found", "numbers", "why"], sort=False, as_index=False).agg(
         source=("source", ", ".join)
     )
@@ -68,7 +68,7 @@ def alike(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def fairness_table(task: str, found: pd.DataFrame) -> Table | None:
-    """``findings``, ready to be shown or written; None where there are none."""
+    """``findings``, ready to be shown or written; None if there are none."""
     if found.empty:
         return None
     table = alike(found)
@@ -90,11 +90,11 @@ def fairness_table(task: str, found: pd.DataFrame) -> Table | None:
 
 
 def notes(found: pd.DataFrame, sources: Collection[str], where: str) -> list[str]:
-    """What was found of the sources of another table, in one line; none where nothing was.
+    """The findings about the sources of another table, in one line; an empty list if there are none.
 
     Args:
         found: ``findings``.
-        sources: of that table, as ``source_of`` names them.
+        sources: the sources of that table, named as by ``source_of``.
         where: the name of the table that has all findings.
     """
     rules = alike(found[found["source"].isin(list(sources))])["rule"].tolist()

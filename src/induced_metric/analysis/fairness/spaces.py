@@ -1,4 +1,4 @@
-"""Rules about what was searched: ranges, their ends, and what a number in them means."""
+"""Rules about what was searched: the ranges, their ends, and what a number in a range means."""
 
 from collections.abc import Iterator, Mapping
 
@@ -24,9 +24,9 @@ ROLES = {
     "weight_decay_rate": _DECAY,
     "beta": "the average of the metric",
 }
-"""What hyperparameters of several names do alike, by the end of a dotted name."""
+"""The role of a hyperparameter, which has several names, by the last part of a dotted name."""
 OTHERWISE = {("adan", "b2"): _FIRST, ("momo", "beta"): _FIRST, ("muon", "beta"): _FIRST}
-"""What they do in the optimizers that call something else so."""
+"""Exceptions to ``ROLES``: optimisers in which a hyperparameter of this name has another role."""
 EXTENDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "sgd_metric": ("sgd", {}),
     "sgd_rms": ("adamw", {"beta1": "momentum", "beta2": "beta_rms"}),
@@ -35,25 +35,27 @@ EXTENDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "muon_metric": ("muon", {"beta": "beta_muon"}),
     "lion_metric": ("lion", {"b1": "beta1", "b2": "beta2"}),
 }
-"""Which optimizer is which other where xi, or weight decay, is 0; names of the other's hyperparameters."""
+"""Optimisers that equal another one if xi, or weight decay, is 0; where the other's hyperparameters have
+other names, the names that they have here."""
 EUCLIDEAN = frozenset({"sgd", "sgd_metric", "sgd_log_metric"})
-"""Optimizers that divide no coordinate by a scale of its own: their learning rates compare."""
+"""Optimisers that do not divide each coordinate by its own scale, so their learning rates are comparable."""
 NONE = 6e-8
-"""A xi or weight decay of half of float32's precision changes no number near 1."""
+"""Half of float32's precision: a xi or weight decay up to this changes no number near 1 and counts as 0."""
 EDGE = 0.02
-"""Of a range, in the scale in which it is searched: within this much of an end is at the end."""
+"""A value within this share of a range of one of its ends, in the scale of the search, is at that end."""
 CHANCE = 0.05
-"""Over all ends of all ranges of a comparison: of as many best trials at an end by chance."""
+"""An end is reported if the probability of as many best trials there by chance is less than this, divided by
+the number of all ends of all ranges of the comparison."""
 
 
 def role(study: Study, name: str) -> str:
-    """What a hyperparameter does."""
+    """The role of a hyperparameter: what it does, whatever its name."""
     bare = name.rpartition(".")[2]
     return OTHERWISE.get((study.kind, bare), ROLES.get(bare, name))
 
 
 def unequal(comparison: Comparison) -> Iterator[Finding]:
-    """Ranges that differ for the same hyperparameter, and weight decay that some lack."""
+    """Ranges that differ for hyperparameters of the same role, and weight decay that only some have."""
     ranges: dict[str, dict[str, str]] = {}
     for study in comparison.studies:
         for name, dimension in study.space.items():
@@ -76,7 +78,7 @@ def unequal(comparison: Comparison) -> Iterator[Finding]:
 
 
 def not_nested(comparison: Comparison) -> Iterator[Finding]:
-    """Spaces that do not contain the optimizer that theirs extends."""
+    """Search spaces of an optimiser that extends another one but do not contain it as a special case."""
     by_kind = {study.kind: study for study in comparison.studies if study.space}
     for kind, (base, names) in EXTENDS.items():
         if kind not in by_kind or base not in by_kind:
@@ -100,7 +102,7 @@ def not_nested(comparison: Comparison) -> Iterator[Finding]:
 
 
 def at_a_bound(comparison: Comparison) -> Iterator[Finding]:
-    """More of the best trials at an end of a range than chance puts there, or the one best run."""
+    """Ends of ranges with more of the best trials than chance puts there, or with the only best run."""
     ends = [
         (study, name, dimension, upper)
         for study in comparison.studies
@@ -127,7 +129,7 @@ def at_a_bound(comparison: Comparison) -> Iterator[Finding]:
 
 
 def momenta(comparison: Comparison) -> Iterator[Finding]:
-    """Sums of gradients beside averages, where learning rates are compared."""
+    """Optimisers that step by a sum of gradients, compared with others that step by an average."""
     kinds: dict[bool, list[Study]] = {True: [], False: []}
     for study in comparison.studies:
         if study.kind in EUCLIDEAN:
@@ -155,5 +157,5 @@ def _within(inner: Float, outer: Float) -> bool:
 
 
 def _is_none(name: str, dimension: Float) -> bool:
-    """Whether the lower end is a natural one, as good as 0: nothing lies beyond it."""
+    """Whether the lower end is a natural one, 0 or as good as 0, so that nothing lies beyond it."""
     return dimension.low == 0 or (name in ("xi", "weight_decay") and dimension.low <= NONE)
