@@ -124,9 +124,9 @@ ifneq ($(accelerator),cpu)
 endif
 	@touch $@
 
-setup: $(VENV)/.jax-$(accelerator) ## Create .venv from the pins, with JAX for ACCELERATOR (every other target does it by itself)
+setup: $(VENV)/.jax-$(accelerator) ## Create .venv from the pinned versions, with JAX for ACCELERATOR (every other target does this by itself)
 
-sweep: setup ## Run or continue the studies of TASK (its data set prepared first), mirror them to W&B (MODE=disabled: not), print the tables
+sweep: setup ## Run or continue the studies of TASK, mirror them to W&B (unless MODE=disabled), print the tables; prepares the data set first
 	@$(if $(wildcard conf/task/$(TASK).yaml),$(call where_missing,&& $(prepare)))
 	@$(BIN)/python sweeps/sweep.py task=$(TASK) $(chosen) $(if $(TRIALS),trials=$(TRIALS)) sampler=$(SAMPLER) \
 		pruner=$(PRUNER) protocol=$(PROTOCOL) studies=$(STUDIES) seed=$(SEED) $(if $(RETRY),retry=$(RETRY)) 'results=$(RESULTS)' $(placed)
@@ -148,7 +148,7 @@ endif
 fair compare: override PROTOCOL = fair
 fair_sweep = $(BIN)/python sweeps/sweep.py task=$(TASK) $(chosen) protocol=fair seed=$(SEED) $(if $(RETRY),retry=$(RETRY)) 'results=$(RESULTS)' $(placed)
 
-fair: setup ## Run or continue the fair comparison of TASK (docs/fair.md): random search, five TPE studies, their winners from fresh seeds; print the tables, write the report
+fair: setup ## Run or continue the fair comparison of TASK (docs/fair.md): random search, five TPE studies, their winners again from fresh seeds; prints the tables, writes the report
 	@$(if $(filter slurm,$(LAUNCHER)),$(error LAUNCHER=slurm returns before a search is finished: submit the three sweeps of docs/fair.md one after the other))
 	@$(enough_seeds)
 	@$(if $(wildcard conf/task/$(TASK).yaml),$(call where_missing,&& $(prepare)))
@@ -165,7 +165,7 @@ enough_seeds = case '$(SEEDS)' in 0|1|*[!0-9]*) \
 compared = $(BIN)/python -m induced_metric compare $(OPTIMIZERS) --task $(TASK) --against $(AGAINST) \
 	--results '$(RESULTS)' --baselines '$(BASELINES)'
 
-compare: setup ## Tune and confirm OPTIMIZERS=mine on TASK as make fair does, and judge it against the baselines on record (AGAINST, BASELINES)
+compare: setup ## Tune and confirm OPTIMIZERS=mine on TASK as make fair does, then judge it against recorded baselines (AGAINST, BASELINES)
 	@$(if $(filter file,$(origin OPTIMIZERS)),$(error name the optimiser to compare, such as make compare OPTIMIZERS=lion))
 	@$(if $(filter slurm,$(LAUNCHER)),$(error LAUNCHER=slurm returns before a search is finished: submit the last two sweeps of docs/fair.md one after the other))
 	@$(if $(filter-out 0,$(SEED)),$(error compare takes the seeds of the baselines: leave SEED out))
@@ -187,13 +187,13 @@ $(VENV)/.notebook: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --no-build-isolation --constraint $(VENV)/pins.txt --editable '.[notebook]'
 	@touch $@
 
-notebook: setup $(VENV)/.notebook ## Open the notebooks in JupyterLab (RESULTS: whose records; yours, else those published)
+notebook: setup $(VENV)/.notebook ## Open the notebooks in JupyterLab, on the records of RESULTS (default: yours if there are any, else the published ones)
 	@$(BIN)/python -m jupyterlab notebooks $(as_root)
 
-notebooks: setup $(VENV)/.notebook ## Execute the notebooks on the records of RESULTS and keep them there as HTML
+notebooks: setup $(VENV)/.notebook ## Execute the notebooks on the records of RESULTS and save them there as HTML
 	@$(BIN)/python notebooks/publish.py --results '$(RESULTS)'
 
-data: setup ## Prepare the data set of TASK (MANUAL_DIR=... takes its files from there, without network)
+data: setup ## Prepare the data set of TASK (MANUAL_DIR=... reads its original files from there, without network)
 	@$(call where_missing)
 	@$(prepare)
 
@@ -203,13 +203,13 @@ tables: setup ## Write and print the tables of TASK from its records
 figures: setup ## Draw the figures of TASK from its records
 	@$(call report,figures)
 
-costs: setup ## Measure device seconds of an epoch of each of OPTIMIZERS, in turns: needs a quiet machine (budgets in seconds use them)
+costs: setup ## Measure the device seconds of an epoch of each of OPTIMIZERS, in turns, on a quiet machine (used for budgets in seconds)
 	@$(BIN)/python -m induced_metric costs --task $(TASK) --protocol $(PROTOCOL) --optimizers $(OPTIMIZERS) --results '$(RESULTS)'
 
-report: setup ## Write one page to explore, RESULTS/report.html (RESULTS: whose records; yours, else those published)
+report: setup ## Write RESULTS/report.html, one page to explore (RESULTS: by default yours if there are records, else the published ones)
 	@$(BIN)/python -m induced_metric report $(if $(filter-out file,$(origin RESULTS)),--results '$(RESULTS)')
 
-claims: setup ## Decide the paper's claims from all records of RESULTS (yours, else those published); print and write the table
+claims: setup ## Judge the paper's claims from all records of RESULTS (default as for report); prints and writes the table
 	@$(BIN)/python -m induced_metric claims $(if $(filter-out file,$(origin RESULTS)),--results '$(RESULTS)') \
 		$(if $(filter results/published,$(RESULTS)),--readme README.md)
 
@@ -218,32 +218,32 @@ trial: setup ## Train one recorded trial again and compare: STUDY=paper/regressi
 	@$(if $(STUDY),,$(error STUDY=protocol/task/sampler/optimizer says whose trial))$(if $(TRIAL),,$(error TRIAL=12 says which trial))
 	@$(BIN)/python -m induced_metric trial --study '$(STUDY)' --trial '$(TRIAL)' --results '$(or_published)'
 
-verify: setup ## Train a random 1% of the published trials again and compare (SHARE=0.05 TASK=... STUDY=... RESULTS=...)
+verify: setup ## Train a random 1% of the recorded trials again and compare (SHARE=0.05 TASK=... STUDY=... RESULTS=...)
 	@$(BIN)/python -m induced_metric verify --results '$(or_published)' $(if $(SHARE),--share $(SHARE)) \
 		$(call named,TASK,--task) $(call named,SEED,--seed) $(if $(STUDY),--study '$(STUDY)') \
 		$(if $(DETERMINISTIC),--deterministic)
 
-replay: setup ## Show the searches of TASK under other rules, without training: EPOCHS=50 TRIALS=100 TOP=10 SELECT=last PRUNER=successive_halving
+replay: setup ## Show what the searches of TASK would find under other rules, without training: EPOCHS=50 TRIALS=100 TOP=10 SELECT=last PRUNER=successive_halving
 	@$(BIN)/python -m induced_metric replay --task $(TASK) --protocol $(PROTOCOL) --results '$(or_published)' --pruner $(PRUNER) \
 		$(foreach rule,TRIALS EPOCHS TOP SELECT,$(if $($(rule)),--$(shell echo $(rule) | tr A-Z a-z) $($(rule))))
 
-reproduce: setup ## Run a published study again and compare (STUDY=table_1, or all; none: list them with their cost; TRIALS=20: only a try)
+reproduce: setup ## Run a published study again and compare (STUDY=table_1 or all; without STUDY, list them with their cost; TRIALS=20 for a quick try)
 	@$(BIN)/python -m induced_metric reproduce $(if $(STUDY),--study $(STUDY)) $(if $(TRIALS),--trials $(TRIALS)) \
 		$(if $(filter-out file,$(origin RESULTS)),--results '$(RESULTS)')
 
-wandb: setup ## Mirror the recorded trials of TASK to Weights & Biases (MODE=offline or online), also while they run (EVERY=60)
+wandb: setup ## Mirror the recorded trials of TASK to Weights & Biases (MODE=offline or online); EVERY=60 follows a running sweep
 	@$(mirror) $(every)
 
-status: setup ## Say where the studies of RESULTS stand (TASK=... of one task; STORAGE=postgresql: and by whom; EVERY=5: again and again)
+status: setup ## Show the progress of the studies of RESULTS (TASK=... for one task; STORAGE=postgresql adds the workers; EVERY=5 repeats)
 	@$(BIN)/python -m induced_metric status $(watched) --storage $(STORAGE) $(every)
 
-dashboard: setup ## Serve Optuna's dashboard on the records of RESULTS (TASK=... of one task) at 127.0.0.1:PORT
+dashboard: setup ## Serve Optuna's dashboard on the records of RESULTS (TASK=... for one task) at 127.0.0.1:PORT
 	@$(BIN)/python -m induced_metric dashboard $(watched) --port $(PORT)
 
-test: setup ## Run the tests, but for those that try every case of something or take the machine for themselves
+test: setup ## Run the tests, except exhaustive ones and those that need the machine to themselves
 	$(TESTS) -m 'not exhaustive and not faults'
 
-test-fast: setup ## Run the tests that take no seconds
+test-fast: setup ## Run only the fast tests, without those marked slow
 	$(TESTS) -m 'not exhaustive and not faults and not slow'
 
 test-all: setup ## Run all tests
@@ -262,9 +262,9 @@ bench: setup ## Measure speed against plain optax, as ratios
 	$(BIN)/python benchmarks/models.py
 	$(BIN)/python benchmarks/mnist.py
 
-lock: setup ## Renew requirements.lock from pyproject.toml
+lock: setup ## Update requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-annotate --no-header --quiet --upgrade -o requirements.lock
 
-clean: ## Remove the environment and all caches, never results
+clean: ## Remove the environment and all caches; results stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
