@@ -1,4 +1,4 @@
-"""One optimizer against baselines that are tuned, confirmed and on record already."""
+"""One optimiser against baselines that are already tuned, confirmed and on record."""
 
 from induced_metric.analysis.compare.evidence import Evidence, check_planned, read
 from induced_metric.analysis.compare.made import Made, make

@@ -1,4 +1,4 @@
-"""The records of candidates beside those of the baselines, and whether the two may be compared."""
+"""Joins the records of candidates with those of the baselines, and checks that the two may be compared."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,8 +15,9 @@ from induced_metric.records import CONFIRMED, Records
 SEARCH = "tpe"
 """The family of samplers whose winners are compared."""
 Differences: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]]
-"""What differs, in words, between the configurations of two studies, the older one first."""
-# Each optimizer's own; all else in a study's configuration is the protocol's, the task's or the sampler's.
+"""Says in words what differs between the configurations of two studies; the older one comes first."""
+# What each optimiser has of its own in a study's configuration. The rest belongs to the protocol, the task or
+# the sampler, and must be the same for all.
 _OWN = ("optimizer", "search_space", "source")
 
 
@@ -25,7 +26,7 @@ class Evidence(NamedTuple):
 
     Attributes:
         task: what was trained.
-        protocol: the rules.
+        protocol: name of the protocol.
         pairs: each candidate with each baseline.
         searches: the studies of all of them, by sampler.
         confirmations: their winners, trained again from the seeds that all of them have, by sampler.
@@ -41,7 +42,7 @@ class Evidence(NamedTuple):
 
     @property
     def candidates(self) -> list[str]:
-        """Who is compared with the baselines."""
+        """The optimisers that are compared with the baselines."""
         return list(dict.fromkeys(candidate for candidate, _ in self.pairs))
 
 
@@ -59,16 +60,16 @@ def read(
 
     Args:
         task: name of the task.
-        candidates: optimizers with records under ``results``.
-        against: optimizers with records under ``baselines``.
+        candidates: optimisers with records under ``results``.
+        against: optimisers with records under ``baselines``.
         protocol: name of the protocol.
         results: the results directory of the candidates.
-        baselines: that of the baselines.
+        baselines: the results directory of the baselines.
         differences: says what differs between the configurations of two studies.
 
     Raises:
-        UserError: if one of them has no search or no confirmation on record, if they were not trained and
-            judged alike, or if no pair is left.
+        UserError: if an optimiser has no search or no confirmation on record, if not all were trained and
+            judged under the same rules, or if no pair is left.
     """
     known = _baselines(task, against, protocol, baselines)
     ours = _candidates(task, candidates, list(known), protocol, results)
@@ -78,7 +79,7 @@ def read(
     joined: dict[str, Records] = {}
     for sampler, own in ours.items():
         theirs = known[sampler]
-        # A candidate that is a baseline too is judged by its own records.
+        # A candidate that is a baseline too is judged by the candidates' records.
         _check_alike(own.trials, theirs.trials, differences)
         joined[sampler] = _joined(own, _without(theirs, candidates))
     searches = {name: found for name, found in joined.items() if not name.endswith(CONFIRMED)}
@@ -97,18 +98,18 @@ def check_planned(
     baselines: str | Path,
     differences: Differences,
 ) -> None:
-    """Checks before anything is trained that there is something to compare with, under the same rules.
+    """Checks, before anything is trained, that there are baselines to compare with, under the same rules.
 
     Args:
         task: name of the task.
-        planned: by the name of each candidate, the configuration of its first search.
+        planned: the configuration of each candidate's first search, by the name of the candidate.
         against: the baselines.
         protocol: name of the protocol.
         baselines: the results directory of the baselines.
-        differences: as of ``read``.
+        differences: as for ``read``.
 
     Raises:
-        UserError: as ``read``.
+        UserError: as ``read`` does.
     """
     trials = _baselines(task, against, protocol, baselines)[SEARCH].trials
     (theirs, *_) = _configurations(trials).values()
@@ -117,7 +118,7 @@ def check_planned(
 
 
 def _baselines(task: str, against: Sequence[str], protocol: str, baselines: str | Path) -> dict[str, Records]:
-    """The records of the baselines by sampler, those of each search and of its confirmation."""
+    """The records of the baselines, by sampler: those of each search and of its confirmation."""
     found = records.searches(task, protocol=protocol, results=baselines)
     confirmed = records.confirmations(task, protocol=protocol, results=baselines)
     both = [name for name in found if draws.family(name) == SEARCH and name + CONFIRMED in confirmed]
@@ -142,7 +143,7 @@ def _baselines(task: str, against: Sequence[str], protocol: str, baselines: str 
 def _candidates(
     task: str, candidates: Sequence[str], samplers: Iterable[str], protocol: str, results: str | Path
 ) -> dict[str, Records]:
-    """The records of the candidates by sampler, of the studies that all of them have confirmed."""
+    """The records of the candidates, by sampler: those of the studies that all candidates have confirmed."""
     hint = f'make compare TASK={task} OPTIMIZERS="{" ".join(candidates)}" makes them'
     found: dict[str, Records] = {}
     for search in samplers:
@@ -180,7 +181,7 @@ def _joined(*parts: Records) -> Records:
 
 
 def _paired(found: Records) -> Records:
-    """The trainings from the seeds that all optimizers have."""
+    """The trainings from the seeds that all optimisers have."""
     trials = found.trials
     owners = trials.groupby("seed")["optimizer"].nunique()
     shared = trials[trials["seed"].isin(owners.index[owners == trials["optimizer"].nunique()])]
@@ -189,7 +190,7 @@ def _paired(found: Records) -> Records:
 
 
 def _configurations(trials: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """The configuration of each optimizer's study."""
+    """The configuration of each optimiser's study."""
     first = trials.drop_duplicates("optimizer")
     return {str(row.optimizer): json.loads(str(row.config)) for row in first.itertuples()}
 
@@ -205,7 +206,7 @@ def _check_settings(
 ) -> None:
     """Raises UserError for settings of the task, the protocol or the sampler that differ."""
     here, there = ({key: value for key, value in each.items() if key not in _OWN} for each in (ours, theirs))
-    # Whichever was recorded first may lack what came later.
+    # Either study may be the older one, which may lack settings that were added later.
     changed = differences(there, here) if differences(here, there) else []
     if changed:
         raise UserError(
@@ -217,7 +218,7 @@ def _check_settings(
 def _budgets(
     searches: Mapping[str, Records], studies: int, pairs: Sequence[tuple[str, str]]
 ) -> Iterator[str]:
-    """A sentence for each way in which what was spent on the searches differs."""
+    """A sentence for each way in which the budgets of the searches differ."""
     sizes = pd.concat([found.trials for found in searches.values()]).groupby(["optimizer", "sampler"]).size()
     by_name = {str(name): sorted(set(own)) for name, own in sizes.groupby("optimizer")}
     names = list(dict.fromkeys(name for pair in pairs for name in pair))
@@ -233,7 +234,7 @@ def _budgets(
 
 
 def _seeds(confirmations: Mapping[str, Records]) -> Iterator[str]:
-    """A sentence where some were trained from more seeds than others."""
+    """A sentence if some optimisers were trained from more seeds than others."""
     trials = pd.concat([found.trials for found in confirmations.values()])
     most = trials.groupby(["optimizer", "sampler"])["seed"].nunique().groupby("optimizer").max()
     if most.min() < most.max():

@@ -1,4 +1,4 @@
-"""Tables, a figure and a page of a comparison."""
+"""The tables, the figure and the page of a comparison."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +15,12 @@ from induced_metric.analysis.tuning import tuning_curves
 
 
 class Made(NamedTuple):
-    """All that is said of a comparison.
+    """The results of a comparison.
 
     Attributes:
         title: what is compared.
-        tables: by what ends the names of their files, verdicts first.
-        tuning: the curves of what tuning costs.
+        tables: the tables, by the ends of their file names; verdicts first.
+        tuning: the tuning curves.
     """
 
     title: str
@@ -28,7 +28,7 @@ class Made(NamedTuple):
     tuning: Figure
 
     def write(self, results: Path, name: str) -> Iterator[Path]:
-        """Writes ``<results>/tables/<name>-<table>`` and so on; yields the paths, that of the page last."""
+        """Writes ``<results>/tables/<name>-<table>`` and so on; yields the paths, the page's last."""
         for table, made in self.tables.items():
             yield from made.write(results / "tables" / f"{name}-{table}")
         (results / "figures").mkdir(parents=True, exist_ok=True)
@@ -39,11 +39,11 @@ class Made(NamedTuple):
 
 
 def make(evidence: Evidence, *, margin: float | None = None) -> Made:
-    """Everything that is said of a comparison.
+    """Makes the tables and the figure of a comparison.
 
     Args:
-        evidence: what it rests on.
-        margin: of ``confirmed_tables.verdicts_table``.
+        evidence: what the comparison rests on.
+        margin: as for ``confirmed_tables.verdicts_table``.
     """
     task, searches, confirmations = evidence.task, evidence.searches, evidence.confirmations
     verdicts = confirmed_tables.verdicts_table(

@@ -26,7 +26,7 @@ def page(title: str, tables: Mapping[str, Table], tuning: Figure) -> str:
 
     Args:
         title: what is compared.
-        tables: by the keys of ``HEADINGS``, those there are.
+        tables: by the keys of ``HEADINGS``; not every key must have one.
         tuning: the tuning curves.
     """
     sections = {name: _table(name, table) for name, table in tables.items()}
@@ -46,7 +46,7 @@ def _table(name: str, table: Table) -> str:
 
 
 def _svg(figure: Figure) -> str:
-    """The figure as an element: the same bytes for the same figure."""
+    """The figure as an SVG element: the same bytes for the same figure."""
     written = io.StringIO()
     with style.style(), matplotlib.rc_context({"svg.hashsalt": __name__, "svg.fonttype": "none"}):
         figure.savefig(written, format="svg", metadata={"Date": None})

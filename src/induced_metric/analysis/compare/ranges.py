@@ -1,4 +1,4 @@
-"""Where the best settings of an optimizer lie in the ranges that were searched."""
+"""Where the best settings of an optimiser lie in the ranges that were searched."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,9 +17,9 @@ def winners(searches: Mapping[str, Records], optimizers: Sequence[str]) -> pd.Da
     """The hyperparameters of the winner of each study, one row each.
 
     Returns:
-        ``optimizer``, ``hyperparameter``, ``study`` (the sampler), ``value``, and ``low``, ``high`` and
-        ``share``, the ends of its range and the share of that below the value in the scale that was searched;
-        missing of what is no range of real numbers.
+        ``optimizer``, ``hyperparameter``, ``study`` (the sampler), ``value``; ``low`` and ``high``, the ends
+        of its range; and ``share``, the share of the range below the value in the scale of the search. These
+        three are missing for what is not a range of real numbers.
     """
     rows = []
     for sampler, found in searches.items():
@@ -39,7 +39,7 @@ def winners(searches: Mapping[str, Records], optimizers: Sequence[str]) -> pd.Da
 
 
 def ranges_table(task: str, searches: Mapping[str, Records], optimizers: Sequence[str]) -> Table:
-    """``winners``, a row a hyperparameter, ready to be shown or written."""
+    """``winners``, one row per hyperparameter, ready to be shown or written."""
     found = winners(searches, optimizers)
     by = ["optimizer", "hyperparameter"]
     rows = [
@@ -56,7 +56,7 @@ def ranges_table(task: str, searches: Mapping[str, Records], optimizers: Sequenc
     ]
     table = pd.DataFrame(rows)
     known = table["least_share"].notna()
-    # A lower end that is as good as none is no bound: of a momentum 0, of xi and weight decay 1e-8.
+    # A lower end that is as good as 0 is no bound: 0 itself, and the lower ends of xi and weight decay.
     natural = (table["low"] == 0) | table["hyperparameter"].str.contains("weight_decay|^xi$|[.]xi$")
     at_bound = (table["greatest_share"] > 1 - EDGE) | ((table["least_share"] < EDGE) & ~natural)
     span = table["low"].map("{:g}".format) + " to " + table["high"].map("{:g}".format)

@@ -1,4 +1,4 @@
-"""Every claim against every source on record: one row each."""
+"""Decides every claim by every source on record: one row each."""
 
 import functools
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,8 @@ from induced_metric.records.published import PAPER
 
 NOT_RUN, BY_TESTS, NOT_BY_RECORDS = "not run here", "shown by tests", "not decided by records"
 PUBLISHED, SEARCH, SEEDS, CONFIRMATION, ELSEWHERE = "published", "search", "seeds", "confirmed", "elsewhere"
-"""Groups of sources: the paper's numbers; searches; its settings again, winners again; tests, benchmarks."""
+"""Groups of sources: the paper's numbers; searches; the paper's best settings, and winners of searches, each
+trained again from fresh seeds; tests and benchmarks."""
 COLUMNS = ["claim", "text", "task", "protocol", "group", "source", "verdict", "effect", "low", "high", "of",
            "n", "method", "records"]  # fmt: skip
 _NOTHING = [NOT_RUN, np.nan, np.nan, np.nan, "", "", "", ""]
@@ -44,11 +45,11 @@ def decide_all(results: str | Path) -> pd.DataFrame:
     """The verdict on every claim by every source below a results directory, and by the published numbers.
 
     Returns:
-        ``claim``, ``text``, ``task``, ``protocol`` and ``source`` (a sampler, with its confirmation or not),
-        its ``group``; ``verdict``, ``supported``, ``contradicted``, ``unresolved``, or why there is none;
-        ``effect`` with ``low`` and ``high``, the difference ``of`` two optimizers that decides; of claims 1-7
-        ``of`` has the intervals instead; ``n``, ``method``, and ``records``: studies with the digest of each
-        (``records.digest``), files, tests.
+        ``claim``, ``text``, ``task``, ``protocol`` and ``source`` (a sampler, or its confirmation), its
+        ``group``; ``verdict``: ``supported``, ``contradicted``, ``unresolved``, or why there is none;
+        ``effect`` with ``low`` and ``high``: the difference ``of`` two optimisers that decides the claim (for
+        claims 1-7 ``of`` has the intervals instead); ``n``, ``method``, and ``records``: studies with the
+        digest of each (``records.digest``), files, tests.
     """
     results = Path(results)
     rows = [*_landscapes(results), *_networks(results), *_identities()]
@@ -74,14 +75,14 @@ def _networks(results: Path) -> Iterator[list[Any]]:
 
 
 def _decided(statement: Statement, recorded: _Recorded) -> list[Any] | None:
-    """The verdict, its effect, n and method; None where the source knows nothing of the claim."""
+    """The verdict, its effect, n and method; None if the source has nothing on the claim."""
     source = recorded.source
     pairs = on_record(statement.pairs, source.optimizers, recorded.stands_for)
     known = [pair for pair in pairs if set(pair) <= set(source.optimizers)]
     found = source.compare(known, statement.measure, statement.relation) if known else None
     if found is None:
         return None
-    # What is not on record could be better: the claim can be contradicted, not supported.
+    # What is not on record could decide otherwise: the claim can be contradicted, but not supported.
     unknown = len(pairs) - len(known)
     truth = all_of([*(effect.truth for effect in found.effects), *[None] * unknown])
     effect = deciding(found.effects)
@@ -100,7 +101,7 @@ def _of_paper(task: str) -> _Recorded:
 
 
 def _sources(results: Path) -> Iterator[_Recorded]:
-    """Everything on record."""
+    """All sources on record."""
     for protocol in records.protocols(results=results):
         for task in records.tasks(protocol=protocol, results=results):
             names = records.searches(task, protocol=protocol, results=results)

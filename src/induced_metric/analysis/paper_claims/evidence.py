@@ -1,7 +1,8 @@
-"""Sources of evidence on a claim: each compares two optimizers by what it has, with an interval where it can.
+"""Sources of evidence on a claim: each compares pairs of optimisers, with an interval where one is valid.
 
-An interval holds for all comparisons of a claim at once with 95% (Bonferroni), but for verdicts, which hold
-for all pairs of a study. Where no interval is valid there is none, and what would need it stays unresolved.
+The intervals hold with 95% for all comparisons of a claim together (Bonferroni); those of verdicts over fresh
+seeds hold for all pairs of a study. Where no interval is valid there is none, and a comparison that would
+need one stays unresolved.
 """
 
 import json
@@ -18,11 +19,11 @@ from induced_metric.records import Records
 
 Pair: TypeAlias = tuple[str, str]
 EQUAL = verdicts.MARGIN
-"""Two means are equal that differ by less than this much of the standard deviation of a run."""
+"""Two means are equal if they differ by less than this share of the standard deviation of a run."""
 
 
 class Compared(NamedTuple):
-    """What a source says of some pairs: an effect each, of how much, and how it was found."""
+    """What a source says of some pairs: an effect for each, the sample size, and the method."""
 
     effects: list[Effect]
     n: str
@@ -34,16 +35,16 @@ class Source(Protocol):
 
     @property
     def optimizers(self) -> Sequence[str]:
-        """Those on record."""
+        """The optimisers on record."""
 
     def compare(self, pairs: Sequence[Pair], measure: Measure, relation: Relation) -> Compared | None:
-        """The difference of each pair; None where the source cannot know the measure."""
+        """The difference of each pair; None if the source does not have the measure."""
 
 
 def judged(
     pair: Pair, value: float, ends: tuple[float, float], *, relation: Relation, minimize: bool, margin: float
 ) -> Effect:
-    """A difference with its interval as an effect: what the interval says of the relation."""
+    """Turns a difference and its interval into an effect: what the interval says of the relation."""
     low, high = ends
     sign = -1 if minimize and relation == "better" else 1
     truth: Truth = None
@@ -64,12 +65,12 @@ def named(pair: Pair) -> str:
 
 
 def simultaneous(number: int) -> float:
-    """The level of each of so many intervals that hold with 95% together."""
+    """The level that each of ``number`` intervals needs for all of them to hold with 95% together."""
     return 1 - (1 - CONFIDENCE) / max(number, 1)
 
 
 def stands_for(studies: Mapping[str, Records]) -> dict[str, str]:
-    """Which optimizer is another's case: AdamW is Adam's where the weight decay searched contains none."""
+    """Which optimiser stands for another: AdamW for Adam, if weight decay was searched down to (almost) 0."""
     for study in studies.values():
         trials = study.trials[study.trials["optimizer"] == "adamw"]
         for text in trials["config"].unique():
@@ -80,7 +81,7 @@ def stands_for(studies: Mapping[str, Records]) -> dict[str, str]:
 
 
 def on_record(pairs: Iterable[Pair], optimizers: Sequence[str], stands_for: Mapping[str, str]) -> list[Pair]:
-    """The pairs, with another in the place of an optimizer not on record for which it stands."""
+    """The pairs, in which an optimiser not on record is replaced by the one that stands for it."""
     replaced = {name: other for name, other in stands_for.items() if name not in optimizers}
     found = [(replaced.get(one, one), replaced.get(other, other)) for one, other in pairs]
     return list(dict.fromkeys(pair for pair in found if pair[0] != pair[1]))

@@ -1,4 +1,4 @@
-"""Our records as evidence: searches, and what was trained again from fresh seeds."""
+"""Our records as evidence: searches, and settings that were trained again from fresh seeds."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from induced_metric.records import Records
 
 
 class Independent:
-    """Random search: trials are drawn, the same numbers for both optimizers."""
+    """Random search: the bootstrap draws trials, by the same trial numbers for both optimisers."""
 
     def __init__(self, studies: Mapping[str, Records], n: int) -> None:
         self._trials, self._n = draws.pool_trials(studies), n
@@ -36,7 +36,7 @@ class Independent:
         if measure == "seconds":
             return None
         level, effects = simultaneous(len(pairs)), []
-        # The fewer baselines, the fewer resamples.
+        # Each baseline is resampled once, so the side of the pairs with fewer optimisers is the baseline.
         turned = len({one for one, _ in pairs}) < len({other for _, other in pairs})
         for one, other in pairs:
             table = self._to(one if turned else other, measure, level)
@@ -66,7 +66,7 @@ class Independent:
 
 
 class Studies:
-    """Searches that learn: of one study there is no interval, of several the studies are the sample."""
+    """Searches that learn: one study gives no interval; of several studies, these are the sample."""
 
     def __init__(self, studies: Mapping[str, Records], n: int) -> None:
         self._n = n
@@ -103,16 +103,16 @@ class Studies:
 
 
 class Trained:
-    """What was found, trained again from fresh seeds: the verdicts on every pair.
+    """The settings that were found, trained again from fresh seeds: the verdicts on every pair.
 
-    What the paper says of its best runs' mean and of the best of them is here one question: which setting is
-    better.
+    The paper makes one claim of the mean of its best runs and another of the best of them. Here both are the
+    same question: which setting is better.
     """
 
     def __init__(self, ours: Mapping[str, Records], searches: Mapping[str, Records]) -> None:
         found = confirmed.collect(ours, searches)
         seeds = found.groupby(["optimizer", "study"])["seed"].nunique().groupby("optimizer").min()
-        # The claims are about the paper's optimizers: others beside them are no part of the correction.
+        # The claims are about the paper's optimisers; pairs with others are not corrected for.
         papers = [name for name in seeds.index[seeds > 1] if style.is_published(str(name))]
         found = found[found["optimizer"].isin(papers)]
         self.optimizers = found["optimizer"].unique().tolist()
@@ -154,7 +154,7 @@ class Trained:
 
 
 def independent(studies: Mapping[str, Records]) -> bool:
-    """Whether trials can be drawn anew: random search of several optimizers from the same seeds."""
+    """Whether trials can be resampled: random search in which all optimisers have the same seeds."""
     alone = all(draws.independent(study.trials) for study in studies.values())
     seeds = pd.concat([study.trials for study in studies.values()]).groupby(["sampler", "trial"])["seed"]
     return alone and bool((seeds.min() == seeds.max()).all())

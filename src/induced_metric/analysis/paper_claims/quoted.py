@@ -1,4 +1,4 @@
-"""The published numbers as evidence on what is said of them."""
+"""The published numbers as evidence on the paper's claims."""
 
 from collections.abc import Sequence
 
@@ -15,8 +15,8 @@ from induced_metric.records import published
 class Published:
     """The published tables: mean and deviation of the best 50, the best run of each, seconds to a target.
 
-    An order that the numbers do not have is contradicted by them. One that they have is supported where
-    Welch's interval says so; of single runs there is no interval.
+    A claimed order that the numbers do not have is contradicted. One that they have is supported if an
+    interval says so: Welch's of means, that of the F distribution of spreads. Single runs have no interval.
     """
 
     def __init__(self, task: str) -> None:
@@ -47,7 +47,7 @@ class Published:
 
     def _mean(self, pair: Pair, level: float, relation: Relation) -> Effect:
         a, b = (self._table.loc[[name]].iloc[0] for name in pair)
-        # The published deviations are of the population.
+        # The published deviations are population standard deviations.
         squares = [row["metric_std"] ** 2 / (row["n"] - 1) for row in (a, b)]
         error = float(np.sqrt(sum(squares)))
         freedom = sum(squares) ** 2 / sum(

@@ -27,10 +27,10 @@ _COLUMNS = {
 _SHOWN = dict.fromkeys([SEARCH, ELSEWHERE], SEARCH) | {
     name: name for name in (PUBLISHED, SEEDS, CONFIRMATION)
 }
-"""Tests and benchmarks are what was done again, too."""
+"""The column of each group: what tests and benchmarks show stands in that of the search."""
 _PAPER, _LANDSCAPES = "paper", "landscapes"
 _MAIN = ("published start", "tuned")
-"""Of the functions of two variables: the arms on the first screen; the whole table has the others."""
+"""The arms of the functions of two variables on the first screen; the whole table has the others, too."""
 
 
 def claims_table(table: pd.DataFrame) -> Table:
@@ -78,7 +78,7 @@ def claims_table(table: pd.DataFrame) -> Table:
 
 
 def lines(table: pd.DataFrame) -> list[str]:
-    """The same for the terminal: each claim, and beneath it a line a source."""
+    """The same for the terminal: each claim, and below it one line per source."""
     found = []
     for (claim, text), own in table.groupby(["claim", "text"], sort=False):
         found.append(f"{claim}. {text}")
@@ -93,16 +93,16 @@ def lines(table: pd.DataFrame) -> list[str]:
 
 
 def first_screen(table: pd.DataFrame, results: Path, root: Path) -> str:
-    """One row a claim and a column a kind of evidence, in Markdown, every verdict a link to what it rests on.
+    """A Markdown table: a row per claim, a column per kind of evidence, and a link from each verdict to it.
 
     Args:
         table: ``decide_all`` of ``results``.
         results: the results directory, which has the tables of ``claims_table``.
-        root: of the document's links.
+        root: the directory that the links of the document are relative to.
     """
     home = os.path.relpath(results, root)
     table = table[(table["task"] != _LANDSCAPES) | table["source"].isin(["", *_MAIN])]
-    # What a search of another protocol measures is what tuning costs there.
+    # Searches under other protocols are left out: they measure what tuning costs there.
     table = table[(table["group"] != SEARCH) | table["protocol"].isin(["", _PAPER])]
     rows = []
     for number, own in table.groupby(table["claim"].str.extract(r"(\d+)", expand=False), sort=False):
@@ -114,7 +114,7 @@ def first_screen(table: pd.DataFrame, results: Path, root: Path) -> str:
 
 
 def put_into(document: Path, block: str) -> None:
-    """Writes the block between the markers of a document, in the place of what is there.
+    """Replaces what is between the markers of a document with the block.
 
     Raises:
         UserError: if the document has no such markers.
@@ -127,7 +127,7 @@ def put_into(document: Path, block: str) -> None:
 
 
 def _text(own: pd.DataFrame) -> str:
-    """What a claim says, its parts by their letters: what they begin with, up to a colon, once."""
+    """The text of a claim: its parts by their letters, after the beginning (up to a colon) that all share."""
     texts = own.drop_duplicates("claim").set_index("claim")["text"]
     if len(texts) == 1:
         return str(texts.iloc[0])
@@ -155,7 +155,7 @@ def _cell(found: pd.DataFrame, home: str, root: Path) -> str:
 
 
 def _target(found: pd.DataFrame, home: str) -> str:
-    """Where a reader finds what verdicts rest on; a path that is nowhere for what rests on nothing."""
+    """The path of the evidence that verdicts rest on; a path that does not exist if they rest on nothing."""
     rests_on = found[found["records"] != ""]
     if rests_on.empty:
         return MISSING

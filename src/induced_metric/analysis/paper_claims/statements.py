@@ -1,14 +1,14 @@
-"""Claims 8-15: what the paper says of networks, and of the update, each as data.
+"""Claims 8-15 as data: what the paper says of networks, and of the update itself.
 
 A statement is a list of comparisons, all of which must hold. Where the paper's words are vague, the text here
-says what they are taken to mean.
+says what we take them to mean.
 """
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 Measure: TypeAlias = Literal["mean", "best", "spread", "seconds"]
-"""Of the best runs: their mean, the best of them, their standard deviation; seconds to the target."""
+"""The mean, the best, or the standard deviation of the best runs; or the seconds to the target."""
 Relation: TypeAlias = Literal["better", "more", "equal"]
 
 SEVEN = ("adam", "adamw", "muon", "sgd", "sgd_metric", "sgd_log_metric", "sgd_rms")
@@ -22,9 +22,9 @@ class Statement(NamedTuple):
     Attributes:
         claim: its number, with a letter where the paper says several things at once.
         text: what it says.
-        task: of the paper; its presets and sizes are evidence too, each for itself.
-        pairs: who is compared with whom.
-        measure: in what.
+        task: the paper's task; its presets and other sizes are evidence too, each on its own.
+        pairs: the pairs of optimisers that are compared.
+        measure: what they are compared by.
         relation: the first is ``better`` than the other, has ``more`` of the measure, or is ``equal``.
     """
 
@@ -42,8 +42,8 @@ class Identity(NamedTuple):
     Attributes:
         claim: its number.
         text: what it says.
-        tests: those that show it, as pytest names them; or what measures it.
-        shown: whether these decide it.
+        tests: the tests that show it, as pytest names them; or the code that measures it.
+        shown: whether these decide the claim.
     """
 
     claim: str
