@@ -1,8 +1,8 @@
 """Claims and their verdicts, computed from records by one rule for all evidence.
 
-Evidence is a table of intervals, one row a problem (a function, a task) and optimizer; or it is a difference
-of two optimizers with its interval (``Effect``). A statement about intervals is true, false, or, where they
-overlap, neither; so is what is composed of such statements.
+Evidence is either a table of intervals with one row per problem (a function or a task) and optimizer, or the
+difference of two optimizers with its interval (``Effect``). A statement about intervals is true, false or,
+where the intervals overlap, undecided. The same holds for statements composed of such statements.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import pandas as pd
 
-Truth: TypeAlias = bool | None  # None: neither
+Truth: TypeAlias = bool | None  # None: undecided
 VERDICTS = {True: "supported", False: "contradicted", None: "unresolved"}
 
 
 def all_of(truths: Iterable[Truth]) -> Truth:
-    """Kleene's conjunction: false if any is false, else undecided if any is."""
+    """Kleene's conjunction: false if any is false, else undecided if any is undecided."""
     truths = list(truths)
     if False in truths:
         return False
@@ -28,7 +28,7 @@ def negation(truth: Truth) -> Truth:
 
 
 def below(one: tuple[float, float], other: tuple[float, float]) -> Truth:
-    """Whether an interval lies below another."""
+    """Whether an interval lies below another; undecided where they overlap."""
     return True if one[1] < other[0] else False if other[1] < one[0] else None
 
 
@@ -39,9 +39,9 @@ class Effect(NamedTuple):
         of: what it is the difference of.
         value: the difference; NaN where it is not on record.
         low: lower end of its interval; NaN where there is none.
-        high: upper end.
-        gain: ``value`` with the sign that the claim wants positive.
-        truth: whether the claim holds of it.
+        high: upper end of its interval; NaN where there is none.
+        gain: ``value`` with its sign chosen so that positive favours the claim.
+        truth: whether the claim holds for it.
     """
 
     of: str
@@ -53,10 +53,10 @@ class Effect(NamedTuple):
 
 
 def deciding(effects: Sequence[Effect]) -> Effect:
-    """The effect that decides a claim that all of them must hold for.
+    """The effect that decides a claim which must hold for all of them.
 
-    Of those that contradict it the greatest, else of those that leave it open the least in its favour, else
-    the least of all.
+    If any effects contradict the claim, it is the one furthest against it. Otherwise, if any leave the claim
+    undecided, it is the one of these least in its favour. Otherwise it is the smallest effect.
     """
     truth = all_of(effect.truth for effect in effects)
     known = [effect for effect in effects if effect.truth is truth]
@@ -69,8 +69,8 @@ class Evidence:
     Args:
         table: the columns that ``problem`` names, ``optimizer`` and, for each measure, ``<measure>_low`` and
             ``<measure>_high``.
-        optimizers: those that are compared; others that the table may have are not.
-        problem: the column of the problems.
+        optimizers: the optimizers to compare; any others in the table are ignored.
+        problem: the name of the column that holds the problems.
     """
 
     def __init__(self, table: pd.DataFrame, optimizers: Sequence[str], *, problem: str) -> None:
@@ -85,11 +85,11 @@ class Evidence:
         return float(row[f"{measure}_low"]), float(row[f"{measure}_high"])
 
     def exceeds(self, problem: str, optimizer: str, measure: str, value: float) -> Truth:
-        """Whether the measure is more than a value."""
+        """Whether the measure is greater than a value."""
         return below((value, value), self.interval(problem, optimizer, measure))
 
     def least_is_among(self, group: Collection[str], problem: str, measure: str) -> Truth:
-        """Whether the least of the group lies below all outside it."""
+        """Whether the smallest of the group lies below every optimizer outside it."""
         inside = [self.interval(problem, name, measure) for name in self.optimizers if name in group]
         outside = [self.interval(problem, name, measure) for name in self.optimizers if name not in group]
         low, high = (min(ends) for ends in zip(*inside, strict=True))
@@ -97,7 +97,7 @@ class Evidence:
         return below((low, high), (other_low, other_high))
 
     def all_below_the_rest(self, group: Collection[str], problem: str, measure: str) -> Truth:
-        """Whether each of the group lies below all outside it."""
+        """Whether every optimizer of the group lies below every optimizer outside it."""
         rest = [name for name in self.optimizers if name not in group]
         return all_of(
             below(self.interval(problem, name, measure), self.interval(problem, other, measure))
@@ -117,7 +117,7 @@ class Claim(NamedTuple):
 
 
 def decide(claims: Sequence[Claim], sources: Mapping[str, Evidence]) -> pd.DataFrame:
-    """Verdicts, one row a claim and source: ``claim``, ``text``, ``source``, ``verdict``, ``numbers``."""
+    """Verdicts, one row per claim and source: ``claim``, ``text``, ``source``, ``verdict``, ``numbers``."""
     return pd.DataFrame(
         {
             "claim": claim.number,
@@ -132,7 +132,7 @@ def decide(claims: Sequence[Claim], sources: Mapping[str, Evidence]) -> pd.DataF
 
 
 def numbers(claim: Claim, evidence: Evidence) -> str:
-    """The intervals that decide a claim, in words."""
+    """The intervals that decide a claim, as text."""
     parts = []
     for problem in claim.problems:
         for measure in claim.measures:

@@ -1,4 +1,4 @@
-"""How the trials of a study were drawn, read off its recorded configuration, and what follows for tables."""
+"""How the trials of a study were drawn, by its recorded configuration, and what that means for tables."""
 
 import json
 import re
@@ -10,10 +10,10 @@ import pandas as pd
 from induced_metric.records import CONFIRMED, WITHOUT, Records
 
 FIXED = "fixed"
-"""The sampler that searches nothing: trial k is the published best setting with seed k."""
+"""The sampler that does not search: trial k is the published best setting with seed k."""
 _STUDY = re.compile(rf"(-seed\d+)?({CONFIRMED}({WITHOUT}[\w.]+)?)?$")
 _IN_FLIGHT = 8
-"""Trials in flight of the studies that did not record them."""
+"""The number of trials in flight in studies that did not record it."""
 
 
 def independent(trials: pd.DataFrame) -> bool:
@@ -26,10 +26,10 @@ def independent(trials: pd.DataFrame) -> bool:
 
 
 def shared_draws(trials: pd.DataFrame) -> bool:
-    """Whether trial k of every optimizer has the same seed and, its range aside, the same learning rate.
+    """Whether trial k of every optimizer has the same seed and the same draw of the learning rate.
 
-    Ranges may differ: the same uniform draw has the same rank in each. With one optimizer there is nothing to
-    share.
+    The ranges of the learning rate may differ, so ranks are compared: the same uniform draw has the same rank
+    in every range. With a single optimizer there is nothing to share.
     """
     if trials["optimizer"].nunique() < 2:
         return False
@@ -42,7 +42,7 @@ def shared_draws(trials: pd.DataFrame) -> bool:
 
 
 def ranks_stopped(trials: pd.DataFrame) -> pd.Series:
-    """Which trials belong to a study whose stopped trials count by the best value of the epochs they ran."""
+    """Which trials belong to a study that ranks stopped trials, by the best value of the epochs they ran."""
     stopped = {
         text: bool(json.loads(text).get("pruner", {}).get("ranks_stopped", False))
         for text in trials["config"].unique()
@@ -51,7 +51,7 @@ def ranks_stopped(trials: pd.DataFrame) -> pd.Series:
 
 
 def family(sampler: str) -> str:
-    """What independent studies share: ``tpe`` of ``tpe``, ``tpe-seed1`` and the confirmation of either."""
+    """The name that repeated studies share: ``tpe`` for ``tpe``, ``tpe-seed1`` and their confirmations."""
     return _STUDY.sub("", sampler)
 
 
@@ -64,7 +64,7 @@ def families(ours: Mapping[str, Records]) -> dict[str, dict[str, Records]]:
 
 
 def pool(studies: Mapping[str, Records]) -> Records:
-    """The trials of several studies as those of one, numbered through, and their curves."""
+    """The trials and curves of several studies as one study, with trials numbered consecutively."""
     if len(studies) == 1:
         return next(iter(studies.values()))
     return Records(
@@ -73,7 +73,7 @@ def pool(studies: Mapping[str, Records]) -> Records:
 
 
 def pool_trials(studies: Mapping[str, Records]) -> pd.DataFrame:
-    """The trials of ``pool``, without the work for their curves."""
+    """The trials of ``pool`` alone, without the work of pooling their curves."""
     return _numbered_through(studies, [study.trials for study in studies.values()])
 
 
@@ -86,14 +86,14 @@ def _numbered_through(studies: Mapping[str, Records], tables: list[pd.DataFrame]
 
 
 def pooled(ours: Mapping[str, Records]) -> dict[str, Records]:
-    """Every family of samplers as one (``pool``), by its name: what a figure shows of repeated studies."""
+    """Every family of samplers as one study (``pool``), by its name: how figures show repeated studies."""
     return {name: pool(studies) for name, studies in families(ours).items()}
 
 
 def origin(*trials: pd.DataFrame) -> str:
-    """Whose trials a figure shows: ``regression (our runs, protocol paper, tpe)``.
+    """Where the trials of a figure come from: ``regression (our runs, protocol paper, tpe)``.
 
-    Several tasks or families of samplers are not named: the figure tells them apart.
+    Several tasks, or several families of samplers, are not named here, because the figure names them.
     """
     tasks, protocols, samplers = (
         list(dict.fromkeys(name for table in trials for name in table[column].unique()))
@@ -110,20 +110,20 @@ class Unmodelled(NamedTuple):
     """Studies of a sampler that ended before it modelled anything."""
 
     optimizers: list[str]
-    every: bool  # of the sampler's
+    every: bool  # whether these are all optimizers of the sampler
     trials: int
     startup: int
     in_flight: int
 
 
 def unmodelled(trials: pd.DataFrame) -> list[Unmodelled]:
-    """The studies of one sampler of which every trial is a random draw, those of equal numbers together.
+    """The studies of one sampler in which every trial is a random draw, grouped by their numbers of trials.
 
-    The first trial that a model proposes is asked for when the start-up trials have finished, and by then
-    others are in flight: of that many and no more trials, all are random draws.
+    The model proposes its first trial once the start-up trials have finished, and by then further trials are
+    in flight. A study with no more trials than these two numbers together has random draws only.
     """
     drawn: dict[tuple[int, int, int], dict[str, None]] = {}
-    # Of studies taken as one (``pool``) each begins at random.
+    # Studies that are pooled (``pool``) each begin with random draws, so the largest of them counts.
     sizes = trials.groupby(["optimizer", *({"sampler"} & set(trials))], sort=False).size()
     counts = sizes.groupby("optimizer", sort=False).max()
     for optimizer, config in _configurations(trials):
@@ -137,7 +137,7 @@ def unmodelled(trials: pd.DataFrame) -> list[Unmodelled]:
 
 
 def warnings(ours: Mapping[str, Records]) -> list[str]:
-    """A sentence for each sampler of which some study ended before it modelled anything."""
+    """A sentence for each sampler with a study that ended before the sampler modelled anything."""
     return [
         f"{sampler}: these {found.trials} trials of "
         f"{'each optimiser' if found.every else ', '.join(found.optimizers)} are random draws, not the "
@@ -150,6 +150,6 @@ def warnings(ours: Mapping[str, Records]) -> list[str]:
 
 def _configurations(trials: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:
     """Each optimizer with the configuration of its study."""
-    # The text is that of a thousand trials: parse it once.
+    # A thousand trials share one text: parse it once.
     found = trials[["optimizer", "config"]].drop_duplicates()
     return [(str(row.optimizer), json.loads(str(row.config))) for row in found.itertuples()]

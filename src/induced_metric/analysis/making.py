@@ -1,4 +1,4 @@
-"""Tables and figures made of what is on record of a task, all of ``reports.REPORTS``, and written."""
+"""Makes and writes the tables and figures of ``reports.REPORTS`` from the records of a task."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -26,18 +26,21 @@ from induced_metric.analysis.tuning import budgets
 from induced_metric.records import FIXED, Records
 
 _UNCOMPARED = (ABLATIONS, EVERYTHING, TASKS, CONFIRMED_TASKS)
-"""What sets no optimizers of one task beside each other, or says itself what the linter finds."""
+"""Values of ``Report.of`` whose tables get no line on fairness.
+
+They do not compare optimizers on one task, or are the linter's findings themselves.
+"""
 
 
 class Planned(NamedTuple):
-    """A report with what it is to be made of.
+    """A report together with the material it is to be made from.
 
     Attributes:
-        report: which.
-        stem: the path of its files, without their endings.
+        report: the report.
+        stem: the path of its files, without their suffixes.
         material: the records.
-        findings: the name of the files of the table of findings, to which the line under it refers.
-        left_out: how many optimizers it has no room for.
+        findings: the file name, without suffix, of the table of findings that its line on fairness refers to.
+        left_out: how many optimizers are left out because the figure has no room for them.
     """
 
     report: Report
@@ -47,7 +50,7 @@ class Planned(NamedTuple):
     left_out: int = 0
 
     def make(self) -> Table | Figure | None:
-        """The table, with a line on its fairness, or the figure; None where this material has none."""
+        """The table, with a line on its fairness, or the figure; None where this material gives none."""
         made = self.report.make(self.material)
         if isinstance(made, Figure) and self.left_out:
             with style.style():
@@ -58,18 +61,18 @@ class Planned(NamedTuple):
 
 
 def make(kind: Kind, task: str, **options: Any) -> Iterator[tuple[Path, Table | Figure]]:
-    """Yields every report of a kind that there are records for, each with where it belongs.
+    """Yields every report of a kind that there are records for, each with its path.
 
     Args:
         kind: ``tables`` or ``figures``.
         task: name of the task.
-        options: of ``plan``.
+        options: the options of ``plan``.
 
     Yields:
-        The path of its files below ``results``, without their endings, and the table or figure.
+        The path of its files below ``results``, without their suffixes, and the table or figure.
 
     Raises:
-        FileNotFoundError: if there is no record to make anything of; the message says what there is.
+        FileNotFoundError: if there are no records to use; the message says which records exist.
         ValueError: if there is no complete trial.
     """
     for planned in plan(kind, task, **options):
@@ -89,7 +92,7 @@ def plan(
     targets: Sequence[float] | None = None,
     load: runs.Reader = records.load,
 ) -> Iterator[Planned]:
-    """Yields every report of a kind with the records that it is to be made of.
+    """Yields every report of a kind with the records it is to be made from.
 
     Args:
         kind: ``tables`` or ``figures``.
@@ -97,12 +100,12 @@ def plan(
         samplers: the searches, in this order; by default all that have records.
         protocol: name of the protocol.
         results: the results directory.
-        best: how many of the best runs; ``runs.best_count`` by default.
-        targets: of the objective, for the time to them; the task's by default.
-        load: what reads the records.
+        best: how many of the best runs to use; ``runs.best_count`` by default.
+        targets: values of the objective, for the time to target; those of the task by default.
+        load: the function that reads the records.
 
     Raises:
-        FileNotFoundError: if there is no record to make anything of; the message says what there is.
+        FileNotFoundError: if there are no records to use; the message says which records exist.
         ValueError: if there is no complete trial.
     """
     chosen = [report for report in reports.REPORTS if report.kind == kind]
@@ -111,7 +114,7 @@ def plan(
     def read(names: Iterable[str] | None) -> dict[str, Records]:
         return runs.load_samplers(task, names, protocol=protocol, results=results, load=load)
 
-    # Made of what searches nothing: it needs no search beside it.
+    # Some reports are made from studies that do not search; they need no search on record.
     made_of = {report.of for report in chosen}
     confirmed = records.confirmations(task, protocol=protocol, results=results)
     beside = sorted(set(recorded) & made_of) + (confirmed if CONFIRMATIONS in made_of else [])
@@ -143,7 +146,7 @@ def plan(
 
 
 def _best_first(ours: Mapping[str, Records]) -> list[str]:
-    """The paper's optimizers, then the others, each by the best value of their trials, if they have one."""
+    """The paper's optimizers, then the others, each group by best value; without those that have none."""
     best = runs.top(pd.concat([study.trials for study in ours.values()]), 1)
     sign = 1 if runs.objective(ours)[1] == "minimize" else -1
     key = [(not style.is_published(name), sign * value, name)
@@ -152,7 +155,10 @@ def _best_first(ours: Mapping[str, Records]) -> list[str]:
 
 
 def _best_over_tasks(tasks: Mapping[str, Records]) -> list[str]:
-    """The same over tasks, whichever was asked for: each by the mean of its places; last who lacks a task."""
+    """``_best_first`` over all tasks, whichever was asked for.
+
+    Each group is ordered by the number of tasks that an optimizer lacks, then by its mean place over tasks.
+    """
     places = pd.DataFrame(
         {
             task: pd.Series(range(len(own)), own)
@@ -172,7 +178,7 @@ def _without(optimizers: Sequence[str], found: Records) -> Records:
 
 
 def _with_findings(made: Table, findings: pd.DataFrame, ours: Mapping[str, Records], where: str) -> Table:
-    """The table with what the linter found of its sources."""
+    """The table with the linter's findings on its sources."""
     sources = {fairness.source_of(name) for name in ours}
     if FIXED in ours or ("source" in made.data and fairness.PUBLISHED in set(made.data["source"])):
         sources.add(fairness.PUBLISHED)
@@ -180,5 +186,5 @@ def _with_findings(made: Table, findings: pd.DataFrame, ours: Mapping[str, Recor
 
 
 def write(stem: Path, made: Table | Figure) -> list[Path]:
-    """Writes a report in all its formats; returns the paths."""
+    """Writes a table or figure in all its formats and returns the paths."""
     return made.write(stem) if isinstance(made, Table) else style.save(made, stem)

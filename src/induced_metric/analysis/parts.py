@@ -1,4 +1,4 @@
-"""What a report is made of: which of the records, once or several times."""
+"""Selects the records that each report is made from, for one table or figure or for several."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,16 +20,16 @@ from induced_metric.records import CONFIRMED, Records, removed
 
 
 class Recorded(NamedTuple):
-    """What is on record of a task under a protocol, and where the rest is.
+    """The records of a task under a protocol, and how to read others.
 
     Attributes:
-        task: its name.
-        protocol: its name.
+        task: name of the task.
+        protocol: name of the protocol.
         results: the results directory.
-        load: what reads the records.
+        load: the function that reads the records.
         ours: the searches, by sampler.
-        repeats: what searches nothing, likewise.
-        reduced: confirmations without a hyperparameter, likewise.
+        repeats: the studies that do not search, by sampler.
+        reduced: the confirmations without a hyperparameter, by sampler.
     """
 
     task: str
@@ -41,19 +41,19 @@ class Recorded(NamedTuple):
     reduced: Mapping[str, Records]
 
     def read(self, sampler: str, *, task: str | None = None, protocol: str | None = None) -> Records:
-        """Other records, by default of this task and protocol."""
+        """Reads other records, by default of this task and protocol."""
         return self.load(
             task or self.task, protocol=protocol or self.protocol, sampler=sampler, results=self.results
         )
 
 
 class Part(NamedTuple):
-    """What one table or figure is made of.
+    """The records that one table or figure is made from.
 
     Attributes:
-        names: what stands in the name of its files between the protocol and the name of the report.
+        names: the parts of its file name between the protocol and the name of the report.
         subject: the task, or the family of samplers.
-        records: by sampler, by task, or by ``<task>/<sampler>``.
+        records: the records, by sampler, by task, or by ``<task>/<sampler>``.
     """
 
     names: list[str]
@@ -62,7 +62,7 @@ class Part(NamedTuple):
 
 
 def of(report: Report, every: Recorded) -> Iterator[Part]:
-    """Yields what each table or figure of a report is made of (``Report.of``)."""
+    """Yields the records for each table or figure of a report, as its ``Report.of`` asks for."""
     if report.of == TASKS:
         yield from _over_tasks(every)
     elif report.of == CONFIRMED_TASKS:
@@ -101,7 +101,7 @@ def _of_task(report: Report, every: Recorded) -> Iterator[tuple[list[str], Mappi
 
 
 def _over_tasks(every: Recorded) -> Iterator[Part]:
-    """Every family that has searched several tasks, its records by task."""
+    """Yields, for every family that has searched several tasks, its records by task."""
     for family in draws.families(every.ours):
         read = {
             task: found
@@ -113,7 +113,7 @@ def _over_tasks(every: Recorded) -> Iterator[Part]:
 
 
 def _over_confirmed_tasks(every: Recorded) -> Iterator[Part]:
-    """Every family whose winners were confirmed on several tasks, its records by ``<task>/<sampler>``."""
+    """Yields, for every family with confirmations on several tasks, its records by ``<task>/<sampler>``."""
     for family in draws.families(every.ours):
         confirmed = [
             task
@@ -139,7 +139,7 @@ def _over_confirmed_tasks(every: Recorded) -> Iterator[Part]:
 def _of_family(
     family: str, listed: Callable[..., list[str]], task: str, every: Recorded
 ) -> dict[str, Records]:
-    """Those records of a task that belong to a family of samplers, by sampler."""
+    """The records of a task that belong to a family of samplers, by sampler."""
     return {
         name: every.read(name, task=task)
         for name in listed(task, protocol=every.protocol, results=every.results)
@@ -148,7 +148,7 @@ def _of_family(
 
 
 def _over_changes(every: Recorded) -> Iterator[Part]:
-    """What ``deviations`` compares, once, if a change of the protocol is on record."""
+    """Yields what ``deviations`` compares, as one part, if a change of the protocol is on record."""
     changed = {
         f"{name}/{sampler}": every.read(sampler, protocol=name)
         for name in records.protocols(results=every.results)

@@ -1,4 +1,4 @@
-"""Documents that quote tables: what stands between two markers is the table of that name, as last made."""
+"""Documents that quote tables: the lines between two markers are the table they name, as last made."""
 
 import re
 from pathlib import Path
@@ -10,11 +10,11 @@ def quoted(text: str, tables: Path) -> str:
     """The text with every table between ``<!-- table: NAME -->`` and ``<!-- table end -->`` as it is now.
 
     Args:
-        text: of a Markdown document.
-        tables: the directory of the tables, ``NAME.md`` each.
+        text: the text of a Markdown document.
+        tables: the directory of the tables, each in a file ``NAME.md``.
 
     Raises:
-        FileNotFoundError: if it quotes a table that does not exist.
+        FileNotFoundError: if the text quotes a table that does not exist.
     """
 
     def block(found: "re.Match[str]") -> str:
@@ -29,7 +29,7 @@ def quoted(text: str, tables: Path) -> str:
 
 
 def renew(results: Path) -> list[Path]:
-    """Renews the tables that documents of a results directory quote; returns the paths of what changed."""
+    """Renews the tables quoted in the documents of a results directory; returns the paths that changed."""
     changed = []
     for path in sorted(results.glob("*.md")):
         text = path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A table in every format: for the terminal, Markdown, LaTeX, CSV and, of itself, in a notebook."""
+"""A table in every format: for the terminal, Markdown, LaTeX, CSV and, automatically, in a notebook."""
 
 import math
 import re
@@ -17,16 +17,16 @@ MISSING = "–"
 
 @dataclass(frozen=True)
 class Table:
-    """What a table says and how; its first columns are words, the others numbers.
+    """A table's content and presentation; its first columns hold words, the others numbers.
 
     Attributes:
         data: the numbers, in full precision.
-        cells: the text of each cell, a row for each of ``data``, under the headers.
-        bold: which cells stand out; columns without any are left out.
+        cells: the text of each cell, one row per row of ``data``, with the headers as columns.
+        bold: which cells are bold; columns without bold cells are left out.
         title: what the table is.
-        notes: what a reader must know besides.
-        metric: what the title names already, so that the headers in the terminal need not.
-        words: how many of the first columns are words; those after the second are sentences.
+        notes: what else a reader must know.
+        metric: the name of the metric, which the headers in the terminal omit because the title has it.
+        words: how many of the first columns hold words; those after the second hold sentences.
     """
 
     data: pd.DataFrame
@@ -67,7 +67,7 @@ class Table:
         for first, *cells in text.to_numpy().tolist():
             if first != above:
                 lines.append(r"\midrule")
-            # The name once, on the first of its rows.
+            # Show a name only once, on the first of its rows.
             lines.append(" & ".join(["" if first == above else first, *cells]) + r" \\")
             above = first
         lines += [r"\bottomrule", r"\end{tabular}"]
@@ -75,7 +75,7 @@ class Table:
         return "\n".join([*lines, r"\end{table}", ""])
 
     def terminal(self) -> "rich.table.Table":
-        """The cells for ``rich.print``, within 80 columns for the paper's optimizers."""
+        """The cells for ``rich.print``; fits into 80 columns for the paper's optimizers."""
         from rich import box
         from rich.table import Table as View
 
@@ -112,11 +112,11 @@ class Table:
 
 
 def markdown(table: pd.DataFrame, *, numbers: int = 0) -> str:
-    """A DataFrame in GitHub's Markdown, without its index and without a last newline.
+    """A DataFrame in GitHub's Markdown, without its index and without a trailing newline.
 
     Args:
-        table: text, or numbers, which have three digits; NaN is empty.
-        numbers: so many of the last columns are flush right.
+        table: text, or numbers, which are shown with three digits; a NaN cell is empty.
+        numbers: how many of the last columns are right-aligned.
     """
     rule = ["---"] * (table.shape[1] - numbers) + ["---:"] * numbers
     cells = [[_cell(value) for value in row] for row in table.itertuples(index=False)]
@@ -131,12 +131,12 @@ def _cell(value: object) -> str:
 
 
 def leads(cost: pd.Series, source: pd.Series) -> pd.Series:
-    """Which rows have the lowest cost of their source."""
+    """Which rows have the lowest cost within their source."""
     return cost == cost.groupby(source).transform("min")
 
 
 def fixed(values: pd.Series, digits: int, *, signed: bool = False) -> pd.Series:
-    """Numbers as text with so many decimal places; a dash where there is none, a word for an infinite one."""
+    """Numbers as text with ``digits`` decimal places; a dash for NaN, ``diverged`` for an infinite one."""
     sign = "+" if signed else "-"
 
     def cell(value: float) -> str:
@@ -148,7 +148,7 @@ def fixed(values: pd.Series, digits: int, *, signed: bool = False) -> pd.Series:
 
 
 def seconds(values: pd.Series) -> pd.Series:
-    """Seconds as text, as published: to the hundredth below 100, whole above."""
+    """Seconds as text, as in the paper: to the hundredth below 100, else whole."""
     return fixed(values, 2).where(~(values >= 100), fixed(values, 0))
 
 

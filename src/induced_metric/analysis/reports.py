@@ -1,4 +1,4 @@
-"""The tables and figures of a task, in one list: a new one is a function and a line in ``REPORTS``."""
+"""All tables and figures of a task in one list; to add one, write a function and a line in ``REPORTS``."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
@@ -44,19 +44,19 @@ ABLATIONS, CHANGES, CONFIRMATIONS, CONFIRMED_TASKS, EVERYTHING, FAMILY, TASKS = 
 
 
 class Material(NamedTuple):
-    """What a report is made of."""
+    """What a report is made from."""
 
     task: str
-    ours: Mapping[str, Records]  # by sampler
-    searches: Mapping[str, Records]  # all of them, whatever it is made of
-    n: int  # how many of the best runs
-    targets: Sequence[float] | None  # of the objective; None: the task's
+    ours: Mapping[str, Records]  # the records that ``Report.of`` names, by sampler
+    searches: Mapping[str, Records]  # all searches, whatever ``ours`` is
+    n: int  # how many of the best runs to use
+    targets: Sequence[float] | None  # values of the objective; None: those of the task
     costs: pd.Series  # device seconds per epoch, by optimizer; empty where none is on record
-    findings: pd.DataFrame  # of the linter, on everything on record of the task
+    findings: pd.DataFrame  # the linter's findings on all records of the task
 
     @property
     def only(self) -> Records:
-        """The records of the one sampler that there is."""
+        """The records of the only sampler."""
         (found,) = self.ours.values()
         return found
 
@@ -65,17 +65,19 @@ class Report(NamedTuple):
     """A table or figure.
 
     Attributes:
-        kind: which command makes it.
-        name: ends the names of its files.
-        of: the records it is made from: ``searches``, all of them; ``search``, once for each; ``family``,
-            once for each family of samplers (``draws.family``), its studies as one; ``confirmations``, once
-            for each family, its studies apart; ``ablations``, these and the same without a hyperparameter,
-            once for each family and hyperparameter; ``everything``, what searches and what does not;
-            ``changes``, those of the protocol and of its changes (``deviations``); ``tasks``, those of every
-            task, once for each family; ``confirmed_tasks``, the same with their confirmations, all studies
-            apart; or the name of a sampler that searches nothing, where on record.
-        make: None where this material has no such report.
-        most: optimizers that a figure has room for; of more it shows the paper's and the best of the others.
+        kind: ``tables`` or ``figures``, as the command that makes it.
+        name: the last part of its file names.
+        of: the records it is made from. ``searches``: all searches; ``search``: one search, once for each;
+            ``family``: a family of samplers (``draws.family``) with its studies pooled, once for each family;
+            ``confirmations``: the confirmations of a family, studies kept separate, once for each family;
+            ``ablations``: these and the same without a hyperparameter, once for each family and
+            hyperparameter; ``everything``: all studies, whether they search or not; ``changes``: the records
+            of the protocol and of its changes (``deviations``); ``tasks``: the searches of a family on every
+            task, once for each family; ``confirmed_tasks``: the same with their confirmations, studies kept
+            separate; or the name of a sampler that does not search, where it is on record.
+        make: makes it; returns None where the material gives no such report.
+        most: how many optimizers a figure has room for; if there are more, it shows the paper's and the best
+            of the others.
     """
 
     kind: Kind
@@ -86,7 +88,7 @@ class Report(NamedTuple):
 
 
 FAIRNESS = "fairness"
-"""The table to which the lines under the others refer."""
+"""The table of findings that the lines under the other tables refer to."""
 
 
 REPORTS = (

@@ -1,4 +1,4 @@
-"""The runs behind a table or a figure: where they are, loaded, and the best of them."""
+"""The runs behind a table or figure: finds them, loads them and selects the best of them."""
 
 import json
 import os
@@ -21,7 +21,7 @@ class Reader(Protocol):
 
 
 class Found(NamedTuple):
-    """Where a notebook finds what it shows."""
+    """The records that a notebook shows, and where they are."""
 
     task: str  # the task asked for, or its preset
     results: Path
@@ -36,20 +36,21 @@ def load_samplers(
     results: str | Path = "results",
     load: Reader = records.load,
 ) -> dict[str, Records]:
-    """Loads a task once for each sampler, by default for all that have records and search.
+    """Loads the records of a task for each sampler, by default for every search on record.
 
-    What repeats one setting (``fixed``) or no study proposed (``single``) loads by name.
+    Studies that repeat one setting (``fixed``) or that no sampler proposed (``single``) are loaded only by
+    name.
 
     Args:
         task: name of the task.
         samplers: names of samplers, in the order of the result.
         protocol: name of the protocol.
         results: the results directory.
-        load: what reads them; one other than ``records.load`` needs the samplers by name.
+        load: the function that reads them; any other than ``records.load`` needs ``samplers``.
 
     Raises:
-        FileNotFoundError: if there is nothing of one; the message says what there is.
-        ValueError: for another reader without samplers.
+        FileNotFoundError: if a sampler has no records; the message says which records exist.
+        ValueError: if ``load`` is another reader and ``samplers`` is None.
     """
     if samplers is None:
         if load is not records.load:
@@ -61,7 +62,7 @@ def load_samplers(
 
 
 def nothing_recorded(task: str, protocol: str, results: str | Path) -> FileNotFoundError:
-    """Says that a task has no records, or none of a search, and which tasks have."""
+    """The error for a task without records, or without those of a search; it names the tasks with records."""
     recorded = records.samplers(task, protocol=protocol, results=results)
     tasks = records.tasks(protocol=protocol, results=results)
     return FileNotFoundError(
@@ -71,12 +72,12 @@ def nothing_recorded(task: str, protocol: str, results: str | Path) -> FileNotFo
 
 
 def locate(task: str, *, protocol: str = "paper") -> Found:
-    """Where a task has a search on record (``places``): itself, else its preset, ``<task>_small``.
+    """Finds where (``places``) a task, or else its preset ``<task>_small``, has a search on record.
 
-    The title names the task that is shown, and says where that is its preset.
+    The title names the task that is shown, and says so if it is the preset.
 
     Raises:
-        FileNotFoundError: if neither is anywhere; the message says where it was looked for.
+        FileNotFoundError: if neither has one; the message says where it was looked for.
     """
     names = [task] if task.endswith("_small") else [task, f"{task}_small"]
     for name in names:
@@ -114,7 +115,7 @@ def locate_results() -> Path:
 
 
 def with_records(*directories: Path) -> Path:
-    """The first of these with records of any task or of the functions of two variables.
+    """The first of ``directories`` with records of any task or of the functions of two variables.
 
     Raises:
         FileNotFoundError: if there are none.
@@ -128,9 +129,10 @@ def with_records(*directories: Path) -> Path:
 
 
 def places() -> list[Path]:
-    """Results directories to look in: ``$RESULTS``, or else the user's own, then what is published.
+    """Results directories to look in: ``$RESULTS``, or else the user's own and then the published one.
 
-    Relative ones are relative to the repository that holds the working directory, or to that directory.
+    Relative paths are relative to the repository that contains the working directory, or else to the working
+    directory itself.
     """
     here = Path.cwd()
     root = next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").exists()), here)
@@ -139,10 +141,10 @@ def places() -> list[Path]:
 
 
 def objective(ours: Mapping[str, Records]) -> tuple[str, str]:
-    """The metric that studies optimised and its direction, ``minimize`` or ``maximize``.
+    """The metric that the studies optimised and its direction, ``minimize`` or ``maximize``.
 
     Raises:
-        ValueError: if they optimised different ones.
+        ValueError: if they do not all have the same metric and direction.
     """
     found = pd.concat([study.trials[["objective", "direction"]] for study in ours.values()])
     found = found.drop_duplicates()
@@ -153,7 +155,7 @@ def objective(ours: Mapping[str, Records]) -> tuple[str, str]:
 
 
 def chosen_by(study: Records) -> str:
-    """The metric whose best epoch is that of a trial's value: of a confirmation not the one of the value.
+    """The metric that chose the epoch of a trial's value; in a confirmation not the metric of that value.
 
     Raises:
         ValueError: if the trials differ in it.
@@ -168,18 +170,19 @@ def chosen_by(study: Records) -> str:
 
 
 def as_published(ours: Mapping[str, Records]) -> bool:
-    """Whether our studies have the paper's rules, so that its numbers can stand beside ours.
+    """Whether our studies follow the paper's rules, so that its numbers can stand beside ours.
 
-    Under others they are of another split, or of other ranges.
+    Under other protocols, the values are from another split or the search ranges differ.
     """
     return all((study.trials["protocol"] == "paper").all() for study in ours.values())
 
 
 def best_count(ours: Mapping[str, Records]) -> int:
-    """How many runs of an optimizer count as its best by default: 50, at most a quarter of the trials.
+    """How many runs of an optimizer count as its best by default: 50, but at most a quarter of the trials.
 
-    Published is the best 50 of 500 trials, of 200 for CIFAR-10. Of a smaller study 50 would be most of what
-    was tried, not the best of it. The largest study decides, so that all rows are over as many runs.
+    The paper summarises the best 50 of 500 trials (of 200 for CIFAR-10). In a smaller study, 50 would be most
+    of the trials rather than the best of them. The largest study decides the number, so that all rows are
+    over equally many runs.
     """
     trials = max(study.trials.groupby("optimizer").size().max() for study in ours.values())
     return max(1, min(published.RUNS_SUMMARISED, trials // 4))
@@ -188,8 +191,8 @@ def best_count(ours: Mapping[str, Records]) -> int:
 def eligible(trials: pd.DataFrame) -> pd.Series:
     """Which trials can be among the best; ``statistics.counts`` counts the others.
 
-    Pruned, failed and diverged ones cannot, except that a pruned one can where its study ranks what its
-    pruner stopped, by the best value of the epochs it ran (``draws.ranks_stopped``).
+    Pruned, failed and diverged trials cannot. The exception is a pruned trial of a study that ranks stopped
+    trials by the best value of the epochs they ran (``draws.ranks_stopped``).
     """
     ended = trials["state"] == "complete"
     stopped = (trials["state"] == "pruned") & draws.ranks_stopped(trials)
@@ -199,12 +202,12 @@ def eligible(trials: pd.DataFrame) -> pd.Series:
 def top(trials: pd.DataFrame, n: int) -> pd.DataFrame:
     """The best ``n`` eligible trials of each optimizer, best first, by the direction of its study.
 
-    Of equal trials the earlier one is better.
+    Ties go to the earlier trial.
     """
     found = trials[eligible(trials)]
     worse = found["value"].where(found["direction"] == "minimize", -found["value"])
     ranked = found.assign(_worse=worse).sort_values(["_worse", "trial"], kind="stable")
     best = ranked.groupby("optimizer", sort=False).head(n).drop(columns="_worse")
-    # Optimizers in the order in which they came.
+    # Keep the optimizers in the order of the input.
     rank = {name: place for place, name in enumerate(trials["optimizer"].unique())}
     return best.sort_values("optimizer", key=lambda names: names.map(rank), kind="stable", ignore_index=True)

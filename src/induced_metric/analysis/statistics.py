@@ -1,4 +1,4 @@
-"""Numbers of the tables: the published columns, the counts behind them, and intervals."""
+"""The numbers in the tables: the columns of the paper, the counts behind them, and intervals."""
 
 import numpy as np
 import pandas as pd
@@ -22,13 +22,13 @@ def counts(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(records: Records, n: int) -> pd.DataFrame:
-    """The published columns, one row an optimizer, over its best ``n`` eligible trials (``runs.eligible``).
+    """The columns of the paper for the best ``n`` eligible trials of each optimizer (``runs.eligible``).
 
     Returns:
-        ``metric_mean``, ``metric_std``, ``epoch_mean`` and ``epoch_std`` (population standard deviations,
-        as published), ``best_metric`` with its ``best_epoch`` and ``best_seconds`` (device seconds up to the
-        end of that epoch), ``n`` (fewer than asked for if a study is short), the ``direction`` and the
-        columns of ``counts``.
+        One row per optimizer: ``metric_mean``, ``metric_std``, ``epoch_mean`` and ``epoch_std`` (population
+        standard deviations, as in the paper), ``best_metric`` with its ``best_epoch`` and ``best_seconds``
+        (device seconds up to the end of that epoch), ``n`` (fewer than asked for if a study is short), the
+        ``direction`` and the columns of ``counts``.
     """
     best = top(records.trials, n)
     grouped = best.groupby("optimizer", sort=False)
@@ -56,25 +56,25 @@ def _seconds_to_best(best: pd.DataFrame, curves: pd.DataFrame) -> pd.Series:
 
 
 def share_interval(successes: int, number: int) -> tuple[float, float]:
-    """Wilson's interval of a probability, from so many successes among ``number``."""
+    """Wilson's interval for a probability, from ``successes`` among ``number`` trials."""
     interval = binomtest(successes, number).proportion_ci(CONFIDENCE, method="wilson")
     return float(interval.low), float(interval.high)
 
 
 def median_interval(values: np.ndarray) -> tuple[float, float]:
-    """The interval of a median between two of the values; NaN where there are too few for one."""
+    """The interval for a median, whose ends are two of the values; NaN where there are too few values."""
     interval = quantile_test(values, q=0, p=0.5).confidence_interval(CONFIDENCE)
     return float(interval.low), float(interval.high)
 
 
 def best_of(number: int, budget: int | ArrayLike) -> np.ndarray:
-    """Probability of each rank, from 0, to be the best of ``budget`` drawn without replacement.
+    """Probability that each rank, from 0, is the best of ``budget`` ranks drawn without replacement.
 
     Rank k of n is the best of b with probability C(n - k - 1, b - 1) / C(n, b).
 
     Args:
-        number: how many there are to draw from, n.
-        budget: how many are drawn, b, from 1 to n; one or several.
+        number: how many ranks there are to draw from, n.
+        budget: how many are drawn, b, from 1 to n; one number or several.
 
     Returns:
         shape=(shape of budget, number); each row sums to 1.
@@ -86,7 +86,7 @@ def best_of(number: int, budget: int | ArrayLike) -> np.ndarray:
     if drawn.size and not 1 <= drawn.min() <= drawn.max() <= number:
         raise ValueError(f"the best of b of {number} needs b from 1 to {number}, got {budget!r}")
     left = number - np.arange(number) - 1
-    with np.errstate(invalid="ignore"):  # where it is impossible
+    with np.errstate(invalid="ignore"):  # for ranks that cannot be the best
         log_probability = _log_choose(left, drawn - 1) - _log_choose(number, drawn)
     return np.asarray(np.exp(np.where(left >= drawn - 1, log_probability, -np.inf)))
 

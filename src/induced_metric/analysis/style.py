@@ -1,6 +1,7 @@
 """What all tables, figures and the page share: place, label, colour, marker and line of each optimizer.
 
-All of it follows from an optimizer's name: leaving one out changes the look of no other.
+All of these follow from an optimizer's name, so leaving one optimizer out does not change how others look.
+A *control* is an optimizer with a suffix after a comma, such as ``sgd_log_metric, f + 1``.
 """
 
 import zlib
@@ -15,8 +16,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator, StrMethodFormatter
 
-# In the published order. Okabe and Ito's colours, told apart with any colour vision; without yellow, which
-# vanishes on paper. Relatives are neighbours: both Adams are blue, the Euclidean metrics are orange.
+# In the published order. Okabe and Ito's colours, which can be distinguished with any colour vision, without
+# yellow, which vanishes on paper. Relatives have similar colours: both Adams are blue, the Euclidean metrics
+# are orange.
 _KNOWN = {
     "adam": ("#0072B2", "o"),
     "adamw": ("#56B4E9", "s"),
@@ -26,7 +28,7 @@ _KNOWN = {
     "sgd_log_metric": ("#D55E00", "P"),
     "sgd_rms": ("#CC79A7", "X"),
 }
-# For any other, by a hash of its name: dark or muted, and each apart from all above.
+# For any other optimizer, by a hash of its name: dark or muted, and each distinct from all colours above.
 _OTHER_COLOURS = (
     "#332288",  # indigo
     "#882255",  # wine
@@ -42,7 +44,7 @@ _OTHER_COLOURS = (
 _OTHER_MARKERS = ("<", ">", "p", "h", "*", "d")
 _OTHER_LINES = ("--", ":", "-.")
 COLUMN, PAGE = 3.25, 6.75
-"""Inches that journals give a figure: one column, and both. The sizes of letters below are for these."""
+"""Widths in inches that journals give a figure: one column, and both. The font sizes below suit these."""
 _STYLE = {
     "axes.grid": True,
     "axes.axisbelow": True,
@@ -69,15 +71,15 @@ _STYLE = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """From matplotlib's own defaults: a user's matplotlibrc must not change a published figure."""
+    """Starts from matplotlib's own defaults: a user's matplotlibrc must not change a published figure."""
     with matplotlib.style.context(["default", _STYLE]):
         yield
 
 
 def ordered(optimizers: Iterable[object]) -> list[str]:
-    """Optimizers in the order of legends and panels: the published one, then any others by name.
+    """Optimizers in the order of legends and panels: the published order, then any others by name.
 
-    A control follows its optimizer.
+    A control directly follows its optimizer.
     """
     names = sorted({str(name) for name in optimizers})
     place = {name: number for number, name in enumerate(_KNOWN)}
@@ -90,12 +92,12 @@ def ranks(optimizers: pd.Series) -> pd.Series:
 
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows by the place of their ``optimizer``; those of one optimizer stay in their order."""
+    """The rows sorted by the place of their ``optimizer``; rows of one optimizer keep their order."""
     return table.sort_values("optimizer", key=ranks, kind="stable", ignore_index=True)
 
 
 def colour(optimizer: str) -> str:
-    """An optimizer's colour as ``#RRGGBB``, its control's too; one not of the paper has one by its name."""
+    """An optimizer's colour as ``#RRGGBB``, also that of its controls; if not the paper's, by its name."""
     optimizer = plain(optimizer)
     if optimizer in _KNOWN:
         return _KNOWN[optimizer][0]
@@ -103,37 +105,37 @@ def colour(optimizer: str) -> str:
 
 
 def marker(optimizer: str) -> str:
-    """An optimizer's marker, for those who do not see the colours."""
+    """An optimizer's marker, for readers who cannot distinguish the colours."""
     if optimizer in _KNOWN:
         return _KNOWN[optimizer][1]
     return _OTHER_MARKERS[_number(optimizer) // len(_OTHER_COLOURS) % len(_OTHER_MARKERS)]
 
 
 def point(optimizer: str) -> str:
-    """``marker``, or a star for a control: there its optimizer's marker would be the optimizer."""
+    """``marker``, or a star for a control, which must not look like its optimizer."""
     return marker(optimizer) if optimizer == plain(optimizer) else "*"
 
 
 def line(optimizer: str) -> str:
-    """Solid for the optimizers of the paper, broken for all others."""
+    """An optimizer's line style: solid for those of the paper, broken for all others."""
     if optimizer in _KNOWN:
         return "-"
-    # With the markers: two names of the same colour differ in one of them, as a rule.
+    # As a rule, two names with the same colour differ in marker or line.
     return _OTHER_LINES[_number(optimizer) // len(_OTHER_COLOURS) // len(_OTHER_MARKERS) % len(_OTHER_LINES)]
 
 
 def label(optimizer: str) -> str:
-    """An optimizer's name as the paper writes it; what follows a comma, such as ``f + 1``, stays."""
+    """An optimizer's name as the paper writes it; the suffix of a control, such as ``, f + 1``, is kept."""
     return plain(optimizer).upper() + optimizer.removeprefix(plain(optimizer))
 
 
 def is_published(optimizer: str) -> bool:
-    """Whether the paper compares it."""
+    """Whether the paper compares this optimizer."""
     return optimizer in _KNOWN
 
 
 def plain(optimizer: str) -> str:
-    """The optimizer of a control: ``sgd_log_metric`` of ``sgd_log_metric, f + 1``."""
+    """The optimizer of a control: ``sgd_log_metric`` for ``sgd_log_metric, f + 1``."""
     return optimizer.partition(",")[0]
 
 
@@ -143,28 +145,28 @@ def words(metric: str) -> str:
 
 
 def span(numbers: pd.Series) -> str:
-    """``500``, or ``60 to 200``."""
+    """The range of numbers as text: ``500``, or ``60 to 200``."""
     low, high = numbers.min(), numbers.max()
     return f"{low}" if low == high else f"{low} to {high}"
 
 
 def title(function: str) -> str:
-    """``three_hump_camel`` as ``Three Hump Camel``."""
+    """A function's name as a reader sees it: ``Three Hump Camel`` for ``three_hump_camel``."""
     return function.replace("_", " ").title()
 
 
 def panels(
     number: int, *, columns: int, height: float, spare: float, xlabel: str = "", sharey: bool = True
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with so many panels in rows, a page wide, or a column for a single one. Call it in ``style``.
+    """A figure of panels in rows, ``PAGE`` wide, or ``COLUMN`` for a single panel. Call it within ``style``.
 
     Args:
-        number: of panels.
-        columns: panels in a row, at most.
-        height: of a row, in inches.
+        number: the number of panels.
+        columns: the most panels in a row.
+        height: the height of a row, in inches.
         spare: inches for the title and the legend.
-        xlabel: of the panels that have none below.
-        sharey: whether all have the same y axis.
+        xlabel: the x label of the panels that have no panel below them.
+        sharey: whether all panels have the same y axis.
     """
     columns = min(columns, number)
     rows = -(-number // columns)
@@ -174,12 +176,12 @@ def panels(
         axes.set_axis_off()
     for axes in grid[max(number - columns, 0) : number]:
         axes.tick_params(labelbottom=True)
-        axes.set_xlabel(xlabel)  # not the figure's: a legend outside the panels would lie on that
+        axes.set_xlabel(xlabel)  # not the figure's own label: a legend outside the panels would cover it
     return figure, grid[:number]
 
 
 def readable(axis: Axis) -> None:
-    """Plain numbers, and some between the powers of ten, on a logarithmic axis of less than four decades."""
+    """Labels a logarithmic axis of less than four decades with plain numbers, some between powers of ten."""
     low, high = axis.get_view_interval()
     if axis.get_scale() != "log" or high >= 1e4 * low:
         return
@@ -198,7 +200,7 @@ def save(figure: Figure, stem: str | Path) -> list[Path]:
     # Not with_suffix: the name of a sampler or a task may hold a dot.
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("pdf", "png")]
     with style():
-        # Neither the date nor the version of matplotlib.
+        # Leave out the date and the version of matplotlib, which would change the bytes.
         metadata = {"CreationDate": None, "Producer": None, "Creator": None}
         figure.savefig(paths[0], metadata=metadata)
         figure.savefig(paths[1], metadata={"Software": None})
@@ -206,5 +208,5 @@ def save(figure: Figure, stem: str | Path) -> list[Path]:
 
 
 def _number(name: str) -> int:
-    # Not hash(): that differs from process to process.
+    # Not hash(), which differs from process to process.
     return zlib.crc32(name.encode())

@@ -1,7 +1,7 @@
-"""What a trial is worth at the best and at the worst, so that one that diverged has a value.
+"""The best and the worst value that a trial can count as, so that a diverged trial has a value too.
 
-A trial that failed or diverged is worth ``Support.worst``, and so is any that is worse than that: to diverge
-gains nothing, and no expectation is infinite.
+A trial that failed or diverged counts as ``Support.worst``, and so does any trial with a worse value.
+Diverging is therefore never an advantage, and no expectation is infinite.
 """
 
 from typing import NamedTuple
@@ -13,19 +13,19 @@ from induced_metric.analysis import runs
 
 
 class Support(NamedTuple):
-    """The ends between which all values of an objective are counted."""
+    """The ends of the range within which all values of an objective are counted."""
 
     best: float
     worst: float
 
 
 def support(trials: pd.DataFrame, worst: float | None = None) -> Support:
-    """The best value that there can be, and the one that a trial counts as which learnt nothing.
+    """The best possible value, and the value that a trial which learnt nothing counts as.
 
     Args:
-        trials: of all optimizers that are compared, which share it.
-        worst: named beforehand; by default 0 for an accuracy, else the median over the optimizers of the
-            worst finite value of each, which is near that of an untrained model.
+        trials: the trials of all optimizers that are compared; they share one support.
+        worst: the worst value, if stated beforehand; by default 0 for an accuracy, else the median over the
+            optimizers of each one's worst finite value, which is close to that of an untrained model.
 
     Raises:
         ValueError: if no trial has a finite value.
@@ -46,6 +46,6 @@ def support(trials: pd.DataFrame, worst: float | None = None) -> Support:
 
 
 def counted(trials: pd.DataFrame, bounds: Support) -> pd.Series:
-    """The value of each trial within the support; the worst for one that is not eligible."""
+    """The value of each trial, clipped to the support; the worst value for a trial that is not eligible."""
     value = trials["value"].where(runs.eligible(trials), bounds.worst)
     return value.clip(min(bounds), max(bounds))
