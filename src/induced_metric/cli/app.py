@@ -1,4 +1,4 @@
-"""An entry point: Hydra composes the configuration, and whatever the user got wrong ends in one sentence."""
+"""Entry points: Hydra composes the configuration, and each user error is reported in one sentence."""
 
 import contextlib
 import functools
@@ -20,7 +20,7 @@ from induced_metric.cli import chosen, entry, overrides
 from induced_metric.cli.values import CONF, sentences
 from induced_metric.errors import UserError, check_platform, memory_sentence, out_of_memory, refused
 
-_CAME: set[int] = set()  # signals that ask for a stop; of all jobs of Hydra, so that none comes between two
+_CAME: set[int] = set()  # stop signals received; shared by all Hydra jobs, so that none is lost between two
 _PACKAGE = Path(__file__).parents[1]
 _LOWER = (
     "lower lanes.width or lanes.queue, task.micro_batch where the task has one, task.batch_size, or the size "
@@ -31,17 +31,17 @@ _LOWER = (
 def run(
     task: Callable[[DictConfig], None], config: str, *, afterwards: Callable[[], None] = lambda: None
 ) -> NoReturn:
-    """Runs ``task`` as a Hydra application; a UserError ends in one sentence and exit code 2.
+    """Runs ``task`` as a Hydra application. A UserError is printed as one sentence, with exit code 2.
 
     Args:
-        task: takes the composed configuration.
+        task: the function to run; it receives the composed configuration.
         config: name of the primary configuration in ``conf/``.
-        afterwards: called at the end, when Hydra has run all jobs.
+        afterwards: called once Hydra has run all jobs.
     """
     begun = False
     _CAME.clear()
 
-    # Caught inside the job: what leaves it, Hydra announces with a line of its own.
+    # Errors are caught inside the job, because Hydra prints a line of its own for any that leave it.
     @functools.wraps(task)
     def job(cfg: DictConfig) -> None:
         nonlocal begun
@@ -65,7 +65,7 @@ def run(
     except OSError as error:
         if begun:
             raise
-        _fail(_unwritable(error))  # all that Hydra does beforehand is to make its directories there
+        _fail(_unwritable(error))  # before the job begins, Hydra only creates its directories in results
     sys.exit(0)
 
 
@@ -88,7 +88,7 @@ def _one_sentence() -> Iterator[None]:
 def _warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """A warning of ours is meant for the person at the command line: a sentence, without the place."""
+    """Formats our own warnings, which are meant for the user, as a sentence without file and line."""
     del line
     if category is UserWarning and Path(filename).is_relative_to(_PACKAGE):
         return f"{_program()}: warning: {message}\n"
@@ -105,7 +105,7 @@ def _fail(sentence: str) -> NoReturn:
 
 
 def stop_in_order() -> Callable[[], bool]:
-    """From now on SIGTERM and Ctrl-C ask for an orderly stop; returns whether one has come, to any job.
+    """Makes SIGTERM and Ctrl-C ask for an orderly stop; the returned function says whether any job got one.
 
     A second Ctrl-C ends the process at once.
     """
@@ -124,7 +124,7 @@ def stop_in_order() -> Callable[[], bool]:
 
 
 def stopped(sentence: str, say: Callable[[str], None] = print) -> NoReturn:
-    """Says how far it came, and ends with what the signal asks for: 0 after SIGTERM, 130 after Ctrl-C."""
+    """Prints how far the run came and exits with the signal's code: 0 after SIGTERM, 130 after Ctrl-C."""
     say(sentence)
     if signal.SIGINT in _CAME:
         entry.say_interrupted()
@@ -133,7 +133,7 @@ def stopped(sentence: str, say: Callable[[str], None] = print) -> NoReturn:
 
 
 def start_jax(cfg: DictConfig) -> str:
-    """Sets XLA up for the lanes of a configuration; must come before anything imports JAX."""
+    """Sets XLA up for the lanes of a configuration; must be called before anything imports JAX."""
     deterministic = cfg.get("deterministic", False)
     if not isinstance(deterministic, bool):
         raise UserError(f"deterministic must be true or false, got {deterministic!r}")
@@ -155,10 +155,10 @@ def device() -> str:
 
 
 def results(cfg: DictConfig) -> Path:
-    """The results directory, made if it does not exist.
+    """The results directory, which is created if it does not exist.
 
     Raises:
-        UserError: if it cannot be written.
+        UserError: if it cannot be written to.
     """
     path = Path(cfg.results)
     try:

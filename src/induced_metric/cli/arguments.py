@@ -1,4 +1,4 @@
-"""Arguments that several commands take, and what is checked of them."""
+"""Arguments that several commands share, and their checks."""
 
 import argparse
 import difflib
@@ -9,42 +9,42 @@ from induced_metric.errors import UserError
 
 
 def study(parser: argparse.ArgumentParser) -> None:
-    """The task and the protocol that a command is about."""
+    """Adds the task and the protocol that a command works on."""
     parser.add_argument("--task", required=True, help="regression, mnist, cifar10, shakespeare ...")
     parser.add_argument("--protocol", default="paper", help="rules of the comparison (default: paper)")
 
 
 def watched(parser: argparse.ArgumentParser) -> None:
-    """The task and the protocol that a command is about, by default all."""
+    """Adds the task and the protocol that a command works on; by default it takes all of them."""
     parser.add_argument("--task", help="default: all")
     parser.add_argument("--protocol", help="default: all")
 
 
 def results(parser: argparse.ArgumentParser) -> None:
-    """The results directory."""
+    """Adds the results directory."""
     parser.add_argument("--results", type=Path, default=Path("results"), help="default: results")
 
 
 def samplers(parser: argparse.ArgumentParser, default: str) -> None:
-    """Whose studies a command is about; ``default`` says in words what it takes without them."""
+    """Adds the samplers whose studies a command works on; ``default`` describes the default in words."""
     parser.add_argument("--samplers", nargs="+", metavar="SAMPLER", help=f"default: {default}")
 
 
 def every(parser: argparse.ArgumentParser, doing: str) -> None:
-    """Seconds between two times of ``doing``."""
+    """Adds the interval, in seconds, at which ``doing`` is repeated."""
     parser.add_argument("--every", type=seconds, metavar="SECONDS", help=f"{doing} again and again")
 
 
 def check_known(results: Path, *, task: str | None, protocol: str | None) -> None:
-    """Checks the names of a command line: a typing error is no task without records.
+    """Checks the names on a command line, so that a typo is not taken for a task without records.
 
     Args:
         results: the results directory.
-        task: that was asked for, if any.
-        protocol: likewise.
+        task: the task that was asked for, if any.
+        protocol: the protocol that was asked for, if any.
 
     Raises:
-        UserError: for a name without a file in ``conf`` and without a study under ``results``.
+        UserError: for a name that has neither a file in ``conf`` nor a study under ``results``.
     """
     from induced_metric import records
     from induced_metric.cli.values import CONF
@@ -59,20 +59,20 @@ def check_known(results: Path, *, task: str | None, protocol: str | None) -> Non
 
 
 def check_directory(results: Path) -> None:
-    """Raises UserError unless there is such a results directory."""
+    """Raises UserError unless the results directory exists."""
     if not results.is_dir():
         raise UserError(f"there is no directory {results}; 'make sweep' or 'make fair' makes records")
 
 
 def count(text: str) -> int:
-    """An integer of at least 1."""
+    """Parses an integer of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be an integer of at least 1, got {text}")
     return int(text)
 
 
 def seconds(text: str) -> float:
-    """A finite number above 0."""
+    """Parses a finite number above 0."""
     try:
         number = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""From a Hydra configuration to plain objects, once; what is below the command line takes plain arguments."""
+"""Turns a Hydra configuration into plain objects, once; code below the command line takes plain arguments."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from induced_metric.lanes.placement import Placement
     from induced_metric.tasks.base import Task
 
-_CHECKPOINT_SECONDS = 60  # where the configuration does not say
+_CHECKPOINT_SECONDS = 60  # used where the configuration does not say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +28,13 @@ class Pairing:
     """One task with one optimizer.
 
     Attributes:
-        name: of the optimizer in records: with its schedule, ``adam+cosine``, where it has one.
+        name: the optimiser's name in records; with a schedule it includes it, as in ``adam+cosine``.
         task: what is trained.
-        task_of: the task with other settings.
-        optimizer: a factory of the hyperparameters that are its own.
-        schedule: of the learning rate; None where it is constant.
-        hyperparameters: all that is traced or searched, with the values of a trial that no search proposes.
-        search_space: the ranges of those that are searched.
+        task_of: builds the task with other settings.
+        optimizer: builds the optimiser from its own hyperparameters.
+        schedule: builds the learning-rate schedule; None if the rate is constant.
+        hyperparameters: all that are traced or searched, with the values that a trial has without a search.
+        search_space: the ranges of the hyperparameters that are searched.
         published_best: the paper's best value, if the pairing has one.
     """
 
@@ -48,7 +48,7 @@ class Pairing:
     published_best: float | None
 
     def lanes(self, placement: "Placement") -> "Lanes":
-        """Its lanes."""
+        """The lanes that train its trials."""
         from induced_metric.training.program import trial_lanes
 
         with sentences("lanes"):
@@ -63,7 +63,7 @@ class Pairing:
             )
 
     def provenance(self, lanes: "Lanes", placement: "Placement", flags: str) -> dict[str, Any]:
-        """What made the records of its trials."""
+        """The provenance of its trials' records: the code, devices, lanes and settings that produced them."""
         from induced_metric.lanes.facts import device_facts, lane_facts
         from induced_metric.records import provenance
 
@@ -116,10 +116,10 @@ def pairing(cfg: DictConfig) -> Pairing:
 
 
 def check_optimizer(cfg: DictConfig) -> None:
-    """Builds the optimizer and what is searched, but not the task, whose data may still be missing.
+    """Builds the optimiser and the search space, but not the task, whose data may still be missing.
 
     Raises:
-        UserError: as ``pairing``.
+        UserError: in the same cases as ``pairing``.
     """
     optimizer = Factory.of(plain(cfg.optimizer), "optimizer")
     space, _ = search_space(cfg, optimizer, _schedule(cfg), lambda **_: None)
@@ -127,10 +127,10 @@ def check_optimizer(cfg: DictConfig) -> None:
 
 
 def static_programs(cfg: DictConfig, space: Mapping[str, Dimension]) -> tuple[list[str], int]:
-    """The static hyperparameters of a search, and how many programs their values make.
+    """The static hyperparameters of a search, and the number of programs that their values need.
 
     Raises:
-        UserError: if those are more than ``lanes.programs``.
+        UserError: if that is more than ``lanes.programs``.
     """
     static = [name for name, dimension in space.items() if dimension.static]
     number = programs(space)
@@ -153,7 +153,7 @@ def _task(chosen: Mapping[str, Any], **changed: Any) -> "Task":
 
 
 def _schedule(cfg: DictConfig) -> Factory | None:
-    """The learning-rate schedule; a group without a target leaves the rate constant."""
+    """The learning-rate schedule; without a ``_target_`` in its group the rate is constant."""
     values = plain(cfg.schedule)
     if values.get("_target_") is None:
         return None
@@ -161,10 +161,10 @@ def _schedule(cfg: DictConfig) -> Factory | None:
 
 
 def sampler(node: DictConfig) -> Callable[..., Any]:
-    """What makes a study's sampler of a seed, by the configuration group ``sampler``.
+    """A function that creates a study's sampler from a seed, from the configuration group ``sampler``.
 
     Raises:
-        UserError: if none can be made.
+        UserError: if it cannot create one.
     """
     create = _creator(node, "sampler")
     _made(functools.partial(create, seed=0), "sampler")
@@ -172,10 +172,10 @@ def sampler(node: DictConfig) -> Callable[..., Any]:
 
 
 def pruner(node: DictConfig) -> Any:
-    """A study's pruner, by the configuration group ``pruner``.
+    """A study's pruner, from the configuration group ``pruner``.
 
     Raises:
-        UserError: if it cannot be made.
+        UserError: if it cannot be created.
     """
     return _made(_creator(node, "pruner"), "pruner")
 
@@ -195,10 +195,10 @@ def _made(create: Callable[[], Any], where: str) -> Any:
 
 
 def placement(node: DictConfig) -> "Placement":
-    """Where the lanes run, by the configuration group ``lanes``.
+    """Where the lanes run, from the configuration group ``lanes``.
 
     Raises:
-        UserError: for a setting of another type or out of range.
+        UserError: for a setting of the wrong type or out of range.
     """
     from induced_metric.lanes.placement import Placement
 
@@ -212,7 +212,7 @@ def checkpoints(cfg: DictConfig, *parts: str) -> Any:
     """The checkpoints of a study or of a single trial, below ``<results>/checkpoints``.
 
     Raises:
-        UserError: if ``checkpoint_every`` is not an integer >= 0 or ``checkpoint_seconds`` no number >= 0.
+        UserError: if ``checkpoint_every`` is not an integer >= 0 or ``checkpoint_seconds`` not a number >= 0.
     """
     from induced_metric.training.checkpoints import Checkpoints
 

@@ -1,4 +1,4 @@
-"""The files of ``conf`` that a command line chooses, checked before Hydra composes them."""
+"""The files in ``conf`` that a command line chooses, checked before Hydra composes them."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,31 +10,31 @@ from omegaconf import OmegaConf
 from induced_metric.cli.values import CONF
 from induced_metric.errors import UserError
 
-_NAMED = ("optimizer", "task")  # whose records are called by the name that the file says
+_NAMED = ("optimizer", "task")  # the groups whose files set the name that records get
 _HEADER = "# @package _global_"
 
 
 def names(overrides: Iterable[str]) -> dict[str, list[str]]:
-    """The choices of each group that the words of a command line choose of."""
+    """The choices that a command line makes, by configuration group."""
     groups = {path.name for path in CONF.iterdir() if path.is_dir()}
     words = (word.partition("=") for word in overrides)
     return {group: value.split(",") for group, _, value in words if group in groups and value}
 
 
 def check(overrides: Iterable[str]) -> None:
-    """Raises UserError for a file of an optimizer or a task whose records would not be called by its name."""
+    """Raises UserError for an optimiser or task file whose records would not get the name of the file."""
     for group, choices in names(overrides).items():
         for name in choices if group in _NAMED else ():
             path = CONF / group / f"{name}.yaml"
-            if path.exists():  # else Hydra says which there are
+            if path.exists():  # otherwise Hydra lists the choices
                 _check(path, group)
 
 
 def read(path: Path) -> Any:
-    """What a file says.
+    """The content of a file.
 
     Raises:
-        UserError: if it is no YAML.
+        UserError: if it is not valid YAML.
     """
     try:
         return OmegaConf.load(path)
@@ -44,7 +44,7 @@ def read(path: Path) -> Any:
 
 
 def _check(path: Path, group: str) -> None:
-    # Below any other line, a comment too, Hydra reads no header.
+    # Hydra reads the header only in the first line; even a comment above it hides it.
     if path.read_text(encoding="utf-8").lstrip().partition("\n")[0].split() != _HEADER.split():
         raise UserError(f"{_shown(path)} must begin with the line {_HEADER}")
     content: Any = OmegaConf.to_container(read(path))

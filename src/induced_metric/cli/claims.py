@@ -1,4 +1,4 @@
-"""``induced-metric claims``: the verdicts on the paper's claims, shown and written."""
+"""``induced-metric claims``: prints and writes the verdicts on the paper's claims."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from induced_metric.cli.reports import say_written
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Whose records, and which document has the short table."""
+    """Adds the results directory, and the document that shows the short table."""
     parser.add_argument(
         "--results", type=Path, help="default: results where that has records, else results/published"
     )
@@ -18,11 +18,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(results: Path | None, readme: Path | None) -> None:
-    """Prints the table and writes it, ``tables/claims`` below the results.
+    """Prints the table and writes it to ``tables/claims`` in the results directory.
 
     Args:
-        results: the results directory; the first of ``analysis.runs.places`` with records, by default.
-        readme: a document with markers.
+        results: the results directory; by default the first of ``analysis.runs.places`` that has records.
+        readme: a document with the markers between which the short table is written.
     """
     from induced_metric.analysis import paper_claims, runs
 

@@ -1,4 +1,4 @@
-"""``induced-metric <command>``: the list of all commands, and one way in which an error ends."""
+"""``induced-metric <command>``: the list of all commands, and one way of reporting their errors."""
 
 import argparse
 import importlib
@@ -17,15 +17,15 @@ HYDRA = {
     "sweep": "run or continue the studies of a task: task=regression optimizer=adam,sgd_rms trials=100",
     "landscapes": "run the functions of two variables: steps=[grid,timing]",
 }
-"""The commands that Hydra configures: name=value, and --help lists the names."""
+"""The commands that Hydra configures: they take name=value, and --help lists the names."""
 
 
 class Command(NamedTuple):
-    """A module of this folder that has ``arguments(parser)``, and ``run`` that takes them by name."""
+    """A module in this folder with ``arguments(parser)``, and ``run``, which takes them as keywords."""
 
     module: str
-    line: str  # of --help
-    fixed: Mapping[str, Any] = MappingProxyType({})  # what run takes beside
+    line: str  # the line in --help
+    fixed: Mapping[str, Any] = MappingProxyType({})  # further arguments of run
 
 
 COMMANDS = {
@@ -45,21 +45,21 @@ COMMANDS = {
     "reproduce": Command("reproduce", "run a published study again by its name, and compare"),
     "data": Command("data", "prepare the data set of a task"),
 }
-"""All others. A module is imported when its command is asked for, so each needs its own libraries alone."""
+"""All other commands. A module is imported only when its command runs, so it needs only its own libraries."""
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Ends with the sentence alone: the usage would bury it."""
+        """Prints only the message, without the usage, which would bury it."""
         self.exit(2, f"{self.prog}: {message}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs a command; bad input ends in one sentence and exit code 2, a W&B out of reach in 1."""
+    """Runs a command. Bad input ends in one sentence and exit code 2, an unreachable W&B in exit code 1."""
     words = list(sys.argv[1:] if argv is None else argv)
     name = words[0] if words else ""
     if name in HYDRA:
-        # Hydra reads sys.argv; its first word begins every sentence.
+        # Hydra reads sys.argv; its first word is the prefix of every message.
         sys.argv = [f"{PROGRAM} {name}", *words[1:]]
         entry.start(name)
         return
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     lines = HYDRA | {other: command.line for other, command in COMMANDS.items()}
     named = {other: parsers.add_parser(other, help=line) for other, line in lines.items()}
     if name not in COMMANDS:
-        parser.parse_args(words)  # shows the help, or says what is wrong
+        parser.parse_args(words)  # shows the help or the error
         return
     command = COMMANDS[name]
     entry.import_from_here()

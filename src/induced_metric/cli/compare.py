@@ -1,4 +1,4 @@
-"""``induced-metric compare``: an optimizer that was tuned here against baselines that were tuned before."""
+"""``induced-metric compare``: compares an optimiser tuned here with baselines tuned earlier."""
 
 import argparse
 from pathlib import Path
@@ -7,11 +7,11 @@ from typing import Any
 from induced_metric.cli import arguments as common
 
 PROTOCOL = "fair"
-"""The one under which winners are confirmed."""
+"""The protocol under which winners are confirmed."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Who is compared, and whose records there are."""
+    """Adds the optimisers to compare and the directories of their records."""
     parser.add_argument("optimizers", nargs="+", metavar="OPTIMIZER", help="the candidates")
     parser.add_argument("--task", required=True, help="regression, mnist_small ...")
     parser.add_argument(
@@ -29,15 +29,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(
     optimizers: list[str], task: str, against: list[str], results: Path, baselines: Path, *, check: bool
 ) -> None:
-    """Prints and writes the comparison, or checks beforehand that there can be one.
+    """Prints and writes the comparison, or checks before training that it will be possible.
 
     Args:
         optimizers: the candidates.
         task: name of the task.
         against: the baselines.
         results: the results directory of the candidates.
-        baselines: that of the baselines.
-        check: whether to look at configurations alone, since nothing is trained yet.
+        baselines: the results directory of the baselines.
+        check: compare only the configurations, since nothing is trained yet.
     """
     from induced_metric.analysis import compare
     from induced_metric.studies.compatibility import differences
@@ -65,7 +65,7 @@ def _planned(task: str, optimizer: str) -> dict[str, Any]:
     """The configuration that the search of a candidate will record.
 
     Raises:
-        UserError: for an optimizer or a task without a configuration, or an optimizer that no study can have.
+        UserError: if the optimiser or the task has no configuration, or no study can use the optimiser.
     """
     from omegaconf import OmegaConf
 

@@ -1,4 +1,4 @@
-"""The configuration of a sweep for commands that Hydra does not configure."""
+"""Composes the configuration of a sweep for commands that Hydra does not configure."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,10 @@ from induced_metric.errors import UserError
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
-    """What ``induced-metric sweep`` would run with these words.
+    """The configuration that ``induced-metric sweep`` would run with these overrides.
 
     Raises:
-        UserError: for a task, an optimizer or another choice that does not exist, or whose file is wrong.
+        UserError: if a chosen task, optimiser or other option does not exist, or its file is wrong.
     """
     chosen.check(overrides)
     try:

@@ -1,4 +1,4 @@
-"""``induced-metric costs``: device seconds of an epoch of each optimizer, measured in turns."""
+"""``induced-metric costs``: device seconds per epoch of each optimiser, measured in turns."""
 
 import argparse
 import contextlib
@@ -14,11 +14,11 @@ from induced_metric.cli import arguments as common
 if TYPE_CHECKING:
     from induced_metric.lanes import Lanes
 
-_EPOCHS = 20  # of a trial, unless it has fewer
+_EPOCHS = 20  # epochs of a trial, unless the task has fewer
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Whose epochs, and how often."""
+    """Adds the optimisers to measure, and how often to measure them."""
     common.study(parser)
     common.results(parser)
     parser.add_argument("--optimizers", nargs="+", required=True, metavar="OPTIMIZER", help="take turns")
@@ -26,14 +26,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(task: str, protocol: str, optimizers: Sequence[str], rounds: int, results: Path) -> None:
-    """Measures them, prints them, and writes them into ``<results>/costs.csv``.
+    """Measures the device seconds per epoch, prints them and writes them to ``<results>/costs.csv``.
 
-    On a machine that does nothing else. In each round every optimizer trains a trial in each of its lanes, as
-    a search under the protocol does; the median over the rounds counts. Device seconds are the seconds that
-    the devices were busy, over the epochs of all trials.
+    The machine should do nothing else. In each round every optimiser trains one trial in each of its lanes,
+    as a search under the protocol does; the result is the median over the rounds. Device seconds are the
+    seconds that the devices were busy, divided by the epochs of all trials.
 
     Raises:
-        UserError: for a task, protocol or optimizer that does not exist.
+        UserError: for a task, protocol or optimiser that does not exist.
     """
     import pandas as pd
 
@@ -51,7 +51,7 @@ def run(task: str, protocol: str, optimizers: Sequence[str], rounds: int, result
             pair = build.pairing(cfg)
             lanes = held.enter_context(pair.lanes(build.placement(cfg.lanes)))
             engines[name] = (lanes, pair.hyperparameters, min(_EPOCHS, pair.task.epochs))
-            _train(*engines[name])  # compiles
+            _train(*engines[name])  # compiles the program
         for _ in range(rounds):
             for name, engine in engines.items():
                 seconds[name].append(_train(*engine))
@@ -68,7 +68,7 @@ def run(task: str, protocol: str, optimizers: Sequence[str], rounds: int, result
 
 
 def _train(lanes: "Lanes", hyperparameters: dict[str, Any], epochs: int) -> float:
-    """Device seconds of an epoch."""
+    """Device seconds per epoch."""
     import jax
 
     from induced_metric.lanes import Assignment

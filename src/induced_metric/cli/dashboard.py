@@ -1,4 +1,4 @@
-"""``induced-metric dashboard``: Optuna's dashboard on the records, for this machine alone."""
+"""``induced-metric dashboard``: serves Optuna's dashboard on the records, to this machine only."""
 
 import argparse
 import socketserver
@@ -16,21 +16,21 @@ from induced_metric.errors import UserError
 if TYPE_CHECKING:
     from induced_metric.studies.browsing import Browsed
 
-HOST = "127.0.0.1"  # the dashboard asks nobody who they are
+HOST = "127.0.0.1"  # local only, since the dashboard has no authentication
 _REFRESH_SECONDS = 5.0
 
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
-    daemon_threads = True  # a browser keeps connections open on which it asks nothing
+    daemon_threads = True  # a browser keeps idle connections open
 
 
 class _Quiet(WSGIRequestHandler):
     def log_message(self, *_: object) -> None:
-        """Says nothing of each request."""
+        """Logs no request."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which studies, and where they are served."""
+    """Adds the studies to serve, and the port."""
     common.watched(parser)
     common.results(parser)
     parser.add_argument("--port", type=int, default=8080, help="of 127.0.0.1; 0: a free one (default: 8080)")
@@ -41,9 +41,9 @@ def run(results: Path, *, port: int, task: str | None, protocol: str | None) -> 
 
     Args:
         results: the results directory.
-        port: of this machine, for this machine alone; 0 takes a free one.
-        task: the studies of this one alone.
-        protocol: the studies of this one alone.
+        port: the local port, reachable from this machine only; 0 picks a free one.
+        task: serve only the studies of this task.
+        protocol: serve only the studies under this protocol.
 
     Raises:
         UserError: if there are no records, or the port is taken.
@@ -75,7 +75,7 @@ def run(results: Path, *, port: int, task: str | None, protocol: str | None) -> 
 def application(
     browsed: "Browsed", clock: Callable[[], float] = time.monotonic
 ) -> Callable[..., Iterable[bytes]]:
-    """The dashboard as a WSGI application, which looks for new records whenever it is asked for trials."""
+    """The dashboard as a WSGI application. API requests look for new records, at most every few seconds."""
     from optuna_dashboard import wsgi
 
     serve: Any = wsgi(browsed.storage)

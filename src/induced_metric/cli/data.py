@@ -1,4 +1,4 @@
-"""``induced-metric data``: the data set of a task, prepared on this machine."""
+"""``induced-metric data``: prepares the data set of a task on this machine."""
 
 import argparse
 import sys
@@ -6,11 +6,11 @@ import sys
 from induced_metric.errors import UserError
 
 _DATA_SETS = {"shakespeare": "tiny_shakespeare"}
-"""The data sets of tasks that are not named after theirs."""
+"""The data sets of those tasks that are not named after their data set."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which data set, and what of it."""
+    """Adds the data set, and what to do with it."""
     parser.add_argument("--task", required=True, help="a task, a preset of one, or a data set")
     parser.add_argument("--manual-dir", help="directory with the original files, to do without network")
     parser.add_argument(
@@ -21,12 +21,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(task: str, manual_dir: str | None, check: bool) -> None:
-    """Prepares a data set and says what is in it, or only whether there is one to prepare.
+    """Prepares a data set and prints what is in it, or only checks whether there is anything to prepare.
 
     Args:
         task: a task, a preset of one, or a data set.
-        manual_dir: where the original files are; None downloads them.
-        check: end with exit code 1 where there is something to prepare, with 0 where not.
+        manual_dir: directory with the original files; None downloads them.
+        check: only exit, with code 1 if there is something to prepare and 0 if not.
     """
     from induced_metric.cli.values import CONF
     from induced_metric.data.preparing import prepare, to_prepare
@@ -44,7 +44,7 @@ def run(task: str, manual_dir: str | None, check: bool) -> None:
 
 
 def _data_set(task: str) -> str:
-    """The data set of a task or of a preset of one, if it has any; of a data set itself."""
+    """The name of the data set of a task, of a preset of a task, or of a data set itself."""
     from induced_metric.data.releases import RELEASES
 
     base = task if task in RELEASES else task.partition("_")[0]

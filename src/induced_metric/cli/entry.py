@@ -1,4 +1,4 @@
-"""How a command that Hydra configures begins and ends, also where a signal comes before anything else."""
+"""How a command that Hydra configures starts and ends, even if a signal arrives before anything else."""
 
 import atexit
 import contextlib
@@ -14,20 +14,21 @@ _SAID = {  # descriptor, exit code, sentence
     signal.SIGINT: (2, INTERRUPTED, "interrupted; run the same command again to continue"),
     signal.SIGTERM: (1, 0, "stopped; the same command continues"),
 }
-_SHOW_CURSOR = "\x1b[?25h"  # a live view hides it
+_SHOW_CURSOR = "\x1b[?25h"  # a live view hides the cursor
 
 
 def start(command: str) -> None:
-    """Runs ``cli.<command>``: Ctrl-C ends it in a sentence and exit code 130, SIGTERM in one and 0.
+    """Runs ``cli.<command>``. Ctrl-C ends it with a sentence and exit code 130, SIGTERM with one and 0.
 
-    Both at once: an exception out of a handler would come in the middle of anything, and neither the C++ of
-    JAX nor the parsers of Hydra bear one everywhere. What has more to keep than it has begun takes the
-    signals over (``app.stop_in_order``); what is killed instead loses no record.
+    Both end the process at once, without an exception: an exception raised in a signal handler could strike
+    anywhere, and neither JAX's C++ code nor Hydra's parsers can handle that at every point. A command that
+    has work under way to keep takes the signals over (``app.stop_in_order``). A killed command loses no
+    record.
     """
     import_from_here()
     before = {number: signal.getsignal(number) for number in _SAID}
     for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # as a shell has Ctrl-C ignored for a job in the background
+        if handler is not signal.SIG_IGN:  # a shell makes background jobs ignore Ctrl-C
             signal.signal(number, end_at_once)
     try:
         importlib.import_module(f"induced_metric.cli.{command}").main()
@@ -42,22 +43,22 @@ def start(command: str) -> None:
 
 
 def import_from_here() -> None:
-    """Lets a ``_target_`` name a module of the working directory, whichever script was started.
+    """Lets a ``_target_`` name a module in the working directory, whichever script was started.
 
-    That comes last, so that a module there hides no other.
+    The directory comes last on the path, so that a module there hides no other.
     """
     if not sys.flags.safe_path and (here := os.getcwd()) not in sys.path:
         sys.path.append(here)
 
 
 def say_interrupted() -> None:
-    """Says what Ctrl-C came to."""
+    """Prints the sentence for Ctrl-C."""
     _, _, sentence = _SAID[signal.SIGINT]
     print(sentence, file=sys.stderr)
 
 
 def end_at_once(number: int, _: object) -> NoReturn:
-    """A handler: says what came, and ends the process there."""
+    """A signal handler that prints the signal's sentence and ends the process immediately."""
     descriptor, code, sentence = _SAID[signal.Signals(number)]
     _flush()
     say_now(descriptor, sentence, _SHOW_CURSOR)
@@ -65,12 +66,12 @@ def end_at_once(number: int, _: object) -> NoReturn:
 
 
 def say_now(descriptor: int, sentence: str, control: str = "") -> None:
-    """Says something in a handler, where the stream itself may be in the middle of a line.
+    """Prints from a signal handler, when the stream itself may be in the middle of a line.
 
     Args:
-        descriptor: 1 or 2.
-        sentence: said on a line of its own.
-        control: for a terminal.
+        descriptor: the file descriptor, 1 or 2.
+        sentence: printed on a line of its own.
+        control: a control sequence, printed first if the output is a terminal.
     """
     with contextlib.suppress(OSError):
         before = f"{control}\n" if os.isatty(descriptor) else ""
@@ -78,13 +79,13 @@ def say_now(descriptor: int, sentence: str, control: str = "") -> None:
 
 
 def _ignore_signals() -> None:
-    """Python ends: a signal has nothing left to stop, and must make no failure of what is done."""
+    """Ignores signals while Python exits: a late one must not turn a finished run into a failure."""
     for late in _SAID:
         signal.signal(late, signal.SIG_IGN)
 
 
 def _leave(code: int) -> NoReturn:
-    """Ends the process at once: Python would wait for threads that compile, and die of the next Ctrl-C."""
+    """Ends the process at once: a normal exit waits for compiling threads, where a Ctrl-C would kill it."""
     _ignore_signals()
     _flush()
     os._exit(code)
@@ -92,5 +93,5 @@ def _leave(code: int) -> NoReturn:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, RuntimeError):  # closed, or in the middle of a line
+        with contextlib.suppress(OSError, RuntimeError):  # closed, or interrupted in the middle of a line
             stream.flush()

@@ -1,4 +1,4 @@
-"""What a configuration names by ``_target_``, as a factory of its hyperparameters."""
+"""Factories: what a configuration names by ``_target_``, as a function of its hyperparameters."""
 
 import difflib
 import inspect
@@ -20,15 +20,15 @@ _NUMBERS = (int, float, "int", "float")
 class Factory:
     """A function of hyperparameters, with its constants.
 
-    An argument that is itself given by a ``_target_`` is made of hyperparameters too, whose names begin with
-    the argument's: ``embedding.p``.
+    An argument that is itself given by a ``_target_`` is also built from hyperparameters. Their names begin
+    with the name of the argument, as in ``embedding.p``.
 
     Attributes:
-        where: the part of the configuration that gives it.
+        where: the part of the configuration that defines it.
         create: the function.
         numbers: its hyperparameters, with their values; JAX can trace them.
         constants: the other arguments: integers, booleans and words.
-        nested: the arguments that are made first.
+        nested: factories of the arguments that are built first.
     """
 
     where: str
@@ -39,18 +39,18 @@ class Factory:
 
     @classmethod
     def of(cls, values: Mapping[str, Any], where: str, *, given: int = 0) -> "Factory":
-        """What a part of the configuration describes.
+        """Builds the factory that a part of the configuration describes.
 
-        A number is a hyperparameter, unless the function says by its signature that it takes an integer.
+        A number is a hyperparameter, unless the function's signature says that the argument is an integer.
 
         Args:
-            values: of the arguments, with ``_target_``.
+            values: the arguments' values, with ``_target_``.
             where: the part of the configuration.
-            given: how many arguments come first, of whoever calls it.
+            given: how many leading arguments the caller supplies itself.
 
         Raises:
-            UserError: for a target that cannot be found, a name that is no argument of it, or a value of
-                another kind.
+            UserError: for a target that cannot be found, a name that is not one of its arguments, or a value
+                of the wrong kind.
         """
         settings = dict(values)
         create = target(settings, where)
@@ -81,20 +81,20 @@ class Factory:
         return cls(where=where, create=create, numbers=numbers, constants=constants, nested=nested)
 
     def __call__(self, *arguments: Any, **values: Any) -> Any:
-        """Calls it with these hyperparameters."""
+        """Calls the function with these hyperparameters."""
         own = {name: value for name, value in values.items() if "." not in name}
         made = {
             name: factory(**below(f"{name}.", values))
             for name, factory in self.nested.items()
-            if name not in own  # a search may choose it whole
+            if name not in own  # a search may choose the whole argument
         }
         return self.create(*arguments, **{**self.constants, **made, **own})
 
     def check(self, changed: Mapping[str, Any], *arguments: Any) -> Any:
-        """Calls it with plain numbers, since traced ones cannot be checked; returns what it made.
+        """Calls the function with plain numbers, since it cannot check traced ones; returns the result.
 
         Raises:
-            UserError: for what it refuses.
+            UserError: if the function refuses the values.
         """
         for name, value in changed.items():
             if isinstance(value, bool) and name in self.numbers:
@@ -106,7 +106,7 @@ class Factory:
             raise UserError(f"{where}: {error}") from error
 
     def is_static(self, name: str) -> bool:
-        """Whether its signature says of an argument that the program depends on its value."""
+        """Whether, by the function's signature, the compiled program depends on the value of an argument."""
         first, _, rest = name.partition(".")
         if rest:
             return self.nested[first].is_static(rest)
@@ -115,7 +115,7 @@ class Factory:
 
     @property
     def values(self) -> dict[str, Any]:
-        """All that a search may range over, with its value; None for an argument that is made."""
+        """All names that a search may range over, with their values; a nested argument's value is None."""
         inner = {
             f"{name}.{each}": value
             for name, factory in self.nested.items()
@@ -125,7 +125,7 @@ class Factory:
 
 
 def _check_names(names: Iterable[str], arguments: Mapping[str, inspect.Parameter], where: str) -> None:
-    """Raises UserError for a name that is no argument, unless the signature does not say."""
+    """Raises UserError for a name that is not an argument, unless the signature does not list them all."""
     kinds = {argument.kind for argument in arguments.values()}
     if not arguments or inspect.Parameter.VAR_KEYWORD in kinds:
         return
@@ -147,7 +147,7 @@ def _must_be_number(value: Any, argument: inspect.Parameter) -> bool:
 
 
 def _takes_number(argument: inspect.Parameter) -> bool:
-    """Whether an argument is a number and no boolean, by its default or else its type."""
+    """Whether an argument is a number and not a boolean, judged by its default or else its type."""
     if isinstance(argument.default, int | float):
         return not isinstance(argument.default, bool)
     kinds = typing.get_args(argument.annotation) or (argument.annotation,)
@@ -155,12 +155,12 @@ def _takes_number(argument: inspect.Parameter) -> bool:
 
 
 def below(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values whose names begin with the prefix, by the rest of their names."""
+    """The values whose names begin with the prefix, keyed by the rest of the name."""
     return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
 
 
 def _arguments(create: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
         return inspect.signature(create).parameters
-    except ValueError:  # some builtins have none
+    except ValueError:  # some builtins have no signature
         return {}

@@ -1,4 +1,4 @@
-"""The functions of two variables: the published grid, honest timing, the fair study, figures and the page.
+"""Runs the functions of two variables: the published grid, the timing, the fair study, figures and the page.
 
 python sweeps/landscapes.py steps=[grid,timing]
 """
@@ -30,10 +30,10 @@ def main() -> None:
 
 
 class Studies(NamedTuple):
-    """What a configuration asks for."""
+    """The studies that a configuration asks for."""
 
     functions: "dict[str, Landscape]"
-    published: "dict[str, Landscape]"  # those of them that are the paper's
+    published: "dict[str, Landscape]"  # those of the functions that the paper has
     candidates: "list[Candidate]"
     grid: "GridSettings"
     timing: "TimingSettings"
@@ -96,10 +96,10 @@ def run(cfg: DictConfig) -> None:
 
 
 def studies(cfg: DictConfig) -> Studies:
-    """What a configuration asks for, checked.
+    """Checks a configuration and returns the studies that it asks for.
 
     Raises:
-        UserError: for a value of another type or out of range, or a name that is not known.
+        UserError: for a value of the wrong type or out of range, or an unknown name.
     """
     from induced_metric import landscapes as room
 
@@ -125,7 +125,7 @@ def studies(cfg: DictConfig) -> Studies:
 
 
 def candidates(optimizers: dict[str, Any]) -> "list[Candidate]":
-    """The optimizers of ``conf/landscapes.yaml`` with the defaults of ``conf/optimizer``."""
+    """The optimisers of ``conf/landscapes.yaml``, with the defaults from ``conf/optimizer``."""
     from induced_metric.landscapes import Candidate
 
     known = {path.stem: path for path in (values.CONF / "optimizer").glob("*.yaml")}

@@ -1,4 +1,4 @@
-"""``induced-metric landscapes-report``: what the landscapes' records show, without running them."""
+"""``induced-metric landscapes-report``: writes what the landscapes' records show, without running them."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """Where the workers of a sweep run: the configuration group ``launcher``.
 
-A worker is the command that the user gave, with ``worker=<name> launcher=none``. A launcher starts it a
-number of times and has one method, ``launch(sweep)``, which returns the exit code.
+A worker is the user's command with ``worker=<name> launcher=none`` added. A launcher starts a number of
+workers. It has one method, ``launch(sweep)``, which returns the exit code.
 """
 
 import functools
@@ -39,10 +39,10 @@ class Sweep:
     """What a launcher starts.
 
     Attributes:
-        command: of a worker, but for its name.
+        command: the command of a worker, without its name.
         logs: the directory of the workers' logs.
-        shared: whether several processes can work on its studies.
-        devices: of a worker's CPU, as the user set it.
+        shared: whether several processes can work on the studies.
+        devices: the setting ``lanes.devices`` as the user gave it.
     """
 
     command: Sequence[str]
@@ -51,12 +51,12 @@ class Sweep:
     devices: int | str = "auto"
 
     def worker(self, name: str, *settings: str, **about: Any) -> Worker:
-        """The worker of a name, with settings that are its own."""
+        """A worker with this name and with settings of its own."""
         command = [*self.command, *settings, "launcher=none", f"worker={name}"]
         return Worker(name=name, command=command, log=self.logs / f"{name}.log", **about)
 
     def check(self, workers: int) -> None:
-        """Raises UserError if so many workers cannot share its studies."""
+        """Raises UserError if this many workers cannot share the studies."""
         if workers > 1 and not self.shared:
             raise UserError(
                 f"launcher.workers={workers} needs storage=postgresql: the journal is for one process"
@@ -64,7 +64,7 @@ class Sweep:
 
 
 def placed(task: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
-    """A job of Hydra: does ``task`` in this process or, once for all jobs, has workers do it elsewhere."""
+    """A Hydra job that does ``task`` in this process or, once for all jobs, starts workers that do it."""
 
     @functools.wraps(task)
     def job(cfg: DictConfig) -> None:
@@ -79,21 +79,21 @@ def placed(task: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
             launcher = values.settings(create, chosen, "launcher")
         storage = storages(cfg)
         if isinstance(storage, Database):
-            storage.url()  # which every worker would miss, on a cluster hours later
+            storage.url()  # if it is missing, fail now: on a cluster each worker would, perhaps hours later
         sweep = Sweep(
             command=command(),
             logs=app.results(cfg) / "workers",
             shared=isinstance(storage, Database),
             devices=cfg.lanes.devices,
         )
-        # Beyond this job: each worker runs the jobs of all optimizers.
+        # Exit instead of returning to Hydra's next job: each worker runs the jobs of all optimisers.
         raise SystemExit(launcher.launch(sweep))
 
     return job
 
 
 def command() -> list[str]:
-    """The command of this process, as it was given, without what concerns its launcher."""
+    """The command line of this process, without the words for the launcher and the worker's name."""
     words = sys.argv[1:]
     start = sys.orig_argv[1 : len(sys.orig_argv) - len(words)]
     return [sys.executable, *start, *(word for word in words if not _OURS.match(word))]
@@ -101,14 +101,14 @@ def command() -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Local(Restarts):
-    """Workers on this machine, for which this process waits.
+    """Runs workers on this machine and waits for them.
 
     Attributes:
-        workers: how many.
-        prefix: of their names; None takes the machine's name.
-        pin: keep each to cores of its own. XLA's threads take every core that their process may use, however
-            few devices it makes of them.
-        card_memory: of a card that several share, the part of its memory that they take together.
+        workers: the number of workers.
+        prefix: the prefix of their names; None takes the machine's name.
+        pin: give each worker cores of its own. XLA's threads use every core that their process may use,
+            however few devices it defines on them.
+        card_memory: if several workers share a card, the fraction of its memory that they use together.
     """
 
     workers: Count
@@ -117,10 +117,10 @@ class Local(Restarts):
     card_memory: Annotated[float, Field(gt=0, le=1)]
 
     def launch(self, sweep: Sweep) -> int:
-        """Runs the workers to their end; SIGTERM and Ctrl-C stop them in order.
+        """Runs the workers to their end; SIGTERM and Ctrl-C stop them in an orderly way.
 
         Returns:
-            0 when all are done or SIGTERM came, 130 after Ctrl-C, 2 if one refused to run, 1 if one failed.
+            0 when all are done or after SIGTERM, 130 after Ctrl-C, 2 if one refused to run, 1 if one failed.
         """
         sweep.check(self.workers)
         workers = self._workers(sweep)
@@ -134,7 +134,7 @@ class Local(Restarts):
     def _workers(self, sweep: Sweep) -> list[Worker]:
         prefix = self.prefix or re.sub(r"[^A-Za-z0-9]+", "-", socket.gethostname().partition(".")[0])
         count, allowed = xla.cores(), _affinity()
-        # Under a quota the cores are not ours: all who are limited so would crowd on the same first ones.
+        # Under a CPU quota, do not pin: every process limited in this way would crowd onto the first cores.
         pinned = self.pin and len(allowed) == count
         settings = []
         if not pinned and sweep.devices == "auto":
@@ -148,10 +148,10 @@ class Local(Restarts):
         return workers
 
     def _own(self, cards: Sequence[str], index: int) -> dict[str, str]:
-        """The variables that give a worker its cards, or its share of one."""
+        """The environment variables that give a worker its own cards, or its share of one."""
         if not cards or self.workers == 1:
             return {}
-        # A process of JAX takes the memory of all cards that it sees.
+        # A JAX process takes the memory of all cards that it sees.
         own = cards[index :: self.workers] or [cards[index % len(cards)]]
         environment = {"CUDA_VISIBLE_DEVICES": ",".join(own)}
         together = len(range(index % len(cards), self.workers, len(cards)))
@@ -161,15 +161,15 @@ class Local(Restarts):
 
 
 def _affinity() -> list[int]:
-    """The cores on which this process may run, where the system says so."""
+    """The cores on which this process may run, if the system can tell."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def _cards() -> list[str]:
-    """NVIDIA's cards that this process may use, by the names that CUDA_VISIBLE_DEVICES takes."""
+    """The NVIDIA cards that this process may use, by the names that CUDA_VISIBLE_DEVICES takes."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
-        # CUDA sees those before the first name that it does not know, as -1 or SLURM's NoDevFiles.
+        # CUDA uses the cards before the first name that it does not know, such as -1 or SLURM's NoDevFiles.
         return list(itertools.takewhile(_CARD.match, map(str.strip, chosen.split(","))))
     query = shutil.which("nvidia-smi")
     if query is None:

@@ -1,4 +1,4 @@
-"""``induced-metric wandb``: the recorded trials of a task in Weights & Biases, once or again and again."""
+"""``induced-metric wandb``: mirrors the recorded trials of a task to Weights & Biases, once or repeatedly."""
 
 import argparse
 import sys
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which trials, and where they go."""
+    """Adds the trials to mirror, and where they go."""
     common.study(parser)
     common.results(parser)
     common.samplers(parser, "all that have records")
@@ -27,11 +27,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(every: float | None, **chosen: Any) -> None:
-    """Mirrors what is recorded; a mirror that repeats itself says what failed and goes on.
+    """Mirrors the recorded trials. With ``every``, later rounds report a failure and try again next time.
 
     Args:
-        every: seconds between two times; None mirrors once.
-        chosen: as of ``tracking.export``.
+        every: seconds between two rounds; None mirrors once.
+        chosen: arguments of ``tracking.export``.
     """
     check_platform()
     common.check_known(chosen["results"], task=chosen["task"], protocol=chosen["protocol"])
@@ -42,7 +42,7 @@ def run(every: float | None, **chosen: Any) -> None:
         try:
             time.sleep(every)
             _mirror(**chosen, feeds=feeds, quiet=True)
-        except (OSError, UserError) as error:  # the next time, perhaps
+        except (OSError, UserError) as error:  # the next round may succeed
             feeds.clear()
             sys.stderr.write(f"induced-metric wandb: {error}\n")
         except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""The words of a command line that Hydra reads: what is wrong with them, and older names of settings."""
+"""Hydra's overrides on a command line: explains what is wrong with them, and renames older settings."""
 
 import difflib
 import functools
@@ -24,17 +24,17 @@ from induced_metric.cli.values import CONF
 from induced_metric.studies import compatibility
 
 _RENAMED = {"lanes.lanes": "lanes.width", **compatibility.RENAMED}
-_SEARCHED = "search_space."  # before the name of a setting that is searched
-# How Hydra begins to say that a word has several values where a run takes one.
+_SEARCHED = "search_space."  # prefix of the name of a setting that is searched
+# How Hydra's message begins when an override has several values and a run takes one.
 _SEVERAL = re.compile("Ambiguous value for argument|Sweep parameters .* requires --multirun")
 _THERE = re.compile("Could not append to config. An item is already at '(.*)'")
 
 
 def sentence(error: ConfigCompositionException | OverrideParseException, config: str) -> str:
-    """What is wrong with the words of ``sys.argv`` that Hydra refused.
+    """Explains in one sentence why Hydra refused the overrides in ``sys.argv``.
 
     Args:
-        error: Hydra's.
+        error: Hydra's error.
         config: name of the primary configuration.
     """
     if isinstance(error, OverrideParseException):
@@ -51,9 +51,10 @@ def sentence(error: ConfigCompositionException | OverrideParseException, config:
 
 
 def _several(config: str) -> str:
-    """What is wrong where Hydra complains of several values.
+    """Explains what is wrong when Hydra complains of several values.
 
-    It does so too where a sweep, which takes them, cannot be composed for another reason, which it hides.
+    Hydra also does so for a sweep, which does take several values, when the sweep cannot be composed for
+    another reason; that reason is then hidden.
     """
     GlobalHydra.instance().clear()
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
@@ -73,7 +74,7 @@ def _several(config: str) -> str:
     said = f"{word} has several values, and this takes one"
     if config == "config":
         said += ": add -m to train a trial of each, or search with sweeps/sweep.py"
-    # A range or a choice that Hydra is asked for by name is meant as such.
+    # Hydra's own range(...) and choice(...) are intended as several values, so no list is suggested for them.
     return said if "." not in name or "(" in values else f"{said}; a list is written {name}=[{values}]"
 
 
@@ -93,7 +94,7 @@ def _unknown(error: ConfigCompositionException, config: str) -> str:
 
 
 def _allowed_keys(parent: str, unknown: str, config: str) -> list[str]:
-    """The keys beside a misspelt one, under the first groups that the command line chose and that lack it."""
+    """The keys next to a misspelt one, under the first choice of groups on the command line that lacks it."""
     GlobalHydra.instance().clear()
     names: list[str] = []
     for cfg in _compositions(sys.argv[1:], config):
@@ -105,12 +106,12 @@ def _allowed_keys(parent: str, unknown: str, config: str) -> list[str]:
 
 
 def _composed(overrides: Sequence[str], config: str) -> DictConfig:
-    """A configuration with the first groups that the command line chose, and nothing else of it."""
+    """A configuration with the first choice of each group on the command line, and no other override."""
     return next(_compositions(overrides, config))
 
 
 def _compositions(overrides: Sequence[str], config: str) -> Iterator[DictConfig]:
-    """The same with each combination of groups."""
+    """The same for every combination of the chosen groups."""
     groups = chosen.names(overrides)
     for choices in itertools.product(*groups.values()):
         words = [f"{group}={choice}" for group, choice in zip(groups, choices, strict=True)]
@@ -120,9 +121,10 @@ def _compositions(overrides: Sequence[str], config: str) -> Iterator[DictConfig]
 
 
 def renamed(overrides: Sequence[str], config: str) -> list[str]:
-    """Overrides with older names of settings in them, with today's.
+    """Replaces older names of settings in overrides by today's names.
 
-    An older name may be today's of something else: what a task of one's own has under that name stays.
+    Something else may use an older name today: a setting that the user's own task has under that name is
+    kept.
     """
     cfg = functools.cache(lambda: _composed(overrides, config))
     return [_renamed(override, cfg) for override in overrides]
@@ -134,14 +136,14 @@ def _renamed(override: str, cfg: Callable[[], DictConfig]) -> str:
     name, equals, value = word.partition("=")
     bare = name.removeprefix(_SEARCHED)
     for old, new in _RENAMED.items():
-        # Below a searched setting lie the ends of its range.
+        # A searched setting has its range below it, as in search_space.<name>.low.
         if bare != old and not bare.startswith(f"{old}."):
             continue
         try:
             if not _has(cfg(), old) and _has(cfg(), new):
                 searched = name.removesuffix(bare)
                 return f"{prefix}{searched}{new}{bare.removeprefix(old)}{equals}{value}"
-        except HydraException:  # as it is, Hydra says later what is wrong
+        except HydraException:  # left as it is; Hydra reports the error later
             break
     return override
 

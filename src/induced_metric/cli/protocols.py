@@ -1,4 +1,4 @@
-"""What a protocol allows, and the studies that confirm what a search under it chose."""
+"""What a protocol allows, and the studies that confirm the winners of a search under it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check(cfg: DictConfig) -> None:
-    """Raises UserError for what the protocol of a configuration does not allow."""
+    """Raises UserError if a configuration asks for something that its protocol does not allow."""
     name = cfg.protocol.name
     if cfg.pruner.name is not None and not cfg.protocol.get("prunes", True):
         raise UserError(
@@ -30,17 +30,17 @@ def check(cfg: DictConfig) -> None:
 
 
 def confirms(cfg: DictConfig) -> bool:
-    """Whether the sampler takes the winners of another one's studies."""
+    """Whether the sampler trains the winners of another sampler's studies."""
     return "of" in cfg.sampler
 
 
 def study_name(sampler: str, seed: int, index: int) -> str:
-    """What independent study ``index`` of a sampler is called: the first bears its name alone."""
+    """The name of independent study ``index`` of a sampler; the first has the sampler's name alone."""
     return f"{sampler}-seed{seed}" if index else sampler
 
 
 def confirmed_name(cfg: DictConfig, sampler: str) -> str:
-    """What the study is called that confirms the study ``sampler``, with all that it found or without one."""
+    """The name of the study that confirms the study ``sampler``, possibly without one hyperparameter."""
     from induced_metric.records import CONFIRMED, WITHOUT
 
     without = cfg.sampler.get("without")
@@ -63,22 +63,22 @@ def study_keys(cfg: DictConfig) -> "list[StudyKey]":
 
 
 def confirmation(cfg: DictConfig, pair: build.Pairing, plan: "StudyPlan", index: int) -> "StudyPlan":
-    """The study that trains again what study ``index`` of the sampler ``sampler.of`` chose.
+    """The study that retrains the winner of study ``index`` of the sampler ``sampler.of``.
 
-    Every study of every optimizer has the same seeds, trial by trial. The value of a trial is the metric on
+    Every study of every optimiser has the same seeds, trial by trial. The value of a trial is the metric on
     the split of ``protocol.confirmation`` at the epoch that ``protocol.selection`` chose: stopping there is
     part of what was tuned, and after it the constant learning rate leaves noise. ``sampler.without`` names a
-    hyperparameter that is 0 instead, whatever the range of the search; the seeds are the same.
+    hyperparameter that is set to 0 instead, whatever the range of the search; the seeds are the same.
 
     Args:
         cfg: the configuration.
-        pair: the task with the optimizer.
-        plan: of a study of the same pairing.
-        index: of the study, from 0.
+        pair: the task with the optimiser.
+        plan: the plan of a study of the same pairing.
+        index: the number of the study, from 0.
 
     Raises:
         UserError: if the search is not finished, had another configuration, or trained with these seeds, or
-            if ``sampler.without`` is no hyperparameter of the optimizer or cannot be 0.
+            if ``sampler.without`` is not a hyperparameter of the optimiser or cannot be 0.
     """
     from induced_metric.records import RecordStore
     from induced_metric.studies import winners
@@ -99,7 +99,7 @@ def confirmation(cfg: DictConfig, pair: build.Pairing, plan: "StudyPlan", index:
     seed = values.integer(cfg, "sampler.seed", low=0, high=2**32 - 1)
     found.check_fresh(seed, plan.trials)
     _, metric = plan.goal.objective.split("/")
-    # How many trials the search had is no part of what is confirmed: its winner is.
+    # The winner is confirmed, so the number of trials of its search is not part of the configuration.
     sampler = {
         name: value for name, value in plan.config["sampler"].items() if name not in ("searched", "trials")
     }
@@ -115,7 +115,7 @@ def confirmation(cfg: DictConfig, pair: build.Pairing, plan: "StudyPlan", index:
 
 
 def _check_removable(name: Any, pair: build.Pairing) -> None:
-    """Raises UserError for what an optimizer does not have, or has as one of some choices."""
+    """Raises UserError if the optimiser lacks a hyperparameter, or takes it from a list of choices."""
     own = _own(pair.hyperparameters)
     if name not in own:
         raise UserError(
@@ -128,10 +128,10 @@ def _check_removable(name: Any, pair: build.Pairing) -> None:
 
 
 def _without(name: str, found: Mapping[str, Any], pair: build.Pairing) -> dict[str, Any]:
-    """The hyperparameters that were found, but one of them 0, of its own type.
+    """The hyperparameters that were found, with one of them set to 0 of its own type.
 
     Raises:
-        UserError: if the optimizer refuses that.
+        UserError: if the optimiser refuses that.
     """
     changed = {**found, name: type(found[name])(0)}
     try:
@@ -142,7 +142,7 @@ def _without(name: str, found: Mapping[str, Any], pair: build.Pairing) -> dict[s
 
 
 def _own(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the optimizer itself, not of its schedule or of the task."""
+    """The hyperparameters of the optimiser itself, without those of its schedule or of the task."""
     return {
         name: value for name, value in hyperparameters.items() if not name.startswith(("schedule.", "task."))
     }

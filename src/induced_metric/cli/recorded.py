@@ -1,4 +1,4 @@
-"""From a record back to what trained it: a pairing, its lanes and its trials, by the record alone."""
+"""Rebuilds, from a record alone, what trained it: the pairing, its lanes and its trials."""
 
 import contextlib
 import difflib
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from induced_metric.training.trial import Trial
 
 
-_NEAREST = 5  # of the recorded studies, where one is asked for that is not there
+_NEAREST = 5  # recorded studies to suggest if the one asked for does not exist
 
 
 class Settings(NamedTuple):
-    """What ``conf/verify.yaml`` says.
+    """The settings in ``conf/verify.yaml``.
 
     Attributes:
-        share: of the trials, where the command line does not say.
-        seed: of the draw, likewise.
-        tolerances: by task.
+        share: the share of the trials to draw, if the command line does not say.
+        seed: the seed of the draw, if the command line does not say.
+        tolerances: the tolerance of each task.
         otherwise: the tolerance of a task that is not among them.
     """
 
@@ -60,10 +60,10 @@ def verify_settings() -> Settings:
 
 
 def start_jax(*, deterministic: bool) -> str:
-    """Sets XLA up as a study does by default; must come before anything imports JAX. Returns its flags.
+    """Sets XLA up as a study does by default and returns its flags; to be called before JAX is imported.
 
     Args:
-        deterministic: as the records that are trained again say.
+        deterministic: whether the records that are trained again are deterministic.
 
     Raises:
         UserError: if the user's flags ask for the opposite.
@@ -75,7 +75,7 @@ def start_jax(*, deterministic: bool) -> str:
 
 
 def deterministic(provenance: str) -> bool:
-    """Whether a record was to have the same bits on the same accelerator."""
+    """Whether a record was made with ``deterministic=true``: the same bits on the same accelerator."""
     return bool(json.loads(provenance).get("deterministic"))
 
 
@@ -88,11 +88,11 @@ def last(stores: "Sequence[RecordStore]", *, deterministic: bool) -> dict[str, A
     """The provenance of the last record of the first study that has one.
 
     Args:
-        stores: of studies that share the lanes.
-        deterministic: take records that are so alone.
+        stores: the record stores of studies that share the lanes.
+        deterministic: consider only deterministic records.
 
     Raises:
-        UserError: if studies go on deterministically that were begun in different lanes.
+        UserError: if deterministic studies that were begun in different lanes are to be continued together.
     """
     found: list[dict[str, Any]] = []
     for store in stores:
@@ -111,7 +111,7 @@ def last(stores: "Sequence[RecordStore]", *, deterministic: bool) -> dict[str, A
 
 
 def check_agreed(placement: "Placement") -> None:
-    """Raises UserError if workers of one deterministic study might each come to other lanes, by measuring."""
+    """Raises UserError if the workers of a deterministic study might each measure and choose other lanes."""
     from induced_metric.lanes.engine import default_layout
 
     measures = placement.layout == "auto" or (placement.layout == "vmap" and placement.width == "auto")
@@ -126,7 +126,7 @@ def study_key(text: str, results: Path) -> "StudyKey":
     """The study that ``protocol/task/sampler/optimizer`` names.
 
     Raises:
-        UserError: if it has no records; the message names the nearest that have.
+        UserError: if it has no records; the message names those with the most similar names.
     """
     from induced_metric import records
 
@@ -149,8 +149,8 @@ class Rebuilt(NamedTuple):
     """A pairing as a record describes it.
 
     Attributes:
-        pair: task with optimizer.
-        provenance: what made the record.
+        pair: the task with the optimiser.
+        provenance: the provenance of the record.
     """
 
     pair: build.Pairing
@@ -170,9 +170,10 @@ class Rebuilt(NamedTuple):
 
     @contextlib.contextmanager
     def lanes(self, trials: int) -> "Iterator[tuple[Lanes, Placement]]":
-        """Lanes for so many trials, as a study of the pairing has them by default.
+        """Lanes for this many trials, as a study of the pairing has them by default.
 
-        Those of a deterministic record are had again, on such a device, however few the trials.
+        For a deterministic record the lanes are those that made it, on such a device, however few trials
+        there are.
         """
         from induced_metric.lanes.placement import Placement
 
@@ -191,7 +192,7 @@ def rebuilt(row: Mapping[Any, Any]) -> Rebuilt:
     """The pairing of a recorded trial.
 
     Raises:
-        UserError: if what its configuration names is not there any more, or the data set is missing.
+        UserError: if something that its configuration names no longer exists, or the data set is missing.
     """
     from induced_metric.studies.compatibility import as_today
 
@@ -210,7 +211,7 @@ def rebuilt(row: Mapping[Any, Any]) -> Rebuilt:
 
 
 def _accepted(function: Callable[..., Any]) -> set[str]:
-    """The names of a function's arguments, those behind ``**run: Unpack[...]`` among them."""
+    """The names of a function's arguments, including those behind ``**run: Unpack[...]``."""
     names = set()
     for name, argument in inspect.signature(function).parameters.items():
         if argument.kind is inspect.Parameter.VAR_KEYWORD:

@@ -1,4 +1,4 @@
-"""``induced-metric replay``: recorded searches under other rules, from their curves, without training."""
+"""``induced-metric replay``: shows recorded searches under other rules, from their curves alone."""
 
 import argparse
 from pathlib import Path
@@ -10,11 +10,11 @@ from induced_metric.errors import UserError
 if TYPE_CHECKING:
     from induced_metric.analysis.replays.pruning import Pruner
 
-_WIDTH = 160  # of a line that is not shown in a terminal
+_WIDTH = 160  # columns if the output is not a terminal
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Adds the options of the command."""
     command.add_argument("--task", required=True, help="regression, mnist, cifar10, shakespeare ...")
     command.add_argument("--protocol", default="paper", help="rules of the comparison (default: paper)")
     command.add_argument("--results", type=Path, default=Path("results"), help="default: results")
@@ -33,10 +33,10 @@ def arguments(command: argparse.ArgumentParser) -> None:
 def run(
     task: str, protocol: str, results: Path, samplers: list[str] | None, pruner: str | None, **rules: Any
 ) -> None:
-    """Prints how values and ranking move.
+    """Prints how values and ranking change.
 
     Raises:
-        UserError: for rules out of range, or a pruner whose rule is not known on curves.
+        UserError: for rules out of range, or a pruner whose rule cannot be applied to recorded curves.
     """
     from rich.console import Console
 
@@ -57,7 +57,7 @@ def pruner_of(name: str) -> "Pruner":
     """The rule that ``conf/pruner/<name>.yaml`` describes.
 
     Raises:
-        UserError: if there is no such file, or its rule is not known on curves.
+        UserError: if there is no such file, or its rule cannot be applied to recorded curves.
     """
     from omegaconf import OmegaConf
 

@@ -1,4 +1,4 @@
-"""``induced-metric report``: one page to explore, from all records of a results directory."""
+"""``induced-metric report``: writes one page to explore, from all records of a results directory."""
 
 import argparse
 from pathlib import Path

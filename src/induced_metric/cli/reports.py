@@ -1,4 +1,4 @@
-"""``induced-metric tables`` and ``figures``: what the list of reports makes of a task's records."""
+"""``induced-metric tables`` and ``figures``: the tables and figures of a task, made from its records."""
 
 import argparse
 import sys
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from induced_metric.analysis.reports import Kind
 
 LOG_WIDTH = 160
-"""Columns where the output is no terminal: a log has no edge at which a number would have to end."""
+"""Columns if the output is not a terminal; a log has no edge, so no number needs to be cut off."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which studies, and what is said of them."""
+    """Adds the studies, and what to report about them."""
     common.study(parser)
     common.results(parser)
     common.samplers(parser, "all that search and have records")
@@ -33,13 +33,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(kind: "Kind", task: str, results: Path, **options: Any) -> None:
-    """Prints the tables, and writes what there is of this kind, also where documents beside it quote a table.
+    """Writes all tables or all figures of a task, prints the tables, and updates documents that quote them.
 
     Args:
         kind: ``tables`` or ``figures``.
-        task: whose.
+        task: the name of the task.
         results: the results directory.
-        options: as of ``analysis.making.plan``.
+        options: arguments of ``analysis.making.plan``.
     """
     from rich.console import Console
 
@@ -60,6 +60,6 @@ def run(kind: "Kind", task: str, results: Path, **options: Any) -> None:
 
 
 def say_written(paths: Iterable[Path]) -> None:
-    """Says which files there are now."""
+    """Prints the files that were written."""
     for path in paths:
         sys.stdout.write(f"wrote {path}\n")

@@ -1,4 +1,4 @@
-"""``induced-metric reproduce``: a published study by its name, from nothing, beside the committed records."""
+"""``induced-metric reproduce``: reruns a published study from scratch and compares it with its records."""
 
 import argparse
 import subprocess
@@ -19,7 +19,7 @@ _SAME_LANDSCAPES = ("grid", "nudged", "paths", "fair_runs", "fair_chosen")
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Adds the options of the command."""
     command.add_argument("--study", help=f"its name, or {ALL}: those on record (default: list them)")
     command.add_argument("--results", type=Path, default=Path("results/reproduced"), help="where it is run")
     command.add_argument("--against", type=Path, default=Path("results/published"), help="the records")
@@ -29,16 +29,16 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """A study by name.
+    """A published study.
 
     Attributes:
-        name: of it.
-        about: what it is, in a line.
+        name: its name.
+        about: what it is, in one line.
         recorded: whether its records are committed.
-        sweeps: settings of ``induced-metric sweep``, one after the other.
+        sweeps: settings of ``induced-metric sweep``, to be run one after the other.
         landscapes: steps of ``induced-metric landscapes``.
-        device_seconds: what it cost, or is estimated to cost, on all devices together; None: not measured.
-        devices: which.
+        device_seconds: its measured or estimated cost, summed over all devices; None if it was not measured.
+        devices: the devices of that cost.
     """
 
     name: str
@@ -65,11 +65,11 @@ class Published:
         )
 
     def commands(self, results: Path, trials: int | None = None) -> list[list[str]]:
-        """The commands that run it: words after ``induced-metric``.
+        """The commands that run it, as the words after ``induced-metric``.
 
         Args:
-            results: where.
-            trials: only the first so many of every search; what confirms a whole search is then left out.
+            results: the results directory.
+            trials: run only this many trials of each search, and no confirmation, which needs a whole search.
         """
         lines = []
         for sweep in self.sweeps:
@@ -82,7 +82,7 @@ class Published:
         return lines
 
     def studies(self) -> "list[StudyKey]":
-        """The studies that it makes."""
+        """The studies that it runs."""
         return [key for sweep in self.sweeps for key in study_keys(sweep)]
 
 
@@ -97,7 +97,7 @@ def published(names: Path) -> dict[str, Published]:
     """All published studies by name.
 
     Raises:
-        UserError: if there are none; they are files of the repository.
+        UserError: if there are none: they are files in the repository.
     """
     found = {path.stem: Published.read(path) for path in sorted(names.glob("*.yaml"))}
     if not found:
@@ -106,7 +106,7 @@ def published(names: Path) -> dict[str, Published]:
 
 
 def study_keys(sweep: Mapping[str, Any]) -> "list[StudyKey]":
-    """The studies of a sweep, an optimizer after the other."""
+    """The studies of a sweep, optimiser by optimiser."""
     from induced_metric.cli import protocols
     from induced_metric.cli.composing import compose
 
@@ -117,11 +117,11 @@ def study_keys(sweep: Mapping[str, Any]) -> "list[StudyKey]":
 
 
 def run(study: str | None, results: Path, against: Path, trials: int | None, names: Path) -> None:
-    """Runs studies by name and compares them, or lists all.
+    """Runs a study by name, or all studies on record, and compares them; without a name, lists all studies.
 
     Raises:
-        UserError: for a name that is none, or a number of trials below 1.
-        SystemExit: with the exit code of a sweep that did not end well.
+        UserError: for an unknown name, or a number of trials below 1.
+        SystemExit: with the exit code of a sweep that failed.
     """
     known = published(names)
     if study is None:
@@ -136,10 +136,10 @@ def run(study: str | None, results: Path, against: Path, trials: int | None, nam
 
 
 def reproduce(study: Published, results: Path, against: Path, trials: int | None) -> None:
-    """Runs a study, or what is left of it, and prints how it compares.
+    """Runs a study, or what is left of it, and prints how it compares with the committed records.
 
     Raises:
-        SystemExit: with the exit code of a sweep that did not end well.
+        SystemExit: with the exit code of a sweep that failed.
     """
     print(f"{study.name}: {study.about}; {cost(study)}", flush=True)
     for command in study.commands(results, trials):
@@ -153,7 +153,7 @@ def reproduce(study: Published, results: Path, against: Path, trials: int | None
 
 
 def _run(command: Sequence[str]) -> int:
-    """Runs a command of ours in a process of its own; its exit code."""
+    """Runs one of our commands in its own process and returns the exit code."""
     return subprocess.run([sys.executable, "-m", "induced_metric", *command], check=False).returncode
 
 
@@ -180,7 +180,7 @@ def _compare_studies(study: Published, results: Path, against: Path) -> None:
 
 
 def _compared_landscapes(ours: Path, theirs: Path) -> str:
-    """How many rows of each table of the functions of two variables are equal."""
+    """Says how many rows of each table of the landscapes are identical."""
     import pandas as pd
 
     lines = []
@@ -198,14 +198,14 @@ def _compared_landscapes(ours: Path, theirs: Path) -> str:
 
 
 def listed(studies: Sequence[Published] | Any) -> str:
-    """All studies, a line each: name, what it costs, what it is."""
+    """All studies, one per line: name, cost and description."""
     rows = [(each.name, cost(each), each.about) for each in studies]
     width = [max(len(row[column]) for row in rows) for column in (0, 1)]
     return "\n".join(f"{name:<{width[0]}}  {price:<{width[1]}}  {about}" for name, price, about in rows)
 
 
 def cost(study: Published) -> str:
-    """What it cost or would cost here, by the devices on record."""
+    """About how long it takes on this machine's cores, judging by its measured or estimated cost."""
     from induced_metric import xla
 
     if study.device_seconds is None:

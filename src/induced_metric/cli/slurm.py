@@ -1,4 +1,4 @@
-"""A sweep's workers as the elements of a SLURM array."""
+"""Runs the workers of a sweep as the elements of a SLURM array."""
 
 import contextlib
 import io
@@ -24,19 +24,19 @@ class Slurm(Restarts):
     """Workers as the elements of a SLURM array, submitted through submitit.
 
     Attributes:
-        workers: elements of the array.
-        parallel: how many of them run at a time at most.
-        partition: to submit to; None, here and below, leaves it to the cluster.
-        account: to charge.
+        workers: the number of elements of the array.
+        parallel: how many of them may run at the same time.
+        partition: the partition to submit to; None, here and below, leaves the choice to the cluster.
+        account: the account to charge.
         minutes: time limit of an element; one that reaches it goes back into the queue.
-        gpus: of each worker.
-        cpus: of each worker.
-        memory: of each worker, in GB.
-        stop_seconds: time that a worker has before its limit to finish its epochs and write its checkpoints.
-        requeues: how often one worker goes back into the queue, its limit reached.
-        setup: shell commands before a worker starts.
+        gpus: GPUs per worker.
+        cpus: CPUs per worker.
+        memory: memory per worker, in GB.
+        stop_seconds: time before the limit in which a worker finishes its epochs and writes its checkpoints.
+        requeues: how often a worker that reached its limit may go back into the queue.
+        setup: shell commands to run before a worker starts.
         sbatch: further parameters, by the names of sbatch's options.
-        cluster: submitit's: ``slurm``, or ``local`` for processes on this machine.
+        cluster: submitit's cluster: ``slurm``, or ``local`` for processes on this machine.
     """
 
     workers: Count
@@ -54,10 +54,10 @@ class Slurm(Restarts):
     cluster: Literal["slurm", "local"]
 
     def launch(self, sweep: Sweep) -> int:
-        """Submits the workers, says how to follow and cancel them, and does not wait.
+        """Submits the workers and prints how to watch and cancel them, without waiting for them.
 
         Raises:
-            UserError: if SLURM is not here or refuses.
+            UserError: if SLURM is not available here or refuses the job.
         """
         sweep.check(self.workers)
         if self.stop_seconds >= 60 * self.minutes:
@@ -77,10 +77,10 @@ class Slurm(Restarts):
             )
             executor.update_parameters(**self._parameters())
             element = _Element(sweep, self)
-            # What sbatch complains about, submitit prints, too.
+            # submitit prints sbatch's complaints as well as raising them.
             with contextlib.redirect_stderr(io.StringIO()), executor.batch():
                 jobs = [executor.submit(element) for _ in range(self.workers)]
-        except RuntimeError as error:  # no srun here, or sbatch refused
+        except RuntimeError as error:  # srun is missing, or sbatch refused
             said = str(error).replace("sbatch: error: ", "").splitlines()
             raise UserError(f"launcher: {'; '.join(said)}") from error
         self._announce([job.job_id for job in jobs], sweep)
@@ -99,7 +99,7 @@ class Slurm(Restarts):
             "slurm_array_parallelism": self.parallel or self.workers,
             "slurm_signal_delay_s": self.stop_seconds,
             "slurm_setup": self.setup,
-            # Since SLURM 22.05 srun does not take it over from sbatch.
+            # Since SLURM 22.05, srun no longer inherits it from sbatch.
             "slurm_srun_args": [f"--cpus-per-task={self.cpus}"],
             "slurm_additional_parameters": {"requeue": True, **self.sbatch},
         }
@@ -117,27 +117,27 @@ class Slurm(Restarts):
 
 
 class _Element:
-    """One element of the array, where it runs. Neither it nor its command has the storage's address in it."""
+    """One element of the array, as it runs on its node. Neither it nor its command has the storage URL."""
 
     def __init__(self, sweep: Sweep, restarts: Restarts) -> None:
         self._sweep = Sweep(command=list(sweep.command), logs=sweep.logs.absolute())
         self._restarts = restarts
 
     def __call__(self) -> None:
-        """Runs one worker; submitit's warning, or SIGTERM, stops it in order.
+        """Runs one worker. submitit's warning signal or SIGTERM stops it in an orderly way.
 
         It is queued again after the warning, which comes before the time limit, and after a SIGTERM that
-        leaves the job running: so a preemption begins that grants a time of grace. A cancelled job ends.
+        leaves the job running, which is how a preemption with a grace period begins. A cancelled job ends.
         """
         import submitit
 
         here = submitit.JobEnvironment()
         warning = getattr(signal, f"SIG{here.USR_SIG}")
-        # Submitit's: checkpoints, queues this job again and ends the process.
+        # submitit's handler checkpoints, queues this job again and ends the process.
         requeue: Any = signal.getsignal(warning)
         worker = self._sweep.worker(f"{here.cluster}-{here.job_id}".replace("_", "-"))
         with noted(warning, signal.SIGTERM) as came:
-            # SLURM runs an element once, and a lock that a dead node left behind would stop its heir.
+            # No lock is needed, since SLURM runs an element once, and one left by a dead node would block it.
             with Supervisor([worker], self._restarts, exclusive=False) as supervisor:
                 code = supervisor.run(came)
             if code == 0 and came and (warning in came or _runs(here.job_id)):
@@ -146,14 +146,14 @@ class _Element:
             raise SystemExit(code)
 
     def checkpoint(self) -> "DelayedSubmission":
-        """What the job does when it runs again: the same."""
+        """What submitit submits when the job is queued again: the same element."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
 
 
 def _runs(job: str) -> bool:
-    """Whether SLURM has a job as running, not as cancelled."""
+    """Whether SLURM lists a job as running, and not as cancelled."""
     asked = shutil.which("squeue")
     if asked is None:
         return False

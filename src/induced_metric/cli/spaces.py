@@ -1,4 +1,4 @@
-"""The search space of a configuration: what is searched, in which range, and what of it is static."""
+"""The search space of a configuration: which hyperparameters are searched, their ranges, which are static."""
 
 import difflib
 import json
@@ -22,16 +22,16 @@ _RANGE = {"low", "high", "choices", "type"}
 def search_space(
     cfg: DictConfig, optimizer: Factory, schedule: Factory | None, check_task: Callable[..., None]
 ) -> tuple[dict[str, Dimension], dict[str, Any]]:
-    """What is searched, the optimizer's own first and in its order; and all hyperparameters of a trial.
+    """The searched dimensions, the optimiser's first and in its order, and all hyperparameters of a trial.
 
     Args:
         cfg: the configuration.
-        optimizer: its hyperparameters have the names of its arguments.
-        schedule: its hyperparameters are called ``schedule.<name>``.
-        check_task: refuses other settings of the task, which are called ``task.<name>``.
+        optimizer: the optimiser; its hyperparameters have the names of its arguments.
+        schedule: the schedule, if any; its hyperparameters are called ``schedule.<name>``.
+        check_task: raises for settings that the task refuses; they are called ``task.<name>``.
 
     Raises:
-        UserError: for a range of what does not exist, of another kind, or with an end that is refused.
+        UserError: for a range of the wrong kind, of an unknown hyperparameter, or with a refused end.
     """
     shapes = {_SCHEDULE: schedule} if schedule is not None else {}
     numbers: dict[str, Any] = dict(optimizer.numbers)
@@ -66,7 +66,7 @@ def search_space(
 
 
 def _check_made(made: Any, path: str) -> None:
-    """Raises UserError unless an optimizer is a pair of functions as optax has them."""
+    """Raises UserError unless an optimiser has the two functions of an optax transformation."""
     if not all(callable(getattr(made, name, None)) for name in ("init", "update")):
         raise UserError(
             f"optimizer: {path} must return an optax.GradientTransformation, got {type(made).__name__}"
@@ -74,12 +74,12 @@ def _check_made(made: Any, path: str) -> None:
 
 
 def as_word(value: Any) -> Any:
-    """A list as the text ``[32, 32, 1]``, for Optuna and the records have none; anything else as it is."""
+    """A list as text such as ``[32, 32, 1]``, since Optuna and the records have no lists; else unchanged."""
     return json.dumps(value) if isinstance(value, list) else value
 
 
 def from_word(value: Any) -> Any:
-    """What ``as_word`` was given."""
+    """The inverse of ``as_word``."""
     return json.loads(value) if isinstance(value, str) and value.startswith("[") else value
 
 
@@ -99,7 +99,7 @@ def _dimension(name: str, given: Any) -> Dimension:
 
 
 def _words(choices: Any, where: str) -> Any:
-    """Choices with their lists as words."""
+    """The choices, with lists turned into text."""
     if not isinstance(choices, list) or not any(isinstance(each, list) for each in choices):
         return choices
     if other := [each for each in choices if not isinstance(each, list | None)]:
@@ -108,7 +108,7 @@ def _words(choices: Any, where: str) -> Any:
 
 
 def _static(name: str, dimension: Dimension, needed: bool) -> Dimension:
-    """The same, static where the program depends on the value."""
+    """The same dimension, static if the program depends on the value."""
     if isinstance(dimension, Choice | Int):
         return replace(dimension, static=dimension.static or needed)
     if needed:
@@ -120,7 +120,7 @@ def _static(name: str, dimension: Dimension, needed: bool) -> Dimension:
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The ranges by their dotted names."""
+    """The ranges with their dotted names."""
     for name, value in tree.items():
         if isinstance(value, Mapping) and value and not _RANGE & value.keys():
             yield from _flat(value, f"{prefix}{name}.")
@@ -132,7 +132,7 @@ def _check_names(
     ranges: Collection[str], known: Collection[str], numbers: Collection[str], optimizer: str,
     shared: Collection[str],
 ) -> None:  # fmt: skip
-    """Raises UserError for a range that nothing will be searched in, unless it is meant for others."""
+    """Raises UserError for a range of an unknown hyperparameter, unless the range is meant for others."""
     for name in ranges:
         if name in known or name in shared or name.split(".")[0] in shared:
             continue
@@ -144,9 +144,9 @@ def _check_names(
 
 
 def _shared(task: str, protocol: str) -> set[str]:
-    """The hyperparameters to which a task or a protocol gives a range, and which some optimizer has."""
+    """The hyperparameters for which a task or a protocol gives a range, and which some optimiser has."""
     tasks, protocols = CONF / "task", CONF / "protocol"
-    # A task that the command line calls by another name may have the ranges of any.
+    # If the command line renamed the task, its file is unknown, so it may have the ranges of any task.
     own = tasks / f"{task}.yaml"
     paths = [own] if own.exists() else list(tasks.glob("*.yaml"))
     paths += [protocols / f"{protocol}.yaml", protocols / "task" / f"{protocol}_{task}.yaml"]

@@ -1,4 +1,4 @@
-"""``induced-metric status``: where all studies of a results directory stand, once or again and again."""
+"""``induced-metric status``: shows the progress of all studies of a results directory, once or repeatedly."""
 
 import argparse
 import json
@@ -12,11 +12,11 @@ from induced_metric.cli import arguments as common
 if TYPE_CHECKING:
     from induced_metric.cli.watched import Watched
 
-_WIDTH = 200  # of a line that is not shown in a terminal
+_WIDTH = 200  # columns if the output is not a terminal
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which studies, who knows what is under way, and how it is said."""
+    """Adds the studies, where to look for trials under way, and the output format."""
     common.watched(parser)
     common.results(parser)
     parser.add_argument("--storage", choices=["journal", "postgresql"], default="journal")
@@ -26,13 +26,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(results: Path, *, as_json: bool, every: float | None, **chosen: Any) -> None:
-    """Prints where studies stand, once or again and again until all have their trials.
+    """Prints the progress of the studies, once or repeatedly until all have their trials.
 
     Args:
         results: the results directory.
-        as_json: print a JSON object a line, not tables.
+        as_json: print one JSON object per line instead of tables.
         every: seconds between two looks; None looks once.
-        chosen: as of ``Watched``.
+        chosen: arguments of ``Watched``.
     """
     from induced_metric.cli.watched import Watched, tables
 

@@ -1,4 +1,4 @@
-"""Where studies are coordinated, by the configuration group ``storage``."""
+"""Where studies are coordinated: the configuration group ``storage``."""
 
 import os
 import re
@@ -23,7 +23,7 @@ _URL = "INDUCED_METRIC_STORAGE"
 
 @dataclass(frozen=True, kw_only=True)
 class Journals:
-    """A journal a study."""
+    """One journal per study."""
 
     name: Literal["journal"]
 
@@ -55,29 +55,29 @@ class Database:
         )
 
     def connect(self, worker: str | None, stop: Callable[[], bool]) -> "Server":
-        """Opens the database for a worker of this name.
+        """Opens the database for a worker with this name.
 
         Raises:
-            UserError: if it cannot be used, or the name is taken.
+            UserError: if the database cannot be used, or the name is taken.
         """
         from induced_metric.studies.server import Server
 
         return Server(self.url(), worker=worker, grace=self.grace, patience=self.patience, stop=stop)
 
     def url(self) -> str:
-        """The address, from the file or the environment.
+        """The URL of the database, from the file or the environment.
 
         Raises:
-            UserError: if neither has it.
+            UserError: if it is missing.
         """
         return database_url(self.url_file)
 
 
 def database_url(file: str | None) -> str:
-    """The URL of the database, from a file or else from the environment.
+    """The URL of the database, from the given file or, without one, from the environment.
 
     Raises:
-        UserError: if it is not there.
+        UserError: if it is missing.
     """
     if file is None:
         found = os.environ.get(_URL, "")
@@ -95,10 +95,10 @@ def database_url(file: str | None) -> str:
 
 
 def storages(cfg: DictConfig) -> Journals | Database:
-    """What the configuration chooses.
+    """The storage that the configuration chooses.
 
     Raises:
-        UserError: for a setting of another type or out of range.
+        UserError: for a setting of the wrong type or out of range.
     """
     chosen: dict[str, Any] = plain(cfg.storage)
     if chosen["name"] == "journal":
@@ -118,12 +118,12 @@ def retries(cfg: DictConfig) -> bool:
 
 
 def turned(worker: str, configurations: list[DictConfig]) -> list[DictConfig]:
-    """In the order in which a worker begins: each with another one, by the number at the end of its name."""
+    """The configurations in a worker's order: each starts with a different one, by the number in its name."""
     number = re.search(r"\d+$", worker)
     first = int(number[0]) % len(configurations) if number else 0
     return configurations[first:] + configurations[:first]
 
 
 def file_of(key: "StudyKey", results: Path, kind: str) -> Path:
-    """The file of a study of this kind: its journal, or its lock."""
+    """The file of this kind that a study has: its journal or its lock."""
     return key.directory(results, "studies").with_name(f"{key.optimizer}.{kind}")

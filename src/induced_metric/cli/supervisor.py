@@ -1,4 +1,4 @@
-"""Keeps workers running: commands as child processes, started again when something kills them."""
+"""Keeps workers running: starts commands as child processes, and restarts those that are killed."""
 
 import contextlib
 import fcntl
@@ -18,7 +18,7 @@ from induced_metric.cli import child
 from induced_metric.errors import UserError
 
 _LOOK_EVERY_SECONDS = 0.1
-# What may end a worker that is told to stop before it listens.
+# Signals that may end a worker that is told to stop before it handles them.
 _STOPS = (-signal.SIGTERM, -signal.SIGUSR1, -signal.SIGUSR2)
 
 
@@ -27,9 +27,10 @@ class Restarts:
     """When a worker that was killed is started again.
 
     Attributes:
-        restarts: how often at most.
-        pause: seconds before the first restart; each further one waits twice as long.
-        longest_pause: seconds. A worker that lived longer than this has its restarts counted anew.
+        restarts: the largest number of restarts.
+        pause: seconds before the first restart; each further restart waits twice as long.
+        longest_pause: the longest pause, in seconds. If a worker ran for longer than this, its restarts are
+            counted from the beginning again.
     """
 
     restarts: Annotated[int, Field(ge=0)]
@@ -46,11 +47,11 @@ class Worker:
     """One command to keep running.
 
     Attributes:
-        name: the same after a restart.
-        command: with its arguments.
-        log: what the command prints, after what is there already.
-        cores: on which alone it may run; empty: wherever this process may.
-        environment: variables beside those of this process.
+        name: its name, the same after a restart.
+        command: the command with its arguments.
+        log: the file to which the command's output is appended.
+        cores: the only cores on which it may run; if empty, those on which this process may run.
+        environment: variables in addition to those of this process.
     """
 
     name: str
@@ -64,10 +65,10 @@ class _Kept:
     """A worker and its process.
 
     Attributes:
-        process: while it runs.
-        due: when it is to start, on the monotonic clock; None where it is not to.
-        killed: how often in a row.
-        failed: whether it ended in another way than it should.
+        process: the process, while it runs.
+        due: when it is to be started, on the monotonic clock; None if it is not.
+        killed: how often it was killed in a row.
+        failed: whether it ended with an error.
     """
 
     def __init__(self, worker: Worker, log: BinaryIO) -> None:
@@ -80,7 +81,7 @@ class _Kept:
         self._offset = 0
 
     def start(self) -> None:
-        """Starts its process, which ends in order should this one die."""
+        """Starts its process, which stops in an orderly way if this one dies."""
         self.due, self.begun = None, time.monotonic()
         self._offset = self.log.seek(0, os.SEEK_END)
         cores = ",".join(map(str, sorted(self.worker.cores)))
@@ -90,12 +91,12 @@ class _Kept:
             stdout=self.log,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **self.worker.environment},
-            # Ctrl-C is for the process at the terminal, which passes it on as SIGTERM.
+            # Only the process at the terminal gets Ctrl-C; it sends SIGTERM to the workers.
             start_new_session=True,
         )
 
     def last_line(self) -> str:
-        """What its process printed last."""
+        """The last line that its process printed."""
         with self.worker.log.open("rb") as log:
             log.seek(self._offset)
             lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
@@ -106,14 +107,14 @@ class Supervisor:
     """Runs workers until each has ended. Use it as a context manager.
 
     Args:
-        workers: with names and logs that differ.
-        restarts: when one that was killed is started again.
-        exclusive: refuse a worker whose log another process of this machine writes. The lock lies on the open
-            log, which the worker inherits: it is let go of when the last of both has ended.
-        say: shows a line.
+        workers: the workers; no two share a name or a log.
+        restarts: when a worker that was killed is started again.
+        exclusive: refuse a worker whose log another process on this machine is writing. The lock is on the
+            open log, which the worker inherits, so it is released when both processes have ended.
+        say: prints a line.
 
     Raises:
-        UserError: if a log cannot be written, or is written by another process.
+        UserError: if a log cannot be written, or another process is writing it.
     """
 
     def __init__(
@@ -137,7 +138,7 @@ class Supervisor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leaves no process behind."""
+        """Kills the processes that still run."""
         self._send(signal.SIGKILL)
         for kept in self._children:
             if kept.process:
@@ -159,18 +160,19 @@ class Supervisor:
                     "end that one, or give these workers other names by launcher.prefix"
                 ) from error
             except OSError:
-                pass  # a file system without locks: then names are the user's own care
+                pass  # the file system has no locks: the user must then keep names apart
         return log
 
     def run(self, came: Sequence[int] = ()) -> int:
         """Starts the workers and waits until all have ended.
 
         Args:
-            came: the signals so far; once there is one, every worker gets SIGTERM and none is started again,
-                and a second Ctrl-C kills what still runs.
+            came: the signals received so far. Once there is one, every worker gets SIGTERM and none is
+                started again; a second Ctrl-C kills those that still run.
 
         Returns:
-            0 if each worker ended so, 2 if one did, whose last line is then shown as the error, else 1.
+            2 if a worker exited with 2, whose last line is then shown as the error; otherwise 1 if one
+            failed, and 0 if none did.
         """
         stopping = False
         while any(kept.process or kept.due is not None for kept in self._children):
@@ -198,7 +200,7 @@ class Supervisor:
                 kept.process.send_signal(number)
 
     def _ended(self, kept: _Kept, code: int, stopping: bool) -> None:
-        """Says how a worker ended, and decides whether it is started again."""
+        """Reports how a worker ended, and decides whether it is started again."""
         name = kept.worker.name
         if code == 0 or (stopping and code in _STOPS):
             self._say(f"worker {name} {'stopped' if stopping else 'finished'}")
@@ -229,7 +231,7 @@ def _signal(number: int) -> str:
 
 @contextlib.contextmanager
 def noted(*numbers: int) -> Iterator[list[int]]:
-    """While it lasts, these signals do nothing but come into a list."""
+    """Within this context, these signals are only added to the list."""
     came: list[int] = []
     before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in numbers}
     try:

@@ -1,4 +1,4 @@
-"""Runs the studies of a task, one an optimizer.
+"""Runs the studies of a task, one per optimiser.
 
 python sweeps/sweep.py task=regression sampler=random trials=100 optimizer=adam,sgd_rms
 """
@@ -31,11 +31,10 @@ def main() -> None:
 
 
 class Sweep:
-    """The studies of a task, one an optimizer: a job of Hydra each.
+    """The studies of a task; each optimiser's are one Hydra job.
 
-    With a journal a job runs its studies to their end. With a database the jobs are collected first: a worker
-    begins with another study than the next worker does, and goes to and fro between those that are not
-    finished.
+    With a journal, a job runs its studies to their end. With a database, the jobs are collected first: each
+    worker starts with a different study and then alternates between those that are not finished.
 
     Args:
         table: the live view.
@@ -46,7 +45,7 @@ class Sweep:
         self._collected: list[DictConfig] = []
 
     def job(self, cfg: DictConfig) -> None:
-        """Runs the studies with one optimizer, or puts them on the list of ``work``."""
+        """Runs the studies of one optimiser or, with a database, collects them for ``work``."""
         app.start_jax(cfg)  # before anything imports JAX
         storage = storages(cfg)
         if isinstance(storage, Database):
@@ -92,7 +91,7 @@ class Sweep:
     def _opened(
         self, cfg: DictConfig, storage: "Callable[[StudyKey], Storage]", worker: str | None = None
     ) -> "Iterator[Studies]":
-        """The studies of one task with one optimizer, and the lanes that train them."""
+        """Opens the studies of one task with one optimiser, with the lanes that train them."""
         from induced_metric.records import RecordStore
         from induced_metric.studies.running import open_studies
         from induced_metric.studies.storage import StudyFiles
@@ -112,7 +111,7 @@ class Sweep:
                 checkpoints=build.checkpoints(cfg, *plan.key),
             )
             studies.append((plan, files, table.study(plan.name, pair.published_best)))
-        # No lane is made that would have nothing to do.
+        # The largest number of trials to train at once: more lanes would have nothing to do.
         most = sum(
             max(0, min(plan.in_flight or plan.trials, plan.trials - len(files.records.trials())))
             for plan, files, _ in studies
@@ -141,14 +140,14 @@ def _say(stopped: bool) -> None:
 
 
 def _say_programs(cfg: DictConfig, pair: build.Pairing, table: SweepTable) -> None:
-    """Says how many programs a search of static values may compile, before any; refuses too many."""
+    """Prints how many programs a search over static values may compile; refuses too many."""
     static, number = build.static_programs(cfg, pair.search_space)
     if static:
         table.print(f"up to {number} programs are compiled, one for each combination of {', '.join(static)}")
 
 
 def plan_of(cfg: DictConfig, pair: build.Pairing, index: int) -> "StudyPlan":
-    """What study ``index`` of a pairing is to do; each has a seed, and so a name, of its own."""
+    """The plan of study ``index`` of a pairing; each study has its own seed, and so its own name."""
     from induced_metric.records import StudyKey
     from induced_metric.studies.compatibility import study_config
     from induced_metric.studies.plan import StudyPlan
@@ -188,10 +187,10 @@ def plan_of(cfg: DictConfig, pair: build.Pairing, index: int) -> "StudyPlan":
 
 
 def in_flight(cfg: DictConfig) -> int | None:
-    """How many trials are under way: as the sampler says, or else the pruner; None where neither asks.
+    """How many trials are in flight: set by the sampler or else by the pruner; None if by neither.
 
     Raises:
-        UserError: unless both say an integer >= 1 or null.
+        UserError: unless both settings are an integer >= 1 or null.
     """
     said = []
     for group in ("sampler", "pruner"):

@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def train(cfg: DictConfig) -> None:
-    """Trains the trial that the configuration names, with a bar, and logs it live."""
+    """Trains the trial that the configuration describes, with a progress bar, and logs it live."""
     flags = app.start_jax(cfg)  # before anything imports JAX
     from hydra.core.hydra_config import HydraConfig
 
@@ -61,7 +61,7 @@ def train(cfg: DictConfig) -> None:
                 RecordStore(key.directory(results)).add(
                     trial.row({**key._asdict(), **columns}), trial.curve()
                 )
-                checkpoints.remove(trial.checkpoint)  # not before there is what it was for
+                checkpoints.remove(trial.checkpoint)  # only now that the trial is recorded
                 run.finish({"state": "complete", **trial.outcome()})
     print(_sentence(trial, pair.published_best))
     print(f"saved in {directory}")
@@ -113,18 +113,18 @@ def _run(
 
 
 def identity(config: Mapping[str, Any], seed: int, kept: Collection[str]) -> str:
-    """Names a trial by all that its curve follows from.
+    """Names a trial after everything that determines its curve.
 
     Args:
         config: the whole configuration.
-        seed: of the trial.
-        kept: names of the trials that have a checkpoint; one of them may be what an earlier version named it.
+        seed: the seed of the trial.
+        kept: names of the trials that have a checkpoint; one may be the name that an earlier version gave it.
     """
     from induced_metric.studies.compatibility import earlier_tasks
     from induced_metric.training.trial import digest
 
     parts = {key: config[key] for key in ("task", "optimizer", "protocol")}
-    if config["schedule"].get("_target_"):  # without one, as it was named before there were any
+    if config["schedule"].get("_target_"):  # without a schedule, keep the name from before there were any
         parts["schedule"] = config["schedule"]
     names = [
         f"{config['task']['name']}-{config['optimizer']['name']}-{digest([{**parts, 'task': task}, seed])}"
@@ -134,7 +134,7 @@ def identity(config: Mapping[str, Any], seed: int, kept: Collection[str]) -> str
 
 
 def _forget_finished(checkpoints: "Checkpoints", results: Path) -> None:
-    """Removes the checkpoints of trials whose result came after them: a kill in between leaves them."""
+    """Removes the checkpoints that a kill between saving a result and removing its checkpoint left behind."""
     kept = checkpoints.names()
     for path in results.glob("runs/*/*/*/*/trial.json") if kept else ():
         trial = json.loads(path.read_text()).get("checkpoint")
@@ -144,7 +144,7 @@ def _forget_finished(checkpoints: "Checkpoints", results: Path) -> None:
 
 
 def _save(directory: Path, trial: "Trial", facts: Mapping[str, Any]) -> None:
-    """The curve, then the rest, each durable before the next: where there is a rest, there is all."""
+    """Saves the curve and then the facts, each durable before the next: if the second exists, both do."""
     import pyarrow as pa
 
     from induced_metric.records.parquet import durable, write_table

@@ -1,4 +1,4 @@
-"""``induced-metric trial``: one recorded trial trained again, from its record alone."""
+"""``induced-metric trial``: trains one recorded trial again, from its record alone."""
 
 import argparse
 import json
@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from induced_metric.studies.verify import Again, Agreement, Tolerance
 
-_SHOWN = 5  # last epochs of the two curves
+_SHOWN = 5  # last epochs of the two curves that are shown
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Adds the options of the command."""
     command.add_argument("--study", required=True, help="protocol/task/sampler/optimizer")
     command.add_argument("--trial", required=True, type=int, help="its number in the study")
     command.add_argument("--results", type=Path, default=Path("results"), help="default: results")
 
 
 def run(study: str, trial: int, results: Path) -> None:
-    """Trains the trial, prints the end of its curve beside the record's, and says how they agree.
+    """Trains the trial, prints the end of its curve beside the record's, and says how well they agree.
 
     Raises:
         UserError: if there is no such trial, or it cannot be trained here.
-        SystemExit: with code 1, if it lies outside of the tolerance.
+        SystemExit: with code 1, if the trial is outside the tolerance, or nothing has changed and it is not
+            identical.
     """
     from induced_metric.cli import app, recorded
     from induced_metric.records import RecordStore
@@ -72,7 +73,7 @@ def end(again: "Again") -> str:
 
 
 def sentence(again: "Again", found: "Agreement", changes: list[str], tolerance: "Tolerance") -> str:
-    """How the trial agrees with its record."""
+    """Says how well the trial agrees with its record."""
     epochs = len(again.recorded["epoch"])
     if found.identical:
         said = f"bit-identical to the record in all {epochs} epochs"

@@ -2,7 +2,7 @@
 
 
 def rate(trials_per_second: float) -> str:
-    """A speed in the unit that suits it."""
+    """A speed in a suitable unit."""
     if not trials_per_second:
         return ""
     if trials_per_second >= 1:
@@ -13,19 +13,19 @@ def rate(trials_per_second: float) -> str:
 
 
 def number(value: float | None) -> str:
-    """Five digits, or nothing."""
+    """A number with five significant digits; the empty string for None."""
     return "" if value is None else f"{value:.5g}"
 
 
 def duration(seconds: float) -> str:
-    """Hours, minutes and seconds."""
+    """A duration as hours, minutes and seconds."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def in_words(seconds: float) -> str:
-    """The two largest units."""
+    """A duration in its two largest units."""
     minutes, rest = divmod(max(round(seconds), 1), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

@@ -1,4 +1,4 @@
-"""Values of a configuration, checked; what is wrong ends in one sentence that says what is allowed."""
+"""Checked values of a configuration; an error is one sentence that says what is allowed."""
 
 import contextlib
 import dataclasses
@@ -20,7 +20,7 @@ CONF = Path(__file__).parents[1] / "conf"
 
 @contextlib.contextmanager
 def sentences(where: str) -> Iterator[None]:
-    """What is refused within is the user's mistake in this part of the configuration."""
+    """Within this context, a refusal becomes a UserError that names this part of the configuration."""
     try:
         yield
     except UserError:
@@ -35,7 +35,7 @@ def plain(node: DictConfig) -> dict[str, Any]:
     """A part of a configuration as a dictionary.
 
     Raises:
-        UserError: for a value that is missing or refers to none.
+        UserError: for a value that is missing or refers to one that does not exist.
     """
     try:
         return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
@@ -44,7 +44,7 @@ def plain(node: DictConfig) -> dict[str, Any]:
 
 
 def target(settings: dict[str, Any], where: str) -> Callable[..., Any]:
-    """Takes ``_target_`` out of settings and finds what it names.
+    """Removes ``_target_`` from the settings and finds what it names.
 
     Raises:
         UserError: if it cannot be imported or called.
@@ -72,10 +72,10 @@ def seed(cfg: DictConfig) -> int:
 
 
 def integer(cfg: DictConfig, name: str, *, low: int, high: int) -> int:
-    """An integer of a configuration.
+    """An integer in a configuration.
 
     Raises:
-        UserError: unless it is one between ``low`` and ``high``.
+        UserError: unless it is an integer between ``low`` and ``high``.
     """
     value = OmegaConf.select(cfg, name)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -87,12 +87,12 @@ def settings(cls: type[Settings], values: Mapping[str, Any], where: str) -> Sett
     """A dataclass of validated settings.
 
     Args:
-        cls: the dataclass; what it raises as ValueError is a mistake of the user.
-        values: of its fields.
+        cls: the dataclass; a ValueError that it raises is reported as the user's mistake.
+        values: the values of its fields.
         where: the part of the configuration that has them.
 
     Raises:
-        UserError: for a value of another type or out of range, or a name that is no field.
+        UserError: for a value of the wrong type or out of range, or a name that is not a field.
     """
     fields = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     if unknown := [name for name in values if name not in fields]:
@@ -106,15 +106,15 @@ def settings(cls: type[Settings], values: Mapping[str, Any], where: str) -> Sett
 
 
 def arguments(function: Callable[..., Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The arguments of a function, of the types that its signature gives.
+    """The arguments of a function, converted to the types in its signature.
 
     Args:
-        function: it is not called.
-        values: of its arguments, by name.
+        function: the function, which is not called.
+        values: the values of its arguments, by name.
         where: the part of the configuration that has them.
 
     Raises:
-        UserError: for a value of another type, a name that is no argument, or an argument that is missing.
+        UserError: for a value of the wrong type, a name that is not an argument, or a missing argument.
     """
 
     @functools.wraps(function)
@@ -122,7 +122,7 @@ def arguments(function: Callable[..., Any], values: Mapping[str, Any], where: st
         return arguments
 
     try:
-        # Else pydantic drops what no TypedDict behind `**run` has.
+        # Without `forbid`, pydantic drops names that the TypedDict behind `**run` does not have.
         found: dict[str, Any] = validate_call(config=ConfigDict(extra="forbid"))(read)(**values)
     except ValidationError as error:
         raise UserError(_sentence(where, error)) from error
@@ -131,7 +131,7 @@ def arguments(function: Callable[..., Any], values: Mapping[str, Any], where: st
 
 
 def _check_booleans(given: Any, read: Any, where: str) -> None:
-    """Raises UserError where pydantic read a boolean as a number; its strict mode would refuse 1e3 too."""
+    """Raises UserError if pydantic read a boolean as a number; its strict mode would also refuse 1e3."""
     if isinstance(given, bool) and not isinstance(read, bool):
         raise UserError(f"{where} must be a number, got {str(given).lower()}")
     if dataclasses.is_dataclass(read):
@@ -145,12 +145,12 @@ def _check_booleans(given: Any, read: Any, where: str) -> None:
 
 
 def _sentence(where: str, error: ValidationError) -> str:
-    """What pydantic complains about, in a sentence."""
+    """Pydantic's complaint in one sentence."""
     first, *others = error.errors()
-    # Of a value that may be one of several types there is a complaint for each.
+    # For a value that may be one of several types, pydantic complains once for each type.
     others = [other for other in others if other["input"] is first["input"]]
     place = ".".join([where, *map(str, first["loc"][: 1 if others else None])])
-    if first["type"] == "value_error":  # what a class of ours says names its value itself
+    if first["type"] == "value_error":  # raised by our own classes, whose messages name the value
         return f"{place}: {first['ctx']['error']}"
     if first["type"].startswith("missing"):  # a field, or an argument
         return f"{'.'.join([where, *map(str, first['loc'])])} is missing"

@@ -1,4 +1,4 @@
-"""``induced-metric verify``: a random share of all recorded trials trained again, study by study."""
+"""``induced-metric verify``: trains a random share of all recorded trials again, study by study."""
 
 import argparse
 import json
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from induced_metric.records import Records, StudyKey
     from induced_metric.studies.verify import Agreement, Tolerance
 
-_COMPILE_SECONDS = 4  # about so long a program takes to compile, once; it is kept
+_COMPILE_SECONDS = 4  # the approximate time to compile a program, once; it is then cached
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Adds the options of the command."""
     command.add_argument("--results", type=Path, default=Path("results"), help="default: results")
     command.add_argument("--share", type=float, help="of the trials of a study, at least one (default: 0.01)")
     command.add_argument("--seed", type=int, help="of the draw (default: 0)")
@@ -38,14 +38,14 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 
 class Checked(NamedTuple):
-    """A trial trained again, and how it agrees.
+    """A trial that was trained again, and how well it agrees with its record.
 
     Attributes:
-        key: of its study.
+        key: the key of its study.
         trial: its number.
-        found: how the two curves agree.
-        changes: what is different here from what made the record.
-        tolerance: that holds where something is.
+        found: how well the two curves agree.
+        changes: how this run differs from the one that made the record.
+        tolerance: the tolerance that applies if there are such changes.
     """
 
     key: "StudyKey"
@@ -66,9 +66,9 @@ def run(
     results: Path, share: float | None, seed: int | None, task: str | None, study: str | None,
     deterministic: bool, plan: bool,
 ) -> None:  # fmt: skip
-    """Draws trials, trains them again, prints a row a study; exit code 1 if any lies outside.
+    """Draws trials, trains them again and prints one row per study; exit code 1 if any trial is outside.
 
-    XLA's flags are those of a process: trials of ``deterministic=true`` and others are not trained in one.
+    XLA's flags hold for a whole process, so trials with and without ``deterministic=true`` are not mixed.
 
     Raises:
         UserError: if there is nothing to draw from, or what is drawn cannot be trained here.
@@ -110,7 +110,7 @@ def run(
 
 
 def trained(results: Path, *, task: str | None, study: str | None) -> "dict[StudyKey, Records]":
-    """The records of all trials that have a curve to repeat, by study.
+    """The records of all trials that have a curve to compare, that is, did not fail, by study.
 
     Raises:
         UserError: if there are none.
@@ -134,7 +134,7 @@ def trained(results: Path, *, task: str | None, study: str | None) -> "dict[Stud
 
 
 def parted(read: "Mapping[StudyKey, Records]") -> "tuple[dict[StudyKey, Records], dict[StudyKey, Records]]":
-    """The records of deterministic trials, and those of others."""
+    """The records of deterministic trials, and those of the others."""
     from induced_metric.cli.recorded import deterministic
 
     exact: dict[StudyKey, Records] = {}
@@ -166,7 +166,7 @@ Group = list[tuple["StudyKey", Mapping[Any, Any], "Curve"]]  # study, row and cu
 
 
 def together(drawn: "Mapping[StudyKey, Records]") -> dict[str, Group]:
-    """The trials that one program trains: of the same task, optimizer and schedule, of whatever study."""
+    """Groups trials that one program can train: same task, optimiser and schedule, from any study."""
     from induced_metric.studies.verify import curve_of
 
     groups: dict[str, Group] = {}
@@ -184,7 +184,7 @@ def together(drawn: "Mapping[StudyKey, Records]") -> dict[str, Group]:
 
 
 def expected(groups: Mapping[str, Group], share: float, seed: int) -> str:
-    """What will be trained, and about how long that takes by the seconds on record."""
+    """Says what will be trained, and about how long it takes, judging by the recorded seconds."""
     from induced_metric import xla
     from induced_metric.cli.units import duration
 
@@ -214,7 +214,7 @@ def _train(group: Group, flags: str) -> Iterator[Checked]:
 
 
 def said(each: Checked) -> str:
-    """What became of a trial, in a few words."""
+    """The result for a trial, in a few words."""
     if each.found.identical:
         return "identical"
     found = each.found
@@ -223,7 +223,7 @@ def said(each: Checked) -> str:
 
 
 def table(checked: Sequence[Checked]) -> str:
-    """A row a study: its trials, how many are identical, within the tolerance, outside."""
+    """One row per study: its trials, and how many are identical, within or outside the tolerance."""
     import pandas as pd
 
     verdicts = ("identical", "within", "outside")
@@ -235,7 +235,7 @@ def table(checked: Sequence[Checked]) -> str:
 
 
 def conclusion(checked: Sequence[Checked], seconds: float) -> str:
-    """What holds, under which tolerances, and what is different here."""
+    """The summary: the time, the changes with the tolerances that they allow, and the trials outside."""
     lines = [f"trained again in {seconds:.0f} s"]
     changes = sorted({change for each in checked for change in each.changes})
     if changes:

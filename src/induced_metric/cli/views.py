@@ -1,4 +1,4 @@
-"""The live views of a trial and of a sweep; plain lines where the output is not a terminal."""
+"""The live views of a trial and of a sweep; plain lines if the output is not a terminal."""
 
 import time
 from collections.abc import Callable
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from induced_metric.studies.plan import StudyStatus
 
 _LINE_EVERY_SECONDS = 10.0
-_ENOUGH_SECONDS = 1.0  # what is measured in less is how long the start takes
+_ENOUGH_SECONDS = 1.0  # a shorter measurement mostly shows the time that starting takes
 _DAY_SECONDS = 24 * 3600.0
 
 
 class TrialBar:
-    """One bar, of a trial's epochs. Use it as a context manager.
+    """A progress bar over the epochs of a trial. Use it as a context manager.
 
     Args:
-        name: what the bar is of.
-        epochs: of the whole trial.
+        name: the label of the bar.
+        epochs: the epochs of the whole trial.
         console: where to show it.
     """
 
     def __init__(self, name: str, epochs: int, console: Console | None = None) -> None:
-        # The time left is ours: rich looks back 30 s, which a long epoch exceeds.
+        # We compute the time left ourselves: rich looks back 30 s, and an epoch may take longer.
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -52,13 +52,13 @@ class TrialBar:
         self._bar.stop()
 
     def begin(self, done: int) -> None:
-        """Starts the clock, after the compilation; an earlier run did ``done`` epochs."""
+        """Starts the clock after the compilation; an earlier run has done ``done`` epochs."""
         self._begun, self._already = time.monotonic(), done
         if done:
             self.print(f"going on after epoch {done - 1}")
 
     def update(self, done: int, description: str) -> None:
-        """Shows that so many epochs are done."""
+        """Shows that ``done`` epochs are done."""
         now = time.monotonic()
         left = ""
         if done > self._already:
@@ -81,14 +81,14 @@ class TrialBar:
 @dataclass
 class _Row:
     published: float | None
-    begun: float = 0.0  # at the first progress
-    seen: float = 0.0  # at the last, so that the speed does not fall between two
+    begun: float = 0.0  # time of the first progress
+    seen: float = 0.0  # time of the last, so that the speed shown does not fall between two
     progress: "StudyStatus | None" = None
-    trials: int = 0  # to be finished from here on ...
-    todo: float = 0.0  # ... less what checkpoints have of them
+    trials: int = 0  # trials left to finish at the first progress
+    todo: float = 0.0  # the same, less the parts that checkpoints already have
 
     def cells(self) -> list[str]:
-        """Of the columns ``_HEADINGS``."""
+        """The cells of the columns ``_HEADINGS``."""
         if self.progress is None:
             return ["compiling", "", "", number(self.published), *[""] * 5]
         progress = self.progress
@@ -107,7 +107,7 @@ class _Row:
 
 
 class SweepTable:
-    """One row a study, from its start to the end of the sweep. Use it as a context manager."""
+    """A table with one row per study, kept until the sweep ends. Use it as a context manager."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
@@ -116,7 +116,7 @@ class SweepTable:
         self._last_line = -_LINE_EVERY_SECONDS
         self._printed: set[str] = set()
         self._starting: list[_Row] = []
-        self._awaited = 0  # reports before the speed of the studies that start is known
+        self._awaited = 0  # reports still needed to know the speed of the studies that start
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -128,18 +128,18 @@ class SweepTable:
             self._live.stop()
 
     def print(self, sentence: str) -> None:
-        """Shows a sentence above the table, once a sweep."""
+        """Shows a sentence above the table, once per sweep."""
         if sentence not in self._printed:
             self._printed.add(sentence)
             _print(self._console, sentence)
 
     def begin(self, devices: int) -> None:
-        """The studies added last start, compiled; once so many devices have reported, their time is said."""
+        """Notes that the studies added last start; their time is estimated after ``devices`` more reports."""
         self._starting = [row for row in self._rows.values() if row.progress is None]
         self._awaited = devices
 
     def study(self, name: str, published: float | None) -> "Callable[[StudyStatus], None]":
-        """Adds a row; returns what is to be called with the study's progress."""
+        """Adds a row; returns the function to call with the study's progress."""
         row = self._rows[name] = _Row(published)
 
         def update(progress: "StudyStatus") -> None:
@@ -157,7 +157,7 @@ class SweepTable:
         return update
 
     def _estimate(self, name: str) -> None:
-        """Says how long the studies that have just started take in all: they share the devices."""
+        """Prints how long the studies that have just started take together, since they share the devices."""
         rows, self._starting = self._starting, []
         begun = [(row, row.progress) for row in rows if row.progress]
         seconds = max(row.seen for row in rows) - min(row.begun for row, _ in begun)
@@ -206,7 +206,7 @@ def _print(console: Console, sentence: str) -> None:
 
 
 def _estimate(seconds: float, work: str, less: str) -> str:
-    """How long it takes, and above a day what takes less."""
+    """A sentence with the estimated time; above a day, it also says what would take less."""
     sentence = f"about {in_words(seconds)} for {work} at this speed"
     if seconds <= _DAY_SECONDS:
         return sentence

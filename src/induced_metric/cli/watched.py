@@ -1,6 +1,6 @@
-"""Where all studies of a results directory stand, by their records and storages.
+"""The progress of all studies of a results directory, from their records and storages.
 
-It locks and writes nothing, so it can be asked at any time, from any machine that sees the results.
+This module locks and writes nothing, so it can be used at any time, from any machine that sees the results.
 """
 
 import re
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class Watched:
-    """The studies of a results directory, looked at again and again; only what is new is read again.
+    """The studies of a results directory, for repeated looks; each look reads only the new records.
 
     Args:
         results: the results directory.
-        task: the studies of this one alone.
-        protocol: the studies of this one alone.
-        storage: ``postgresql`` asks the database what is under way, ``journal`` the journals.
-        url_file: a file with the URL of the database; by default it is in the environment.
+        task: watch only the studies of this task.
+        protocol: watch only the studies under this protocol.
+        storage: where to look for trials under way: in the database (``postgresql``) or in the journals.
+        url_file: a file with the URL of the database; by default the URL is taken from the environment.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Watched:
         self._trials: dict[StudyKey, pd.DataFrame] = {}
 
     def look(self, now: float) -> dict[str, Any]:
-        """Where the studies stand, as the JSON object that ``status --json`` prints.
+        """The progress of the studies, as the JSON object that ``status --json`` prints.
 
         Args:
             now: seconds since 1970.
@@ -51,7 +51,7 @@ class Watched:
         from induced_metric import records
 
         keys = records.begun(protocol=self._protocol, task=self._task, results=self._results)
-        # Before the records: what ends in between is then recorded, not lost from sight.
+        # Read before the records, so that a trial that ends in between is found there and not missed.
         coordinated = self._coordinated(keys)
         for key in keys:
             self._read(key)
@@ -62,7 +62,7 @@ class Watched:
         from induced_metric.studies.watching import in_database, in_journal
 
         held = in_database(self._url, [key.name for key in keys]) if self._url else {}
-        # A study may have been one of a single process before, or not be the database's.
+        # A study that is not in the database may have been run by a single process with a journal.
         return {key: held.get(key.name) or in_journal(file_of(key, self._results, "journal")) for key in keys}
 
     def _read(self, key: "StudyKey") -> None:
@@ -109,12 +109,12 @@ class Watched:
 
 
 def _alone(key: "StudyKey") -> str:
-    """The sampler of the studies that share its lanes: those of other seeds."""
+    """The sampler without the seed: studies that differ only in the seed share the lanes."""
     return re.sub(r"-seed\d+", "", key.sampler)
 
 
 def _workers(studies: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What each worker did in all studies together, and does."""
+    """What each worker has done and is doing, summed over all studies."""
     found: dict[str, dict[str, Any]] = {}
 
     def of(name: str) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def _workers(studies: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def tables(said: Mapping[str, Any]) -> "list[rich.table.Table | str]":
-    """What ``Watched.look`` says, for people."""
+    """The result of ``Watched.look`` as tables for people."""
     if not said["studies"]:
         return [f"no study in {said['results']}"]
     now = said["time"]
@@ -148,7 +148,7 @@ def tables(said: Mapping[str, Any]) -> "list[rich.table.Table | str]":
 
 
 def _table(rows: Sequence[Mapping[str, str]]) -> "rich.table.Table":
-    """A table without the columns that say nothing."""
+    """A table without its empty columns."""
     from rich.table import Column, Table
 
     headings = [heading for heading in rows[0] if any(row[heading] for row in rows)]
