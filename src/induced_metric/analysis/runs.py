@@ -155,7 +155,7 @@ def objective(ours: Mapping[str, Records]) -> tuple[str, str]:
 
 
 def chosen_by(study: Records) -> str:
-    """The metric that chose the epoch of a trial's value; in a confirmation not the metric of that value.
+    """The metric that chose the epoch of a trial's value; in a confirmation it may not be the value's own.
 
     Raises:
         ValueError: if the trials differ in it.

@@ -1,1 +1,1 @@
-"""What searches found: best runs beside the paper's, time to a target, and what a change of rules does."""
+"""What searches found: best runs beside the paper's, time to target, and the effect of a change of rules."""

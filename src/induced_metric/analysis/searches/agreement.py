@@ -14,15 +14,15 @@ def to_published(task: str, ours: Mapping[str, Records], n: int) -> pd.DataFrame
 
     Returns:
         One row for each sampler and each optimizer of the paper: ``optimizer``, ``source``, ``mean``,
-        ``published`` and ``published_std``, ``deviations`` (the difference in published standard deviations
-        of a run, not of a mean: the paper has one search of each), and whether the sampler is the
-        ``nearest``.
+        ``published`` and ``published_std``, ``deviations`` (the difference in units of the published standard
+        deviation, which is that of a run and not of a mean, since the paper has one search per optimizer),
+        and ``nearest``, whether this sampler's mean is nearest to the published one.
     """
     quoted = published.summary(task)
     parts = [
         statistics.summary(records, n)["metric_mean"].rename("mean").reset_index().assign(source=sampler)
         for sampler, records in ours.items()
-    ]  # without a mean where no trial is complete
+    ]  # the mean is NaN where no trial is complete
     table = pd.concat(parts, ignore_index=True)
     table = table[table["optimizer"].isin(quoted.index)].dropna(subset="mean")
     for column, name in (("published", "metric_mean"), ("published_std", "metric_std")):
@@ -34,7 +34,7 @@ def to_published(task: str, ours: Mapping[str, Records], n: int) -> pd.DataFrame
 
 
 def agreement_table(task: str, ours: Mapping[str, Records], *, n: int) -> Table | None:
-    """``to_published`` with a column a sampler; None for one sampler, or if the paper has no such study."""
+    """``to_published``, one column per sampler; None for one sampler, or if the paper has no such study."""
     if published.number(task) is None or len(ours) < 2 or not runs.as_published(ours):
         return None
     table = to_published(task, ours, n)

@@ -1,7 +1,7 @@
-"""What one change of a protocol's rules does: the same study under ``paper`` and under ``paper_<change>``.
+"""The effect of one change of a protocol's rules: the same study under ``paper`` and ``paper_<change>``.
 
-A protocol ``<name>_<change>`` is the protocol ``<name>`` with one thing changed, which its setting
-``protocol.changes`` says. Trial k has the same seed under both, and under random search the same uniform
+A protocol ``<name>_<change>`` is the protocol ``<name>`` with one thing changed, as its setting
+``protocol.changes`` describes. Trial k has the same seed under both and, with random search, the same uniform
 draws, so the two are compared trial by trial.
 """
 
@@ -21,16 +21,17 @@ _BASE = "base"
 
 
 def effects(base: Records, changed: Records, n: int) -> pd.DataFrame:
-    r"""The value under the changed rules minus that under the others, of each optimizer that has both.
+    r"""The value under the changed rules minus that under the unchanged ones, for optimizers that have both.
 
-    Where nothing was searched, trial k has the same hyperparameters and the same seed under both:
-    :math:`\bar d \pm t_{0.975, K - 1}\, s_d / \sqrt K` over the K differences, of the seeds that no rule lost
-    to divergence. Under random search it is the difference of the means of the best ``n``, with the interval
-    of a bootstrap over trial numbers (``differences.to_baseline``). A search that adapts has no such pairs.
+    In studies that do not search, trial k has the same hyperparameters and the same seed under both. The
+    difference is then :math:`\bar d \pm t_{0.975, K - 1}\, s_d / \sqrt K` over K differences, one for each
+    seed with which neither trial diverged. With random search it is the difference of the means of the best
+    ``n``, with a bootstrap interval over trial numbers (``differences.to_baseline``). A search that adapts
+    has no such pairs.
 
     Returns:
-        ``optimizer``, ``base``, the value under the unchanged rules, ``difference``, ``low``, ``high``,
-        ``trials``; nothing for searches that adapt.
+        ``optimizer``; ``base``, the value under the unchanged rules; ``difference``, ``low``, ``high``,
+        ``trials``. Searches that adapt have no rows.
     """
     names = [each for each in base.trials["optimizer"].unique() if each in set(changed.trials["optimizer"])]
     find = _of_seeds if (base.trials["sampler"] == FIXED).all() else _of_draws
@@ -82,7 +83,7 @@ def deviations_table(task: str, ours: Mapping[str, Records], *, n: int) -> Table
 
     Args:
         task: name of the task.
-        ours: the records of a protocol and of its changes, those of the former first.
+        ours: the records of a protocol, followed by those of its changes.
         n: how many of the best values a mean is over.
     """
     parts = [
@@ -123,7 +124,7 @@ def deviations_table(task: str, ours: Mapping[str, Records], *, n: int) -> Table
 
 
 def _pairs(ours: Mapping[str, Records]) -> Iterator[tuple[str, str, Records, Records]]:
-    """What is changed, the sampler, and the records without and with the change."""
+    """Yields what is changed, the sampler, and the records without and with the change."""
     known = {tuple(each.trials[["protocol", "sampler"]].iloc[0]): each for each in ours.values()}
     unchanged = next(iter(known))[0]
     for (protocol, sampler), changed in known.items():

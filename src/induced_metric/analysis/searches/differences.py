@@ -1,8 +1,8 @@
-"""Differences of the mean of the best runs to a baseline's, with intervals: random search alone.
+"""Differences between the mean of the best runs and that of a baseline, with intervals; random search only.
 
-Trial k of every optimizer of a random search has the same seed and the same uniform draws (common random
-numbers), so what the draws did to one optimizer they did to the others too. A resample therefore draws trial
-numbers, the same for all, and the difference of two optimizers' means is far better known than either mean.
+In a random search, trial k of every optimizer has the same seed and the same uniform draws (common random
+numbers), so all optimizers are equally lucky in their draws. The bootstrap therefore resamples trial numbers,
+the same for all optimizers, and the difference of two means is known far better than either mean.
 """
 
 from collections.abc import Mapping
@@ -28,26 +28,27 @@ def to_baseline(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Mean of the best ``n`` values of each optimizer minus the baseline's, over the trial numbers of all.
+    """Mean of the best ``n`` values of each optimizer minus the baseline's, over the trial numbers all share.
 
-    A trial that failed, diverged or was pruned is worse than any other: it is drawn like them and never among
-    the best ``n``, so to diverge gains nothing.
+    A trial that failed, diverged or was pruned counts as worse than any other. It is resampled like the
+    others but is never among the best ``n``, so diverging is never an advantage.
 
     Args:
-        trials: of one study of random search, one row a trial.
-        baseline: with which the others are compared.
+        trials: the trials of one random search, one row per trial.
+        baseline: the optimizer that the others are compared with.
         n: how many of the best values a mean is over.
-        level: of each interval.
-        spread: whether it is the standard deviation of the best values that is compared, not their mean.
-        resamples: how many the bootstrap draws.
-        seed: of the bootstrap.
+        level: the confidence level of each interval.
+        spread: compare the standard deviations of the best values instead of their means.
+        resamples: the number of bootstrap resamples.
+        seed: the seed of the bootstrap.
 
     Returns:
-        One row an optimizer but the baseline: ``trials``, ``n``, ``difference``, and ``low`` and ``high``,
-        the ends of the interval of the percentile bootstrap.
+        One row per optimizer except the baseline: ``trials``, ``n``, ``difference``, and ``low`` and
+        ``high``, the ends of the percentile bootstrap interval.
 
     Raises:
-        ValueError: if trials depend on each other, the baseline has no trial, or seeds of a number differ.
+        ValueError: if trials depend on each other, the baseline has no trial, or the seeds of one trial
+            number differ between optimizers.
     """
     names = trials["optimizer"].unique().tolist()
     if baseline not in names:
@@ -65,7 +66,7 @@ def to_baseline(
     costs = table.dropna().to_numpy().T  # shape=(optimizers, trials)
     size = costs.shape[1]
     weights = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), resamples)
-    # The first row is what was measured: every trial once.
+    # The first row is the measured sample: every trial once.
     weights = np.concatenate([np.ones((1, size), int), weights])
     means = {}
     for name, row in zip(table.columns, costs, strict=True):
@@ -86,7 +87,7 @@ def to_baseline(
 
 
 def _best(costs: np.ndarray, weights: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of the ``n`` lowest finite costs, a row of how often every trial was drawn each."""
+    """Mean and deviation of the ``n`` lowest finite costs, for each row of how often each trial was drawn."""
     order = np.argsort(costs, kind="stable")
     finite = order[np.isfinite(costs[order])]
     drawn = weights[:, finite].cumsum(axis=1).clip(max=n)
@@ -104,13 +105,13 @@ def differences_table(
     n: int,
     baseline: str | None = None,
 ) -> Table | None:
-    """``to_baseline`` of every sampler whose trials are independent; None where there is none.
+    """``to_baseline`` for every sampler whose trials are independent; None where there is none.
 
     Args:
         task: name of the task.
         ours: our records, by sampler.
         n: how many of the best values a mean is over.
-        baseline: with which the others are compared; by default the first in the published order.
+        baseline: the optimizer that the others are compared with; by default the first in published order.
     """
     parts = []
     for sampler, records in ours.items():
@@ -138,17 +139,17 @@ def as_table(
     task: str, ours: Mapping[str, Records], table: pd.DataFrame,
     *, subject: str, trials: str, ends: str, notes: list[str],
 ) -> Table:  # fmt: skip
-    """Differences to a baseline with their ends, those that leave out 0 in bold.
+    """Differences to a baseline with their intervals or bands, in bold where these exclude 0.
 
     Args:
         task: name of the task.
         ours: our records, by sampler.
         table: columns ``optimizer``, ``source``, ``baseline``, ``n``, ``trials``, ``difference``, ``low`` and
             ``high``.
-        subject: what is compared, with a place for the ``{metric}``.
-        trials: heading of that column.
-        ends: what ``low`` and ``high`` are the ends of, in a word.
-        notes: below the table.
+        subject: what is compared, with a placeholder ``{metric}``.
+        trials: the heading of the column ``trials``.
+        ends: what ``low`` and ``high`` are the ends of, such as ``interval`` or ``band``.
+        notes: the notes below the table.
     """
     objective, direction = runs.objective(ours)
     metric = style.words(objective)

@@ -1,6 +1,6 @@
-"""Figures 9-13: curves of the best runs, and where the best of many runs lie.
+"""Figures 9-13: the curves of the best runs, and where the best of many runs lie.
 
-Every function returns a ``matplotlib.figure.Figure`` that belongs to no window and changes no global state.
+Every function returns a ``matplotlib.figure.Figure`` that belongs to no window, and changes no global state.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,23 +32,25 @@ from induced_metric.records import Records
 
 BINS = 20
 FEW = 20
-"""Runs of an optimizer that a histogram needs."""
+"""The smallest number of runs of an optimizer that a histogram is drawn for."""
 SECONDS, RECORDED = "device seconds, epochs × measured cost", "device seconds as recorded, load included"
 
 
 def best_curves(records: Records, costs: pd.Series | None = None) -> Figure:
     """Figure 9: the best run of each optimizer, train and test, against seconds (top) and epochs (bottom).
 
-    Faint: the curve; bold: the best up to then. The marker is the best value of the objective.
+    The faint line is the curve, the bold line the best value so far. The marker is the best value of the
+    objective.
 
     Args:
         records: trials and curves of a task.
-        costs: device seconds per epoch, by optimizer; without that of each one, seconds are those recorded.
+        costs: device seconds per epoch, by optimizer; if any optimizer has none, the recorded seconds are
+            shown.
 
     Returns:
-        Two rows, and a column for training beside that of the objective: the objective's metric on the
-        training split or, where that was not evaluated, the mean over the minibatches of an epoch, of the
-        metric or else of the loss. All but accuracy is on logarithmic axes.
+        Two rows, with a column for training next to that of the objective. The training column shows the
+        objective's metric on the training split or, where that was not evaluated, the mean over the
+        minibatches of an epoch, of the metric or else of the loss. All but accuracy is on logarithmic axes.
     """
     best = _ordered(top(records.trials, 1))
     objective, direction = (str(best[name].iloc[0]) for name in ("objective", "direction"))
@@ -78,7 +80,8 @@ def best_curves(records: Records, costs: pd.Series | None = None) -> Figure:
                 axes.set_xscale("log")
                 axes.set_xlabel(unit)
                 axes.set_ylabel(words(metric.split("/")[1]))
-                # Perplexity too: it falls by an order of magnitude, of which the histograms show the end.
+                # Perplexity too, unlike in the histograms: it falls by an order of magnitude, and they show
+                # only the end of that fall.
                 axes.set_yscale(_scale(records.curves[metric], log=not metric.endswith("accuracy")))
                 readable(axes.xaxis)
                 readable(axes.yaxis)
@@ -86,7 +89,7 @@ def best_curves(records: Records, costs: pd.Series | None = None) -> Figure:
             Line2D([], [], **_look(str(run.optimizer)), label=_label(run)) for run in best.itertuples()
         ]
         longest = max(len(_label(run)) for run in best.itertuples())
-        columns = 3 if longest <= 36 else 2  # what the page is wide enough for
+        columns = 3 if longest <= 36 else 2  # as many as fit the page
         figure.legend(handles=handles, loc="outside lower center", ncols=columns)
         number = span(records.trials.groupby("optimizer").size())
         figure.suptitle(f"{draws.origin(records.trials)}: the best of {number} trials, best so far in bold")
@@ -100,10 +103,10 @@ def best_histograms(best: pd.DataFrame) -> Figure:
         best: the trials to show, such as ``top(trials, 50)``.
 
     Returns:
-        A panel an optimizer, all over the same bins and in the same colours: 20 in the metric, logarithmic
-        for a loss, and as many in epochs, or one an epoch of fewer. Of fewer than ``FEW`` runs each is a
-        point. Where the optimizers fall into two classes, as on TinyShakespeare (``_groups`` says when), each
-        class has limits of its own.
+        One panel per optimizer, all with the same bins and colour scale: 20 bins in the metric (logarithmic
+        for a loss) and 20 in epochs, or one per epoch if there are fewer. If no optimizer has ``FEW`` runs,
+        each run is a point instead. Where the optimizers fall into two classes, as on TinyShakespeare (see
+        ``_groups``), each class has its own limits.
     """
     best = _ordered(best)
     best["epoch"] = best["best_epoch"] + 1  # epochs trained by then
@@ -128,7 +131,7 @@ def best_histograms(best: pd.DataFrame) -> Figure:
         else:
             _histograms(figure, grid, {name: best[best["optimizer"] == name] for name in names}, bins)
         for axes, name in zip(grid, names, strict=True):
-            gap = "\n" if len(label(name)) > 14 else " "  # the panel is wide enough for 14
+            gap = "\n" if len(label(name)) > 14 else " "  # 14 characters fit the panel
             axes.set_title(f"{label(name)}{gap}(n = {sizes[name]})")
             axes.set_yscale(scale)
             axes.set_xlim(*bins[name][0][[0, -1]])
@@ -157,7 +160,7 @@ def _histograms(
     }
     most = max(count.max() for count in counts.values())
     for axes, (name, count) in zip(grid, counts.items(), strict=True):
-        # An empty bin stays white: one run must not look like none.
+        # An empty bin stays white, so that one run does not look like none.
         image = axes.pcolormesh(
             *bins[name], np.ma.masked_equal(count, 0), vmin=1, vmax=max(most, 2), cmap="viridis"
         )
@@ -175,9 +178,9 @@ def _best_so_far(values: pd.Series, direction: str) -> np.ndarray:
 def _groups(best: pd.DataFrame, scale: str) -> list[list[str]]:
     """The optimizers that share limits: all of them, or two groups where one would be too small to read.
 
-    The groups are those on either side of the largest gap between the medians of the optimizers. They part
-    if that gap is three times as wide as the medians of either side are apart, so that there are two classes,
-    and if on shared limits the values of one of them would fill no more than two of the twenty bins.
+    The groups are those on either side of the largest gap between the optimizers' medians. They get separate
+    limits if there are two classes, that is, the gap is at least three times the range of the medians on
+    either side, and if with shared limits the values of one group would fill at most two of the twenty bins.
     """
     values = np.log(best["value"]) if scale == "log" else best["value"]
     medians = values.groupby(best["optimizer"], sort=False).median().sort_values()
@@ -194,27 +197,27 @@ def _groups(best: pd.DataFrame, scale: str) -> list[list[str]]:
 
 
 def _edges(epochs: int, values: pd.Series, scale: str) -> tuple[np.ndarray, np.ndarray]:
-    """Edges of the bins in epoch, over the whole budget, and in the metric, over the values."""
+    """The edges of the bins: in epochs over the whole budget, in the metric over the range of the values."""
     low, high = values.min(), values.max()
     if low == high:
         # A bin needs a width.
         low, high = low - 0.05 * abs(low) - 1e-12, high + 0.05 * abs(high) + 1e-12
     spaced = np.geomspace if scale == "log" else np.linspace
-    # Epochs are whole numbers from 1: none lies on an edge.
+    # Epochs are whole numbers from 1: none lies on an edge if each bin spans a whole number of them.
     return np.linspace(0.5, epochs + 0.5, min(BINS, epochs) + 1), spaced(low, high, BINS + 1)
 
 
 def _shown(curves: pd.DataFrame, objective: str) -> list[str]:
-    """The columns to show: of training the one closest to the objective, if any; and the objective."""
+    """The columns to show: the training column closest to the objective, if any, and the objective."""
     kind = objective.split("/")[1]
     train = [f"train/{kind}", f"train/minibatch_{kind}", "train/minibatch_loss"]
-    # A column of missing values is of studies of which others measured it.
+    # A column has only missing values here if only other studies measured it.
     measured = [name for name in train if name in curves and curves[name].notna().any()]
     return [*measured[:1], objective]
 
 
 def _scale(values: pd.Series, *, log: bool) -> str:
-    """Logarithmic if wanted and possible."""
+    """The axis scale: logarithmic if wanted and possible."""
     return "log" if log and values.min() > 0 else "linear"
 
 

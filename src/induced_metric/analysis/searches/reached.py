@@ -15,19 +15,19 @@ from induced_metric.analysis.rendering import Table
 from induced_metric.analysis.searches import targets
 from induced_metric.records import Records, published
 
-_APART = 0.012  # of two lines of a profile, of its height
+_APART = 0.012  # offset between two lines of a profile, as a share of its height
 _COLUMNS = 3
 
 
 class Target(NamedTuple):
-    """A value of a task's objective, and whether it was named beforehand or read off the same records."""
+    """A value of a task's objective, and whether it was named beforehand or derived from the same records."""
 
     value: float
     named: bool
 
 
 def target_of(task: str, ours: Mapping[str, Records], n: int) -> Target:
-    """The first target that is named for the task (``published.targets``), else ``targets.typical_best``."""
+    """The first target named for the task (``published.targets``), else ``targets.typical_best``."""
     named = published.targets(task)
     if len(named):
         return Target(float(named.index[0]), named=True)
@@ -39,11 +39,12 @@ def cumulative(records: Records, target: float) -> pd.DataFrame:
 
     .. math:: \hat F(t) = \frac{1}{n} \sum_{i=1}^{n} [T_i \le t]
 
-    with :math:`T_i = \infty` for a trial that never did, pruned and diverged ones among them (the empirical
-    distribution of run lengths: Hoos and Stützle, 1998; COCO, Hansen et al., 2021).
+    where trial i needed :math:`T_i` epochs, and :math:`T_i = \infty` if it never reached the target. Pruned
+    and diverged trials count, too (the empirical distribution of run lengths: Hoos and Stützle, 1998; COCO,
+    Hansen et al., 2021).
 
     Returns:
-        ``optimizer``, ``epochs``, ``share``, from 0 epochs to the most that any trial ran; ``n``.
+        ``optimizer``, ``epochs``, from 0 to the most that any trial ran, ``share``, ``n``.
     """
     first = targets.first_reached(records, target)
     last = int(records.trials["epochs"].max())
@@ -59,11 +60,12 @@ def cumulative(records: Records, target: float) -> pd.DataFrame:
 def over_tasks(tasks: Mapping[str, Records], goals: Mapping[str, Target]) -> pd.DataFrame:
     r"""How often, and at what cost, each optimizer reaches the target of each task.
 
-    The cost is the expected number of epochs until a trial succeeds, if trials are drawn anew until one does:
+    The cost is the expected number of epochs until a trial succeeds, if new trials are drawn until one does:
 
     .. math:: \frac{\sum_i \min(T_i, E_i)}{\#\{i : T_i < \infty\}}
 
-    with the :math:`E_i` epochs that a miss ran (expected running time, COCO); infinite where none succeeds.
+    where trial i reaches the target after :math:`T_i` epochs, or misses it and ran :math:`E_i` epochs (the
+    expected running time of COCO). The cost is infinite where no trial succeeds.
 
     Returns:
         ``task``, ``optimizer``, ``target``, ``named``, ``trials``, ``reached``, ``share``, ``cost``.
@@ -97,16 +99,17 @@ def performance_profile(table: pd.DataFrame) -> pd.DataFrame:
 
     .. math:: \rho_s(\tau) = \frac{1}{P} \#\{p : c_{ps} \le \tau \min_{s'} c_{ps'}\}
 
-    (Dolan and Moré, Mathematical Programming 91, 2002). A task that nobody solves counts, and for nobody.
+    (Dolan and Moré, Mathematical Programming 91, 2002). A task that no optimizer solves is one of the P tasks
+    but is in no optimizer's share.
 
     Args:
-        table: ``task``, ``optimizer``, ``cost``; each optimizer on each task.
+        table: ``task``, ``optimizer``, ``cost``, one row for each optimizer and task.
 
     Returns:
         ``optimizer``, ``ratio``, ``share``: the steps, at every ratio where any optimizer has one, from 1.
 
     Raises:
-        ValueError: if an optimizer lacks a task: its share would be of others.
+        ValueError: if an optimizer lacks a task, since its share would be over different tasks.
     """
     costs = table.pivot_table(index="task", columns="optimizer", values="cost", sort=False, dropna=False)
     if costs.isna().to_numpy().any():
@@ -124,7 +127,7 @@ def performance_profile(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def reached_figure(task: str, ours: Mapping[str, Records], n: int) -> Figure:
-    """``cumulative``: a panel a sampler, a line an optimizer; the target and its origin in the title."""
+    """``cumulative``: a panel per sampler, a line per optimizer; the target and its origin in the title."""
     goal = target_of(task, ours, n)
     objective, direction = runs.objective(ours)
     names = style.ordered({name for study in ours.values() for name in study.trials["optimizer"].unique()})
@@ -140,7 +143,7 @@ def reached_figure(task: str, ours: Mapping[str, Records], n: int) -> Figure:
                     "ls": style.line(str(name)),
                     "lw": 1.2,
                 }
-                # A little beyond the last epoch, or what was reached there would be the edge of the panel.
+                # Extend a little beyond the last epoch, so that a last step is not on the edge of the panel.
                 epochs = [*own["epochs"], 1.03 * own["epochs"].iloc[-1]]
                 axes.plot(epochs, [*own["share"], own["share"].iloc[-1]], drawstyle="steps-post", **look)
             # A name such as wandb_bayes+wandb_hyperband is wider than a panel.
@@ -150,7 +153,7 @@ def reached_figure(task: str, ours: Mapping[str, Records], n: int) -> Figure:
         figure.legend(handles=handles, loc="outside lower center", ncols=4 if len(ours) > 1 else 2)
         side = "≤" if direction == "minimize" else "≥"
         whose = draws.origin(*(study.trials for study in ours.values()))
-        if len(ours) == 1 and len(whose) > 52:  # what a column is wide enough for
+        if len(ours) == 1 and len(whose) > 52:  # 52 characters fit a column
             whose = whose.replace(" (", "\n(", 1)
         lines = [f"{whose}:", f"{style.words(objective)} {side} {goal.value:g}"]
         lines += [] if goal.named else ["(a target read off these records)"]
@@ -174,7 +177,7 @@ def tasks_figure(tasks: Mapping[str, Records], goals: Mapping[str, Target]) -> F
                 left.text(column, row, text, ha="center", va="center", fontsize=7.5, color=ink)
         left.set_yticks(range(len(shares)), [style.label(name) for name in shares.index], fontsize=7.5)
         for text, name in zip(left.get_yticklabels(), shares.index, strict=True):
-            text.set_color(style.colour(name))  # which are those of the lines beside it
+            text.set_color(style.colour(name))  # the colours of the lines in the other panel
         labels = [f"{task.replace('_', chr(10))}\n{goals[task].value:g}{'' if goals[task].named else '*'}"
                   for task in tasks]  # fmt: skip
         left.set_xticks(range(len(tasks)), labels, fontsize=7)
@@ -193,7 +196,7 @@ def _profile(axes: Axes, profile: pd.DataFrame, number: int) -> None:
     last = profile["ratio"].max() * 1.15
     names = profile["optimizer"].unique()
     for place, (name, own) in enumerate(profile.groupby("optimizer", sort=False)):
-        # Of few tasks most steps coincide: a little apart, or only the last line drawn would be seen.
+        # With few tasks most steps coincide: offset the lines, or only the last one drawn would be seen.
         share = own["share"] + _APART * (place - (len(names) - 1) / 2)
         look: dict[str, Any] = {"color": style.colour(str(name)), "ls": style.line(str(name)), "lw": 1.2}
         ends = [*own["ratio"], last], [*share, share.iloc[-1]]

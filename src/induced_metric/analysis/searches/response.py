@@ -1,4 +1,4 @@
-"""How the outcome of a trial depends on its learning rate, and where the search was not allowed to look."""
+"""How the outcome of a trial depends on its learning rate, and the ends of the range that was searched."""
 
 import json
 import textwrap
@@ -26,13 +26,13 @@ from induced_metric.analysis.style import (
 )
 
 _BINS = 12
-_LABEL = 45  # letters below a panel
+_LABEL = 45  # characters that fit below a panel
 _TRIALS = 8
-"""Trials that a bin needs for its best tenth to be drawn."""
+"""The smallest number of trials in a bin for its best tenth to be drawn."""
 
 
 def heavy_ball(trials: pd.DataFrame) -> set[str]:
-    """The optimizers whose momentum sums gradients, SGD's and that of those set so; others average them."""
+    """The optimizers whose momentum sums gradients, SGD and those configured so; others average them."""
     known = trials[["optimizer", "config"]].drop_duplicates().itertuples()
     return {
         str(row.optimizer)
@@ -42,9 +42,9 @@ def heavy_ball(trials: pd.DataFrame) -> set[str]:
 
 
 def effective(trials: pd.DataFrame) -> pd.Series:
-    r"""The learning rate at which a constant gradient is followed: :math:`\eta/(1-\mu)` with heavy balls.
+    r"""The learning rate at which a constant gradient is followed: :math:`\eta/(1-\mu)` for ``heavy_ball``.
 
-    The momentum :math:`m \leftarrow \mu m + g` grows to :math:`g/(1-\mu)`, an average to g.
+    Heavy-ball momentum :math:`m \leftarrow \mu m + g` grows to :math:`g/(1-\mu)`, an averaging one to g.
     """
     rate = trials["learning_rate"]
     heavy = trials["optimizer"].isin(heavy_ball(trials))
@@ -54,7 +54,7 @@ def effective(trials: pd.DataFrame) -> pd.Series:
 
 
 def bounds(trials: pd.DataFrame) -> dict[str, tuple[float, float]]:
-    """The range of the learning rate that was searched, by optimizer; without those that recorded none."""
+    """The range of learning rates that was searched, by optimizer; those that recorded none are left out."""
     found = {}
     for row in trials[["optimizer", "config"]].drop_duplicates().itertuples():
         searched = json.loads(str(row.config)).get("search_space", {}).get("learning_rate")
@@ -64,22 +64,22 @@ def bounds(trials: pd.DataFrame) -> dict[str, tuple[float, float]]:
 
 
 def best_tenth(rate: pd.Series, cost: pd.Series, edges: np.ndarray) -> pd.DataFrame:
-    """The best tenth of the cost in each bin of the rate that holds enough trials.
+    """The cost that bounds the best tenth of the trials, in each bin of the rate with enough trials.
 
     Args:
-        rate: of each trial.
-        cost: of each trial, lower is better; infinite where it diverged.
-        edges: of the bins.
+        rate: the rate of each trial.
+        cost: the cost of each trial, lower is better; infinite where it diverged.
+        edges: the edges of the bins.
 
     Returns:
-        ``rate``, the geometric mean over the trials of a bin, and ``cost``, which a tenth of them do not
-            exceed.
+        ``rate``, the geometric mean over the trials of a bin, and ``cost``, which a tenth of these trials do
+            not exceed.
     """
     bins = np.digitize(rate, edges[1:-1])
     rows = []
     for place in np.unique(bins):
         own = np.sort(cost.to_numpy()[bins == place])
-        # Of its trials, not of its edges: these may lie beyond what was searched.
+        # The middle of the trials, not of the edges, which may lie outside the range searched.
         middle = np.exp(np.log(rate.to_numpy()[bins == place]).mean())
         value = own[int(np.ceil(0.1 * len(own))) - 1]
         if len(own) >= _TRIALS and np.isfinite(value):
@@ -90,9 +90,9 @@ def best_tenth(rate: pd.Series, cost: pd.Series, edges: np.ndarray) -> pd.DataFr
 def learning_rate(trials: pd.DataFrame) -> Figure:
     """The value of every trial against its learning rate, and against the effective one where that differs.
 
-    Dots: trials, without those that diverged; the worst of them on the edge of the panel. Lines: the best
-    tenth of a bin, diverged trials counted as worst. Vertical: the ends of the range searched. Instead of
-    an accuracy its distance to 1 is drawn, on logarithmic axes as a loss is.
+    Dots are the trials that did not diverge, with the worst of them on the edge of the panel. Lines are the
+    best tenth of each bin, where diverged trials count as worst. Vertical lines are the ends of the range
+    searched. An accuracy is drawn as its distance to 1, on logarithmic axes like a loss.
 
     Raises:
         ValueError: if there is no trial to show.
@@ -107,7 +107,7 @@ def learning_rate(trials: pd.DataFrame) -> Figure:
         rates[textwrap.fill(name, _LABEL, break_on_hyphens=False)] = effective(trials)
     cost, name_of_cost = _cost(trials, objective, direction)
     shown = cost[np.isfinite(cost)]
-    # A few trials that went astray would leave the others no room.
+    # Without this limit, a few very bad trials would leave no room for the others.
     low, high = shown.min(), max(float(shown.quantile(0.98)), shown.min() * 1.5)
     searched = bounds(trials)
     with style():
@@ -152,7 +152,7 @@ def learning_rate(trials: pd.DataFrame) -> Figure:
 
 
 def _cost(trials: pd.DataFrame, objective: str, direction: str) -> tuple[pd.Series, str]:
-    """What is drawn of each trial, lower is better, infinite where it diverged or failed; and its name."""
+    """The value drawn for each trial (lower is better, infinite if diverged or failed), and its name."""
     lost = trials["diverged"] | (trials["state"] == "failed")
     value = trials["value"] if direction == "minimize" else 1 - trials["value"]
     name = f"min {words(objective)}" if direction == "minimize" else f"1 - max {words(objective)}"

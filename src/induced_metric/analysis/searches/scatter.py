@@ -1,4 +1,4 @@
-"""Every one of the best runs as a point: the epoch of its best value, and the value."""
+"""Each of the best runs as a point: the epoch of its best value, and that value."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -17,15 +17,15 @@ _COLUMNS = 4
 
 
 def best_scatter(task: str, ours: Mapping[str, Records], *, n: int) -> Figure:
-    """A panel an optimizer: its best ``n`` runs of each sampler, a shape each; in grey those of all others.
+    """One panel per optimizer: its best ``n`` runs, one shape per sampler; other optimizers' runs in grey.
 
-    Where the paper has the task and the rules are its own, a diamond is its mean of the best 50 runs, with
-    their population standard deviations in epoch and value.
+    Where the paper has the task and our runs follow its rules, a diamond marks the paper's mean of its best
+    50 runs, with their population standard deviations in epoch and value.
 
     Args:
         task: name of the task.
         ours: our records, by sampler.
-        n: how many of the best runs.
+        n: how many of the best runs to show.
 
     Raises:
         ValueError: if there is no eligible trial.

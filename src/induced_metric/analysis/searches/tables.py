@@ -1,4 +1,4 @@
-"""Tables 1-4: the published numbers and ours, row by row beneath each other."""
+"""Tables 1-4: for each optimizer, our rows below the published one."""
 
 import json
 from collections.abc import Mapping
@@ -20,8 +20,8 @@ def compare(task: str, ours: Mapping[str, Records], *, n: int) -> pd.DataFrame:
     """The numbers of a task's table, one row for each optimizer and source.
 
     Args:
-        task: name of the task; one that is not in the paper has no published rows, nor has one under
-            other rules (``runs.as_published``).
+        task: name of the task; there are no published rows for a task that is not in the paper, or if ours
+            follow other rules (``runs.as_published``).
         ours: our records, by sampler.
         n: how many of the best trials to summarise.
 
@@ -42,7 +42,7 @@ def compare(task: str, ours: Mapping[str, Records], *, n: int) -> pd.DataFrame:
 
 
 def caption(task: str, table: pd.DataFrame) -> str:
-    """What the table is, in a sentence or two."""
+    """What the table shows, in a sentence or two."""
     quoted = (table["source"] == PUBLISHED).any()
     where = f" (Table {published.number(task)} of the paper)" if quoted else ""
     return (
@@ -54,7 +54,7 @@ def caption(task: str, table: pd.DataFrame) -> str:
 
 
 def remarks(table: pd.DataFrame, ours: Mapping[str, Records]) -> list[str]:
-    """What a reader of the table must know besides: trials left out, how they were drawn, seconds."""
+    """What else a reader of the table must know: trials left out, how they were drawn, seconds."""
     lines = [_trials(sampler, records.trials) for sampler, records in ours.items()]
     lines += draws.warnings(ours)
     for sampler, records in ours.items():
@@ -75,7 +75,7 @@ def remarks(table: pd.DataFrame, ours: Mapping[str, Records]) -> list[str]:
 
 
 def best_runs_table(task: str, ours: Mapping[str, Records], *, n: int) -> Table:
-    """``compare`` in the published columns, ready to be shown or written."""
+    """``compare`` with the columns of the paper, ready to be shown or written."""
     table = compare(task, ours, n=n)
     metric = f"{'Min' if (table['direction'] == 'minimize').all() else 'Max'} {_name(table)}"
     mean, best = f"{metric} mean", f"Best {metric.lower()}"

@@ -15,11 +15,11 @@ TIMES = ["fewest_epochs", "fewest_seconds", "best_epochs", "best_seconds", "medi
 
 
 def typical_best(ours: Mapping[str, Records], n: int) -> float:
-    """The target of a task that has none: what a typical one of the best runs of a typical optimizer reaches.
+    """The target of a task that names none: what a typical best run of a typical optimizer reaches.
 
     Returns:
-        The median over the optimizers of the median of their best ``n`` runs, to three digits, rounded to the
-        easier side.
+        The median over the optimizers of the median of each one's best ``n`` runs, rounded to three
+        significant digits towards the easier side.
 
     Raises:
         ValueError: if there is no complete trial.
@@ -31,16 +31,17 @@ def typical_best(ours: Mapping[str, Records], n: int) -> float:
     _, direction = runs.objective(ours)
     easier = ROUND_CEILING if direction == "minimize" else ROUND_FLOOR
     middle = best.groupby("optimizer")["value"].median()
-    # Of an even number of optimizers the worse of the two in the middle: it was reached.
+    # With an even number of optimizers, take the worse of the two in the middle, which was reached.
     typical = middle.quantile(0.5, interpolation="higher" if direction == "minimize" else "lower")
     return float(Context(prec=3, rounding=easier).create_decimal_from_float(float(typical)))
 
 
 def first_reached(records: Records, target: float) -> pd.DataFrame:
-    """When each trial that reached the target first did.
+    """When each trial first reached the target.
 
     Returns:
-        ``optimizer``, ``trial``, ``epochs`` and ``seconds`` up to the end of that epoch; no row for a miss.
+        ``optimizer``, ``trial``, ``epochs`` and ``seconds`` up to the end of that epoch. A trial that never
+        reached the target has no row.
     """
     curves, key = records.curves, ["optimizer", "trial"]
     objective, direction = runs.objective({"": records})
@@ -52,13 +53,14 @@ def first_reached(records: Records, target: float) -> pd.DataFrame:
 def time_to_target(records: Records, target: float, n: int) -> pd.DataFrame:
     """How soon the trials of each optimizer reached the target.
 
-    Every finished trial counts, pruned and diverged ones too: what they reached before, they reached.
+    Every finished trial counts, even if it was pruned or diverged after it reached the target.
 
     Returns:
-        One row an optimizer: ``finished`` trials and how many of them ``reached`` the target; the
-        ``fewest_epochs`` and the ``fewest_seconds`` that any needed; those of the best run, ``best_epochs``
-        and ``best_seconds``; their medians over the best ``n`` runs, where one that never reached it counts
-        as slower than all that did. NaN where it was not reached. Seconds are device seconds from the start.
+        One row per optimizer: the number of ``finished`` trials and how many of them ``reached`` the target;
+        the ``fewest_epochs`` and the ``fewest_seconds`` that any of them needed; those of the best run,
+        ``best_epochs`` and ``best_seconds``; and ``median_epochs`` and ``median_seconds`` over the best ``n``
+        runs, where a run that never reached the target counts as slower than all that did. NaN where it was
+        not reached. Seconds are device seconds from the start.
     """
     trials, key = records.trials, ["optimizer", "trial"]
     first = first_reached(records, target)
@@ -90,7 +92,7 @@ def compare(
 
     Returns:
         ``optimizer``, ``source`` (``published``, then the samplers), ``target``, the columns of
-        ``time_to_target``, ``objective`` and ``direction``; by target, then as in ``tables.compare``.
+        ``time_to_target``, ``objective`` and ``direction``; sorted by target, then as in ``tables.compare``.
     """
     objective, direction = runs.objective(ours)
     quoted = published.time_to_target(task).assign(source=PUBLISHED)
@@ -103,7 +105,7 @@ def compare(
     number = table["target"].map({target: number for number, target in enumerate(targets)})
     table = style.in_order(table.assign(_number=number)).sort_values("_number", kind="stable")
     table = table[["optimizer", "source", "target", "finished", "reached", *TIMES]]
-    # Nullable: the paper does not say how many of its trials reached it.
+    # Nullable: the paper does not say how many of its trials reached the target.
     table = table.astype({"finished": "Int64", "reached": "Int64"})
     return table.assign(objective=objective, direction=direction).reset_index(drop=True)
 
@@ -120,7 +122,7 @@ def time_to_target_table(
     Args:
         task: name of the task.
         ours: our records, by sampler.
-        n: over how many of the best trials the medians are.
+        n: how many of the best trials the medians are over.
         targets: values of the objective; by default those of ``targets.csv``, else ``typical_best``.
     """
     notes = []
