@@ -1,1 +1,1 @@
-"""Tables, figures, verdicts and the page of the two-dimensional functions, from their records alone."""
+"""The tables, figures, verdicts and page of the functions of two variables, made from their records alone."""

@@ -1,8 +1,8 @@
 """The paper's claims 1-7, as data, and the evidence on them.
 
-The evidence is the probability of finding the minimum and the iterations and seconds that takes. The
-published grid gives one table of it (its intervals are what rounding alone can change), the fair study others
-(confidence intervals over random starts).
+The evidence is the probability of finding the minimum, and the iterations and seconds that this takes. The
+published grid gives one table of it, whose intervals are what rounding alone can change. The fair study gives
+others, with confidence intervals over random starts.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,21 +17,21 @@ CUSTOM = ("sgd_metric", "sgd_log_metric", "sgd_rms")
 OTHERS = ("adam", "sgd", "muon")
 ALL = (*CUSTOM, *OTHERS)
 FINDS = 0.5
-"""An optimizer finds a minimum where it does from more than half of the starts."""
+"""An optimiser finds a minimum if it reaches it from more than this share of the starts."""
 
 
 def finds(evidence: Evidence, optimizer: str, function: str) -> Truth:
-    """Whether the optimizer finds the minimum from more than half of the starts."""
+    """Whether the optimiser finds the minimum from more than half of the starts."""
     return evidence.exceeds(function, optimizer, "success", FINDS)
 
 
 def finds_all(evidence: Evidence, optimizer: str, functions: Iterable[str] = FIVE) -> Truth:
-    """Whether it finds the minimum of each function."""
+    """Whether the optimiser finds the minimum of each function."""
     return all_of(finds(evidence, optimizer, function) for function in functions)
 
 
 def fastest(evidence: Evidence, optimizer: str, function: str) -> Truth:
-    """Whether it needs the least iterations and the least time."""
+    """Whether the optimiser needs the fewest iterations and the least time."""
     return all_of(
         evidence.all_below_the_rest([optimizer], function, measure) for measure in ("iterations", "seconds")
     )
@@ -113,7 +113,7 @@ def verdicts(tables: Mapping[str, pd.DataFrame], summary: pd.DataFrame) -> pd.Da
 
     Args:
         tables: the records ``grid``, ``nudged`` and ``timing``.
-        summary: of the fair study (``success.summary``).
+        summary: ``success.summary`` of the fair study.
     """
     timing = tables["timing"]
     return pd.concat(
@@ -137,7 +137,7 @@ def verdicts(tables: Mapping[str, pd.DataFrame], summary: pd.DataFrame) -> pd.Da
 def grid_evidence(
     runs: pd.DataFrame, nudged: pd.DataFrame, timing: pd.DataFrame, tolerance: str = "notebook"
 ) -> Evidence:
-    """The best runs of the published grid; intervals span the repeats from nudged starts."""
+    """The best runs of the published grid; intervals span these and the repeats from nudged starts."""
     ours = best(runs[runs["tolerance"] == tolerance])
     both = pd.concat([ours, best_nudged(nudged[nudged["tolerance"] == tolerance])])
     both["iterations"] = both["iterations"].where(both["converged"], float("inf")).astype(float)
@@ -154,7 +154,7 @@ def grid_evidence(
 def fair_evidence(
     summary: pd.DataFrame, timing: pd.DataFrame, arm: str = "tuned", tolerance: str = "notebook"
 ) -> Evidence:
-    """The fair study; iterations are the expected ones, failures included."""
+    """The fair study; iterations are the expected iterations to success, failures included."""
     chosen = summary[(summary["arm"] == arm) & (summary["tolerance"] == tolerance)]
     columns = {
         "success_low": chosen["success_low"],
@@ -166,14 +166,14 @@ def fair_evidence(
 
 
 def _evidence(table: pd.DataFrame) -> Evidence:
-    # The control is evidence about itself alone.
+    # Only these are compared: the control, which the table has too, is evidence about itself alone.
     return Evidence(table, ALL, problem="function")
 
 
 def _with_seconds(table: pd.DataFrame, timing: pd.DataFrame) -> pd.DataFrame:
-    """Adds seconds: iterations times the measured cost of one, between its quartiles."""
+    """Adds seconds: iterations times the measured cost of one, from its lower to its upper quartile."""
     compiled = timing[timing["mode"] == "compiled"][[*PAIR, "low", "high"]]
-    # Where a cost was not measured, as for the control, there are no seconds.
+    # Where no cost was measured, as for the control, there are no seconds.
     table = table.merge(compiled, on=PAIR, how="left")
     table["seconds_low"] = table["iterations_low"] * table.pop("low")
     table["seconds_high"] = table["iterations_high"] * table.pop("high")

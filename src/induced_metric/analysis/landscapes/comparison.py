@@ -1,4 +1,4 @@
-"""The best runs of the published grid, the counts of converged runs, and both beside the published ones."""
+"""The best runs of the grid and its counts of converged runs, both also compared with the published ones."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,19 +24,19 @@ _NOT_HYPERPARAMETERS = {
 
 
 def hyperparameters(runs: pd.DataFrame) -> list[str]:
-    """The columns of ``runs`` that are hyperparameters; NaN where an optimizer does not have one."""
+    """The columns of ``runs`` that are hyperparameters; NaN where an optimiser does not have one."""
     return [str(column) for column in runs if column not in _NOT_HYPERPARAMETERS]
 
 
 def best(runs: pd.DataFrame) -> pd.DataFrame:
-    """The best run of each function, optimizer and tolerance, by the published rule.
+    """The best run of each function, optimiser and tolerance, by the published rule.
 
-    Converged first, then the fewest iterations; where none converged the lowest final value, in which one
-    that is not finite comes last. Ties go to the first in grid order.
+    That is the converged run with the fewest iterations or, where none converged, the run with the lowest
+    final value; one that is not finite comes last. Ties go to the first in grid order.
     """
     ranked = runs.assign(
         _missed=~runs["converged"],
-        # Among the converged the iterations decide, among the others the value.
+        # Among converged runs the iterations decide, among the others the final value.
         _score=runs["iterations"].astype(float).where(runs["converged"], runs["final_value"]),
     )
     ranked = ranked.sort_values([*KEY, "_missed", "_score", "configuration"], kind="stable")
@@ -51,7 +51,7 @@ def best_table(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def counts(runs: pd.DataFrame) -> pd.DataFrame:
-    """``counts.csv``: converged runs of each function, optimizer and tolerance, duplicates included.
+    """``counts.csv``: converged runs of each function, optimiser and tolerance, duplicates included.
 
     ``distinct_converged`` and ``distinct_configurations`` leave the duplicates out.
     """
@@ -68,7 +68,7 @@ def counts(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_nudged(nudged: pd.DataFrame) -> pd.DataFrame:
-    """The best run of each repeat of the grid from a nudged start: ``KEY``, ``nudge`` and how it ended."""
+    """The best runs of each repeat of the grid from nudged starts: ``KEY``, ``nudge`` and how they ended."""
     repeats = []
     for nudge, repeat in nudged.groupby("nudge"):
         converged = repeat["iterations"] > 0
@@ -77,10 +77,10 @@ def best_nudged(nudged: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare(runs: pd.DataFrame, nudged: pd.DataFrame) -> pd.DataFrame:
-    """The published best runs beside ours, one row a function and optimizer, each difference explained.
+    """The published best runs beside ours, one row per function and optimiser, each difference explained.
 
-    ``least`` and ``most`` are the iterations of the best run (its final value, where none converges) over
-    the repeats from starts that differ by rounding errors, ours included.
+    ``least`` and ``most`` are the ends of the iterations of the best run (of its final value, where none
+    converges) over our run and the repeats from starts that differ by rounding errors.
     """
     published = pd.read_csv(PAPER / "landscapes.csv")
     published["converged"] = published["converged"].astype(bool)
@@ -103,10 +103,10 @@ def compare(runs: pd.DataFrame, nudged: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare_counts(runs: pd.DataFrame, nudged: pd.DataFrame) -> pd.DataFrame:
-    """The published counts of converged runs beside ours, by optimizer, by function and in all.
+    """The published counts of converged runs beside ours: by optimiser, by function, and in total.
 
-    ``least`` and ``most`` are over the repeats from nudged starts, ours included; ``distinct`` leaves out
-    the configurations that the grid holds twice.
+    ``least`` and ``most`` are the ends of the counts over our run and the repeats from nudged starts;
+    ``distinct`` counts each configuration that the grid holds twice only once.
     """
     published = pd.read_csv(PAPER / "landscape_counts.csv")
     total = published[published["by"] == "function"][["converged", "configurations"]].sum()

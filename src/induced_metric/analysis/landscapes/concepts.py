@@ -1,6 +1,6 @@
-"""Figures 1-3: what the induced metric is, that it clips smoothly, and the schedule in its log form.
+"""Figures 1-3: what the induced metric is, its smooth clipping, and the schedule that its log form implies.
 
-The formulas here are the paper's own (Eqs. 10, 13 and 14), drawn; no optimizer runs.
+They draw the paper's own formulas (Eqs. 10, 13 and 14); no optimiser runs.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ def surface_and_path(surface: pd.DataFrame, path: pd.DataFrame, function: str, o
     Args:
         surface: ``x``, ``y``, ``value`` on a grid.
         path: ``x``, ``y``, ``value`` along a recorded descent.
-        function: name, for the axis.
-        optimizer: whose descent it is.
+        function: name of the function, for the axis.
+        optimizer: name of the optimiser that descends.
     """
     table = surface.pivot_table(index="y", columns="x", values="value")
     x, y = np.meshgrid(table.columns, table.index)

@@ -1,4 +1,4 @@
-"""Figures 4-8: the best runs on each of the paper's functions; run times are of optimizers compiled alike."""
+"""Figures 4-8: the best runs on each of the paper's functions; run times are of optimisers compiled alike."""
 
 from collections.abc import Sequence
 
@@ -12,18 +12,18 @@ from induced_metric.analysis.landscapes.comparison import best
 from induced_metric.analysis.style import PAGE, colour, label, ordered, style, title
 
 NUMBERS = {4: "rosenbrock", 5: "rastrigin", 6: "himmelblau", 7: "beale", 8: "ackley"}
-"""The paper's numbers of the figures."""
+"""The numbers of the figures in the paper."""
 
 FLOOR = 1e-16
-"""What is closer to the minimum is drawn here: a logarithmic axis has no 0."""
+"""Smaller values are drawn here, because a logarithmic axis has no 0."""
 
 
 NADAM = "On two variables MUON is Adam with Nesterov momentum."
-"""``optax.contrib.muon`` orthogonalises matrices and leaves the rest to that; momentum 0 makes it Adam."""
+"""``optax.contrib.muon`` orthogonalises matrices and leaves all else to that; with momentum 0 it is Adam."""
 
 
 def costs(timing: pd.DataFrame, mode: str = "compiled") -> pd.Series:
-    """Seconds an iteration by (function, optimizer)."""
+    """Seconds per iteration, by (function, optimiser)."""
     of_mode = timing[timing["mode"] == mode]
     return of_mode.set_index(["function", "optimizer"])["seconds_per_iteration"]
 
@@ -37,12 +37,12 @@ def convergence(
     tolerance: str = "notebook",
     number: int | None = None,
 ) -> Figure:
-    """Figures 4-8: f along the best run of each optimizer against iterations and against run time.
+    """Figures 4-8: f along the best run of each optimiser, against iterations and against run time.
 
-    Faint: f; bold: the least f up to then. Run time is iterations times the measured cost of one; both axes
-    are linear at their left, so that they show the start. A star marks where a run
-    converged. What is below ``FLOOR``, an exact 0 among it, is drawn there, and a line says so. A run that
-    repeats another's point by point is drawn dashed over it, and the legend names both.
+    A faint line is f, a bold one the least f so far. Run time is iterations times the measured cost of one.
+    Both horizontal axes are linear at their left end, so that they show the start. A star marks where a run
+    converged. Values below ``FLOOR``, an exact 0 included, are drawn there, and a line says so. A run that
+    repeats another point by point is drawn dashed over it, and the legend names both.
     """
     chosen = best(runs[(runs["function"] == function) & (runs["tolerance"] == tolerance)])
     along = paths[(paths["function"] == function) & (paths["tolerance"] == tolerance)]
@@ -64,7 +64,7 @@ def convergence(
                 axes.plot(
                     x,
                     np.fmin.accumulate(values).clip(FLOOR),
-                    # Through the gaps the other is seen.
+                    # Dashes with gaps, through which the other run is seen.
                     ls=(0, (2, 3)) if twin else "-",
                     color=own,
                     lw=1.9 if twin else 1.2,
@@ -82,7 +82,7 @@ def convergence(
                         clip_on=False,
                         zorder=5,
                     )
-        # A decade that holds the first iterations of all is linear, so that the start has a place.
+        # The axis is linear up to the power of ten above the least cost of one iteration, so it has a 0.
         early = 10 ** np.ceil(np.log10(min(cost[function, optimizer] for optimizer in curves)))
         for axes, measure, first in zip(
             panels, ("iterations", "run time (s), compiled alike"), (1.0, early), strict=True
@@ -111,14 +111,14 @@ def convergence(
 
 
 def _entry(run: pd.Series, twin: str | None) -> str:
-    """A run in the legend: the optimizer, its iterations, and whose curve it repeats."""
+    """The legend entry of a run: the optimiser, its iterations, and the optimiser whose curve it repeats."""
     end = "" if run["converged"] else ", not converged"
     same = f", as {label(twin)}" if twin else ""
     return f"{label(run['optimizer'])} ({run['iterations']} iter{end}{same})"
 
 
 def _floor(panels: Sequence[Axes]) -> None:
-    """Says of the lowest line that a logarithmic axis has no place for what is drawn on it."""
+    """Draws a line at ``FLOOR``, with a note that f there is less than that, or exactly 0."""
     for axes in panels:
         axes.axhline(FLOOR, color="0.4", lw=0.8, ls=":")
     panels[0].annotate(

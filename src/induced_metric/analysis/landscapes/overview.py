@@ -29,7 +29,7 @@ HOLLOW: dict[str, Any] = {"mfc": "none", "mew": 0.8}
 
 
 def grid(runs: pd.DataFrame, timing: pd.DataFrame, *, tolerance: str = "notebook") -> Figure:
-    """Iterations, run time and final value of the best runs, and the share of the grid that converged."""
+    """Iterations, run time and final value of the best runs, and how much of the grid converged."""
     runs = runs[runs["tolerance"] == tolerance]
     chosen = best(runs)
     cost = costs(timing)
@@ -57,7 +57,7 @@ def grid(runs: pd.DataFrame, timing: pd.DataFrame, *, tolerance: str = "notebook
 def _points(
     axes: Axes, chosen: pd.DataFrame, measure: str, functions: list[str], optimizers: list[str]
 ) -> None:
-    # Not bars: on a logarithmic axis their length means nothing.
+    # Points, not bars: on a logarithmic axis the length of a bar means nothing.
     for place, optimizer in enumerate(optimizers):
         rows = chosen[chosen["optimizer"] == optimizer].set_index("function").loc[functions]
         x = np.arange(len(functions)) + 0.12 * (place - (len(optimizers) - 1) / 2)
@@ -98,10 +98,10 @@ def _heatmap(axes: Axes, table: pd.DataFrame, functions: list[str], optimizers: 
 
 
 def fair(summary: pd.DataFrame, budgets: pd.DataFrame, *, tolerance: str = "notebook") -> Figure:
-    """A panel a function: success against tuning budget; at the right the reported success.
+    """One panel per function: success against tuning budget, and at the right the reported success.
 
-    Dots: the setting tuned for the function; rings: the one setting shared by all functions; bars are
-    95% intervals. Dashed, with a star: the control, the log form on the function raised by 1.
+    Dots are for the setting tuned on the function, rings for the one setting shared by all functions; bars
+    are 95% intervals. Dashed lines and stars are the control: the log form on the function raised by 1.
     """
     summary = summary[summary["tolerance"] == tolerance]
     budgets = budgets[budgets["tolerance"] == tolerance]
@@ -144,7 +144,7 @@ def _curve(axes: Axes, budgets: pd.DataFrame, function: str, name: str) -> None:
 
 def _reported(axes: Axes, summary: pd.DataFrame, function: str, name: str, x: float) -> None:
     rows = summary[(summary["function"] == function) & (summary["optimizer"] == name)].set_index("arm")
-    # A ring about a dot: neither hides the other where both have the same success.
+    # A ring around a dot, so that neither hides the other where both have the same success.
     for arm, look in (("shared", {"ms": 6, "lw": 0.6, **HOLLOW}), ("tuned", {"ms": 2.8, "lw": 0.9})):
         if arm not in rows.index:
             continue

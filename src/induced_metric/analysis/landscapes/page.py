@@ -1,4 +1,4 @@
-"""The page to look at: one HTML file without network, made from the recorded runs of the gallery."""
+"""The interactive page: one HTML file that needs no network, made from the recorded runs of the gallery."""
 
 import base64
 import json
@@ -30,9 +30,10 @@ RANGES = {
     "minor": (-16.0, 16.0),
     "angle": (-np.pi, np.pi),
 }
-"""What 16 bits span: decades of f above its minimum, of r and of the ellipse's half-axes; radians."""
+"""The ranges that are stored in 16 bits: decades of f above its minimum, of r and of the half-axes of the
+ellipse; radians for the angle."""
 _PARTS = {"/*STYLE*/": "page.css", "/*DRAWING*/": "drawing.js", "/*SCRIPT*/": "page.js"}
-_MARGIN = 1.0  # views that a path may leave the picture by, on each side, before it is clipped
+_MARGIN = 1.0  # how far a path may leave the picture on each side, in widths of it, before it is clipped
 
 
 def write(records: Path, path: Path, fair: pd.DataFrame | None = None) -> Path:
@@ -40,8 +41,8 @@ def write(records: Path, path: Path, fair: pd.DataFrame | None = None) -> Path:
 
     Args:
         records: the directory of the tables.
-        path: of the page.
-        fair: ``success.summary`` of the fair study, where there is one.
+        path: where to write the page.
+        fair: ``success.summary`` of the fair study, if there is one.
     """
     runs, points, surfaces, minima = (
         pd.read_parquet(records / f"page_{name}.parquet") for name in ("runs", "points", "surfaces", "minima")
@@ -52,7 +53,7 @@ def write(records: Path, path: Path, fair: pd.DataFrame | None = None) -> Path:
 
 
 def template() -> str:
-    """The page without its data: markup with the style and the scripts in it."""
+    """The page without its data: the markup, with the style and the scripts inserted."""
     folder = resources.files(__package__)
     page = folder.joinpath("page.html").read_text(encoding="utf-8")
     for place, name in _PARTS.items():
@@ -67,9 +68,9 @@ def page_data(
     minima: pd.DataFrame,
     fair: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
-    """What the page reads: functions with their surfaces, runs, and the points of all runs in columns.
+    """The data of the page: functions with their surfaces, runs, and the points of all runs, as columns.
 
-    ``fresh`` has the success from fresh starts with its interval, by function and optimizer.
+    ``fresh`` has the success from fresh starts with its interval, by function and optimiser.
     """
     functions = []
     for name, surface in surfaces.groupby("function", sort=False):
@@ -171,7 +172,7 @@ def ellipses(points: pd.DataFrame) -> dict[str, np.ndarray]:
 
     .. math:: g_{ij} = \gamma_{ij} + \xi f'^2\, l_i l_j
 
-    An optimizer without ξ has the metric γ alone. NaN where γ is unknown.
+    An optimiser without ξ has the metric γ alone. NaN where γ is unknown.
     """
     xi = points["xi"].fillna(0.0).to_numpy(float) if "xi" in points else np.zeros(len(points))
     with np.errstate(over="ignore", invalid="ignore"):
@@ -190,7 +191,7 @@ def ellipses(points: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def _sixteen_bits(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 to 65534 over the span, clipped; 65535 for NaN."""
+    """Scales the values from ``low`` to ``high`` to 0 to 65534, clipped at the ends; NaN becomes 65535."""
     share = np.clip((values - low) / (high - low), 0, 1)
     return np.where(np.isnan(share), 65535, np.round(np.nan_to_num(share) * 65534)).astype(np.uint16)
 

@@ -21,11 +21,11 @@ from induced_metric.records.published import PAPER
 
 _Tables: TypeAlias = dict[str, pd.DataFrame]
 FIGURE_1 = ("beale", "sgd_log_metric")
-"""Function and optimizer of Figure 1."""
+"""Function and optimiser of Figure 1."""
 
 
 def write(results: Path) -> Iterator[Path]:
-    """Yields the paths written under ``results``."""
+    """Writes them under ``results``; yields their paths."""
     records = results / "landscapes"
     tables = {path.stem: pd.read_parquet(path) for path in records.glob("*.parquet")}
     csv: _Tables = {}
@@ -33,7 +33,7 @@ def write(results: Path) -> Iterator[Path]:
     if {"grid", "nudged"} <= set(tables):
         csv["best"] = comparison.best_table(tables["grid"])
         csv["counts"] = comparison.counts(tables["grid"])
-        # A part of the grid, as in a test, has no published counterpart.
+        # Only the whole grid has a published counterpart; a test records a part of it.
         if len(tables["nudged"]) and _whole(csv["counts"]):
             csv["comparison"] = comparison.compare(tables["grid"], tables["nudged"])
             csv["counts_comparison"] = comparison.compare_counts(tables["grid"], tables["nudged"])

@@ -1,4 +1,4 @@
-"""``README.md`` of the landscapes' results: every table with how to read it, written from the records."""
+"""The ``README.md`` of the landscapes' results: every table and how to read it, written from the records."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -57,7 +57,7 @@ def _end(row: Mapping[Any, Any], suffix: str) -> str:
 
 
 def timing_section(timing: pd.DataFrame) -> str:
-    """What an iteration costs, and where the published gap comes from."""
+    """What an iteration costs, and where the published gap in run time comes from."""
     medians = 1e6 * timing.pivot_table(
         index="mode", columns="optimizer", values="seconds_per_iteration", aggfunc="median"
     )
@@ -140,7 +140,7 @@ iterations to success flatter whoever often diverges.
 
 
 def _answer(own: pd.DataFrame) -> str:
-    """Where each optimizer's success interval lies above all others', the control apart."""
+    """Where the success interval of an optimiser lies above those of all others, leaving out the control."""
     rows = []
     for arm in ("tuned", "shared"):
         ranks = standing(own[own["arm"] == arm])
@@ -166,7 +166,7 @@ def _wide(cells: pd.DataFrame) -> str:
 
 
 def verdict_section(verdicts: pd.DataFrame) -> str:
-    """Claims by source, and the numbers behind each verdict."""
+    """The verdict on each claim by each source, and the numbers behind it."""
     wide = verdicts.pivot_table(
         index=["claim", "text"], columns="source", values="verdict", aggfunc="first", sort=False
     ).reset_index()

@@ -1,8 +1,8 @@
-r"""Statistics of the fair study: success, iterations to tolerance, and what tuning bought.
+r"""Statistics of the fair study: success, iterations to tolerance, and what tuning gained.
 
-*Expected iterations* are those a restart strategy needs until it succeeds: all iterations spent, failures
-included, divided by the number of successes (Hansen et al., COCO, 2021, call it expected running time). It is
-the one number in which an optimizer that is fast but often fails can be compared with a slow, sure one.
+*Expected iterations* are those that a restart strategy needs until it succeeds: all iterations spent,
+failures included, divided by the number of successes (Hansen et al., COCO, 2021, call this expected running
+time). This one number compares an optimiser that is fast but often fails with one that is slow but reliable.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ def label(frame: pd.DataFrame) -> pd.Series:
 
 
 def summary(runs: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
-    """One row a function, optimizer, tolerance and arm, each measure with ``_low`` and ``_high``.
+    """One row per function, optimiser, tolerance and arm; each measure with its ``_low`` and ``_high``.
 
     ``success`` is the share of starts that converged (Wilson's interval), ``iterations`` the median over
     those that did (interval of order statistics), ``expected`` the expected iterations to success
@@ -35,7 +35,7 @@ def summary(runs: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
         converged, iterations = group["converged"].to_numpy(), group["iterations"].to_numpy()
         starts = len(group)
         if starts not in weights:
-            # How often each start is drawn in each resample; the same for all, since the starts are.
+            # How often each start is drawn in each resample: the same for all, because the starts are, too.
             weights[starts] = generator.multinomial(starts, np.full(starts, 1 / starts), RESAMPLES)
         rows.append(
             dict(zip(KEY, key, strict=True))
@@ -67,7 +67,7 @@ def _median(iterations: np.ndarray) -> dict[str, float]:
 def _expected(converged: np.ndarray, iterations: np.ndarray, weights: np.ndarray) -> dict[str, float]:
     spent, successes = int(iterations.sum()), int(converged.sum())
     if not successes:
-        # Nothing converged: only a lower bound, from the most that the success probability can be.
+        # Nothing converged, so there is only a lower bound, from the upper end of the success probability.
         _, most = share_interval(0, len(converged))
         return {
             "expected": float("inf"),
@@ -81,18 +81,18 @@ def _expected(converged: np.ndarray, iterations: np.ndarray, weights: np.ndarray
     last = len(ratios) - 1
     return {
         "expected": spent / successes,
-        # Without interpolation: between a number and infinity there is none.
+        # Without interpolation, because nothing lies between a number and infinity.
         "expected_low": float(ratios[round(tail * last)]),
         "expected_high": float(ratios[round((1 - tail) * last)]),
     }
 
 
 def standing(summary: pd.DataFrame) -> pd.DataFrame:
-    """For each function and optimizer of one arm and tolerance, how its success compares with the others'.
+    """How the success of each optimiser on each function compares with that of the others.
 
-    ``alone``: its interval lies above all others'; ``beaten``: below at least one. A control such as
-    ``sgd_log_metric, f + 1`` and the optimizer that it controls are not compared with each other, and no
-    other optimizer is compared with the control.
+    ``summary`` is of one arm and tolerance. ``alone``: the interval lies above those of all others;
+    ``beaten``: it lies below at least one. A control such as ``sgd_log_metric, f + 1`` is not compared with
+    the optimiser that it controls, and no optimiser is compared with a control.
     """
     rows = []
     for row in summary.to_dict("records"):
@@ -111,12 +111,12 @@ def standing(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def against_budget(settings: pd.DataFrame) -> pd.DataFrame:
-    """Success against tuning budget: one row a function, optimizer, tolerance and budget.
+    """Success against tuning budget: one row per function, optimiser, tolerance and budget.
 
-    A budget of b is b of the drawn settings at random; their best on the selection starts is judged on
-    the curve starts. With the settings ranked on the selection starts, the probability of each to be the
-    best is known (``statistics.best_of``), so nothing needs to be sampled:
-    ``success`` is the mean, ``low`` and ``high`` the 5th and 95th percentile over the subsets.
+    A budget of b stands for a random subset of b of the drawn settings; the best of them on the selection
+    starts is judged on the curve starts. Once the settings are ranked on the selection starts, the
+    probability of each to be the best of a subset is known (``statistics.best_of``), so no subset is drawn:
+    ``success`` is the mean, ``low`` and ``high`` the 5th and 95th percentile over all subsets.
     """
     settings = settings.assign(optimizer=label(settings))
     rows = []
