@@ -1,9 +1,9 @@
 """Functions of two variables, and many runs on them: the published grid, its timing, the fair study.
 
 The lane engine (``induced_metric.lanes``) suits steps that take milliseconds. A step here takes tens of
-nanoseconds, and asking a sampler once a run would cost more than the run, so all runs of an optimizer on a
-function are one compiled program of their own (``CompiledDescent``), in double precision where JAX is set
-to it; the optimizers are the same as everywhere.
+nanoseconds, and asking a sampler for each run would cost more than the run. So all runs of an optimiser on a
+function are one compiled program of their own (``CompiledDescent``), in double precision if JAX is set to it.
+The optimisers are the same as elsewhere.
 """
 
 from induced_metric.landscapes.candidates import Candidate, Case

@@ -1,4 +1,4 @@
-"""The optimizers of a comparison with their hyperparameters: the published grid and the search space."""
+"""The optimisers of a comparison with their hyperparameters: the published grid and the search space."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -16,23 +16,23 @@ from induced_metric.space import Float
 
 @dataclass(frozen=True)
 class Candidate:
-    """An optimizer with the hyperparameters it is tried with.
+    """An optimiser with the hyperparameters it is tried with.
 
     Attributes:
         name: as in ``conf/optimizer``.
         optimizer: the factory.
-        default: all its hyperparameters, as the package documents them.
+        default: the value of every hyperparameter that the package documents as its default.
         grid: values of each hyperparameter of the published grid; the last varies fastest.
-        search_space: of the fair study.
-        fixed: what differs from the default in the grid and in the search.
+        search_space: the search space of the fair study.
+        fixed: values of hyperparameters that stay fixed in the grid and in the search, not at the default.
         momentum: name of its momentum; at 0 the direction is the preconditioned gradient.
-        heavy_ball: whether its momentum sums gradients where that of the others averages them. The learning
-            rate drawn is then multiplied by 1 - momentum, so that it means the same for all.
-        offsets: the functions are raised by each of these; one other than 0 is a control for an optimizer
-            that knows the least value.
+        heavy_ball: whether its momentum sums gradients, where that of the others averages them. The learning
+            rate that is drawn is then multiplied by 1 - momentum, so that it means the same for all.
+        offsets: the functions are raised by each of these; one other than 0 is a control for an optimiser
+            that relies on the least value being 0.
 
     Raises:
-        ValueError: for a hyperparameter that ``default`` does not have, or a grid without values.
+        ValueError: for a hyperparameter that ``default`` does not have, a grid without values, or no offset.
     """
 
     name: str
@@ -61,22 +61,22 @@ class Candidate:
             raise ValueError(f"{where} must name hyperparameters among {allowed}, got {unknown[0]!r}")
 
     def partial(self, names: Sequence[str]) -> Optimizer:
-        """The factory of the hyperparameters in ``names``; all others are constants of the program."""
+        """The factory as a function of the hyperparameters in ``names``; all others are constants."""
         constants = {**self.default, **self.fixed}
         return partial(self.optimizer, **{k: v for k, v in constants.items() if k not in names})
 
     @property
     def searched(self) -> list[str]:
-        """What differs from run to run: what is searched, and what is fixed at another value than default."""
+        """The hyperparameters that differ from run to run: those searched, and those in ``fixed``."""
         return list(dict.fromkeys([*self.search_space, *self.fixed]))
 
     def configurations(self) -> dict[str, np.ndarray]:
-        """The published grid, one column a hyperparameter, duplicates included."""
+        """The published grid, one column per hyperparameter, duplicates included."""
         rows = np.array(list(itertools.product(*self.grid.values())), float)
         return dict(zip(self.grid, rows.T, strict=True))
 
     def draws(self, number: int, seed: int) -> dict[str, np.ndarray]:
-        """``number`` settings of the search space, evenly spread (scrambled Sobol), one column each."""
+        """``number`` settings, evenly spread over the search space (scrambled Sobol), as columns."""
         shares = qmc.Sobol(len(self.search_space), seed=seed).random(number)
         columns = {
             name: np.array([dimension.quantile(share) for share in column])
@@ -89,7 +89,7 @@ class Candidate:
 
 
 class Case(NamedTuple):
-    """One optimizer on one function, raised by ``offset``: its minimum is then not at 0."""
+    """One optimiser on one function, which is raised by ``offset``, and so is its minimum."""
 
     function: str
     landscape: Landscape  # not raised
@@ -98,19 +98,19 @@ class Case(NamedTuple):
 
     @property
     def raised(self) -> Landscape:
-        """The function that the optimizer sees."""
+        """The function that the optimiser sees."""
         return raised(self.landscape, self.offset)
 
     @property
     def identity(self) -> dict[str, object]:
-        """The columns that say whose rows they are."""
+        """The columns that identify the case in a table."""
         return {"function": self.function, "optimizer": self.candidate.name, "offset": self.offset}
 
 
 def cases(
     landscapes: Mapping[str, Landscape], candidates: Sequence[Candidate], *, controls: bool
 ) -> list[Case]:
-    """Each optimizer on each function, as it is or, with ``controls``, raised by each of its offsets."""
+    """Each optimiser on each function, as it is or, with ``controls``, raised by each of its offsets."""
     return [
         Case(name, landscape, candidate, offset)
         for candidate in candidates

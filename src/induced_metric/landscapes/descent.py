@@ -1,8 +1,8 @@
-"""All runs of one optimizer on one function as one compiled program.
+"""All runs of one optimiser on one function as one compiled program.
 
-Runs lie side by side in *tiles*. A tile advances all its runs at once, one loop iteration an optimizer
-step, until each of them has reached the strictest tolerance or is no longer finite; then the next tile
-starts. So what has stopped costs at most its place in its own tile.
+Runs lie side by side in *tiles*. A tile advances all its runs at once, by one optimiser step per loop
+iteration, until each of them has reached the strictest tolerance or is no longer finite; then the next tile
+starts. So a run that has stopped costs at most its place in its own tile.
 """
 
 import time
@@ -18,7 +18,7 @@ import optax
 from induced_metric.landscapes.functions import Landscape
 
 Optimizer: TypeAlias = Callable[..., optax.GradientTransformation]  # of hyperparameters
-Hyperparameters: TypeAlias = Mapping[str, Any]  # name -> one value a run
+Hyperparameters: TypeAlias = Mapping[str, Any]  # name -> one value per run
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -35,7 +35,7 @@ class DescentResult(NamedTuple):
 class _Carry(NamedTuple):
     made: jax.Array  # shape=(), int32, updates
     theta: jax.Array  # shape=(runs, 2)
-    state: Any  # of the optimizer, by run
+    state: Any  # of the optimiser, by run
     value: jax.Array  # shape=(runs,), fn(theta)
     gradient: jax.Array  # shape=(runs, 2), of fn at theta
     iterations: jax.Array  # as in DescentResult
@@ -45,17 +45,17 @@ class _Carry(NamedTuple):
 
 
 class CompiledDescent:
-    """One optimizer on one landscape as a compiled program, which takes any number of runs.
+    """One optimiser on one landscape as a compiled program, which takes any number of runs.
 
     Args:
         landscape: the function.
-        optimizer: from the hyperparameters named here to a transformation.
-        names: of the hyperparameters that differ from run to run; they are traced.
-        tolerances: above the minimum; a run ends when it has reached all of them.
-        iterations: the most updates of a run.
-        keep_path: whether results have the paths of their runs.
-        tile: runs that advance together.
-        tiles: tiles of one call; more runs than these take several calls.
+        optimizer: a function of the hyperparameters in ``names`` that returns an optax transformation.
+        names: the names of the hyperparameters that differ from run to run; they are traced.
+        tolerances: distances above the minimum; a run ends when it has reached all of them.
+        iterations: the greatest number of updates of a run.
+        keep_path: whether results include the paths of the runs.
+        tile: the number of runs that advance together.
+        tiles: the number of tiles in one call; more runs than fit into them take several calls.
         device: where to run.
     """
 
@@ -98,7 +98,7 @@ class CompiledDescent:
         self.run_seconds = 0.0
 
     def __call__(self, hyperparameters: Hyperparameters, starts: np.ndarray) -> DescentResult:
-        """The runs from ``starts``, shape (runs, 2), with one value a run of each hyperparameter."""
+        """Runs from ``starts``, shape (runs, 2), with one value per run of each hyperparameter."""
         runs, capacity = len(starts), self._shape[0] * self._shape[1]
         columns = [np.asarray(hyperparameters[name], float) for name in self._names]
         parts = []
@@ -141,7 +141,7 @@ def _run_tile(
     excess_allowed = jnp.asarray(tolerances)
 
     def step(values: Hyperparameters, theta: Any, state: Any, gradient: Any, value: Any) -> Any:
-        # As in optax: those that want the loss get it, the others ignore it.
+        # As in optax: optimisers that need the loss get it, the others ignore it.
         transformation = optax.with_extra_args_support(optimizer(**values))
         updates, state = transformation.update(gradient, state, theta, value=value)
         return theta + updates, state
@@ -201,7 +201,7 @@ def _abstract(shape: tuple[int, ...], dtype: Any, sharding: Any) -> Any:
 def over_devices(
     work: Callable[[Item, jax.Device], Result], items: Sequence[Item], devices: Sequence[jax.Device]
 ) -> Iterator[Result]:
-    """``work`` on each item, in order of the items; item i on device i modulo their number, always.
+    """Yields ``work`` of each item, in order; item i always runs on device i modulo their number.
 
     A program is compiled for its device, so an item that moved would miss the compilation cache.
     """

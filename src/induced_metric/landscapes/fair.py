@@ -1,12 +1,12 @@
-"""The fair study: random starts, equal tuning budgets, and settings chosen on other starts than reported.
+"""The fair study: random starts, equal tuning budgets, and other starts to report on than to choose on.
 
-Every optimizer draws the same number of settings from a space of its own. All are run on each function from
-``selection`` starts, on which settings are chosen, and from ``curve`` starts, which tell what a smaller
-budget would have found. The chosen settings are then run from ``report`` starts, three for each function:
+Every optimiser draws the same number of settings from its own search space. All are run on each function from
+``selection`` starts, on which settings are chosen, and from ``curve`` starts, which show what a smaller
+budget would have found. Three settings of each function are then run from ``report`` starts:
 
-``tuned``    the best setting of this function;
+``tuned``    the best setting on this function;
 ``shared``   the one setting that is best over all functions;
-``default``  the setting that the package documents, tuned on nothing.
+``default``  the setting that the package documents as its default, which is not tuned.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,10 +34,10 @@ class FairStudy(NamedTuple):
     """What the study recorded.
 
     Attributes:
-        settings: one row a function, optimizer, offset, tolerance and setting: its hyperparameters, and
-            ``converged``, ``iterations`` (their sum over all starts) and ``starts`` for ``selection`` and
-            ``curve``.
-        runs: one row a reported run: ``function``, ``optimizer``, ``offset``, ``tolerance``, ``arm``
+        settings: one row per function, optimiser, offset, tolerance and setting: its hyperparameters, and
+            ``converged``, ``iterations`` (their sum over all starts) and ``starts``, each for ``selection``
+            and for ``curve``.
+        runs: one row per reported run: ``function``, ``optimizer``, ``offset``, ``tolerance``, ``arm``
             (``tuned``, ``shared`` or ``default``), ``start``, ``converged``, ``iterations``.
         chosen: the reported settings: ``arm`` and the hyperparameters.
     """
@@ -48,14 +48,14 @@ class FairStudy(NamedTuple):
 
 
 def random_starts(name: str, landscape: Landscape, purpose: str, number: int, seed: int) -> np.ndarray:
-    """Uniform over the domain, shape (number, 2); the same for every optimizer, others for each purpose."""
+    """Uniform over the domain, shape (number, 2): the same for every optimiser, others for each purpose."""
     generator = np.random.default_rng([seed, *purpose.encode(), *name.encode()])
     low, high = np.array(landscape.domain).T
     return np.asarray(generator.uniform(low, high, (number, 2)))
 
 
 def choose(converged: np.ndarray, iterations: np.ndarray) -> int:
-    """The setting with the most converged runs, then the fewest iterations in all, then the first."""
+    """The setting with the most converged runs; of those the fewest iterations in total, then the first."""
     return int(np.lexsort((np.arange(len(converged)), iterations, -converged))[0])
 
 
@@ -112,13 +112,13 @@ def _spent(result: DescentResult) -> np.ndarray:
 
 
 def _totals(result: DescentResult, which: slice) -> tuple[np.ndarray, np.ndarray]:
-    """Converged runs and iterations in all, shape=(settings, tolerances), over some of the starts."""
+    """Numbers of converged runs and of iterations over some starts; shape=(settings, tolerances) each."""
     converged = (result.iterations[:, which] > 0).sum(axis=1)
     return converged, _spent(result)[:, which].sum(axis=1)
 
 
 def _shared(tuned: Sequence[_Tuned], settings: FairSettings) -> dict[tuple[str, float, int], int]:
-    """The setting that converges most over all functions, by optimizer, offset and tolerance."""
+    """The setting that converges most often over all functions, by optimiser, offset and tolerance."""
     sums: dict[tuple[str, float], list[tuple[np.ndarray, np.ndarray]]] = {}
     for one in tuned:
         key = (one.case.candidate.name, one.case.offset)
@@ -157,7 +157,7 @@ def _report(
     settings: FairSettings,
     shared: Mapping[tuple[str, float, int], int],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    del device  # the program knows its own
+    del device  # the program is compiled for its own
     case, candidate = one.case, one.case.candidate
     starts = random_starts(case.function, case.landscape, "report", settings.report_starts, settings.seed)
     names = candidate.searched

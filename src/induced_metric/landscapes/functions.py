@@ -1,6 +1,6 @@
 r"""Functions of two variables with known minima, as data.
 
-Adding one is one entry of ``LANDSCAPES``: the grid, the fair study, the figures, the page and the tests
+To add one, add an entry to ``LANDSCAPES``: the grid, the fair study, the figures, the page and the tests
 take every function from there.
 
 References:
@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 Point: TypeAlias = tuple[float, float]
-NOTEBOOK = "notebook"  # the tolerance that belongs to a function; others hold for all
+NOTEBOOK = "notebook"  # name of each function's own tolerance; other tolerances hold for all functions
 
 
 class Landscape(NamedTuple):
@@ -27,10 +27,10 @@ class Landscape(NamedTuple):
         fn: (2,) -> (), differentiable almost everywhere.
         minimum: its least value.
         minima: all points where it is attained.
-        start: the published start point; for functions that are not of the paper, one of ours.
+        start: the published start point; for functions that are not in the paper, one of our choice.
         domain: (low, high) of x and of y; random starts are uniform over it.
-        tolerance: a run has converged where ``fn`` is less than this above ``minimum``; for the paper's
-            five the value in its notebook (the text says 1e-10), for the rest 1e-6.
+        tolerance: a run has converged if ``fn`` is less than this above ``minimum``; for the paper's five
+            functions the value in its notebook (the text says 1e-10), for the rest 1e-6.
         published: whether the function is one of the paper's five.
     """
 
@@ -48,7 +48,7 @@ class Landscape(NamedTuple):
 
 
 def raised(landscape: Landscape, offset: float) -> Landscape:
-    """The same function, higher by ``offset``: only an optimizer that knows the least value sees it."""
+    """The same function, higher by ``offset``: only an optimiser that uses the value of ``fn`` sees it."""
     return landscape._replace(
         fn=lambda theta: landscape.fn(theta) + offset, minimum=landscape.minimum + offset
     )
@@ -75,7 +75,7 @@ def himmelblau(theta: jax.Array) -> jax.Array:
 def ackley(theta: jax.Array) -> jax.Array:
     r""":math:`-20 e^{-0.2\sqrt{(x^2 + y^2)/2}} - e^{(\cos 2\pi x + \cos 2\pi y)/2} + 20 + e`.
 
-    The minimum is a cusp: the gradient there is undefined, and of length 2.8 however close to it.
+    The minimum is a cusp: the gradient is undefined there, and 2.8 long however close to it.
     """
     radius = jnp.sqrt(0.5 * jnp.sum(theta**2))
     waves = 0.5 * jnp.sum(jnp.cos(2 * jnp.pi * theta))

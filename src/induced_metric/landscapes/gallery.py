@@ -1,4 +1,7 @@
-"""Runs to look at: every function and optimizer, a few settings and starts, the metric along the path."""
+"""The runs of the interactive page: every optimiser on every function, from a few settings and starts.
+
+Each run is recorded with the metric along its path.
+"""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -22,9 +25,9 @@ class Gallery(NamedTuple):
     """What ``run_gallery`` recorded.
 
     Attributes:
-        runs: one row a run: ``run``, ``function``, ``optimizer``, ``offset`` (by which the function was
+        runs: one row per run: ``run``, ``function``, ``optimizer``, ``offset`` (by which the function was
             raised), ``start_x``, ``start_y``, the hyperparameters, ``converged`` and ``iterations``.
-        points: some points of each run, float32, by ``run``; columns as in ``Replay``, ``value`` being that
+        points: some points of each run, float32, by ``run``; columns as in ``Replay``, but ``value`` is that
             of the function as it is, not raised.
         surfaces: ``function``, ``x``, ``y``, ``value`` on a grid over the part of each domain shown.
         minima: ``function``, ``x``, ``y`` and ``minimum``.
@@ -37,7 +40,7 @@ class Gallery(NamedTuple):
 
 
 def view(landscape: Landscape, margin: float = 0.6) -> tuple[Point, Point]:
-    """The part of the plane worth showing: the start, the minima, and a margin around them."""
+    """The part of the plane that is shown: the start, the minima, and a margin around them."""
     points = np.array([landscape.start, *landscape.minima])
     centre = (points.min(axis=0) + points.max(axis=0)) / 2
     half = (0.5 + margin) * float(np.ptp(points, axis=0).max())
@@ -46,7 +49,7 @@ def view(landscape: Landscape, margin: float = 0.6) -> tuple[Point, Point]:
 
 
 def shown(points: int, number: int) -> np.ndarray:
-    """At most ``number`` indices of a path: the first ones all, then ever fewer, and the last."""
+    """At most ``number`` indices of a path: all of the first ones, then ever fewer, and the last."""
     if points <= number:
         return np.arange(points)
     return np.unique(np.geomspace(1, points, number).round().astype(int) - 1)
@@ -124,12 +127,12 @@ def _run_case(case: Case, device: jax.Device, *, settings: PageSettings) -> tupl
             }
         )
         path = replay(setting, np.concatenate([place[None], result.path[number, :length]]))
-        # In double precision still: what float32 has left of f + 1 says little of a small f.
+        # Subtracted while in double precision: in float32, f + 1 has lost the digits of a small f.
         path["value"] -= case.offset
         kept.append(path.iloc[shown(len(path), settings.points)].assign(run=number))
     frame = pd.concat(kept, ignore_index=True)
     floats = [str(column) for column in frame if frame[column].dtype == np.float64]
-    # What left float32 has left the picture too.
+    # Values that overflow float32 lie outside the picture, too.
     with np.errstate(over="ignore"):
         frame[floats] = frame[floats].astype(np.float32)
     return pd.DataFrame(rows), frame

@@ -1,4 +1,4 @@
-"""The published grid: every configuration of every optimizer on every function, from the published start."""
+"""The published grid: every configuration of every optimiser on every function, from the published start."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -19,14 +19,14 @@ class Grid(NamedTuple):
     """What ``run_grid`` recorded.
 
     Attributes:
-        runs: one row a run and tolerance: ``function``, ``optimizer``, ``configuration`` (in grid order),
+        runs: one row per run and tolerance: ``function``, ``optimizer``, ``configuration`` (in grid order),
             ``duplicate`` (of an earlier configuration), the hyperparameters, ``tolerance``, ``converged``,
-            ``iterations`` (updates until it converged, or until it was stopped), ``final_value`` (there)
+            ``iterations`` (updates until it converged or was stopped), ``final_value`` (after these updates)
             and ``diverged`` (stopped because the value was no longer finite).
         nudged: the same runs from starts moved by a few rounding errors: ``function``, ``optimizer``,
             ``configuration``, ``tolerance``, ``nudge``, ``iterations`` (0: never converged), ``final_value``.
         paths: the paths of the runs that ``select`` chose, point by point; see ``Replay``.
-        compile_seconds: summed over programs.
+        compile_seconds: seconds of compilation, summed over programs.
         run_seconds: device seconds of ``runs`` and ``nudged``, summed over devices.
     """
 
@@ -49,9 +49,9 @@ def run_grid(
 
     Args:
         landscapes: the functions, by name.
-        candidates: the optimizers with their grids.
-        settings: its size.
-        select: from ``runs`` to those of its rows whose paths are to be kept.
+        candidates: the optimisers with their grids.
+        settings: the size of the grid study.
+        select: takes ``runs`` and returns the rows whose paths are kept.
         devices: each runs its share of the programs.
     """
     work = partial(_run_case, settings=settings, select=select)
@@ -157,5 +157,5 @@ def _ended(result: DescentResult, index: int) -> dict[str, np.ndarray]:
 
 
 def _nudge(start: np.ndarray, units: int) -> np.ndarray:
-    """``start`` moved by so many units in the last place of numbers of its size, but at least of 1."""
+    """``start`` moved by ``units`` units in the last place of the greatest of abs(x), abs(y) and 1."""
     return np.asarray(start + units * np.spacing(max(1.0, float(np.abs(start).max()))))

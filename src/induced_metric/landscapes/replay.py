@@ -1,9 +1,8 @@
-r"""What an optimizer did along a recorded path, asked of the optimizer itself.
+r"""What an optimiser did along a recorded path, found by running the optimiser itself.
 
-Nothing here repeats an optimizer's equations. With ξ = 0 and a loss of 1 the direction
-:math:`\gamma^{-1}\hat m` is bare, so quotients of updates for the same gradients give the metric:
-:math:`r_t` from the full update, :math:`f'` from ξ = 0 at the true loss, and :math:`\gamma^{-1}g` from
-momentum 0.
+No optimiser's equations are repeated here. With ξ = 0 and a loss of 1 an update is the bare direction
+:math:`\gamma^{-1}\hat m`, so ratios of updates for the same gradients give the metric: :math:`r_t` from the
+full update, :math:`f'` from ξ = 0 at the true loss, and :math:`\gamma^{-1}g` from momentum 0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,13 +19,13 @@ from induced_metric.landscapes.functions import Landscape
 
 
 class Replay:
-    """The replays of one optimizer on one landscape, compiled once.
+    """The replays of one optimiser on one landscape, compiled once.
 
     Args:
         landscape: the function.
-        candidate: the optimizer.
-        names: of the hyperparameters that differ from path to path.
-        iterations: the most steps of a path.
+        candidate: the optimiser.
+        names: the names of the hyperparameters that differ from path to path.
+        iterations: the greatest number of steps of a path.
         device: where to run.
     """
 
@@ -42,7 +41,7 @@ class Replay:
         self._candidate = candidate
         self._iterations = iterations
         self._device = device
-        # Beside the settings of the path, what the class varies: the momentum and, where there is one, ξ.
+        # Besides the path's own hyperparameters, this class varies the momentum and, if there is one, ξ.
         self._without_metric = {"xi": 0.0} if "xi" in candidate.default else {}
         self._names = list(dict.fromkeys([*names, candidate.momentum, *self._without_metric]))
         optimizer = candidate.partial(self._names)
@@ -67,10 +66,10 @@ class Replay:
         self._along = jax.jit(along)
 
     def __call__(self, hyperparameters: Mapping[str, float], path: np.ndarray) -> pd.DataFrame:
-        """One row a point of ``path``, shape (steps + 1, 2), the start first.
+        """One row per point of ``path``, shape (steps + 1, 2), the start first.
 
         Columns: ``iteration``, ``x``, ``y``, ``value``, ``gradient_x``, ``gradient_y``, ``scale`` (r of the
-        update that leaves this point; 1 for an optimizer without ξ), ``slope`` (f' there), ``gamma_x`` and
+        update that leaves this point; 1 for an optimiser without ξ), ``slope`` (f' there), ``gamma_x`` and
         ``gamma_y`` (diagonal of γ; NaN where the gradient is 0).
         """
         settings = {**self._candidate.default, **self._candidate.fixed, **hyperparameters}
@@ -78,14 +77,14 @@ class Replay:
         momentum_free = {**bare, self._candidate.momentum: 0.0}
         variants = [settings, bare, bare, momentum_free]
         points = len(path)
-        # All paths have one length, so that one program serves them all.
+        # All paths are padded to one length, so that one program serves them all.
         padded = np.pad(path, ((0, self._iterations + 1 - points), (0, 0)), mode="edge")
         stacked = {name: np.array([variant[name] for variant in variants], float) for name in self._names}
         result = self._along(jax.device_put(stacked, self._device), jax.device_put(padded, self._device))
         values, gradients, (full, direction, sloped, gradient_step) = (
             np.asarray(leaf) for leaf in jax.device_get(result)
         )
-        # 0/0 where an update vanishes: there is nothing to compare there, and NaN says so.
+        # 0/0 where an update vanishes: there is no ratio there, and NaN says so.
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             length = np.sum(direction**2, axis=1)
             gamma = -settings["learning_rate"] * gradients / gradient_step

@@ -13,14 +13,15 @@ _SEED = (0, 2**32 - 1)
 
 @dataclass(frozen=True)
 class GridSettings:
-    """The published grid.
+    """The size of the published grid's study.
 
     Attributes:
-        iterations: the most updates of a run.
-        tolerances: above the minimum, by name, beside each function's own.
-        nudges: repeats of the grid, each from starts moved by so many units in the last place, the same
-            for x and y, since a start on a diagonal stays there. What they change is decided by rounding.
-        tile: runs that advance together.
+        iterations: the greatest number of updates of a run.
+        tolerances: distances above the minimum, by name, besides each function's own tolerance.
+        nudges: one repeat of the grid for each: by how many units in the last place its starts are moved,
+            the same for x and y, so that a start on the diagonal stays there. Whatever a repeat changes is
+            decided by rounding.
+        tile: the number of runs that advance together.
 
     Raises:
         ValueError: for a number out of range.
@@ -39,13 +40,14 @@ class GridSettings:
 
 @dataclass(frozen=True)
 class TimingSettings:
-    """What an iteration costs.
+    """How the cost of an iteration is measured.
 
     Attributes:
-        compiled: iterations of a round in one program.
-        stepped: iterations of a round where Python calls every step.
-        eager: iterations of a round where every operation is dispatched by itself.
-        rounds: each measures every pair once, so that what disturbs the machine disturbs all alike.
+        compiled: iterations per round of the whole run as one program.
+        stepped: iterations per round where Python calls every step.
+        eager: iterations per round where every operation is dispatched by itself.
+        rounds: the number of rounds. Each measures every optimiser on every function once, so that whatever
+            disturbs the machine disturbs all alike.
 
     Raises:
         ValueError: for a number out of range.
@@ -63,18 +65,18 @@ class TimingSettings:
 
 @dataclass(frozen=True)
 class FairSettings:
-    """The fair study; every optimizer gets the same.
+    """The size of the fair study, the same for every optimiser.
 
     Attributes:
-        settings: the tuning budget.
+        settings: the tuning budget, as a number of settings.
         selection_starts: random starts on which settings are chosen.
-        curve_starts: others, on which success against tuning budget is measured.
-        report_starts: others again, on which the chosen settings are reported.
-        iterations: the most updates of a run.
-        tolerances: above the minimum, by name, beside each function's own.
-        seed: of the starts and the settings drawn.
-        tile: runs that advance together.
-        tiles: of one call.
+        curve_starts: other starts, on which success against tuning budget is measured.
+        report_starts: yet other starts, on which the chosen settings are reported.
+        iterations: the greatest number of updates of a run.
+        tolerances: distances above the minimum, by name, besides each function's own tolerance.
+        seed: the seed of the starts and of the settings drawn.
+        tile: the number of runs that advance together.
+        tiles: the number of tiles in one call of a program.
 
     Raises:
         ValueError: for a number out of range.
@@ -100,16 +102,16 @@ class FairSettings:
 
 @dataclass(frozen=True)
 class PageSettings:
-    """The runs that can be looked at.
+    """The runs of the interactive page.
 
     Attributes:
-        choices: values of hyperparameters; ``momentum`` stands for each optimizer's own. What is not named
-            has its fixed or default value.
-        starts: the function's start, and others at random around it and its minima.
-        iterations: the most updates of a run.
-        points: the most points kept of a run.
-        resolution: of a surface, along x and along y.
-        seed: of the random starts.
+        choices: the values of hyperparameters; ``momentum`` stands for whatever an optimiser calls its own.
+            Hyperparameters that are not named have their fixed or default value.
+        starts: the number of starts: the function's own, and others at random around it and the minima.
+        iterations: the greatest number of updates of a run.
+        points: the greatest number of points kept of a run.
+        resolution: the number of points of a surface along x, and along y.
+        seed: the seed of the random starts.
 
     Raises:
         ValueError: for a number out of range, or a choice without values.

@@ -1,11 +1,11 @@
-"""What an iteration costs, with every optimizer compiled alike.
+"""What an iteration costs, with every optimiser compiled alike.
 
 Three ways to run the same iterations are measured, because the published run-time gap comes from mixing
-them: the notebook jitted its own optimizers and let optax's run operation by operation.
+them: the notebook jitted its own optimisers and let optax's run operation by operation.
 
 ``compiled``  the whole run is one program, as in this package; gradient included.
 ``stepped``   every update is one jitted call and Python tests f after each; gradient included.
-``eager``     the same, with the optimizer's operations dispatched one by one.
+``eager``     the same, with the optimiser's operations dispatched one by one.
 """
 
 import statistics
@@ -25,7 +25,7 @@ from induced_metric.landscapes.functions import Landscape
 from induced_metric.landscapes.settings import TimingSettings
 
 LEARNING_RATE = 1e-4
-"""Small enough that no optimizer leaves the domain, so that all run all iterations."""
+"""Small enough that no optimiser leaves the domain, so that all run all iterations."""
 
 
 class _Measured(NamedTuple):
@@ -33,7 +33,7 @@ class _Measured(NamedTuple):
     mode: str
     iterations: int  # of one measurement
     compile_seconds: float  # or of loading from the compilation cache; NaN where nothing is compiled
-    run: Callable[[], Any]  # the iterations, until the device is done
+    run: Callable[[], Any]  # runs the iterations, and waits until the device is done
 
 
 def measure(
@@ -43,10 +43,10 @@ def measure(
     *,
     device: jax.Device,
 ) -> pd.DataFrame:
-    """One row a function, optimizer and mode.
+    """One row per function, optimiser and mode.
 
     Columns: ``compile_seconds``, ``seconds_per_iteration`` (median over rounds), ``low`` and ``high``
-    (quartiles) and ``rounds``. A round measures everything once, one after the other, so that what
+    (quartiles) and ``rounds``. A round measures everything once, one after the other, so that whatever
     disturbs the machine for a while disturbs all alike.
     """
     with jax.default_device(device):
