@@ -1,4 +1,4 @@
-"""Who may import what (docs/architecture.md), read off the source: an allow-list, so what has no row fails."""
+"""Who may import what, as docs/architecture.md says: an allow-list, so what has no row fails."""
 
 import ast
 import re
