@@ -1,9 +1,9 @@
-r"""Simultaneous confidence bands of a distribution function, from independent draws of it.
+r"""Simultaneous confidence bands for a distribution function, from independent draws of it.
 
 With :math:`n` draws in order, :math:`y_{(1)} \le \dots \le y_{(n)}`, a band is two rows of numbers: between
-:math:`y_{(i)}` and :math:`y_{(i+1)}` the distribution function lies between ``lower[i]`` and ``upper[i]``,
-for all :math:`i` from 0 to :math:`n` at once with the probability ``level``, whatever the distribution is;
-with more where it has atoms.
+:math:`y_{(i)}` and :math:`y_{(i+1)}` the distribution function lies between ``lower[i]`` and ``upper[i]``.
+This holds for all :math:`i` from 0 to :math:`n` at once with probability ``level``, whatever the
+distribution is; with a higher probability where it has atoms.
 """
 
 import functools
@@ -18,31 +18,31 @@ Method: TypeAlias = Literal["beta", "dkw"]
 
 
 class Band(NamedTuple):
-    """Bounds of a distribution function between the draws; shape=(n + 1,) each."""
+    """The bounds of a distribution function between the draws; shape=(n + 1,) each."""
 
     lower: np.ndarray
     upper: np.ndarray
 
 
 def band(number: int, level: float, method: Method = "beta") -> Band:
-    r"""The band of so many draws.
+    r"""The band from ``number`` draws.
 
     ``dkw`` is the inequality of Dvoretzky, Kiefer and Wolfowitz with Massart's constant (Annals of
     Probability 18, 1990): :math:`i/n \pm \sqrt{\ln(2/\alpha) / 2n}`, equally wide everywhere.
 
     ``beta`` is narrow at the ends, where the best of many draws lies. The :math:`i`-th of :math:`n` uniform
-    draws is distributed as :math:`\mathrm{Beta}(i, n+1-i)`; the central intervals of these are widened until
-    all hold at once with probability ``level`` (Learned-Miller and DeStefano, IEEE Transactions on
-    Information Theory 54, 2008; for tuning curves Lourie, Cho and He, arXiv:2311.09480). How much is
-    computed, not simulated (``crossing``).
+    draws is distributed as :math:`\mathrm{Beta}(i, n+1-i)`; the central intervals of these distributions are
+    widened until all hold at once with probability ``level`` (Learned-Miller and DeStefano, IEEE Transactions
+    on Information Theory 54, 2008; for tuning curves Lourie, Cho and He, arXiv:2311.09480). The amount of
+    widening is computed, not simulated (``crossing``).
 
     Args:
-        number: of draws, n.
-        level: with which the whole band holds, between 0 and 1.
+        number: the number of draws, n.
+        level: the probability with which the whole band holds, between 0 and 1.
         method: ``beta`` or ``dkw``.
 
     Raises:
-        ValueError: for no draw, a level that is none, or another method.
+        ValueError: if there is no draw, the level is not between 0 and 1, or the method is unknown.
     """
     if number < 1 or not 0 < level < 1:
         raise ValueError(f"a band needs draws and a level between 0 and 1, got {number} and {level}")
@@ -58,7 +58,7 @@ def band(number: int, level: float, method: Method = "beta") -> Band:
 
 @functools.cache
 def _pointwise(number: int, level: float) -> float:
-    """The probability left out of each central interval so that all hold at once with ``level``."""
+    """The probability to leave out of each central interval so that all hold at once with ``level``."""
 
     def excess(log_outside: float) -> float:
         return crossing(*_central(number, float(np.exp(log_outside)))) - level
@@ -79,14 +79,14 @@ def crossing(low: np.ndarray, high: np.ndarray) -> float:
 
     .. math:: P(l_i \le U_{(i)} \le u_i \text{ for all } i)
 
-    The number of draws below :math:`t` is a Poisson process of rate :math:`n` given that it ends at
-    :math:`n`. Its distribution is carried from bound to bound; at :math:`l_i` no more than :math:`i-1` may
-    have come, at :math:`u_i` no fewer than :math:`i` (Moscovich and Nadler, Statistics and Probability
+    The number of draws below :math:`t` is a Poisson process of rate :math:`n`, conditioned on ending at
+    :math:`n`. Its distribution is propagated from bound to bound: the count must be at most :math:`i-1` at
+    :math:`l_i` and at least :math:`i` at :math:`u_i` (Moscovich and Nadler, Statistics and Probability
     Letters 123, 2017).
 
     Args:
-        low: of each in order, ascending, shape=(n,).
-        high: of each in order, ascending, shape=(n,).
+        low: the lower bounds of the ordered draws, ascending, shape=(n,).
+        high: the upper bounds of the ordered draws, ascending, shape=(n,).
     """
     number = len(low)
     log_factorial = gammaln(np.arange(number + 2) + 1.0)
@@ -95,7 +95,7 @@ def crossing(low: np.ndarray, high: np.ndarray) -> float:
     first, mass, now, allowed = 0, np.ones(1), 0.0, 0  # counts first, first + 1, ... and their probabilities
     for index in np.lexsort((is_high, times)):
         time = times[index]
-        # Before l_i at most i - 1: nothing beyond that needs to be carried.
+        # Before l_i the count is at most i - 1, so larger counts need not be propagated.
         mass = _advanced(mass, number * (time - now), allowed - first + 1, log_factorial)
         now = time
         if is_high[index]:
@@ -110,7 +110,7 @@ def crossing(low: np.ndarray, high: np.ndarray) -> float:
 
 
 def _advanced(mass: np.ndarray, mean: float, size: int, log_factorial: np.ndarray) -> np.ndarray:
-    """The distribution of a count after a Poisson number of so many more, cut to ``size`` entries."""
+    """The distribution of a count after adding a Poisson number of mean ``mean``, cut to ``size`` entries."""
     if mean <= 0:
         return mass[:size]
     steps = np.arange(size)

@@ -1,8 +1,8 @@
 """One comparison at three budgets: equal epochs, equal device seconds, equal trials of the search.
 
-The first two are of tuned settings trained from many seeds, the third is what a search of so many trials
-finds. Seconds are epochs times a cost per epoch that was measured quietly and interleaved, never the seconds
-of a sweep, which are those of a loaded machine.
+The first two compare tuned settings trained from many seeds, the third what a search of so many trials finds.
+Seconds are epochs times a cost per epoch, which was measured on a quiet machine with the optimizers taking
+turns. The seconds recorded in a sweep are never used, because the machine is loaded then.
 """
 
 from collections.abc import Mapping
@@ -23,16 +23,19 @@ from induced_metric.records import Records
 
 EPOCHS, SECONDS, TRIALS = "equal epochs", "equal device seconds", "equal trials"
 _SEARCHED = 100
-"""Trials of the third budget, or all there are of a smaller search."""
+"""The most trials of the third budget.
+
+It is at most all trials of a search, or the share ``estimates.SHARE`` of them where they are independent.
+"""
 
 
 class Outcome(NamedTuple):
-    """What a comparison at one budget says.
+    """The result of a comparison at one budget.
 
     Attributes:
-        values: of each optimizer, a mean; by name.
-        leads: pairs of which the first is better with the stated confidence.
-        allowed: what each optimizer may spend, epochs or trials; by name.
+        values: the mean of each optimizer, or for equal trials the best that its search finds, by name.
+        leads: pairs of optimizers of which the first is significantly better.
+        allowed: what each optimizer may spend, in epochs or trials, by name.
     """
 
     values: pd.Series
@@ -44,7 +47,7 @@ def read_costs(path: Path, task: str) -> pd.Series:
     """Device seconds per epoch of each optimizer, from a table ``task,optimizer,seconds_per_epoch``.
 
     Returns:
-        By optimizer; empty where there is no such table, or nothing of the task in it.
+        The costs by optimizer; empty where there is no such table, or the task is not in it.
 
     Raises:
         ValueError: if a column is missing, or a cost is not positive.
@@ -60,14 +63,14 @@ def read_costs(path: Path, task: str) -> pd.Series:
 
 
 def best_within(records: Records, epochs: Mapping[str, int]) -> Records:
-    """The trials as if each had ended after so many epochs: their value at the best of them, and where.
+    """The trials as if each had ended after so many epochs, with the best of these and the value there.
 
-    The best by the metric that chooses it (``runs.chosen_by``), for a confirmation that of validation.
-    One that diverged later has not diverged yet, one that was stopped later is complete.
+    The best epoch is chosen by ``runs.chosen_by``, in a confirmation by the validation metric. A trial that
+    diverged later counts as not diverged, and one that was stopped later as complete.
 
     Args:
         records: trials and curves.
-        epochs: of each optimizer, at least 1; its trials may have run fewer.
+        epochs: the number of epochs by optimizer, at least 1; its trials may have run fewer.
     """
     objective, direction = runs.objective({"": records})
     metric = runs.chosen_by(records)
@@ -94,14 +97,14 @@ def best_within(records: Records, epochs: Mapping[str, int]) -> Records:
 def outcomes(
     ours: Mapping[str, Records], searches: Mapping[str, Records], costs: "pd.Series[float]"
 ) -> dict[str, Outcome]:
-    r"""What each budget says of the optimizers; a budget without what it needs is left out.
+    r"""The outcome at each budget; a budget whose data is missing is left out.
 
     With a cost per epoch of :math:`c_a`, equal device seconds are those of the cheapest optimizer's E epochs:
-    optimizer a may train :math:`\lfloor E \min_b c_b / c_a \rfloor` epochs.
+    optimizer a may train for :math:`\lfloor E \min_b c_b / c_a \rfloor` epochs.
 
     Args:
         ours: tuned settings trained from many seeds, by sampler (``confirmed``).
-        searches: the searches, by sampler: of random search where there is one, else of the first.
+        searches: the searches, by sampler; equal trials are of random search if there is one, else the first.
         costs: device seconds per epoch, by optimizer (``read_costs``).
     """
     every = pd.concat([study.trials for study in ours.values()])
@@ -145,9 +148,9 @@ def _of_search(searches: Mapping[str, Records], names: list[str]) -> Outcome:
     curves = tuning_curves.curves(chosen, [k]).set_index("optimizer")["best"]
     leads: set[tuple[str, str]] = set()
     for baseline in set(names) & set(curves.index) if independent else ():
-        # Of one pair, so no correction: all of them are looked at, and the note says so.
+        # Each pair stands for itself, uncorrected although all pairs are looked at; the note says so.
         table = tuning_differences.differences(chosen, [k], baseline)
-        if table.empty:  # nobody to compare with
+        if table.empty:  # no other optimizer to compare with
             continue
         worse = table["low"] > 0 if direction == "minimize" else table["high"] < 0
         leads |= {(baseline, str(other)) for other in table.loc[worse, "optimizer"]}
@@ -158,8 +161,8 @@ def reversals(found: Mapping[str, Outcome], *, minimize: bool) -> pd.DataFrame:
     """The pairs whose order differs between two budgets.
 
     Returns:
-        ``optimizer``, ``other``, ``ahead`` and ``behind``: the first leads at the one budget and not at the
-        other; ``decided``: whether each of the two orders is by itself beyond its error.
+        ``optimizer`` and ``other``; ``ahead`` and ``behind``, the budgets at which the first is better and
+        worse than the other; ``decided``, whether each of the two orders is significant by itself.
     """
     rows = []
     for (one, at_one), (two, at_two) in combinations(found.items(), 2):
@@ -179,7 +182,7 @@ def budgets_table(
     searches: Mapping[str, Records],
     costs: "pd.Series[float]",
 ) -> Table:
-    """The value and the rank of each optimizer at each budget, and below them every reversal."""
+    """The value and rank of each optimizer at each budget, with a note on every reversal."""
     found = outcomes(ours, searches, costs)
     objective, direction = runs.objective(ours)
     minimize = direction == "minimize"

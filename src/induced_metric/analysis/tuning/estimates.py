@@ -1,10 +1,12 @@
 r"""What tuning costs: the best value that k trials are expected to find, for every k.
 
-Of random search, whose trials are independent, everything follows from the sample of all n values: no subset
-is drawn. Of a search that learns, such as TPE, trial k depends on those before it: its curve is the running
-best of whole studies, averaged over independent ones, and nothing within a study is resampled.
+The trials of random search are independent, so everything is computed from the sample of all n values,
+without drawing subsets. In a search that learns, such as TPE, trial k depends on those before it, so its
+curve is the running best of whole studies, averaged over independent ones; nothing within a study is
+resampled.
 
-A trial that failed or diverged counts as the worst of the support (``support``): to diverge gains nothing.
+A trial that failed or diverged counts as the worst value of the support (``support``), so diverging is never
+an advantage.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +22,7 @@ from induced_metric.analysis.tuning import bands
 
 RESAMPLES = 1000
 SHARE = 0.2
-"""Of the trials: the most that the bootstrap of differences is asked for."""
+"""The largest k for the bootstrap of differences (``paired``), as a share of the trials."""
 
 
 def expected_best(values: np.ndarray, budgets: Sequence[int], *, minimize: bool) -> np.ndarray:
@@ -28,11 +30,11 @@ def expected_best(values: np.ndarray, budgets: Sequence[int], *, minimize: bool)
 
     .. math:: \sum_{i=1}^{n} \binom{n-i}{k-1} \binom{n}{k}^{-1} y_{(i)}
 
-    with :math:`y_{(1)}` the best: the U-statistic of the expected best after k independent trials (Dodge et
-    al., Show Your Work, 2019, is the estimate with replacement; Tang et al., ACL 2020, this one).
+    with :math:`y_{(1)}` the best. This is the U-statistic for the expected best after k independent trials
+    (Tang et al., ACL 2020; the estimate of Dodge et al., Show Your Work, 2019, is with replacement).
 
     Args:
-        values: of n independent trials.
+        values: the values of n independent trials.
         budgets: the numbers k.
         minimize: whether a low value is good.
 
@@ -51,21 +53,22 @@ def expected_band(
     level: float = CONFIDENCE,
     method: bands.Method = "beta",
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Bounds of the expected best after k trials, for all k at once with probability ``level``.
+    r"""Bounds for the expected best after k trials, for all k at once with probability ``level``.
 
-    Where the distribution function of a value lies below :math:`G`, the expected least of k exceeds
+    Where the distribution function of the values lies below :math:`G`, the expected least of k values exceeds
 
     .. math:: \int y \, \mathrm{d} [1 - (1 - G(y))^k]
 
-    and likewise from the other side, so the band of the one (``bands.band``) is a band of the other (Lourie,
-    Cho and He, arXiv:2311.09480). Its mass beyond the values seen lies at the ends of the support.
+    and likewise from the other side. So a band for the distribution function (``bands.band``) gives a band
+    for the expected best (Lourie, Cho and He, arXiv:2311.09480). Probability mass beyond the observed values
+    is placed at the ends of the support.
 
     Args:
-        values: of n independent trials, within the support.
+        values: the values of n independent trials, within the support.
         budgets: the numbers k.
         bounds: the support; where ``best`` exceeds ``worst``, high values are good.
-        level: of the whole band.
-        method: of the band.
+        level: the confidence level of the whole band.
+        method: the method of ``bands.band``.
 
     Returns:
         The lower and the upper bounds, shape=(budgets,) each.
@@ -78,13 +81,13 @@ def expected_band(
         left = 1 - np.concatenate([[0.0], side, [1.0]])
         powers = left ** np.asarray(budgets)[:, None]
         weight = powers[:, :-1] - powers[:, 1:]
-        # An end at infinity counts where it has mass.
+        # An infinite end of the support counts only where it has mass.
         ends.append(sign * (weight * np.where(weight > 0, points, 0.0)).sum(axis=1))
     return (ends[0], ends[1]) if sign == 1 else (ends[1], ends[0])
 
 
 def budgets_up_to(number: int) -> list[int]:
-    """Numbers of trials to draw a curve at: every one up to 10, then about 24 a decade, and the last."""
+    """Numbers of trials to draw a curve at: all up to 10, then about 24 per decade, and ``number`` itself."""
     spaced = np.geomspace(1, number, 1 + int(24 * np.log10(number))) if number > 1 else np.ones(1)
     return sorted({*range(1, min(number, 10) + 1), *(round(float(k)) for k in spaced)})
 
@@ -101,7 +104,7 @@ def of_random(
 
     Returns:
         ``optimizer``, ``trials`` (k), ``best`` (``expected_best``), ``low`` and ``high`` (``expected_band``),
-        and ``n``, the trials that it is from. Each optimizer's band holds by itself.
+        and ``n``, the number of trials it is computed from. Each band holds for its optimizer alone.
 
     Raises:
         ValueError: if trials depend on each other.
@@ -119,17 +122,18 @@ def of_random(
 
 
 def of_studies(studies: Mapping[str, pd.DataFrame], bounds: Support) -> pd.DataFrame:
-    r"""The running best of independent studies, each optimizer's by itself.
+    r"""The running best, averaged over independent studies, for each optimizer by itself.
 
     .. math:: \frac{1}{S} \sum_{s=1}^{S} \min_{j \le k} y_{sj}
 
     Args:
-        studies: trials of all optimizers, by the name of the study; proposed in the order of their numbers.
+        studies: the trials of all optimizers, by study; they were proposed in the order of their numbers.
         bounds: the support.
 
     Returns:
-        ``optimizer``, ``trials`` (k), ``best``, and ``low`` and ``high``, the least and the greatest of the n
-        studies: the range that was seen, no interval of confidence; ``n``. Up to the shortest study.
+        ``optimizer``, ``trials`` (k), ``best``, ``low`` and ``high``, the least and the greatest of the n
+        studies (the observed range, not a confidence interval), and ``n``. A curve ends with its shortest
+        study.
     """
     best: Literal["cummin", "cummax"] = "cummin" if bounds.best <= bounds.worst else "cummax"
     parts = []
@@ -153,28 +157,28 @@ def paired(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> pd.DataFrame:
-    r"""Each optimizer's curve minus the baseline's, where trial k of all shares its seed and its draws.
+    r"""Each optimizer's curve minus the baseline's, where trial k of all has the same seed and draws.
 
-    What the draws did to one they did to the other (common random numbers), so a resample draws trial
+    All optimizers are equally lucky in their draws (common random numbers), so the bootstrap resamples trial
     numbers, the same for all. The band is :math:`D_k \pm c\, s_k` with :math:`s_k` the standard deviation of
-    the resampled difference and :math:`c` the quantile of :math:`\max_k |D^*_k - \bar D^*_k| / s_k`: it holds
-    for all the budgets at once (Montiel Olea and Plagborg-Moller, Journal of Applied Econometrics 34, 2019).
+    the resampled difference and :math:`c` the quantile of :math:`\max_k |D^*_k - \bar D^*_k| / s_k`. It holds
+    for all budgets at once (Montiel Olea and Plagborg-Moller, Journal of Applied Econometrics 34, 2019).
 
     Args:
-        trials: of random search.
-        baseline: with which the others are compared.
+        trials: the trials of random search.
+        baseline: the optimizer that the others are compared with.
         bounds: the support.
         budgets: the numbers k; those above ``SHARE`` of the trials are left out.
-        level: of each optimizer's whole band.
-        resamples: how many the bootstrap draws.
-        seed: of the bootstrap.
+        level: the confidence level of each optimizer's whole band.
+        resamples: the number of bootstrap resamples.
+        seed: the seed of the bootstrap.
 
     Returns:
         ``optimizer``, ``trials`` (k), ``difference``, ``low``, ``high``, ``n``.
 
     Raises:
-        ValueError: if trials depend on each other, or those of one number do not share their seed, or there
-            is no baseline.
+        ValueError: if trials depend on each other, those of one number have different seeds, or the baseline
+            has no trial.
     """
     _independent(trials)
     names = trials["optimizer"].unique().tolist()
@@ -199,7 +203,7 @@ def paired(
             continue
         difference, drawn = point[name] - point[baseline], curves[name] - curves[baseline]
         spread = drawn.std(axis=0)
-        # A resample holds values twice, which shifts all of its curves alike: its own mean is its centre.
+        # A resample repeats values, which shifts all resampled curves alike: centre them on their own mean.
         with np.errstate(invalid="ignore"):
             furthest = np.nan_to_num(np.abs(drawn - drawn.mean(axis=0)) / spread).max(axis=1)
         reach = np.quantile(furthest, level) * spread
@@ -211,11 +215,15 @@ def paired(
 def _resampled(
     values: np.ndarray, weights: np.ndarray, budgets: Sequence[int], *, minimize: bool
 ) -> np.ndarray:
-    """``expected_best`` of samples in which each value comes so often; shape=(resamples, budgets)."""
+    """``expected_best`` of each resample; ``weights`` says how often each value is in it.
+
+    Returns:
+        shape=(resamples, budgets).
+    """
     order = np.argsort(values if minimize else -values, kind="stable")
     seen = weights[:, order].cumsum(axis=1)[:, :-1]
     steps = np.diff(values[order])
-    # The chance that none of k is among the best c, by c: with it, a sum by parts.
+    # The probability that none of k draws is among the best c, for each c: it allows summation by parts.
     none = 1 - np.concatenate(
         [np.zeros((len(budgets), 1)), best_of(len(values), budgets).cumsum(axis=1)], axis=1
     )

@@ -1,4 +1,4 @@
-"""A heat map with a row an optimizer: blocks of columns beside each other, each with its own scale."""
+"""A heat map with one row per optimizer: blocks of columns side by side, each with its own colour scale."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,17 +11,17 @@ from matplotlib.figure import Figure
 from induced_metric.analysis import style
 
 _SHADED = 0.9
-"""The share of values, from the best on, over which colours differ: one that fails would take all of them."""
+"""The share of values, from the best on, that colours span: a single failure would take the whole scale."""
 
 
 class Block(NamedTuple):
     """Columns with one title.
 
     Attributes:
-        title: above it, in lines.
-        ticks: below each column.
-        shade: from 0, white, to 1; shape=(rows, columns); NaN is white.
-        texts: what stands in each cell.
+        title: the title above the block; may have several lines.
+        ticks: the label below each column.
+        shade: the shade of each cell, from 0 (white) to 1; shape=(rows, columns); NaN is white.
+        texts: the text in each cell.
     """
 
     title: str
@@ -31,7 +31,7 @@ class Block(NamedTuple):
 
 
 def draw(optimizers: Sequence[str], blocks: Sequence[Block]) -> Figure:
-    """The figure, without a title, to be made within ``style.style``; the paper's optimizers are bold."""
+    """The figure, without a title; call it within ``style.style``. The paper's optimizers are in bold."""
     figure = Figure(figsize=(style.PAGE, 1.1 + 0.19 * len(optimizers)), layout="constrained")
     widths = [max(len(block.ticks), 1.2) for block in blocks]
     grid = figure.subplots(1, len(blocks), sharey=True, squeeze=False, width_ratios=widths)[0]
@@ -44,7 +44,10 @@ def draw(optimizers: Sequence[str], blocks: Sequence[Block]) -> Figure:
 
 
 def shades(values: np.ndarray, *, minimize: bool) -> np.ndarray:
-    """From 0, the worst of what is shaded, to 1, the best; of what is minimised by its logarithm."""
+    """Shades from 0, the worst value that is shaded, to 1, the best.
+
+    Values that are minimised are shaded by their logarithm, if all are positive.
+    """
     if minimize:
         values = -np.log(values) if np.nanmin(values) > 0 else -values
     best, worst = np.nanmax(values), np.nanquantile(values, 1 - _SHADED)

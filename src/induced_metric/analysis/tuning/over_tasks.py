@@ -1,4 +1,4 @@
-"""All optimizers of several tasks against one of them: who is good at which, and whether the orders agree."""
+"""All optimizers on several tasks against a baseline: which does well where, and whether the orders agree."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -17,7 +17,7 @@ from induced_metric.analysis.tuning import heat_map, overview
 from induced_metric.records import CONFIRMED, Records
 
 _FEW = 3
-"""Of fewer optimizers an order says nothing."""
+"""The smallest number of optimizers whose order is compared."""
 
 
 class Tasks(NamedTuple):
@@ -25,13 +25,13 @@ class Tasks(NamedTuple):
 
     Attributes:
         tables: ``overview.against_baseline``, by task, indexed by optimizer.
-        metrics: what is measured, in words, by task.
+        metrics: the metric of each task, in words.
         directions: ``minimize`` or ``maximize``, by task.
-        against: the baseline of all of them.
+        against: the baseline on all tasks.
         repeated: how far the orders of two searches of one task agree, by task: Spearman's rank correlation
-            of the means of their winners, the mean over the pairs of studies; NaN for a single study.
-        order: the optimizers: those on all tasks first, each by the mean over its tasks of P(better), of
-            which the baseline has a half.
+            of the means of their winners, averaged over the pairs of studies; NaN for a single study.
+        order: the optimizers, those that lack the fewest tasks first, then by P(better) averaged over their
+            tasks, which is a half for the baseline.
     """
 
     tables: dict[str, pd.DataFrame]
@@ -43,10 +43,10 @@ class Tasks(NamedTuple):
 
 
 def compare(ours: Mapping[str, Records]) -> Tasks | None:
-    """Compares on every task that has the baseline of all; None where these are fewer than two.
+    """Compares the optimizers on every task that has the common baseline; None for fewer than two such tasks.
 
     Args:
-        ours: searches and their confirmations, of one family of samplers, by ``<task>/<sampler>``.
+        ours: the searches of one family of samplers and their confirmations, by ``<task>/<sampler>``.
     """
     names = {str(name) for study in ours.values() for name in study.trials["optimizer"].unique()}
     against = verdicts.baseline(names)
@@ -83,11 +83,12 @@ def _repeated(again: Mapping[str, Records], searches: Mapping[str, Records]) -> 
 
 
 def agreements(tasks: Tasks) -> pd.DataFrame:
-    """How the orders of each two tasks agree.
+    """How far each pair of tasks agrees on the order of the optimizers.
 
     Returns:
-        ``task`` and ``other``; ``correlation``, Spearman's of the means of the optimizers that both have, 1
-        where the orders are the same; ``p``, were the optimizers independent; ``optimizers``, how many.
+        ``task`` and ``other``; ``correlation``, Spearman's rank correlation of the means of the optimizers
+        that both tasks have, 1 where the orders are the same; ``p``, its p-value, which assumes that
+        the optimizers are independent; ``optimizers``, how many there are.
     """
     means = pd.DataFrame(
         {
@@ -145,7 +146,7 @@ def tasks_table(family: str, ours: Mapping[str, Records]) -> Table | None:
 
 
 def tasks_figure(ours: Mapping[str, Records]) -> Figure | None:
-    """``tasks_table`` as a heat map, darker is better; None where there are fewer than two tasks."""
+    """``tasks_table`` as a heat map where darker is better; None where there are fewer than two tasks."""
     tasks = compare(ours)
     if tasks is None:
         return None

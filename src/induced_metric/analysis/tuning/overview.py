@@ -1,7 +1,7 @@
-"""All optimizers of a task against one of them: a row each, however many there are.
+"""All optimizers of a task against a baseline, one row each, however many there are.
 
-What each is worth once tuned, how often it beats the baseline, what so many trials of its search find, and
-what an epoch of it costs, in one table and one figure.
+One table and one figure show what each optimizer is worth once tuned, how often it beats the baseline, what
+so many trials of its search find, and what an epoch costs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,24 +19,25 @@ from induced_metric.analysis.tuning.heat_map import Block
 from induced_metric.records import Records
 
 BUDGETS = (5, 10, 20, 50, 100)
-"""Numbers of trials at which a search is looked at, as far as there are so many."""
+"""The numbers of trials at which a search is shown, as far as it has that many."""
 _COST = "cost"
 
 
 def overview(
     task: str, ours: Mapping[str, Records], searches: Mapping[str, Records], costs: "pd.Series[float]"
 ) -> pd.DataFrame:
-    """A row an optimizer, best first.
+    """One row per optimizer, best first.
 
     Args:
         task: name of the task.
         ours: the confirmations of a family of samplers, by sampler.
-        searches: by sampler.
+        searches: the searches, by sampler.
         costs: device seconds per epoch, by optimizer (``budgets.read_costs``); may be empty.
 
     Returns:
         The columns of ``against_baseline``; ``best_<k>``, the expected best of k trials of its search
-        (``tuning_curves.curves``); ``cost`` of an epoch in the baseline's, NaN where either is not on record.
+        (``tuning_curves.curves``); ``cost``, the cost of an epoch as a multiple of the baseline's, NaN where
+        either is not on record.
     """
     minimize = runs.objective(ours)[1] == "minimize"
     table = against_baseline(task, ours, searches).set_index("optimizer", drop=False)
@@ -57,12 +58,12 @@ def against_baseline(task: str, ours: Mapping[str, Records], searches: Mapping[s
     Args:
         task: name of the task.
         ours: the confirmations of a family of samplers, by sampler.
-        searches: by sampler.
+        searches: the searches, by sampler.
 
     Returns:
         The columns of ``confirmed.standings``; ``difference``, ``superiority`` and ``verdict`` against the
-        baseline, as ``confirmed.compare`` has them within its family of pairs, missing for the baseline
-        itself, and all three missing of a single optimizer.
+        baseline, as ``confirmed.compare`` gives them within the family of pairs. They are missing for the
+        baseline itself; with a single optimizer there are no such columns.
     """
     table = confirmed.standings(task, ours, searches).set_index("optimizer", drop=False)
     against = verdicts.baseline(table.index)
@@ -76,7 +77,7 @@ def against_baseline(task: str, ours: Mapping[str, Records], searches: Mapping[s
 
 
 def _against(against: str, judged: pd.DataFrame) -> pd.DataFrame:
-    """The pairs of the baseline, as seen from the other; indexed by that."""
+    """The pairs with the baseline, seen from the other optimizer, which is the index."""
     second = judged[judged["other"] == against].set_index("optimizer")
     first = judged[judged["optimizer"] == against].set_index("other")
     turned = first.assign(
@@ -135,7 +136,7 @@ def overview_table(
 def overview_figure(
     task: str, ours: Mapping[str, Records], searches: Mapping[str, Records], costs: "pd.Series[float]"
 ) -> Figure | None:
-    """``overview_table`` as a heat map, darker is better; None for a single optimizer."""
+    """``overview_table`` as a heat map where darker is better; None for a single optimizer."""
     table = overview(task, ours, searches, costs)
     if "verdict" not in table:
         return None
@@ -151,7 +152,7 @@ def overview_figure(
         title = f"best {_sought(searches)}\nof so many trials"
         blocks.append(_block(table, columns, title, [str(k) for k in found], minimize=minimize))
     if table[_COST].notna().any():
-        # Costs hardly differ: not shaded.
+        # Costs hardly differ, so they are not shaded.
         texts = fixed(table[_COST], 2).to_frame()
         blocks.append(Block(f"epoch's cost\n({against} = 1)", [""], np.zeros((len(table), 1)), texts))
     with style.style():
@@ -165,7 +166,7 @@ def overview_figure(
 
 
 def superiority_block(table: pd.DataFrame, against: str) -> Block:
-    """How often each beats the baseline, with a star where that is told apart (``against_baseline``)."""
+    """How often each beats the baseline, with a star where the two are significantly different."""
     star = table["verdict"].isin(["better", "worse"]).map({True: "*", False: ""})
     texts = (fixed(table["superiority"], 2) + star).to_frame()
     return Block(f"P(better\nthan {against})", [""], table[["superiority"]].to_numpy(dtype=float), texts)
@@ -183,5 +184,5 @@ def _found(table: pd.DataFrame) -> list[int]:
 
 
 def _sought(searches: Mapping[str, Records]) -> str:
-    """What the searches chose by, in words."""
+    """The metric that the searches chose by, in words."""
     return style.words(runs.objective(searches)[0])

@@ -1,4 +1,4 @@
-"""The curves of ``estimates``, drawn and as tables: every sampler on record, by what its trials allow."""
+"""The curves of ``estimates`` as figures and tables, for every sampler on record, as its trials allow."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from induced_metric.analysis.tuning import estimates
 from induced_metric.records import Records
 
 SHOWN = (10, 30, 100)
-"""The numbers of trials that a table shows, as far as there are so many."""
+"""The numbers of trials that a table shows, as far as the searches have that many."""
 _COLUMNS = 4
 _SINGULAR = {"trials": "trial", "studies": "study"}
 _LINES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
@@ -25,11 +25,11 @@ _LINES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1
 def curves(ours: Mapping[str, Records], budgets: Sequence[int] | None = None) -> pd.DataFrame:
     """The tuning curves of every family of samplers (``draws.family``).
 
-    Independent trials of several studies are one sample; of any other sampler the studies are averaged.
+    Independent trials of several studies form one sample; for any other sampler the studies are averaged.
 
     Returns:
         ``source`` (the family), ``kind`` (``trials`` or ``studies``), and the columns of
-        ``estimates.of_random`` or ``estimates.of_studies``; ``n`` counts what ``kind`` says.
+        ``estimates.of_random`` or ``estimates.of_studies``; ``n`` is the number of what ``kind`` names.
     """
     bounds = common_support(ours)
     parts = []
@@ -82,11 +82,11 @@ def tuning_table(task: str, ours: Mapping[str, Records]) -> Table:
 
 
 def tuning_figure(ours: Mapping[str, Records]) -> Figure:
-    """All curves of the first source in one panel, then a panel an optimizer: its sources and their bands.
+    """All curves of the first source in one panel, then one panel per optimizer with its sources and bands.
 
-    The first source is random search where there is one. Shaded: the simultaneous band of independent trials,
-    or the range of several studies. Grey: the other optimizers' curves of the first source. Instead of an
-    accuracy its distance to 1 is drawn.
+    The first source is random search where there is one. Shaded areas are the simultaneous band of
+    independent trials, or the range of several studies. Grey lines are the other optimizers' curves of the
+    first source. An accuracy is drawn as its distance to 1.
     """
     table = curves(ours)
     objective, direction = runs.objective(ours)
@@ -125,7 +125,7 @@ def tuning_figure(ours: Mapping[str, Records]) -> Figure:
 
 
 def _curve(axes: Axes, own: pd.DataFrame, line: Any, **look: Any) -> None:
-    # The running best of a study changes at a trial; an expectation is smooth.
+    # The running best of a study changes in steps, at trials; an expectation is smooth.
     drawn = "steps-post" if (own["kind"] == "studies").all() else "default"
     axes.plot(own["trials"], own["best"], ls=line, drawstyle=drawn, **{"lw": 1.1} | look)
 
@@ -136,7 +136,7 @@ def _scales(axes: Axes, table: pd.DataFrame, *, log: bool) -> None:
     low, high = table["best"].min(), table["best"].max()
     if log and low > 0:
         axes.set_yscale("log")
-        # The band ends at the best value there can be, which is no value that was seen.
+        # The band ends at the best possible value, which no trial reached: the limits follow the curves.
         axes.set_ylim(low / (1.6 if (table["kind"] == "trials").any() else 1.1), high * 1.1)
         style.readable(axes.yaxis)
     else:
@@ -153,7 +153,7 @@ def _named(table: pd.DataFrame, source: str) -> str:
 
 
 def _method(table: pd.DataFrame, ours: Mapping[str, Records]) -> list[str]:
-    """How the numbers of a table came about, one sentence a kind of source."""
+    """How the numbers of a table were computed, one sentence per kind of source."""
     lines = []
     for kind, own in table.groupby("kind", sort=False):
         sources = ", ".join(own["source"].unique())

@@ -1,4 +1,4 @@
-"""Differences of the tuning curves of random search to a baseline's, as a table."""
+"""Differences between the tuning curves of random search and that of a baseline, as a table."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,12 +14,12 @@ from induced_metric.records import Records
 
 
 def paired_table(task: str, ours: Mapping[str, Records], baseline: str | None = None) -> Table | None:
-    """Differences of the curves of random search to a baseline's; None where there is no such search.
+    """Differences between the curves of random search and a baseline's; None where there is no such search.
 
     Args:
         task: name of the task.
         ours: our records, by sampler.
-        baseline: with which the others are compared; by default the first in the published order.
+        baseline: the optimizer that the others are compared with; by default the first in published order.
     """
     table = differences(ours, SHOWN, baseline)
     if table.empty:
@@ -40,7 +40,7 @@ def differences(
 ) -> pd.DataFrame:
     """``estimates.paired`` of every family of independent trials, with its ``source`` and ``baseline``.
 
-    Of numbers of trials that are all too many for a study, the most that it allows instead.
+    Where all ``budgets`` are too large for the trials of a family, the largest that they allow is used.
     """
     bounds = common_support(ours)
     parts = []
