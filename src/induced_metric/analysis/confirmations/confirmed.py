@@ -1,7 +1,7 @@
-"""What an optimizer is worth once tuned: winners of searches trained again from fresh seeds; verdicts.
+"""What an optimizer is worth once tuned: winners of searches trained again from fresh seeds, and verdicts.
 
-The same for the published best settings, which the paper's search chose: of that there is one study, so what
-follows is about these settings, and the luck of the search is not in it.
+The published best settings, which the paper's search chose, are treated the same way. There is only one study
+of them, so the results are about these settings, and their errors do not include the luck of the search.
 """
 
 import json
@@ -18,22 +18,22 @@ from induced_metric.analysis.support import support
 from induced_metric.records import CONFIRMED, FIXED, Records, published
 
 PUBLISHED = "published"
-"""The study of ``FIXED``: the paper's search."""
+"""The name of the study that chose the settings of ``FIXED``: the paper's search."""
 
 
 def collect(ours: Mapping[str, Records], searches: Mapping[str, Records]) -> pd.DataFrame:
-    """Every training of a confirmation.
+    """All trainings of the confirmations, one row each.
 
     Args:
         ours: the confirmations, by sampler (``CONFIRMED``), or the published settings (``FIXED``).
-        searches: by sampler, those that are confirmed among them: they say what a model is worth that learnt
-            nothing (``support``).
+        searches: the searches, by sampler, including those that are confirmed; they show what a model that
+            learnt nothing is worth (``support``).
 
     Returns:
         ``optimizer``; ``study``, the sampler of the search that is confirmed; ``seed``; ``value``; ``lost``,
-        whether it diverged or failed, which counts as the worst of the support, or as the worst training
-        where one is worse still; ``chosen_by``, at the same epoch the metric by which the search chose, which
-        may be that of another split.
+        whether the training diverged or failed, in which case its value is the worst of the support, or that
+        of the worst training if that is worse still; ``chosen_by``, the value at the same epoch of the metric
+        by which the search chose, which may be of another split.
     """
     worst = _worst(ours, searches)
     parts = []
@@ -58,7 +58,7 @@ def collect(ours: Mapping[str, Records], searches: Mapping[str, Records]) -> pd.
 
 
 def _worst(ours: Mapping[str, Records], searches: Mapping[str, Records]) -> float:
-    """What a lost training counts as: nobody gains by being lost."""
+    """The value that a lost training counts as, chosen so that being lost is never an advantage."""
     known = pd.concat([study.trials for study in ours.values()])
     worst = support(pd.concat([known, *(study.trials for study in searches.values())])).worst
     finite = known.loc[runs.eligible(known) & np.isfinite(known["value"]), "value"]
@@ -70,7 +70,10 @@ def _worst(ours: Mapping[str, Records], searches: Mapping[str, Records]) -> floa
 
 
 def _chosen_by(study: Records, search: Records | None, value: pd.Series) -> pd.Series:
-    """What a search chose by, of trainings that confirm it; ``value`` where it is that or they are lost."""
+    """The metric a search chose by, for the trainings that confirm it.
+
+    It is ``value`` where that is the same metric, or a training is lost.
+    """
     metric = None if search is None else search.trials["objective"].iloc[0]
     if metric is None or metric == study.trials["objective"].iloc[0]:
         return value
@@ -86,10 +89,11 @@ def standings(
     """What each optimizer's winners are worth, and how much of what the search saw was luck.
 
     Returns:
-        ``optimizer``, ``studies``, ``seeds`` (of each study), ``mean`` with ``low`` and ``high``
-        (``hierarchy.estimate``), ``lost``, ``searched``, the mean over the studies of the best value that the
-        search saw, NaN where that is not on record, and ``optimism``, ``searched`` minus the mean of the
-        metric that the search chose by; ``logarithmic``, whether the means are geometric (``scale``).
+        ``optimizer``; ``studies``; ``seeds``, the number per study; ``mean`` with ``low`` and ``high``
+        (``hierarchy.estimate``); ``lost``, the number of lost trainings; ``searched``, the mean over the
+        studies of the best value that the search saw, NaN where that is not on record; ``optimism``,
+        ``searched`` minus the mean of ``chosen_by`` (``collect``); ``logarithmic``, whether the means are
+        geometric (``scale``).
     """
     found = collect(ours, searches)
     scale = scale_of(found["value"], minimize=runs.objective(ours)[1] == "minimize")
@@ -147,13 +151,13 @@ def judged(
     margin: float | None = None,
     pairs: Sequence[tuple[str, str]] | None = None,
 ) -> pd.DataFrame | None:
-    """``compare`` of every pair; None where there is none.
+    """``compare`` for the pairs of optimizers; None where there is no pair.
 
     Args:
         ours: the confirmations, by sampler.
-        searches: by sampler.
-        margin: as of ``compare``; by default what the protocol states.
-        pairs: those to judge; all by default.
+        searches: the searches, by sampler.
+        margin: as in ``compare``; by default the margin that the protocol states.
+        pairs: the pairs to judge; all by default.
     """
     found = judged_trainings(ours, searches, pairs)
     if found.empty:
@@ -170,14 +174,14 @@ def compare(
     margin: float | None = None,
     pairs: Sequence[tuple[str, str]] | None = None,
 ) -> pd.DataFrame:
-    """``verdicts.compare`` of trainings, of losses by their logarithm (``scale``).
+    """``verdicts.compare`` for trainings; losses are compared by their logarithm (``scale``).
 
     Args:
-        found: as of ``collect``.
+        found: the trainings, as returned by ``collect``.
         minimize: whether a low value is good.
-        margin: differences below it do not matter, of a loss those of its logarithm: 0.05 is about 5%; by
-            default ``verdicts.default_margin``.
-        pairs: those to judge; all by default.
+        margin: differences below it do not matter. For a loss it applies to the logarithm, so 0.05 is about
+            5%. ``verdicts.default_margin`` by default.
+        pairs: the pairs to judge; all by default.
 
     Returns:
         The columns of ``verdicts.compare``, and ``logarithmic``, whether its differences are of logarithms.
@@ -191,7 +195,7 @@ def compare(
 def judged_trainings(
     ours: Mapping[str, Records], searches: Mapping[str, Records], pairs: Sequence[tuple[str, str]] | None
 ) -> pd.DataFrame:
-    """``collect`` of the optimizers of the pairs: what is not judged is no part of the default margin."""
+    """``collect`` for the optimizers in the pairs only, so that no other affects the default margin."""
     found = collect(ours, searches)
     if pairs is None:
         return found

@@ -1,4 +1,4 @@
-"""The confirmations, drawn: what the winners of each optimizer reach from fresh seeds, study by study."""
+"""The confirmations as a figure: what each optimizer's winners reach from fresh seeds, study by study."""
 
 from collections.abc import Iterable, Mapping
 
@@ -15,19 +15,19 @@ from induced_metric.analysis.confirmations.scale import Scale, scale_of
 from induced_metric.analysis.statistics import CONFIDENCE
 from induced_metric.records import Records
 
-_HEIGHT = 0.8  # of an optimizer's row, in rows
+_HEIGHT = 0.8  # the height that is drawn on, as a share of an optimizer's row
 
 
 def letters(names: Iterable[str], apart: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """A compact letter display: two names share a letter if and only if they are not told apart.
+    """A compact letter display: two names share a letter if and only if they do not differ significantly.
 
-    By insertion and absorption (Piepho, Journal of Computational and Graphical Statistics 13, 2004): a group
-    that holds a pair that is told apart is split into one without the first and one without the second, and
-    a group within another is dropped.
+    The letters are found by insertion and absorption (Piepho, Journal of Computational and Graphical
+    Statistics 13, 2004): a group with a significantly different pair is split into one without the first and
+    one without the second, and a group contained in another is dropped.
 
     Args:
-        names: in the order in which the letters begin.
-        apart: the pairs that are told apart.
+        names: the names, in the order in which letters are given out.
+        apart: the pairs that are significantly different.
     """
     place = {name: number for number, name in enumerate(names)}
     groups = {frozenset(place)}
@@ -43,17 +43,17 @@ def letters(names: Iterable[str], apart: Iterable[tuple[str, str]]) -> dict[str,
 
 
 def confirmed_figure(task: str, ours: Mapping[str, Records], searches: Mapping[str, Records]) -> Figure:
-    """A row an optimizer, best first: its mean with the interval, and a bar for the winner of each study.
+    """One row per optimizer, best first: its mean with the interval, and a bar for the winner of each study.
 
-    Bars: from the lower to the upper quartile over the seeds, lines: from 5 to 95%, markers: the mean of a
-    study. Shaded: the interval of the mean over studies and seeds (``confirmed.standings``). Of the
-    first family of ``verdicts.families``, who has letters, those without a common one are told apart
-    (``confirmed.judged``). Means of a loss are geometric (``scale``).
+    Bars span the quartiles over the seeds, lines the range from 5 to 95%; markers are the mean of a study.
+    Shaded is the interval of the mean over studies and seeds (``confirmed.standings``). The optimizers in the
+    first family of ``verdicts.families`` have letters: two without a common letter are significantly
+    different (``confirmed.judged``). Means of a loss are geometric (``scale``).
 
     Args:
         task: name of the task.
         ours: the confirmations, by sampler, or the published settings (``FIXED``).
-        searches: by sampler.
+        searches: the searches, by sampler.
     """
     found = confirmed.collect(ours, searches)
     objective, direction = runs.objective(ours)
@@ -61,7 +61,8 @@ def confirmed_figure(task: str, ours: Mapping[str, Records], searches: Mapping[s
     table = confirmed.standings(task, ours, searches)
     table = table.sort_values("mean", ascending=minimize, kind="stable", ignore_index=True)
     scale = scale_of(found["value"], minimize=minimize)
-    # Of the others few are shown, and a verdict depends on how many are judged: the tables have theirs.
+    # Only some of the other optimizers are shown, and a verdict depends on how many are judged: the tables
+    # have their verdicts.
     judged = confirmed.judged(ours, searches, pairs=verdicts.families(table["optimizer"])[0])
     groups = _groups(table["optimizer"].tolist(), judged)
     most = int(table["studies"].max())

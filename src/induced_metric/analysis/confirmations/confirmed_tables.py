@@ -91,7 +91,7 @@ def verdicts_table(
 
 
 def errors_note(table: pd.DataFrame) -> str:
-    """What the errors of a table's means or differences are over: studies and seeds, or seeds alone."""
+    """Whether the errors of a table's means or differences are over studies and seeds, or seeds alone."""
     if (table["studies"] == 1).all():
         return "Errors are over the seeds alone: of one study, the luck of its search is not in them."
     return "Errors by the analysis of variance over studies and seeds, so the luck of the search is in them."
@@ -109,7 +109,12 @@ def _lost(table: pd.DataFrame, ours: Mapping[str, Records], searches: Mapping[st
 
 
 def lost_note(found: pd.DataFrame, named: str) -> str:
-    """What lost trainings count as, and whose they are; of ``confirmed.collect``, with some that are lost."""
+    """What lost trainings count as, and whose they are.
+
+    Args:
+        found: the trainings, as returned by ``confirmed.collect``; at least one is lost.
+        named: the optimizers with their numbers of lost trainings, as text.
+    """
     worst = found.loc[found["lost"], "value"].iloc[0]
     return (
         f"Diverged or failed, each counted as {worst:.3g}, what an untrained model has or the worst "
@@ -118,7 +123,7 @@ def lost_note(found: pd.DataFrame, named: str) -> str:
 
 
 def p_values(p: "pd.Series[float]") -> "pd.Series[str]":
-    """As text."""
+    """P-values as text."""
     return p.map(lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}")
 
 

@@ -1,17 +1,17 @@
-r"""The error of a mean over studies and seeds: what the luck of the search adds to that of the seed.
+r"""The standard error of a mean over studies and seeds: what the luck of the search adds to that of the seed.
 
 A search is repeated in S independent studies, and the winner of each is trained from the same N fresh seeds.
-What optimizer A reaches from seed j with what its study i found is
+The value that optimizer A reaches from seed j with the setting that its study i found is
 
 .. math:: A_{ij} = \mu_A + a_i + b_j + e_{ij},
 
-the effect :math:`a_i` of what study i found, :math:`b_j` of seed j, and what the two do together. The cells
-of a study share :math:`a_i`: to take S·N of them as that many independent ones understates the error, the
-more so the more seeds there are.
+with the effect :math:`a_i` of the setting that study i found, the effect :math:`b_j` of seed j, and their
+interaction :math:`e_{ij}`. All cells of a study share :math:`a_i`, so treating the S·N cells as independent
+understates the error, the more so the more seeds there are.
 
-Two optimizers share the seeds, so they are compared seed by seed. Their studies are searches of their own,
-which share nothing but a number: every study of the one is compared with every study of the other, and what
-is said does not depend on which search bears which number.
+Two optimizers share the seeds, so they are compared seed by seed. Their studies are separate searches, which
+have only a number in common. So every study of the one is compared with every study of the other, and the
+result does not depend on how the searches are numbered.
 """
 
 from collections.abc import Sequence
@@ -21,17 +21,17 @@ import numpy as np
 from scipy import stats
 
 FEW = 5
-"""Studies from which on the degrees of freedom are Satterthwaite's: of fewer the spread is too uncertain."""
+"""The fewest studies for Satterthwaite's degrees of freedom: with fewer, the spread is too uncertain."""
 
 
 class Estimate(NamedTuple):
-    """A mean with its error.
+    """A mean with its standard error.
 
     Attributes:
-        mean: over all cells.
-        error: standard error of the mean.
-        freedom: degrees of freedom of the error.
-        of_studies: the part of the squared error that only more studies make smaller.
+        mean: the mean over all cells.
+        error: the standard error of the mean.
+        freedom: the degrees of freedom of the error.
+        of_studies: the part of the squared error that only more studies can reduce.
     """
 
     mean: float
@@ -45,7 +45,7 @@ class Estimate(NamedTuple):
         return self.mean - reach, self.mean + reach
 
     def p_value(self) -> float:
-        """Of a mean of 0, two-sided."""
+        """Two-sided p-value of the hypothesis that the mean is 0."""
         if self.error == 0:
             return float(self.mean == 0)
         return float(2 * stats.t.sf(abs(self.mean) / self.error, self.freedom))
@@ -54,19 +54,19 @@ class Estimate(NamedTuple):
 def estimate(cells: np.ndarray) -> Estimate:
     r"""The mean of the cells of one optimizer.
 
-    Its squared error is that of the studies and that of the seeds, each by the variance of its means, less
-    what is left of the cells (R), which both of them hold:
+    Its squared error is the sum of that of the studies and that of the seeds, each from the variance of its
+    means, minus the part from the residuals R of the cells, which both of them contain:
 
     .. math:: s^2 = V_a + V_b - \min(V_a, V_b, V_e), \quad
         V_a = \frac{\operatorname{var}_i \bar A_{i\cdot}}{S}, \quad
         V_b = \frac{\operatorname{var}_j \bar A_{\cdot j}}{N}, \quad
         V_e = \frac{\sum R_{ij}^2}{S N (S - 1)(N - 1)}.
 
-    To this tends the variance under a hierarchical bootstrap, of studies, then seeds, whose effects have the
-    variances that the analysis of variance estimates (Carpenter, Goldstein and Rasbash, Applied Statistics
-    52, 2003; Davison and Hinkley, Bootstrap Methods, 1997, section 3.8); drawing the cells of drawn studies
-    as they are would count what is left of them up to three times (Owen, Annals of Applied Statistics 1,
-    2007). The degrees of freedom are Satterthwaite's, or S - 1 where the studies are fewer than ``FEW``.
+    This is the limit of the variance under a hierarchical bootstrap that draws studies, then seeds, with
+    effects whose variances are those the analysis of variance estimates (Carpenter, Goldstein and Rasbash,
+    Applied Statistics 52, 2003; Davison and Hinkley, Bootstrap Methods, 1997, section 3.8). Resampling the
+    cells themselves would count their residuals up to three times (Owen, Annals of Applied Statistics 1,
+    2007). The degrees of freedom are Satterthwaite's, or S - 1 if there are fewer than ``FEW`` studies.
 
     Args:
         cells: shape=(studies, seeds); with a single study the error is that of the seeds alone.
@@ -78,15 +78,15 @@ def estimate(cells: np.ndarray) -> Estimate:
 
 
 def contrast(pairs: np.ndarray) -> Estimate:
-    r"""The mean of what two optimizers are to each other, such as their difference, over all their studies.
+    r"""The mean of a comparison of two optimizers, such as their difference, over all their studies.
 
-    As ``estimate``, with a part of the studies of either, as in Welch's test:
-    :math:`s^2 = V_a + V_{a'} + V_b - \min(V_a + V_{a'}, V_b, V_e + V_{e'})`. Of differences, V_b is that of
-    the differences on the same seed, so what a seed does to both is in none of them.
+    As in ``estimate``, but with a term for the studies of each optimizer, as in Welch's test:
+    :math:`s^2 = V_a + V_{a'} + V_b - \min(V_a + V_{a'}, V_b, V_e + V_{e'})`. For differences, V_b is the
+    variance of the differences on the same seed, so an effect of the seed on both optimizers cancels.
 
     Args:
-        pairs: of every study of the one and every study of the other, by seed; shape=(studies of the one,
-            studies of the other, seeds).
+        pairs: the comparison of every study of the one with every study of the other, by seed;
+            shape=(studies of the one, studies of the other, seeds).
 
     Raises:
         ValueError: if there are fewer than two seeds.
@@ -95,7 +95,7 @@ def contrast(pairs: np.ndarray) -> Estimate:
 
 
 def _estimate(tables: Sequence[np.ndarray], by_seed: np.ndarray) -> Estimate:
-    """From a table for each optimizer, shape=(studies, seeds), and the mean of each seed."""
+    """The estimate from a table for each optimizer, shape=(studies, seeds), and the mean of each seed."""
     seeds = len(by_seed)
     if seeds < 2:
         raise ValueError(f"an error needs at least 2 seeds, got {seeds}")
@@ -115,7 +115,7 @@ def _estimate(tables: Sequence[np.ndarray], by_seed: np.ndarray) -> Estimate:
 
 
 def _of_rest(table: np.ndarray) -> float:
-    """The squared error that a mean has by what a study and a seed do together."""
+    """The part of a mean's squared error that is due to the interaction of study and seed."""
     studies, seeds = table.shape
     rest = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
     return float((rest**2).sum()) / (studies * seeds * (studies - 1) * (seeds - 1))

@@ -1,7 +1,7 @@
 """The scale on which values are averaged and compared: losses by their logarithm, accuracies as they are.
 
-A loss spans orders of magnitude, and one bad training in a hundred decides the arithmetic mean of it. By the
-logarithm a factor counts alike wherever it is, the mean is the geometric one, and a difference is a ratio.
+A loss spans orders of magnitude, so one bad training in a hundred can decide its arithmetic mean. With the
+logarithm, a factor counts the same at every level, the mean is geometric, and a difference is a ratio.
 """
 
 import math
@@ -15,10 +15,10 @@ from induced_metric.analysis.rendering import fixed
 
 
 class Scale(NamedTuple):
-    """Of the values of one objective.
+    """The scale for the values of one objective.
 
     Attributes:
-        logarithmic: whether means and differences are of the logarithm.
+        logarithmic: whether means and differences are those of the logarithm.
     """
 
     logarithmic: bool
@@ -32,7 +32,7 @@ class Scale(NamedTuple):
         return np.exp(values) if self.logarithmic else np.asarray(values, dtype=float)
 
     def mean(self, values: ArrayLike) -> float:
-        """The mean of values by this scale, in their own unit; NaN where there are none."""
+        """The mean of values on this scale, in their own unit; NaN where there are none."""
         found = np.asarray(values, dtype=float)
         return float(self.back(self.to(found).mean())) if found.size else float("nan")
 
@@ -43,7 +43,7 @@ class Scale(NamedTuple):
 
     @property
     def difference_words(self) -> str:
-        """What a difference on this scale is called, when shown by ``shown``."""
+        """What a difference on this scale is called, as ``shown`` shows it."""
         return "ratio" if self.logarithmic else "difference"
 
     def shown(self, differences: "pd.Series[float]") -> "pd.Series[str]":
@@ -52,6 +52,6 @@ class Scale(NamedTuple):
 
 
 def scale_of(values: ArrayLike, *, minimize: bool) -> Scale:
-    """The scale of all values that are compared: logarithmic where they are minimised and all positive."""
+    """The scale for all values that are compared: logarithmic if they are minimised and all positive."""
     found = np.asarray(values, dtype=float)
     return Scale(minimize and bool(found.size) and bool(np.nanmin(found) > 0))

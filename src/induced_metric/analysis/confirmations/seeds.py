@@ -1,4 +1,4 @@
-"""What the seed alone does: the published best setting of each optimizer, trained from many seeds."""
+"""The effect of the seed alone: the published best setting of each optimizer, trained from many seeds."""
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,10 @@ QUANTILES = {"low": 0.05, "lower": 0.25, "median": 0.5, "upper": 0.75, "high": 0
 
 
 def summary(records: Records) -> pd.DataFrame:
-    """The spread of the values over the seeds, one row an optimizer.
+    """The spread of the values over the seeds, one row per optimizer.
 
-    A trial that diverged or failed has the worst value there is, an infinite one: it counts, and is not
-    mistaken for a number.
+    A trial that diverged or failed counts with the worst possible value, an infinite one, which cannot be
+    mistaken for a measured one.
 
     Returns:
         ``n``, how many of them ``diverged`` (or failed), the 5, 25, 50, 75 and 95% quantiles ``low``,
@@ -73,7 +73,7 @@ def seeds_table(task: str, records: Records) -> Table:
 
 
 def _quantile(values: np.ndarray, share: float) -> float:
-    """The quantile of sorted values; the mean of the two where any number between them would do."""
-    # numpy's own interpolate with a difference, and that of an infinite value is not a number.
+    """The quantile of sorted values; where it lies between two of them, their mean."""
+    # numpy interpolates with the difference of two values, which can be NaN where values are infinite.
     place = round(share * len(values), 9)
     return float((values[int(np.ceil(place)) - 1] + values[int(np.floor(place))]) / 2)

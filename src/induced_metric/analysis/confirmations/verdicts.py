@@ -1,16 +1,16 @@
 r"""Which optimizer is better once tuned: better, worse, equivalent or undecided, pair by pair.
 
-The evidence are confirmations: the winner of each study of an optimizer trained again from fresh seeds, the
-same seeds for all. Two optimizers are compared by the differences of every winner of the one and every winner
-of the other on the same seed (``hierarchy.contrast``).
+The evidence is the confirmations: the winner of each study of an optimizer, trained again from fresh seeds,
+which are the same for all. Two optimizers are compared by the differences between every winner of the one and
+every winner of the other on the same seed (``hierarchy.contrast``).
 
 * *equivalent*: the interval of the difference lies within the margin, which is stated beforehand;
-* *better*, *worse*: otherwise, if a difference of 0 is rejected;
+* *better*, *worse*: otherwise, if the hypothesis of a difference of 0 is rejected;
 * *undecided*: neither.
 
-Over the m pairs of a table the chance of any false *better* or *worse* is at most 1 - level by Holm's rule
-(Scandinavian Journal of Statistics 6, 1979): the i-th smallest p-value is multiplied by m - i + 1. The
-intervals are simultaneous by Bonferroni, 1 - (1 - level)/m each, so the same holds for any false
+Over the m pairs of a table, the probability of any false *better* or *worse* is at most 1 - level by Holm's
+rule (Scandinavian Journal of Statistics 6, 1979): the i-th smallest p-value is multiplied by m - i + 1. The
+intervals are simultaneous by Bonferroni, at level 1 - (1 - level)/m each, so the same holds for any false
 *equivalent*.
 """
 
@@ -30,21 +30,21 @@ from induced_metric.analysis.statistics import CONFIDENCE
 BASELINE = "adamw"
 POWER = 0.8
 MARGIN = 0.2
-"""Of the standard deviation over seeds: the margin where none is given, Cohen's small effect."""
+"""The default margin, in standard deviations over seeds: Cohen's small effect."""
 
 
 class Cells(NamedTuple):
-    """What two optimizers have on the same studies and seeds; shape=(studies, seeds) each."""
+    """The values of two optimizers on the same studies and seeds; shape=(studies, seeds) each."""
 
     one: np.ndarray
     other: np.ndarray
 
 
 def grids(confirmed: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The values of each optimizer, a row a study and a column a seed.
+    """The values of each optimizer, one row per study and one column per seed.
 
     Args:
-        confirmed: ``optimizer``, ``study``, ``seed`` and ``value``, one row a training.
+        confirmed: ``optimizer``, ``study``, ``seed`` and ``value``, one row per training.
 
     Raises:
         ValueError: if an optimizer was trained twice from a seed of a study.
@@ -75,24 +75,24 @@ def cells(table: Mapping[str, pd.DataFrame], one: str, other: str) -> Cells:
 
 
 def default_margin(confirmed: pd.DataFrame) -> float:
-    """``MARGIN`` of the median over the optimizers of the standard deviation over the seeds of a study."""
+    """``MARGIN`` times the median over optimizers of their mean standard deviation over a study's seeds."""
     spread = confirmed.groupby(["optimizer", "study"])["value"].std()
     return float(MARGIN * spread.groupby("optimizer").mean().median())
 
 
 def baseline(names: Iterable[str]) -> str:
-    """With which all others are compared: ``BASELINE``, or the first where this is not there."""
+    """The optimizer that all others are compared with: ``BASELINE``, or the first where that is missing."""
     every = style.ordered(names)
     return BASELINE if BASELINE in every else every[0]
 
 
 def families(names: Iterable[str]) -> list[list[tuple[str, str]]]:
-    """The pairs that are judged, in three families, each corrected for its own number.
+    """The pairs that are judged, in three families, each corrected for its own number of pairs.
 
-    The first: all pairs of the paper's optimizers, or of all where none is the paper's. The second: each
-    other against the ``baseline``; so one more candidate costs the others little. The third: each other
-    against what it extends or changes, by its name: ``lion`` of ``lion_metric``, and of ``sgd_log_rms`` both
-    ``sgd`` and ``sgd_rms``, whose form with the logarithm it is.
+    1. All pairs of the paper's optimizers, or of all optimizers where none is the paper's.
+    2. Each other optimizer against the ``baseline``, so that one more candidate costs the others little.
+    3. Each other optimizer against those that it extends or changes, by its name: ``lion_metric`` against
+       ``lion``, and ``sgd_log_rms`` against both ``sgd`` and ``sgd_rms``, of which it is the log form.
 
     Args:
         names: the optimizers.
@@ -121,20 +121,20 @@ def compare(
     r"""The verdict on each pair of optimizers, in the published order.
 
     Args:
-        confirmed: ``optimizer``, ``study``, ``seed`` and ``value``, one row a training, all finite.
+        confirmed: ``optimizer``, ``study``, ``seed`` and ``value``, one row per training, all finite.
         minimize: whether a low value is good.
-        pairs: those to judge, an optimizer and the other; all by default. Fewer need less correction.
+        pairs: the pairs to judge; all by default. Fewer pairs need less correction.
         margin: differences below it do not matter; ``default_margin`` if None.
-        level: of all verdicts together.
+        level: the confidence level of all verdicts together.
 
     Returns:
-        ``optimizer`` and ``other``; ``difference``, the mean of the first minus that of the other, with
-        ``low`` and ``high``, its simultaneous interval, and ``p``, Holm's; ``superiority``, the share of
-        pairs of their studies, and of seeds, on which the first is better, ties half, with the ends of its
-        own interval ``superiority_low`` and ``superiority_high``; ``verdict``, on the first; ``more_seeds``
-        and ``more_studies``, about how many it would take to decide (``needed``), missing where decided;
-        ``detectable``, the difference that this many would find with the probability ``POWER``; ``studies``,
-        ``seeds``, ``margin``.
+        ``optimizer`` and ``other``; ``difference``, the mean of the first minus that of the other, with its
+        simultaneous interval from ``low`` to ``high`` and Holm's ``p``; ``superiority``, the share of pairs
+        of their studies, and of seeds, on which the first is better (ties count half), with its own interval
+        from ``superiority_low`` to ``superiority_high``; ``verdict``, on the first; ``more_seeds`` and
+        ``more_studies``, about how many more would decide (``needed``), missing where decided;
+        ``detectable``, the difference that the present studies and seeds would find with probability
+        ``POWER``; ``studies``, ``seeds``, ``margin``.
 
     Raises:
         ValueError: if the margin is negative, or two optimizers share no seeds.
@@ -177,13 +177,13 @@ def compare(
 
 
 def judged(table: pd.DataFrame, *, minimize: bool, margin: float, level: float) -> pd.DataFrame:
-    """The table with its verdicts, one on each row, and with Holm's ``p`` over all rows.
+    """The table with a verdict on each row, and with ``p`` adjusted by Holm's rule over all rows.
 
     Args:
         table: ``difference``, ``low``, ``high``, ``p``, ``more_seeds`` and ``more_studies``.
         minimize: whether a low value is good.
         margin: differences below it do not matter.
-        level: of all verdicts together.
+        level: the confidence level of all verdicts together.
     """
     p = holm(table["p"].to_numpy())
     differs = p <= 1 - level
@@ -208,22 +208,22 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def needed(found: Estimate, margin: float, level: float, shape: tuple[int, ...]) -> dict[str, float]:
-    r"""About how many more seeds, or studies, decide a pair with the probability ``POWER``.
+    r"""About how many more seeds, or studies, would decide a pair with probability ``POWER``.
 
-    If the difference is what was found, it takes an error of :math:`h / (t_{(1+\text{level})/2} +
-    z_\text{POWER})` to tell it from 0, with :math:`h = |\bar D|`, or to tell that it lies within the margin,
-    with :math:`h = \text{margin} - |\bar D|`; the easier of the two is planned for. More seeds shrink all of
-    the squared error but its part ``of_studies``; where that alone is too large, more studies are needed,
-    with as many seeds each.
+    If the true difference is the one found, deciding takes an error of
+    :math:`h / (t_{(1+\text{level})/2} + z_\text{POWER})`, with :math:`h = |\bar D|` to distinguish it from 0
+    and :math:`h = \text{margin} - |\bar D|` to show that it lies within the margin; the plan is for the
+    easier of the two. More seeds shrink all of the squared error except ``of_studies``. Where that part
+    alone is too large, more studies are needed, with as many seeds each.
 
     Args:
         found: the difference.
-        margin: below which it does not matter.
-        level: of the pair's interval.
-        shape: studies and seeds that there are.
+        margin: differences below it do not matter.
+        level: the confidence level of the pair's interval.
+        shape: the present numbers of studies and seeds.
 
     Returns:
-        ``more_seeds`` and ``more_studies``, of which one is NaN.
+        ``more_seeds`` and ``more_studies``, of which at least one is NaN.
     """
     studies, seeds = shape
     goal = (max(abs(found.mean), margin - abs(found.mean)) / _reach(found, level)) ** 2
@@ -231,7 +231,7 @@ def needed(found: Estimate, margin: float, level: float, shape: tuple[int, ...])
     if goal > found.of_studies:
         more = of_seeds * seeds / (goal - found.of_studies) - seeds
         return {"more_seeds": np.ceil(max(more, 1.0)), "more_studies": np.nan}
-    if goal == 0:  # no difference was found, and none is small enough
+    if goal == 0:  # the difference found is 0 and so is the margin: no number of studies decides
         return {"more_seeds": np.nan, "more_studies": np.nan}
     return {
         "more_seeds": np.nan,
@@ -240,5 +240,5 @@ def needed(found: Estimate, margin: float, level: float, shape: tuple[int, ...])
 
 
 def _reach(found: Estimate, level: float) -> float:
-    """How many standard errors a difference must be to be found with the probability ``POWER``."""
+    """How many standard errors a difference must be for it to be found with probability ``POWER``."""
     return float(stats.t.isf((1 - level) / 2, found.freedom) + stats.norm.ppf(POWER))

@@ -1,8 +1,9 @@
-"""Is it this hyperparameter that makes a winner good? The same winners from the same seeds, where it is 0.
+"""Is it this hyperparameter that makes a winner good? The same winners from the same seeds, with it set to 0.
 
-A winner is paired with itself, seed by seed, so the luck of its search is in both, and the differences are
-estimated as what one optimizer has in its studies (``hierarchy.estimate``). All else is as found: where the
-winner has use of the hyperparameter, the others suit it, and without it they may suit nothing.
+A winner is paired with itself, seed by seed, so both sides have the same luck of the search, and the
+differences are estimated like the values of one optimizer over its studies (``hierarchy.estimate``). All
+other hyperparameters stay as found: where a winner depends on this one, the others are tuned to it and may
+suit nothing without it.
 """
 
 import json
@@ -18,28 +19,28 @@ from induced_metric.analysis.statistics import CONFIDENCE
 from induced_metric.records import CONFIRMED, WITHOUT, Records, removed
 
 _FEWEST = 2
-"""Seeds without which there is no error."""
+"""The smallest number of seeds that gives a standard error."""
 
 
 def collect(ours: Mapping[str, Records], searches: Mapping[str, Records]) -> pd.DataFrame:
     """Every training of the winners that were trained both ways, from the seeds that both ways have.
 
-    A study with fewer than two of these is left out: it is under way.
+    A study with fewer than two such seeds is still under way and is left out.
 
     Args:
-        ours: confirmations, and those of the same winners without one hyperparameter, by sampler.
-        searches: by sampler.
+        ours: the confirmations, and those of the same winners without one hyperparameter, by sampler.
+        searches: the searches, by sampler.
 
     Returns:
-        As ``confirmed.collect``, and ``without``: whether the hyperparameter is 0. What a lost training
-        counts as is the same both ways.
+        The columns of ``confirmed.collect``, and ``without``, whether the hyperparameter is 0. A lost
+        training counts as the same value both ways.
 
     Raises:
-        ValueError: if the winners of a study are not the same.
+        ValueError: if the two ways trained different winners of a study.
     """
     _check_same(ours)
     found = confirmed.collect(ours, searches)
-    names = found["study"].map(removed)  # a study of ablations has its whole name there
+    names = found["study"].map(removed)  # for an ablation, the study is the full name of its sampler
     studies = [
         study if pd.isna(name) else study.removesuffix(f"{CONFIRMED}{WITHOUT}{name}")
         for study, name in zip(found["study"], names, strict=True)
@@ -65,7 +66,7 @@ def _check_same(ours: Mapping[str, Records]) -> None:
 
 
 def _winners(trials: pd.DataFrame) -> dict[str, str]:
-    """What the configuration of each optimizer's study says of its winner."""
+    """The winner of each optimizer, as the configuration of its study describes it."""
     configs = trials.groupby("optimizer")["config"].first()
     return {
         str(name): json.dumps(json.loads(text).get("source"), sort_keys=True)
@@ -76,25 +77,25 @@ def _winners(trials: pd.DataFrame) -> dict[str, str]:
 def compare(
     ours: Mapping[str, Records], searches: Mapping[str, Records], *, level: float = CONFIDENCE
 ) -> pd.DataFrame:
-    """What a hyperparameter does to the winners of each optimizer, in the published order.
+    """The effect of a hyperparameter on the winners of each optimizer, in the published order.
 
     Args:
-        ours: as of ``collect``, without one and the same hyperparameter.
-        searches: by sampler.
-        level: of all verdicts together.
+        ours: as for ``collect``; all ablations are without the same hyperparameter.
+        searches: the searches, by sampler.
+        level: the confidence level of all verdicts together.
 
     Returns:
-        ``optimizer``; ``hyperparameter`` with ``least`` and ``most``, what was found of it; ``mean`` and
-        ``mean_without``; ``difference`` of the winners as found minus those without, of losses of the
-        logarithm (``scale``), with ``low`` and ``high``, its simultaneous interval, and ``p``, Holm's;
-        ``superiority``, the share of winners and seeds on which the winner as found is better, ties half;
-        ``verdict``, on the winners as found; ``changed``, of how many winners the two are told apart over
-        their own seeds, at this level each; ``lost`` and ``lost_without``, trainings; ``more_seeds``,
-        ``more_studies``, ``studies``, ``seeds``, ``margin`` as of ``verdicts.compare``; ``logarithmic``. No
-        rows where no winner was trained both ways.
+        ``optimizer``; ``hyperparameter``, with the ``least`` and ``most`` found of it; ``mean`` and
+        ``mean_without``; ``difference``, the winners as found minus those without it, of the logarithm for a
+        loss (``scale``), with its simultaneous interval from ``low`` to ``high`` and Holm's ``p``;
+        ``superiority``, the share of winners and seeds on which the winner as found is better (ties count
+        half); ``verdict``, on the winners as found; ``changed``, how many winners differ significantly from
+        themselves without it, over their own seeds, at this level each; ``lost`` and ``lost_without``, the
+        numbers of lost trainings; ``more_seeds``, ``more_studies``, ``studies``, ``seeds``, ``margin`` as in
+        ``verdicts.compare``; ``logarithmic``. No rows where no winner was trained both ways.
 
     Raises:
-        ValueError: as of ``collect``, or if the studies of an optimizer share fewer than two seeds.
+        ValueError: as for ``collect``, or if the studies of an optimizer share fewer than two seeds.
     """
     found = collect(ours, searches)
     if found.empty:
@@ -142,17 +143,17 @@ def compare(
 
 
 def by_winner(ours: Mapping[str, Records], found: pd.DataFrame, *, level: float = CONFIDENCE) -> pd.DataFrame:
-    """The same of each winner by itself, over its own seeds.
+    """The same comparison for each winner by itself, over its own seeds.
 
     Args:
-        ours: as of ``compare``.
-        found: ``collect`` of them.
-        level: of each winner alone.
+        ours: as for ``compare``.
+        found: the trainings, as ``collect`` returns them.
+        level: the confidence level for each winner alone.
 
     Returns:
-        ``optimizer``, ``study``, ``hyperparameter``, ``found``, the value of the winner, ``seeds``,
-        ``superiority``, and ``changed``, whether it is told from itself without; nothing where there are no
-        trainings.
+        ``optimizer``; ``study``; ``hyperparameter``; ``found``, its value in the winner; ``seeds``;
+        ``superiority``; ``changed``, whether the winner differs significantly from itself without it. No rows
+        where there are no trainings.
     """
     minimize = runs.objective(ours)[1] == "minimize"
     (hyperparameter,) = {name for sampler in ours if (name := removed(sampler))}
@@ -185,13 +186,13 @@ def _cells(own: pd.DataFrame) -> verdicts.Cells:
 
 
 def _won(both: verdicts.Cells, minimize: bool) -> np.ndarray:
-    """Where the winner as found is better, a half where it is the same."""
+    """1 where the winner as found is better, a half where both are equal, else 0."""
     gains = both.other - both.one if minimize else both.one - both.other
     return (1 + np.sign(gains)) / 2
 
 
 def _values(ours: Mapping[str, Records], hyperparameter: str) -> "dict[str, pd.Series[float]]":
-    """What the winner of each study has of a hyperparameter, by optimizer and then study."""
+    """The value of a hyperparameter in the winner of each study, by optimizer and then study."""
     plain = pd.concat(
         [
             study.trials[["optimizer", hyperparameter]].assign(study=sampler.removesuffix(CONFIRMED))

@@ -1,4 +1,4 @@
-"""``without`` as a figure: does what a hyperparameter brings a winner follow from what it found of it?"""
+"""``without`` as a figure: does a hyperparameter's benefit depend on the value that the winner has of it?"""
 
 from collections.abc import Mapping
 
@@ -12,14 +12,14 @@ from induced_metric.records import Records, removed
 
 
 def without_figure(ours: Mapping[str, Records], searches: Mapping[str, Records]) -> Figure | None:
-    """A point a winner: its value of the hyperparameter, and how often it is better with it than without.
+    """One point per winner: its value of the hyperparameter, and how often it is better with it than without.
 
-    Filled where the two are told apart over the winner's own seeds (``without.by_winner``). Shares hold for
-    what diverges, too, which as a ratio is of any size.
+    A point is filled where the two differ significantly over the winner's own seeds (``without.by_winner``).
+    Shares are shown because they suit diverged trainings too, whose ratios could have any size.
 
     Args:
-        ours: as of ``without.compare``.
-        searches: by sampler.
+        ours: as for ``without.compare``.
+        searches: the searches, by sampler.
 
     Returns:
         None where no winner was trained both ways.

@@ -78,7 +78,7 @@ def _notes(table: pd.DataFrame, ours: Mapping[str, Records], searches: Mapping[s
 
 
 def _shown(scale: Scale, differences: "pd.Series[float]") -> "pd.Series[str]":
-    """As ``Scale.shown``, but for the ratios to what diverges, which are of any size."""
+    """Like ``Scale.shown``, but in a short form for ratios: those to diverged trainings can have any size."""
     return differences.map(lambda x: _short(math.exp(x))) if scale.logarithmic else scale.shown(differences)
 
 
