@@ -1,1 +1,1 @@
-"""Where studies stand, and how busy they keep their devices, by their records."""
+"""How far studies have come and how busy they keep their devices, according to their records."""

@@ -1,4 +1,4 @@
-"""Where studies stand, by their records."""
+"""How far studies have come, according to their records."""
 
 from dataclasses import dataclass
 
@@ -6,19 +6,19 @@ import pandas as pd
 
 from induced_metric.analysis.progress.occupancy import occupancy, pause, timed
 
-_RECENT = 50  # finished trials, whose speed is that of a study
+_RECENT = 50  # the number of last finished trials that the speed of a study is computed from
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerStatus:
-    """What the records of a study say of one worker.
+    """What the records of a study say about one worker.
 
     Attributes:
-        worker: its name; empty where a study has but one.
-        finished: trials that it recorded.
-        reclaimed: those of them that it took over when another worker was lost.
-        failed: those of them that nobody could train.
-        last_finished: when it recorded the last, in seconds since 1970.
+        worker: its name; empty where a study has only one.
+        finished: the number of trials that it recorded.
+        reclaimed: how many of them it took over when another worker was lost.
+        failed: how many of them no worker could train.
+        last_finished: when it recorded the last one, in seconds since 1970.
     """
 
     worker: str
@@ -30,22 +30,23 @@ class WorkerStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedStatus:
-    """What the records of a study say of it.
+    """What the records of a study say about it.
 
     Attributes:
-        finished: trials that are recorded.
-        complete: those of them that ran all their epochs; those that diverged are among them.
-        pruned: those that a pruner ended.
-        failed: those that nobody could train.
-        diverged: those with a metric that was not finite.
-        reclaimed: those that were taken over when a worker was lost.
-        objective: what is optimised; None where nothing is recorded.
-        direction: ``minimize`` or ``maximize``; None likewise.
-        best: value; None before the first trial that has one.
-        occupancy: of its lanes; as of ``occupancy.occupancy``.
-        trials_per_second: by the last trials; None where none has finished for longer than any took.
-        last_finished: when, in seconds since 1970; None where nothing is recorded.
-        workers: by name.
+        finished: the number of recorded trials.
+        complete: how many of them ended by themselves, including those that diverged.
+        pruned: how many a pruner ended.
+        failed: how many no worker could train.
+        diverged: how many had a metric that was not finite.
+        reclaimed: how many were taken over when a worker was lost.
+        objective: the metric that is optimised; None where nothing is recorded.
+        direction: ``minimize`` or ``maximize``; None where nothing is recorded.
+        best: the best value; None before the first trial that has one.
+        occupancy: the occupancy of its lanes (``occupancy.occupancy``).
+        trials_per_second: the speed of the last trials (``speed``); None where nothing is recorded, or none
+            has finished for longer than a trial takes.
+        last_finished: when the last trial finished, in seconds since 1970; None where nothing is recorded.
+        workers: the workers, by name.
     """
 
     finished: int = 0
@@ -66,12 +67,12 @@ class RecordedStatus:
 def recorded_status(
     trials: pd.DataFrame, *, now: float, beside: pd.DataFrame | None = None
 ) -> RecordedStatus:
-    """Where a study stands.
+    """How far a study has come.
 
     Args:
         trials: its records.
-        now: seconds since 1970.
-        beside: the records of all studies that share its lanes, its own among them; only its own by default.
+        now: the present time, in seconds since 1970.
+        beside: the records of all studies that share its lanes, including its own; only its own by default.
     """
     if trials.empty:
         return RecordedStatus()
@@ -107,18 +108,21 @@ def recorded_status(
 
 
 def speed(trials: pd.DataFrame, *, now: float) -> float | None:
-    """Trials that finish in a second, by the last ones and the time that has passed since.
+    """Trials finished per second, from the last ones and the time that has passed since then.
 
     Args:
-        trials: as ``timed`` returns them.
-        now: seconds since 1970.
+        trials: the trials, as returned by ``timed``.
+        now: the present time, in seconds since 1970.
+
+    Returns:
+        None where no trial has finished for longer than ``pause``.
     """
     longest = pause(trials)
     times = trials.sort_values("ended")
-    stays = (times["ended"].diff() > longest).cumsum()  # a pause is not how long a trial takes
+    stays = (times["ended"].diff() > longest).cumsum()  # a pause says nothing about speed
     stay = times[stays == stays.iloc[-1]]
     if now - stay["ended"].iloc[-1] > longest:
         return None
-    # Lanes begin together and so end together: counted from the first end on, a few would seem fast.
+    # Lanes begin together and so end together: a few trials, counted from the first end, would seem too fast.
     since = stay["begun"].min() if len(stay) <= _RECENT else stay["ended"].iloc[-_RECENT - 1]
     return float(min(len(stay), _RECENT) / max(now - since, 1e-9))

@@ -1,1 +1,1 @@
-"""Recorded studies once more: under other rules, from their curves, and run again."""
+"""Recorded studies once more: replayed from their curves under other rules, or run again."""

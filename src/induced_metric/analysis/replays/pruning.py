@@ -1,7 +1,7 @@
-"""Rules that stop trials early, on recorded curves: whom they would have stopped, and when.
+"""Rules that stop trials early, applied to recorded curves: which trials they would have stopped, and when.
 
-The rules are those of the studies' pruners, restated on numbers; trials are looked at in the order of a study
-(``studies.schedule``).
+The rules are those of the studies' pruners, restated on plain numbers; trials are judged in the order of a
+study (``studies.schedule``).
 """
 
 import math
@@ -17,18 +17,18 @@ from induced_metric.studies.schedule import Look, Schedule
 
 @dataclass
 class History:
-    """What a rule may know when it judges a trial: lower costs are better.
+    """What a rule may know when it judges a trial; lower costs are better.
 
     Attributes:
-        costs: at each rung, the best cost so far of every trial that was looked at there, by trial.
-        complete: the trials that ended by themselves.
+        costs: at each rung, the best cost so far of every trial that was judged there, by trial.
+        complete: the trials that ended without being stopped.
     """
 
     costs: dict[int, dict[int, float]] = field(default_factory=dict)
     complete: set[int] = field(default_factory=set)
 
     def at(self, epochs: int) -> dict[int, float]:
-        """The costs after so many epochs."""
+        """The costs after ``epochs`` epochs."""
         return self.costs.setdefault(epochs, {})
 
 
@@ -40,10 +40,10 @@ class Pruner:
     """A rule with the epochs at which it is asked.
 
     Attributes:
-        name: of it.
+        name: its name.
         rule: whether a trial is stopped.
-        rungs: epochs after which it is asked, ascending.
-        in_flight: trials under way at once: whom a trial is compared with depends on it.
+        rungs: the epochs after which the rule is asked, ascending.
+        in_flight: the number of trials in flight, which determines the trials that a trial is compared with.
         ranks_stopped: whether stopped trials can be among the best.
     """
 
@@ -54,12 +54,12 @@ class Pruner:
     ranks_stopped: bool = False
 
     def before(self, epochs: int) -> list[int]:
-        """The rungs before so many epochs."""
+        """The rungs below ``epochs``."""
         return [rung for rung in self.rungs if rung < epochs]
 
 
 def median(*, n_startup_trials: int, n_warmup_steps: int = 0) -> Rule:
-    """Stops a trial that is worse than the median of the complete ones, at the same epoch (Optuna's rule)."""
+    """Stops a trial worse than the median of the complete trials at the same epoch (Optuna's rule)."""
 
     def rule(history: History, trial: int, epochs: int) -> bool:
         others = [cost for other, cost in history.at(epochs).items() if other in history.complete]
@@ -72,13 +72,13 @@ def median(*, n_startup_trials: int, n_warmup_steps: int = 0) -> Rule:
 
 
 def successive_halving(*, min_resource: int, reduction_factor: int) -> Rule:
-    """Keeps the best ``1 / reduction_factor`` of those that came as far (Optuna's asynchronous rule)."""
+    """Keeps the best ``1 / reduction_factor`` of the trials that came as far (Optuna's asynchronous rule)."""
 
     def rule(history: History, trial: int, epochs: int) -> bool:
         rung = min_resource
         while rung < epochs:
             rung *= reduction_factor
-        if rung != epochs:  # it judges nobody between its rungs
+        if rung != epochs:  # no trial is judged between rungs
             return False
         own, reached = history.at(epochs)[trial], sorted(history.at(epochs).values())
         return not math.isfinite(own) or own > reached[max(len(reached) // reduction_factor, 1) - 1]
@@ -106,16 +106,16 @@ RULES: Mapping[str, Callable[..., Rule]] = {
     "SuccessiveHalvingPruner": successive_halving,
     "WandbHyperbandPruner": wandb_hyperband,
 }
-"""By the class that a configuration of a study names."""
+"""The rules by the class of the pruner that the configuration of a study names."""
 
 
 class Stopped(NamedTuple):
-    """How trials ended, an entry each.
+    """How trials ended, one entry per trial.
 
     Attributes:
-        epochs: that they ran.
-        stopped: by the pruner.
-        unknown: it would have let them go on, and their curves end.
+        epochs: how many epochs the trial ran.
+        stopped: whether the pruner stopped it.
+        unknown: whether the pruner would have let it go on beyond the end of its recorded curve.
     """
 
     epochs: np.ndarray
@@ -124,16 +124,16 @@ class Stopped(NamedTuple):
 
 
 def stopped(costs: np.ndarray, ran: np.ndarray, cut_short: np.ndarray, pruner: Pruner) -> Stopped:
-    """Whom a pruner would have stopped.
+    """Which trials a pruner would have stopped.
 
     Args:
         costs: shape=(trials, epochs); lower is better, and not finite where a trial did not run.
-        ran: shape=(trials,); how many epochs each ran.
-        cut_short: shape=(trials,); which were stopped on record where their curves end.
+        ran: shape=(trials,); how many epochs each trial ran.
+        cut_short: shape=(trials,); which trials a pruner had stopped on record, where their curves end.
         pruner: the rule.
 
     Raises:
-        UserError: if there is no epoch.
+        UserError: if the curves have no epoch.
     """
     trials, epochs = costs.shape
     if not epochs:
@@ -152,7 +152,7 @@ def stopped(costs: np.ndarray, ran: np.ndarray, cut_short: np.ndarray, pruner: P
         if ended and not cut_short[number]:
             return False
         if done in rungs:
-            # Past its end a curve is not known; there its last is what a rule is told.
+            # A curve is not known past its end; from there on the rule gets the best cost up to the end.
             history.at(done)[number] = float(best[number, min(done, ran[number]) - 1])
             if pruner.rule(history, number, done):
                 ends.epochs[number], ends.stopped[number] = min(done, ran[number]), True
@@ -163,7 +163,7 @@ def stopped(costs: np.ndarray, ran: np.ndarray, cut_short: np.ndarray, pruner: P
 
     def serve(looks: Sequence[Look]) -> list[bool]:
         answers = [goes_on(look) for look in looks]
-        # Told together, after all of them were judged.
+        # As in a study, these trials are told together, after all of them were judged.
         over = [look.number for look, stays in zip(looks, answers, strict=True) if not stays]
         history.complete.update(number for number in over if not (ends.stopped | ends.unknown)[number])
         return answers

@@ -1,7 +1,7 @@
 """What a recorded search would have shown under other rules, from its curves alone, without training.
 
-Fewer trials, fewer epochs, a pruner, the value of the last epoch instead of the best, another number of best
-runs: how the values and the ranking of the optimizers move.
+Other rules are fewer trials, fewer epochs, a pruner, the value of the last epoch instead of the best, or
+another number of best runs. The table shows how the values and the ranking of the optimizers change.
 """
 
 import math
@@ -24,14 +24,14 @@ Select: TypeAlias = Literal["best", "last"]
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """The rules of a comparison; None leaves one as it was.
+    """The rules of a comparison; None leaves a rule as recorded.
 
     Attributes:
-        trials: the first so many of every optimizer.
-        epochs: the first so many of every trial.
-        pruner: stops trials.
-        select: the value of a trial is its best epoch's, or its last epoch's.
-        top: an optimizer is summarised by the mean of so many best trials.
+        trials: use only the first ``trials`` trials of every optimizer.
+        epochs: use only the first ``epochs`` epochs of every trial.
+        pruner: a pruner that stops trials.
+        select: whether the value of a trial is that of its best epoch or of its last.
+        top: how many of an optimizer's best trials the mean that summarises it is over.
 
     Raises:
         UserError: for a number below 1 or an unknown selection.
@@ -44,7 +44,7 @@ class Rules:
     top: int | None = None
 
     def __post_init__(self) -> None:
-        """Checks what needs no records."""
+        """Checks what can be checked without records."""
         for name in ("trials", "epochs", "top"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -66,11 +66,11 @@ class Replayed(NamedTuple):
     """The trials of one optimizer under other rules.
 
     Attributes:
-        values: of the trials that may be among the best, best first.
-        trials: how many there were.
-        epochs: run in all.
-        stopped: by the pruner.
-        unknown: trials that the pruner would have kept beyond the end of their recorded curves.
+        values: the values of the trials that may be among the best, in ascending order.
+        trials: how many trials there were.
+        epochs: how many epochs they ran in total.
+        stopped: how many trials were stopped, by the rules' pruner or else on record.
+        unknown: how many trials the pruner would have kept beyond the end of their recorded curves.
     """
 
     values: np.ndarray
@@ -80,7 +80,7 @@ class Replayed(NamedTuple):
     unknown: int
 
     def mean(self, top: int, direction: str) -> float:
-        """The mean of the best ``top``; NaN where none may be among them."""
+        """The mean of the best ``top`` values; NaN where there are none."""
         ordered = self.values if direction == "minimize" else self.values[::-1]
         return float(ordered[:top].mean()) if len(ordered) else math.nan
 
@@ -89,8 +89,8 @@ def replay(study: Records, rules: Rules) -> Replayed:
     """One optimizer's trials under other rules.
 
     Args:
-        study: its records; a trial's ``objective`` is what it was judged by.
-        rules: which.
+        study: the optimizer's records; ``objective`` names the metric that its trials were judged by.
+        rules: the other rules.
     """
     trials = study.trials.sort_values("trial").head(rules.trials or len(study.trials))
     objective, direction = trials["objective"].iloc[0], trials["direction"].iloc[0]
@@ -99,7 +99,7 @@ def replay(study: Records, rules: Rules) -> Replayed:
     wide = wide.reindex(trials["trial"])
     sign = 1.0 if direction == "minimize" else -1.0
     costs = sign * wide.to_numpy(float)[:, : rules.epochs]
-    # How many epochs each ran; one that diverged in its last has no finite cost there.
+    # How many epochs each trial ran; one that diverged in its last epoch has no finite cost there.
     ran = np.minimum(trials["epochs"].to_numpy(), costs.shape[1])
     cut_short = (trials["state"] == "pruned").to_numpy() & (ran == trials["epochs"].to_numpy())
     if rules.pruner is None:
@@ -127,16 +127,17 @@ def ranking(searches: Mapping[str, Records], rules: Rules) -> pd.DataFrame:
     """Every optimizer of every search, as recorded and under other rules.
 
     Args:
-        searches: the records of a task by sampler.
-        rules: the others.
+        searches: the records of a task, by sampler.
+        rules: the other rules.
 
     Returns:
-        ``optimizer``, ``sampler``; ``recorded`` and ``replayed``, the means of the best, with ``rank`` and
-        ``new_rank`` among the optimizers of the sampler (from 1, NaN where nothing is left to rank);
-        ``epochs``, the share of the recorded epochs that was used; ``trials``, ``stopped``, ``unknown``.
+        ``optimizer``, ``sampler``; ``recorded`` and ``replayed``, the means of the best trials, with ``rank``
+        and ``new_rank`` among the optimizers of the sampler (from 1, NaN where nothing is left to rank);
+        ``epochs``, the share of the recorded epochs that was used; ``trials``, ``stopped``, ``unknown``;
+        ``top`` and ``usual``, how many best trials the replayed and the recorded means are over.
 
     Raises:
-        UserError: if every search is shorter than the rules ask for.
+        UserError: if any search has fewer trials of an optimizer than the rules ask for.
     """
     as_recorded = Rules()
     usual = runs.best_count(searches)
@@ -169,7 +170,7 @@ def ranking(searches: Mapping[str, Records], rules: Rules) -> pd.DataFrame:
 
 
 def agreements(table: pd.DataFrame) -> dict[str, float]:
-    """Kendall's τ between the ranking as recorded and the other, by sampler; NaN below two optimizers."""
+    """Kendall's τ between the recorded and the replayed ranking, by sampler; NaN below two optimizers."""
     return {
         str(sampler): float(kendalltau(own["recorded"], own["replayed"], nan_policy="omit").statistic)
         for sampler, own in table.groupby("sampler", sort=False)
@@ -204,7 +205,7 @@ def replay_table(task: str, searches: Mapping[str, Records], rules: Rules) -> Ta
 
 
 def _unknown(searches: Mapping[str, Records], table: pd.DataFrame, rules: Rules) -> list[str]:
-    """What curves cannot tell."""
+    """Notes on what recorded curves cannot show."""
     notes = []
     adaptive = [name for name, study in searches.items() if not draws.independent(study.trials)]
     changes_what_it_sees = (rules.epochs, rules.pruner) != (None, None) or rules.select != "best"

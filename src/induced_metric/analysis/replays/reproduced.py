@@ -1,4 +1,4 @@
-"""Studies run again beside their committed records: how many trials are equal, how far the others are."""
+"""Studies run again beside their committed records: how many trials are equal, how far the others are off."""
 
 from collections.abc import Mapping
 
@@ -13,19 +13,19 @@ from induced_metric.records.schema import RESERVED
 
 
 def compared(key: StudyKey, again: Records, committed: Records) -> dict[str, object]:
-    """One study run again beside its record, over the trials that both have.
+    """One study run again, compared with its committed record over the trials that both have.
 
     Returns:
-        ``study``; ``trials`` that both have, ``of`` so many committed; ``equal``, how many have the same
-        hyperparameters, seed and curve, bit for bit; ``first_other``, the number of the first that has not,
-        -1 where all have; ``difference``, the greatest of the values, relative to the record; ``committed``
-        and ``again``, the means of the best over these trials.
+        ``study``; ``trials``, how many both have; ``of``, how many are committed; ``equal``, how many have
+        the same hyperparameters, seed and curve, bit for bit; ``first_other``, the number of the first trial
+        that has not, -1 where all have; ``difference``, the greatest difference of two values, relative to
+        the committed one; ``committed`` and ``again``, the means of the best of these trials.
     """
     numbers = sorted(set(again.trials["trial"]) & set(committed.trials["trial"]))
     ours, theirs = (_of(found, numbers) for found in (again, committed))
     same = _rows_equal(ours.trials, theirs.trials) & _curves_equal(ours.curves, theirs.curves, numbers)
     values = [study.trials["value"].to_numpy() for study in (ours, theirs)]
-    with np.errstate(over="ignore"):  # a diverged trial has the worst float32
+    with np.errstate(over="ignore"):  # the value of a diverged trial is the worst finite float32
         apart = np.abs(values[0] - values[1]) / np.maximum(np.abs(values[1]), np.finfo(float).tiny)
     top = runs.best_count({key.sampler: theirs})
     direction = theirs.trials["direction"].iloc[0]
@@ -43,7 +43,7 @@ def compared(key: StudyKey, again: Records, committed: Records) -> dict[str, obj
 
 
 def reproduced_table(name: str, found: Mapping[StudyKey, dict[str, object]]) -> Table:
-    """``compared`` of all studies, ready to be shown or written."""
+    """``compared`` for all studies, ready to be shown or written."""
     table = pd.DataFrame(list(found.values()))
     cells = {
         "Study": table["study"],
