@@ -97,7 +97,10 @@ def in_order(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def colour(optimizer: str) -> str:
-    """An optimizer's colour as ``#RRGGBB``, also that of its controls; if not the paper's, by its name."""
+    """An optimizer's colour as ``#RRGGBB``; a control has that of its optimizer.
+
+    An optimizer that the paper does not compare has a colour by a hash of its name.
+    """
     optimizer = plain(optimizer)
     if optimizer in _KNOWN:
         return _KNOWN[optimizer][0]

@@ -72,7 +72,7 @@ def _worst(ours: Mapping[str, Records], searches: Mapping[str, Records]) -> floa
 def _chosen_by(study: Records, search: Records | None, value: pd.Series) -> pd.Series:
     """The metric a search chose by, for the trainings that confirm it.
 
-    It is ``value`` where that is the same metric, or a training is lost.
+    It is ``value`` where that is the same metric, and for a lost training.
     """
     metric = None if search is None else search.trials["objective"].iloc[0]
     if metric is None or metric == study.trials["objective"].iloc[0]:

@@ -1,8 +1,8 @@
 """Differences between the mean of the best runs and that of a baseline, with intervals; random search only.
 
 In a random search, trial k of every optimizer has the same seed and the same uniform draws (common random
-numbers), so all optimizers are equally lucky in their draws. The bootstrap therefore resamples trial numbers,
-the same for all optimizers, and the difference of two means is known far better than either mean.
+numbers), so the luck of the draws is common to all. The bootstrap therefore resamples trial numbers, the same
+for all optimizers, and the difference of two means is known far better than either mean.
 """
 
 from collections.abc import Mapping

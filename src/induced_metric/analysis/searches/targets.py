@@ -53,7 +53,7 @@ def first_reached(records: Records, target: float) -> pd.DataFrame:
 def time_to_target(records: Records, target: float, n: int) -> pd.DataFrame:
     """How soon the trials of each optimizer reached the target.
 
-    Every finished trial counts, even if it was pruned or diverged after it reached the target.
+    Every finished trial counts, pruned and diverged ones too: they may have reached the target before that.
 
     Returns:
         One row per optimizer: the number of ``finished`` trials and how many of them ``reached`` the target;

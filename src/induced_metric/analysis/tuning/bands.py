@@ -63,7 +63,7 @@ def _pointwise(number: int, level: float) -> float:
     def excess(log_outside: float) -> float:
         return crossing(*_central(number, float(np.exp(log_outside)))) - level
 
-    # Bonferroni leaves out too little; a single draw's interval, too much.
+    # The bracket of the root: Bonferroni leaves out too little, a single draw's interval too much.
     left_out = np.log([(1 - level) / number / 2, min(2 * (1 - level), 1 - 1e-9)])
     return float(np.exp(brentq(excess, *left_out, xtol=1e-10)))
 

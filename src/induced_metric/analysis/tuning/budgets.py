@@ -63,7 +63,7 @@ def read_costs(path: Path, task: str) -> pd.Series:
 
 
 def best_within(records: Records, epochs: Mapping[str, int]) -> Records:
-    """The trials as if each had ended after so many epochs, with the best of these and the value there.
+    """The trials as if each had ended after so many epochs, with the best of those epochs and its value.
 
     The best epoch is chosen by ``runs.chosen_by``, in a confirmation by the validation metric. A trial that
     diverged later counts as not diverged, and one that was stopped later as complete.

@@ -159,7 +159,7 @@ def paired(
 ) -> pd.DataFrame:
     r"""Each optimizer's curve minus the baseline's, where trial k of all has the same seed and draws.
 
-    All optimizers are equally lucky in their draws (common random numbers), so the bootstrap resamples trial
+    The luck of the draws is common to all (common random numbers), so the bootstrap resamples trial
     numbers, the same for all. The band is :math:`D_k \pm c\, s_k` with :math:`s_k` the standard deviation of
     the resampled difference and :math:`c` the quantile of :math:`\max_k |D^*_k - \bar D^*_k| / s_k`. It holds
     for all budgets at once (Montiel Olea and Plagborg-Moller, Journal of Applied Econometrics 34, 2019).
