@@ -1,1 +1,4 @@
-"""All trials of a pairing under one protocol and one sampler: Optuna proposes, lanes train, records keep."""
+"""Studies: all trials of a pairing under one protocol and one sampler.
+
+Optuna proposes the trials, lanes train them, and the records keep them.
+"""

@@ -1,4 +1,4 @@
-"""The address of a database: a URL of PostgreSQL's, which holds a password and is shown nowhere."""
+"""The address of a database: a PostgreSQL URL, which holds a password and is never shown."""
 
 import re
 import urllib.parse
@@ -11,16 +11,17 @@ _SETTINGS = "storage.url_file or the environment variable INDUCED_METRIC_STORAGE
 
 
 def parsed(url: str) -> Any:
-    """A URL as SQLAlchemy takes it, for psycopg 3.
+    """Parses a URL into SQLAlchemy's form, with psycopg 3 as the driver.
 
     Raises:
-        UserError: unless it is one of a PostgreSQL database.
+        UserError: if it is not the URL of a PostgreSQL database.
     """
     import sqlalchemy
 
     try:
         found = sqlalchemy.make_url(url)
-        # A part of a password with an @ would be taken for the host, and shown as the one that is not found.
+        # With an unescaped @ in the password, a part of the password would be taken for the host, and the
+        # error would show it as a host that was not found.
         understood = "@" not in (found.host or "")
     except (sqlalchemy.exc.ArgumentError, ValueError):
         understood = False
@@ -44,13 +45,13 @@ def _unsuited(backend: str) -> str:
 
 
 def secrets(url: str) -> list[str]:
-    """What must not be shown of a URL, the longest first."""
+    """The parts of a URL that must not be shown, the longest first."""
     found = re.findall(r"^[\w+]+://[^:/@]*:(.*)@", url) + re.findall(r"[?&]password=([^&]*)", url)
     return sorted({url, *found, *map(urllib.parse.unquote, found)} - {""}, key=len, reverse=True)
 
 
 def public(error: BaseException, hidden: Sequence[str]) -> str:
-    """An error in one line, without what is hidden."""
+    """An error as one line, with each hidden string replaced by ``***``."""
     line = next(iter(str(error).strip().splitlines()), type(error).__name__)
     line = re.sub(r"^\([\w.]+\) ", "", line)
     for secret in hidden:

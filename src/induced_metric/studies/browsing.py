@@ -1,7 +1,7 @@
-"""The recorded studies as one storage of Optuna's, for its tools to look at.
+"""The recorded studies as one Optuna storage, to be viewed with Optuna's tools.
 
-Built from the records, it is the same wherever the studies are coordinated, it has whole curves, and nothing
-that is done to it reaches a study.
+The storage is built from the records. So it is the same wherever the studies are coordinated, its curves span
+all epochs, and nothing that is done to it affects a study.
 """
 
 import json
@@ -25,37 +25,37 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from induced_metric import records
 from induced_metric.records import RecordFeed, RecordStore, StudyKey
 
-_POINTS = 40  # of a curve: a browser draws so many times the trials
+_POINTS = 40  # most points of a curve: a browser draws that many for every trial
 _FACTS = ("seed", "epochs", "best_epoch", "seconds", "diverged")
 _OF_A_TRIAL = ("worker", "lost", "failed")
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 class Browsed:
-    """The studies of a results directory, kept up with by ``refresh``.
+    """The studies of a results directory, kept up to date by ``refresh``.
 
-    A trial that is not recorded, though a later one is, is shown as under way. One that diverged is shown as
-    failed, as Optuna does with a value that is not finite, and without its curve: its own value, the worst
-    that there is, and what led there would be all that a figure shows.
+    A trial without a record is shown as under way if a later one is recorded. A diverged trial is shown as
+    failed, as Optuna does with a value that is not finite, and without its curve: otherwise its value, the
+    worst that there is, and the values that led there would hide everything else in a figure.
 
     Args:
         results: the results directory.
-        task: the studies of this one alone.
-        protocol: the studies of this one alone.
+        task: if given, only the studies of this task.
+        protocol: if given, only the studies of this protocol.
 
     Attributes:
-        storage: Optuna's, in memory.
+        storage: the Optuna storage, in memory.
     """
 
     def __init__(self, results: Path, *, task: str | None = None, protocol: str | None = None) -> None:
         self._results, self._task, self._protocol = results, task, protocol
         self._feeds: dict[StudyKey, RecordFeed] = {}
-        self._ids: dict[StudyKey, list[int]] = {}  # of the trials of a study, by number
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # else a line a study
+        self._ids: dict[StudyKey, list[int]] = {}  # trial ids in the storage, by number
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # otherwise it logs a line per study
         self.storage = optuna.storages.InMemoryStorage()
 
     def refresh(self) -> int:
-        """Adds what was recorded since; returns how many trials."""
+        """Adds the trials recorded since the last call; returns how many there are."""
         added = 0
         for key in records.begun(protocol=self._protocol, task=self._task, results=self._results):
             feed = self._feeds.setdefault(key, RecordFeed(RecordStore(key.directory(self._results))))
@@ -87,7 +87,7 @@ class Browsed:
 
 
 def _frozen(identity: int, row: Mapping[str, Any], curve: Any) -> FrozenTrial:
-    """A record as Optuna shows it."""
+    """A record as an Optuna trial."""
     state = TrialState.FAIL if row["diverged"] else _STATES[row["state"]]
     provenance = json.loads(row["provenance"])
     finished = datetime.fromisoformat(row["finished"]).astimezone().replace(tzinfo=None)
@@ -97,7 +97,7 @@ def _frozen(identity: int, row: Mapping[str, Any], curve: Any) -> FrozenTrial:
         trial_id=identity,
         state=state,
         value=float(row["value"]) if state is TrialState.COMPLETE else None,
-        # The time that it had its device for: when it began is not recorded.
+        # The start is not recorded, so the duration shown is the time that the trial had its device.
         datetime_start=finished - timedelta(seconds=row["seconds"]),
         datetime_complete=finished,
         params={name: _value(ranges[name], row[name]) for name in ranges},
@@ -110,7 +110,7 @@ def _frozen(identity: int, row: Mapping[str, Any], curve: Any) -> FrozenTrial:
 
 
 def _thinned(curve: Any, objective: str) -> dict[int, float]:
-    """The finite values of a curve, or some of them, evenly spread, with the first and the last."""
+    """The finite values of a curve; of a long one, evenly spaced points with the first and the last."""
     if not len(curve) or objective not in curve:
         return {}
     kept = np.unique(np.linspace(0, len(curve) - 1, min(len(curve), _POINTS)).round().astype(int))
@@ -120,7 +120,7 @@ def _thinned(curve: Any, objective: str) -> dict[int, float]:
 
 
 def _ranges(tree: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """What the configuration of a study searches, by its dotted names."""
+    """The ranges that a study's configuration searches, with their dotted names."""
 
     def flat(branch: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for name, given in branch.items():
@@ -133,7 +133,7 @@ def _ranges(tree: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _distribution(given: Mapping[str, Any]) -> BaseDistribution:
-    """A range as a figure's axis; of a complement x itself is shown, which is not spread evenly there."""
+    """A range as a figure's axis; for a complement it shows x, although 1 − x was searched evenly."""
     if "choices" in given:
         return CategoricalDistribution(given["choices"])
     low, high, log = given["low"], given["high"], bool(given.get("log"))

@@ -1,4 +1,4 @@
-"""Which settings make a study: one goes on only under its own, as today's version reads them."""
+"""The settings that define a study: it goes on only under the same ones, as today's version reads them."""
 
 import json
 from collections.abc import Collection, Iterable, Mapping
@@ -6,14 +6,14 @@ from typing import Any
 
 from induced_metric.errors import UserError
 
-# What may change between two runs of one study: none of it touches its trials.
+# Settings that may change between two runs of a study, because none of them affects its trials.
 _NOT_OF_THE_STUDY = (
     "trials", "studies", "results", "lanes", "tracking", "checkpoint_every", "checkpoint_seconds",
     "published", "budget", "launcher", "worker", "storage", "retry", "deterministic",
-    "precision",  # but for that of the task, which takes it from there
+    "precision",  # but ``task.precision``, which takes its value from it, counts
 )  # fmt: skip
-# Settings that came later, with the values that mean what older studies did: on two cores eight trials were
-# under way.
+# Settings that were added later, each with the values that mean what older studies did. For in_flight that is
+# 8, because on two cores eight trials were under way.
 _LATER = {
     "sampler.in_flight": (8, None),
     "sampler.without": (None,),
@@ -29,15 +29,16 @@ _LATER = {
 }
 RENAMED = {
     "task.evaluated": "task.eval_splits",
-    "task.width": "task.embed_dim",  # of the GPT; other tasks may have a width of their own
+    "task.width": "task.embed_dim",  # for the GPT; other tasks may have a width of their own
     "task.compute_dtype": "task.precision",
 }
-"""Settings by an older name, each with today's; it is meant where a configuration has today's alone."""
+"""Older names of settings, each with today's name. An older name is replaced only where the configuration of
+today has the new name and not the older one."""
 _REWORDED = {
     "task.compute_dtype": (None, "float32")
-}  # a value under an older name, and what it is called today
+}  # a value as written under the older name, and as written today
 _AS_IT_WAS = (None, None)
-# What a study says it was made with -> where that lies today.
+# The prefix of a ``_target_`` in the configuration of an older study -> where that module lies today.
 _MOVED = {
     "induced_metric.wandb_search.": "induced_metric.studies.wandb_search.",
     "induced_metric.wandb_hyperband.": "induced_metric.studies.wandb_hyperband.",
@@ -45,12 +46,12 @@ _MOVED = {
 
 
 def study_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Those settings of a full configuration that make the study."""
+    """The settings of a full configuration that define the study."""
     return {key: value for key, value in config.items() if key not in _NOT_OF_THE_STUDY}
 
 
 def differences(known: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
-    """The settings that differ, in words: those of a study, which may be older, and today's."""
+    """Describes the settings that differ between a study's configuration, perhaps an old one, and today's."""
     now = _settings(json.loads(json.dumps(dict(config))))
     before = _renamed(_settings(known), now)
     return [
@@ -61,7 +62,7 @@ def differences(known: Mapping[str, Any], config: Mapping[str, Any]) -> list[str
 
 
 def check_config(name: str, known: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Raises UserError, with the difference, if a study was begun with another configuration."""
+    """Raises UserError, with the differences, if a study was begun with another configuration."""
     changes = differences(known, config)
     confirmed, winner = (each.get("source", {}).get("trial") for each in (known, config))
     if confirmed != winner and all(change.startswith("source.") for change in changes):
@@ -78,11 +79,12 @@ def check_config(name: str, known: Mapping[str, Any], config: Mapping[str, Any])
 
 
 def as_today(config: Mapping[str, Any], task_settings: Collection[str]) -> dict[str, Any]:
-    """A recorded configuration as today's version writes it.
+    """A recorded configuration as today's version would write it.
 
     Args:
-        config: of a study, whenever it was begun.
-        task_settings: what the function of its task takes today; a setting that it lacks keeps its name.
+        config: the configuration of a study, however old.
+        task_settings: the settings that the function of its task takes today. A task setting is given its new
+            name only if that is among them.
     """
     known = {f"task.{name}" for name in task_settings}
     flat = _renamed(_settings(config), known)
@@ -98,10 +100,10 @@ def earlier_tasks(task: Mapping[str, Any]) -> list[dict[str, Any]]:
     Args:
         task: its settings, as today's version writes them.
     """
-    task = _without(task, ["task.published_bits"])  # the latest
+    task = _without(task, ["task.published_bits"])  # the setting added last
     older = {new: old for old, new in RENAMED.items() if _bare(old) not in task}
     earlier = [task]
-    # Tasks by convolution or attention had a precision under another name, the others none.
+    # Convolutional and attention tasks had a precision under another name; the other tasks had none.
     for names in ({"task.precision": older.get("task.precision", "task.precision")}, older):
         named = {_bare(names.get(f"task.{name}", name)): _before(names, name, task) for name in task}
         earlier += [named, _without(named, ["task.precision", "task.compute_dtype"]), _without(named, _LATER)]
@@ -109,13 +111,13 @@ def earlier_tasks(task: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _before(names: Mapping[str, str], name: str, task: Mapping[str, Any]) -> Any:
-    """The value of a setting, as it was called under its older name."""
+    """The value of a setting, as it was written under the setting's older name."""
     was, today = _REWORDED.get(names.get(f"task.{name}", ""), _AS_IT_WAS)
     return was if task[name] == today else task[name]
 
 
 def _without(named: Mapping[str, Any], later: Iterable[str]) -> dict[str, Any]:
-    """Settings of a task without those that came later and mean what was meant without them."""
+    """Settings of a task without those of ``later`` whose value means what their absence meant."""
     new = {_bare(name): _LATER[name] for name in later}
     return {name: value for name, value in named.items() if value not in new.get(name, ())}
 
@@ -135,7 +137,7 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _renamed(before: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
-    """Settings by the names of today, where these are known and those before are not."""
+    """Settings under today's names, wherever ``known`` has today's name and not the older one."""
     named = dict(before)
     for old, new in RENAMED.items():
         if old in named and new in known and not (new in named or old in known):
@@ -156,7 +158,7 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings by their dotted names, with today's names of what has moved."""
+    """All settings by their dotted names; each ``_target_`` that has moved gets its present path."""
     flat = _flat(config)
     for name, value in flat.items():
         for old, new in _MOVED.items():

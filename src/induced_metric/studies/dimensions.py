@@ -1,4 +1,4 @@
-"""Searched dimensions as Optuna knows them."""
+"""Searched dimensions as Optuna distributions, and the trials that Optuna proposes from them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from induced_metric.space import Choice, Dimension, Float, Int
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:
-    """Optuna's distribution; of a complement, that of 1 − x."""
+    """The Optuna distribution of a dimension; for a complement, that of 1 − x."""
     if isinstance(dimension, Float):
         low, high = dimension.searched
         return FloatDistribution(low, high, log=dimension.log)
@@ -25,7 +25,7 @@ def distribution(dimension: Dimension) -> BaseDistribution:
 
 
 def propose(study: optuna.Study, space: Mapping[str, Dimension]) -> tuple[int, dict[str, Any]]:
-    """Asks a study for a trial: its id in the storage, and what was proposed."""
+    """Asks a study for a trial; returns its id in the storage and the proposed hyperparameters."""
     trial = study.ask()
     proposed = {}
     for name, dimension in space.items():
@@ -35,7 +35,7 @@ def propose(study: optuna.Study, space: Mapping[str, Dimension]) -> tuple[int, d
 
 
 def remember(study: optuna.Study, space: Mapping[str, Dimension], row: Mapping[str, Any]) -> tuple[int, Any]:
-    """Gives a study a recorded trial as one that runs: its id in the storage, and what was proposed."""
+    """Adds a recorded trial to a study as running; returns its id in the storage and what was proposed."""
     proposed = {name: recorded(dimension, row[name]) for name, dimension in space.items()}
     trial = optuna.trial.create_trial(
         state=optuna.trial.TrialState.RUNNING,
@@ -50,7 +50,7 @@ def _complement(dimension: Dimension, value: Any) -> Any:
 
 
 def recorded(dimension: Dimension, value: Any) -> Any:
-    """A value as it was proposed; a table may have made it of another type."""
+    """A recorded value in the type in which it was proposed, which a table may have changed."""
     if isinstance(dimension, Choice):
         return next((choice for choice in dimension.choices if choice == value), None)
     return int(value) if isinstance(dimension, Int) else float(value)
@@ -59,11 +59,11 @@ def recorded(dimension: Dimension, value: Any) -> Any:
 def hyperparameters_of(
     row: Mapping[Any, Any], names: Iterable[str], space: Mapping[str, Dimension]
 ) -> dict[str, Any]:
-    """The hyperparameters of a recorded trial, as it was trained with them.
+    """The hyperparameters that a recorded trial was trained with.
 
     Args:
-        row: its record.
-        names: of all of them.
+        row: its summary row.
+        names: names of all of its hyperparameters.
         space: ranges of those that are searched.
     """
     return {name: recorded(space[name], row[name]) if name in space else float(row[name]) for name in names}

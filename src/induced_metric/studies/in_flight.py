@@ -1,4 +1,7 @@
-"""The trials of a study in flight: proposed and not yet told; judged, recorded and told in their turn."""
+"""The trials of a study that are in flight, that is, proposed but not yet told to Optuna.
+
+They are judged, recorded and told in a fixed order.
+"""
 
 from collections import deque
 from collections.abc import Sequence
@@ -14,18 +17,21 @@ from induced_metric.training.checkpoints import Checkpoints
 
 
 class InFlight:
-    """Begins with what is recorded, and tells of it what can be told without training.
+    """The trials in flight of one study.
+
+    Starts from the recorded trials. Where the study has a schedule, it at once tells Optuna every value that
+    needs no training.
 
     Args:
-        plan: of the study.
-        storage: where it is coordinated.
-        checkpoints: where trials under way are kept.
+        plan: the plan of the study.
+        storage: the open storage of the study.
+        checkpoints: the checkpoints of trials under way.
 
     Attributes:
-        asked: the trials, by number.
-        ready: numbers of those that a lane may train.
-        paused: numbers of those that wait at a rung until they are judged.
-        tally: of the recorded trials.
+        asked: the trials in flight, by number.
+        ready: numbers of the trials that a lane may train.
+        paused: numbers of the trials that wait at a rung until they are judged.
+        tally: counts of the recorded trials.
     """
 
     def __init__(self, plan: StudyPlan, storage: OpenStorage, checkpoints: Checkpoints) -> None:
@@ -60,11 +66,11 @@ class InFlight:
 
     @property
     def mine(self) -> list[Asked]:
-        """Those that this process has and that are not recorded."""
+        """The trials that this process has and that are not recorded."""
         return [asked for asked in self.asked.values() if asked.mine and asked.row is None]
 
     def take(self) -> Asked | None:
-        """A trial that a lane may train; without a schedule another is proposed where none is ready."""
+        """A trial that a lane may train; without a schedule, a new one is proposed if none is ready."""
         while self.ready or self._schedule is None:
             if not self.ready:
                 number = self._next()
@@ -79,7 +85,7 @@ class InFlight:
         return None
 
     def hear(self, news: News) -> None:
-        """Takes in what other processes did."""
+        """Takes in the news of what other processes did."""
         ended = []
         for published in news.published:
             number = int(published.row["trial"])
@@ -104,8 +110,9 @@ class InFlight:
         self.advance(ended)
 
     def advance(self, ended: Sequence[Asked]) -> None:
-        """Records trials that ended here, and serves those whose turn has come."""
-        # What no rung can stop any more is what it will be told as: not to be lost while it waits.
+        """Records trials that ended in this process, and serves those whose turn has come."""
+        # The outcome of a trial that no rung can stop any more is final. It is recorded now, so that it is
+        # not lost while the trial waits for its turn.
         self._record([(asked, "complete") for asked in ended if not asked.due(self._plan.rungs)])
         for asked in ended:
             if asked.stopped and asked.row is not None:
@@ -129,7 +136,7 @@ class InFlight:
         return number
 
     def _serve(self, looks: Sequence[Look]) -> list[bool]:
-        """Judges trials, records and tells those that ended; for each, whether it goes on."""
+        """Judges trials, and records and tells those that ended; returns for each whether it goes on."""
         ending: list[tuple[Asked, str]] = []
         for number, epochs in looks:
             asked = self.asked[number]
@@ -155,14 +162,14 @@ class InFlight:
         return [number not in over for number, _ in looks]
 
     def _is_stopped(self, asked: Asked, epochs: int) -> bool:
-        """The pruner's verdict after so many epochs; of a recorded trial, what became of it."""
-        # Asked for a recorded trial too: a pruner may keep notes in the trials that it judges.
+        """Whether the pruner stops a trial after ``epochs`` epochs; for a recorded one, whether it did."""
+        # The pruner judges a recorded trial too: it may store attributes in the trials that it judges.
         judged = judge(self._storage.study, asked.id, epochs, asked.best_until(epochs))
         asked.judged.append(judged)
         return judged.stopped if asked.row is None else asked.row["epochs"] == epochs
 
     def _record(self, ending: Sequence[tuple[Asked, str]]) -> None:
-        """Makes records of what ended here and has none, with its state."""
+        """Records those trials of this process that have no record yet, each with its state."""
         new = [(asked, state) for asked, state in ending if asked.row is None and asked.mine]
         if not new:
             return
@@ -182,7 +189,7 @@ class InFlight:
         self._storage.study.tell(asked.trial.number, value, STATES[row["state"]])
 
     def _forget(self, asked: Asked) -> None:
-        """Lets go of a trial that is recorded and told."""
+        """Drops a trial that is recorded and told, and removes its checkpoint."""
         self._checkpoints.remove(asked.trial.checkpoint)
         self.paused.discard(asked.trial.number)
         del self.asked[asked.trial.number]

@@ -1,4 +1,4 @@
-"""The storage of one process: a lock that makes it the only one, and Optuna's journal for those who look."""
+"""The storage of one process: a lock that keeps others out, and a journal to view with Optuna's tools."""
 
 import contextlib
 import json
@@ -34,17 +34,17 @@ _DAMAGES = (ValueError, KeyError, TypeError, IndexError, AttributeError, Asserti
 
 
 class Journal(BaseJournalBackend):
-    """The lines of Optuna's journal format, for a file that only this process writes and nobody needs.
+    """A backend for Optuna's journal whose file only this process writes and no study depends on.
 
     Optuna's own backend is for several processes: for every line it takes a lock, syncs the file and reads it
-    again, some twenty times a trial, which took longer than to propose it. Here the lines are in memory. The
-    file is for those who want to look at a study with Optuna's tools: every run of a study writes it anew.
+    again, some twenty times a trial, which took longer than proposing the trial. Here the lines are held in
+    memory. The file is only for viewing a study with Optuna's tools: every run of a study writes it anew.
 
     Args:
         path: of the file.
 
     Raises:
-        DiskError: if the file cannot be written, here and wherever a line is added.
+        DiskError: if the file cannot be written; also raised whenever a line is added.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,24 +54,24 @@ class Journal(BaseJournalBackend):
         self._logs: list[dict[str, Any]] = []
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        """The lines from this one on."""
+        """The lines from number ``log_number_from`` on."""
         return iter(self._logs[log_number_from:])
 
     def append_logs(self, logs: Iterable[dict[str, Any]]) -> None:
-        """Adds lines, which survive the death of this process."""
+        """Adds lines, which survive if this process is killed."""
         lines = [json.dumps(log, separators=(",", ":")) for log in logs]
         with written(self._path), self._path.open("a", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in lines)
         self._logs += map(json.loads, lines)  # as another process would read them
 
     def rename(self, path: Path) -> None:
-        """Puts the file in the place of another."""
+        """Moves the file to ``path``, where it replaces any other."""
         with written(path):
             self._path = self._path.replace(path)
 
 
 class _Lines(BaseJournalBackend):
-    """Lines of Optuna's journal format, to be read."""
+    """A backend that only reads given lines of Optuna's journal format."""
 
     def __init__(self, logs: list[dict[str, Any]]) -> None:
         self._logs = logs
@@ -85,11 +85,11 @@ class _Lines(BaseJournalBackend):
 
 @dataclass(frozen=True)
 class JournalStorage:
-    """A study of one process at a time.
+    """The storage of a study that one process at a time works on.
 
     Attributes:
-        path: of the journal; made if it does not exist.
-        retry: whether trials that failed are taken out of the records, so that they run again.
+        path: of the journal; created if it does not exist.
+        retry: whether failed trials are removed from the records, so that they run again.
     """
 
     path: Path
@@ -97,7 +97,7 @@ class JournalStorage:
 
     @contextlib.contextmanager
     def open(self, plan: StudyPlan, records: RecordStore) -> "Iterator[_OpenJournal]":
-        """As of ``Storage``; the only trials under way are those of this process."""
+        """See ``Storage``; the only trials under way are those of this process."""
         with held(self.path.with_suffix(".lock"), f"another process is running the study of {self.path}"):
             if self.retry and (failed := failed_trials(plan, records)):
                 records.remove(failed)
@@ -106,7 +106,7 @@ class JournalStorage:
 
 
 class _OpenJournal:
-    """As of ``OpenStorage``."""
+    """See ``OpenStorage``."""
 
     shared = False
 
@@ -121,7 +121,7 @@ class _OpenJournal:
                 f"the journal of {plan.name} holds {len(lost)} finished trials "
                 f"(first: {lost[0]}) whose records are gone; restore the records or remove the journal"
             )
-        # A new one in a new file beside the old, whose place it takes once it knows as much.
+        # The new journal is a file beside the old one, which it replaces once it holds as much.
         self._journal = Journal(path.with_suffix(".new"))
         self.study = new_study(plan, optuna.storages.JournalStorage(self._journal))
         self.study.set_user_attr(CONFIG, dict(plan.config))
@@ -149,7 +149,7 @@ class _OpenJournal:
 
 
 def _finished(journal: Path, *, name: str, config: Mapping[str, Any]) -> set[int]:
-    """The numbers of the trials that an earlier run of a study told to its journal.
+    """The numbers of the trials that an earlier run told to the journal of a study, without failed ones.
 
     Raises:
         UserError: if the study was begun with another configuration, or the journal cannot be read.
@@ -169,7 +169,7 @@ def _finished(journal: Path, *, name: str, config: Mapping[str, Any]) -> set[int
             "again from the records"
         ) from error
     check_config(name, known, config)
-    # One that failed has no result that could be lost, and may have been taken out to run again.
+    # A failed trial has no result that could be lost, and may have been removed to run again.
     return {
         number for number, state in states.items() if state.is_finished() and state is not TrialState.FAIL
     }

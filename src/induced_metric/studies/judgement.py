@@ -1,4 +1,4 @@
-"""What a pruner decided about a trial, and by which threshold: for its record."""
+"""A pruner's verdict on a trial and the threshold behind it, for the trial's record."""
 
 import copy
 import math
@@ -12,18 +12,18 @@ from optuna.trial import FrozenTrial
 
 from induced_metric.studies.wandb_hyperband import WandbHyperbandPruner
 
-_RUNG = "completed_rung_"  # begins the names under which Optuna's halving keeps what a trial was judged by
+_RUNG = "completed_rung_"  # prefix of the attributes where Optuna's halving keeps the values it judged by
 
 
 class Judgement(NamedTuple):
     """A pruner's verdict.
 
     Attributes:
-        epochs: after which the trial was judged.
-        value: by which: its best so far.
-        threshold: the worst value with which it would have gone on; None where the pruner compared it with
-            nothing, or is none whose rule is known here.
-        stopped: the verdict.
+        epochs: epochs after which the trial was judged.
+        value: the value that it was judged by: its best so far.
+        threshold: the worst value with which it would have gone on; None if the pruner compared it with
+            nothing, or the pruner's rule is not known here.
+        stopped: whether the pruner stopped it.
     """
 
     epochs: int
@@ -32,7 +32,7 @@ class Judgement(NamedTuple):
     stopped: bool
 
     def facts(self) -> dict[str, Any]:
-        """For the provenance of a record; what is not finite, which JSON has no word for, is None."""
+        """The verdict for a record's provenance; numbers that are not finite, which JSON lacks, are None."""
         return {
             name: None if isinstance(fact, float) and not math.isfinite(fact) else fact
             for name, fact in self._asdict().items()
@@ -40,13 +40,13 @@ class Judgement(NamedTuple):
 
 
 def judge(study: optuna.Study, identity: int, epochs: int, value: float) -> Judgement:
-    """Tells a study what a trial came to, and asks its pruner.
+    """Reports a trial's value to its study, and asks the study's pruner for a verdict.
 
     Args:
-        study: with its pruner.
-        identity: of the trial in the study's storage.
-        epochs: after which.
-        value: the best so far.
+        study: the study, with its pruner.
+        identity: id of the trial in the study's storage.
+        epochs: epochs after which it is judged.
+        value: its best value so far.
     """
     study._storage.set_trial_intermediate_value(identity, epochs, value)
     trial = copy.deepcopy(study._storage.get_trial(identity))
@@ -55,7 +55,7 @@ def judge(study: optuna.Study, identity: int, epochs: int, value: float) -> Judg
 
 
 def _threshold(pruner: BasePruner, study: optuna.Study, trial: FrozenTrial) -> float | None:
-    """What a pruner has compared a trial with just now; ``trial`` is as it was before."""
+    """The value that a pruner has just compared a trial with; ``trial`` is a copy from before that."""
     if isinstance(pruner, WandbHyperbandPruner):
         return pruner.threshold(study, trial)
     trials = study.get_trials(deepcopy=False)
@@ -75,6 +75,6 @@ def _threshold(pruner: BasePruner, study: optuna.Study, trial: FrozenTrial) -> f
 
 
 def _best_part(values: Sequence[float], factor: int, direction: StudyDirection) -> float:
-    """The last value of the best ``1 / factor``, as Optuna rounds that: of any, the best at least."""
+    """The worst among the best ``1 / factor`` of the values, rounded down but at least one value."""
     ordered = sorted(values, reverse=direction is StudyDirection.MAXIMIZE)
     return ordered[max(len(values) // factor, 1) - 1]
