@@ -1,4 +1,4 @@
-"""Who trains which trial of a study, and which are told, as PostgreSQL knows it (``tables``).
+"""Which worker trains which trial of a study, and which trials are told, as kept in PostgreSQL (``tables``).
 
 Every method of a ``Ledger`` may be called again after it failed half-way; ``Server`` does so while the
 database does not answer.
@@ -26,19 +26,19 @@ class Ledger:
 
     Args:
         server: the database.
-        plan: of the study.
-        results: what the results directory is known by.
-        claims: so many workers may be lost while they train a trial; it is then to be recorded as failed.
-        same_code: whether a worker of another commit is refused.
+        plan: the plan of the study.
+        results: identity of the results directory (``shared_files.identity_of``).
+        claims: a trial is to be recorded as failed once this many workers were lost while they trained it.
+        same_code: whether a worker that runs another commit is refused.
 
     Attributes:
         mine: ids in the database of the trials that this worker claims, by number.
-        count: trials in the database when it was last asked.
-        free: numbers of those that nobody claims.
+        count: number of trials in the database when it was last asked.
+        free: numbers of the trials that nobody claims.
 
     Raises:
-        UserError: if the study was begun with another configuration, another code where that matters, or
-            another results directory.
+        UserError: if the study was begun with another configuration, with other code (if ``same_code``), or
+            with another results directory.
     """
 
     def __init__(
@@ -48,20 +48,21 @@ class Ledger:
         self._storage = server.storage
         self._token = f"{server.worker}-{uuid.uuid4().hex[:8]}"
         self.mine: dict[int, int] = {}
-        self._reported: dict[int, dict[int, float]] = {}  # by number, since this worker has the trial
+        self._reported: dict[int, dict[int, float]] = {}  # by number, since this worker claimed it
         self.free: set[int] = set()
         self.count = 0
         self._id: int = self.alone(lambda: agree(server, plan, results, same_code=same_code))
         self._trials = TrialsTable(server, self._id)
 
     def catch_up(self, recorded: Callable[[], Mapping[int, Row]]) -> None:
-        """Tells the database what is recorded, and gives back what this worker left behind.
+        """Tells the database what is recorded, and frees trials that an earlier worker of this name claimed.
 
         Args:
-            recorded: the records by number; asked after the database, which is told after the records.
+            recorded: returns the records by number; called after the database is read, because a trial is
+                recorded before the database is told.
 
         Raises:
-            UserError: if trials are told whose records are gone.
+            UserError: if the database holds finished trials whose records are gone.
         """
         self.alone(lambda: self._catch_up(recorded))
 
@@ -73,19 +74,19 @@ class Ledger:
         *,
         suspects: bool = True,
     ) -> Claim | None:
-        """Takes a trial for this worker; None if it is another's or recorded, or suspect and not wanted."""
+        """Claims a trial; None if another worker has it, it is recorded, or it is suspect and not wanted."""
         if number < self.count and number not in self.free:
             return None
         return self.alone(lambda: self._claim(number, hyperparameters, recorded, suspects))
 
     def report(self, number: int, epochs: int, value: float) -> None:
-        """Says what a trial of this worker is judged by after so many epochs."""
+        """Reports the value that a trial of this worker is judged by after ``epochs`` epochs."""
         if number in self.mine:
             self._reported[number][epochs] = value
             self._say(number, epochs, value)
 
     def tell(self, number: int, row: Row) -> None:
-        """Ends a trial of this worker as it is recorded."""
+        """Marks a trial of this worker as finished, in the database, as it is recorded."""
 
         def tell() -> None:
             identity = self._trials.identity_of(number)
@@ -95,10 +96,10 @@ class Ledger:
         if number in self.mine:
             self._server.rest(self.mine[number])
             self._server.call(tell)
-            del self.mine[number]  # last, as in ``_claim``
+            del self.mine[number]  # last, for the reason that ``_claim`` sets it first
 
     def look(self) -> tuple[set[int], dict[int, Mapping[int, float]]]:
-        """Which trials this worker has lost, and what others have under way or told, by number."""
+        """The trials that this worker has lost, and the reported values of those that others have or told."""
         self.free, held = self._server.call(self._unfinished)
         lost = self.mine.keys() - held
         for number in lost:
@@ -110,7 +111,7 @@ class Ledger:
             for trial in self._server.call(self._trials.running):
                 said = trial.intermediate_values
                 if trial.number in elsewhere:
-                    # Up to one that a crash has forgotten: whoever said it says it again.
+                    # Only up to the first value that a crash lost: its worker will report it again.
                     until = min(set(self._plan.rungs) - said.keys(), default=math.inf)
                     elsewhere[trial.number] = {rung: said[rung] for rung in said if rung < until}
                 elif trial.number in self.mine:
@@ -118,10 +119,10 @@ class Ledger:
         return lost, elsewhere
 
     def reap(self, recorded: Callable[[int], Row | None]) -> None:
-        """Frees the trials of workers that are lost, unless nobody has had time for a heartbeat."""
+        """Frees the trials of lost workers, once the server has answered long enough for heartbeats."""
 
         def free() -> None:
-            # Asked here, in the session that frees them: it may be the first since the server was away.
+            # Checked in the session that frees them, because it may be the first since the server was away.
             if not self._server.steady:
                 return
             for identity in self._trials.stale():
@@ -136,7 +137,7 @@ class Ledger:
             self.alone(free)
 
     def release(self, numbers: list[int]) -> None:
-        """Gives trials of this worker back."""
+        """Gives back trials of this worker, so that any worker may claim them."""
         ours = [number for number in numbers if number in self.mine]
         for number in ours:
             self._server.rest(self.mine.pop(number))
@@ -151,16 +152,16 @@ class Ledger:
             self.alone(give_back)
 
     def forget(self) -> bool:
-        """Removes the study from the database, to be made again from the records; not while it is worked on.
+        """Removes the study from the database, to be rebuilt from the records, unless others work on it.
 
         Returns:
-            Whether it is removed. If not, another worker has a trial under way, or was lost a moment ago.
+            Whether it was removed. If not, another worker has a trial under way, or was lost a moment ago.
         """
 
         def remove() -> bool:
             storage = self._storage
             if self._plan.name not in {study.study_name for study in storage.get_all_studies()}:
-                return True  # by a connection that failed with the answer
+                return True  # removed already, but the answer was lost with its connection
             stale, worker = set(self._trials.stale()), self._server.worker
             others = [trial for trial in self._trials.running() if claim_of(trial)[WORKER] != worker]
             if any(trial._trial_id not in stale for trial in others):
@@ -172,7 +173,7 @@ class Ledger:
         return self.alone(remove)
 
     def alone(self, work: Callable[[], T]) -> T:
-        """Does what only one worker may do at a time."""
+        """Does work that only one worker may do at a time."""
         return self._server.exclusively(self._plan.name, work)
 
     def _catch_up(self, recorded: Callable[[], Mapping[int, Row]]) -> None:
@@ -207,14 +208,14 @@ class Ledger:
         self.count = self._trials.count()
         if number >= self.count:
             for _ in range(self.count, number):
-                self._trials.add()  # a place for one that is claimed later
+                self._trials.add()  # an entry for a trial that is claimed later
             identity = self._trials.add(**{GIVEN: dict(hyperparameters), CLAIM: claim})
             self.count = number + 1
         else:
             identity = storage.get_trial_id_from_study_id_trial_number(self._id, number)
             trial = storage.get_trial(identity)
             row = recorded(number)
-            # What it holds already it claimed before, by a connection that failed with the answer.
+            # A trial that this worker holds already was claimed on a connection that failed before answering.
             if row is not None or not (trial.state is TrialState.WAITING or self._holds(trial)):
                 self._server.rest(identity)
                 self.mine.pop(number, None)
@@ -227,8 +228,8 @@ class Ledger:
                 return None
             hyperparameters = self._trials.sign(trial, claim, hyperparameters)
         self._reported[number] = {}
-        self.mine[number] = identity  # first, so that whatever ends this worker in order gives it back
-        # The heartbeat comes before the state: a trial that runs without any would never count as lost.
+        self.mine[number] = identity  # first, so that an orderly end of this worker gives it back
+        # The heartbeat comes before the state: a running trial without a heartbeat would never count as lost.
         self._server.beat(identity)
         storage.set_trial_state_values(identity, TrialState.RUNNING)
         self.free.discard(number)
@@ -245,7 +246,7 @@ class Ledger:
         self._server.call(say)
 
     def _say_again(self, number: int, said: Mapping[int, float]) -> None:
-        """Reports what a crash has forgotten: others may wait for it, and this worker for them."""
+        """Reports again what a crash lost: others may wait for it, and this worker for them."""
         for epochs, value in self._reported[number].items():
             if epochs not in said:
                 self._say(number, epochs, value)
@@ -254,12 +255,12 @@ class Ledger:
         return max(1, self._claims // 2) <= lost < self._claims
 
     def _holds(self, trial: FrozenTrial) -> bool:
-        """Whether a trial runs, by this worker's claim."""
+        """Whether a trial is running under this worker's claim."""
         return trial.state is TrialState.RUNNING and claim_of(trial)[TOKEN] == self._token
 
     def _unfinished(self) -> tuple[set[int], set[int]]:
         """The numbers of the trials that nobody has, and of those that this worker has."""
-        self.count = self._trials.count()  # first: what is made after it is looked up when claimed
+        self.count = self._trials.count()  # first: later trials are looked up when they are claimed
         free, claims = self._trials.unfinished(self.count, self.mine)
         held = {number for number, claim in claims.items() if claim[TOKEN] == self._token}
         return free, held - free

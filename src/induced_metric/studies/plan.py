@@ -15,7 +15,7 @@ from induced_metric.records.schema import StudyKey, check_hyperparameter_names
 from induced_metric.space import Dimension
 from induced_metric.training.trial import Goal
 
-_STRIDE = 20  # epochs between two looks at a trial where no pruner looks
+_STRIDE = 20  # epochs between two looks at a trial if there is no pruner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,15 +26,17 @@ class StudyPlan:
         key: names of its protocol, task, sampler and optimizer.
         search_space: range of each searched hyperparameter.
         fixed: value of each other hyperparameter.
-        goal: of every trial.
-        trials: finished trials in total, those of earlier runs included.
-        seed: of the study; ``trial_seed`` derives that of a trial.
-        create_sampler: ``create_sampler(seed=...)``; one for each trial, so that a proposal follows from the
-            seed, the number of the trial and the history, also after an interruption.
-        in_flight: trials proposed and not yet told, for a sampler or pruner whose decisions depend on other
-            trials; None where they do not, and as many are under way as the lanes carry.
+        goal: what every trial is trained for.
+        trials: number of finished trials in total, including those of earlier runs.
+        seed: seed of the study; ``trial_seed`` derives the seed of each trial from it.
+        create_sampler: called as ``create_sampler(seed=...)`` for each trial, so that a proposal follows from
+            the seed, the number of the trial and the history, even after an interruption.
+        in_flight: number of trials that are proposed but not yet told, for a sampler or pruner whose
+            decisions depend on other trials. None if they do not; then as many are under way as the lanes
+            carry.
         pruner: judges trials at the rungs.
-        rungs: epochs after which a trial is reported to the pruner; those not before the last are left out.
+        rungs: epochs after which a trial is reported to the pruner; rungs at or after the last epoch are
+            dropped.
         config: the full configuration, JSON-like; a study goes on only under the same one.
         provenance: facts for every record: versions, device, commit.
     """
@@ -77,7 +79,7 @@ class StudyPlan:
 
     @cached_property
     def columns(self) -> dict[str, Any]:
-        """What the records of all its trials have in common."""
+        """The columns that have the same value in the records of all its trials."""
         nested = {"provenance": self.provenance, "config": self.config}
         return {
             **self.key._asdict(),
@@ -85,7 +87,7 @@ class StudyPlan:
         }
 
     def described(self, **facts: Any) -> dict[str, Any]:
-        """``columns``, with facts about a single trial in its provenance; those that are None are none."""
+        """``columns`` with facts about one trial in the provenance; facts that are None are left out."""
         known = {name: fact for name, fact in facts.items() if fact is not None}
         if not known:
             return self.columns
@@ -100,8 +102,8 @@ class StudyStatus:
     finished: int
     total: int
     running: Sequence[int]  # epochs done of each trial under way
-    epochs: int  # of a trial
-    trained: float  # by this process, in trials: one under way counts in part, and so does one resumed
+    epochs: int  # of a whole trial
+    trained: float  # trials that this process trained; those under way and those resumed count in part
     best: float | None  # None before the first trial that did not diverge
     diverged: int
     pruned: int
@@ -109,7 +111,7 @@ class StudyStatus:
 
     @property
     def left(self) -> float:
-        """What is still to be trained, in trials."""
+        """How many trials are still to be trained; those under way count in part."""
         return self.total - self.finished - sum(self.running) / self.epochs
 
 

@@ -1,12 +1,12 @@
-"""The storage of many processes: workers claim trials in PostgreSQL, and lose what they stop to care for.
+"""The storage of many processes: workers claim trials in PostgreSQL, and keep them alive by heartbeats.
 
-Training is at least once, recording exactly once. A claim says who trains a trial; heartbeats keep it alive,
-and a trial without any is claimed by another worker, which goes on from the newest checkpoint. All of this
-only saves work. What makes records right is that the first one of a trial stays (``RecordStore.publish``) and
-that whatever is told is read from the records.
+A trial is trained at least once and recorded exactly once. A claim says which worker trains a trial. A trial
+without heartbeats is claimed by another worker, which goes on from the newest checkpoint. All of this only
+saves work. The records are right because the first record of a trial stays (``RecordStore.publish``) and
+because whatever is told is read from the records.
 
 Every worker proposes every trial by itself, from the same records in the same order, so the database need
-not hold the history: it is made again from the records whenever it lacks them.
+not hold the history: whatever it lacks is restored from the records.
 """
 
 import contextlib
@@ -41,16 +41,17 @@ _LOOK_SECONDS, _WAITING_SECONDS = 1.0, 0.1  # between two looks, with something 
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresStorage:
-    """A study of many workers.
+    """The storage of a study that many workers share.
 
     Attributes:
         server: their database.
-        lock: a file that keeps away a process that would have the study for itself.
-        claims: so many workers may be lost while they train a trial; it is then recorded as failed. From half
-            as many on, a worker trains one such trial at a time, so that it alone counts as the reason.
-        same_code: whether a worker of another commit is refused.
-        retry: whether trials that failed are taken out of the records, so that they run again. That is done
-            where no other worker has the study open.
+        lock: a lock file that keeps out a process that wants the study for itself.
+        claims: a trial is recorded as failed once this many workers were lost while they trained it. From
+            half as many on, a worker trains only one such trial at a time, so that no other one can be the
+            reason if that worker is lost, too.
+        same_code: whether a worker that runs another commit is refused.
+        retry: whether failed trials are removed from the records, so that they run again. This is done only
+            if no other worker has the study open.
     """
 
     server: Server
@@ -61,7 +62,7 @@ class PostgresStorage:
 
     @contextlib.contextmanager
     def open(self, plan: StudyPlan, records: RecordStore) -> "Iterator[_OpenStudy]":
-        """As of ``Storage``."""
+        """See ``Storage``."""
         with shared(self.lock), self._working(plan, records):
             study = _OpenStudy(self, plan, records)
             try:
@@ -71,17 +72,17 @@ class PostgresStorage:
             study.compact()
 
     def ledger(self, plan: StudyPlan, records: RecordStore) -> Ledger:
-        """What the database knows of a study."""
+        """The ledger of a study in the database."""
         results = identity_of(records.directory)
         return Ledger(self.server, plan, results, claims=self.claims, same_code=self.same_code)
 
     @contextlib.contextmanager
     def _working(self, plan: StudyPlan, records: RecordStore) -> Iterator[None]:
-        """Holds the study open, so that nobody takes trials out of it; takes out those that failed before."""
+        """Holds the study open, so that nobody removes its trials; ``retry`` removes failed ones first."""
 
         def take_out() -> None:
             failed = failed_trials(plan, records)
-            # The database first: what it lacks it is told from the records.
+            # The database first: whatever it lacks is restored from the records.
             if failed and self.ledger(plan, records).forget():
                 records.remove(failed)
 
@@ -96,7 +97,7 @@ class PostgresStorage:
 
 
 class _OpenStudy:
-    """As of ``OpenStorage``."""
+    """See ``OpenStorage``."""
 
     shared = True
 
@@ -150,13 +151,13 @@ class _OpenStudy:
         self._ledger.release(list(numbers))
 
     def close(self) -> None:
-        """Gives back what is not recorded."""
+        """Gives back the trials that are not recorded."""
         self._ledger.release(list(self._ledger.mine))
 
     def compact(self) -> None:
-        """Puts the records in order, once there are all."""
+        """Compacts the records once all trials are recorded."""
         if set(range(self._plan.trials)) <= self._known:
-            # Two locks: that of a session ends while its worker is stopped, who would then go on as well.
+            # Two locks: a worker that is stopped loses the one of its session, but goes on when it wakes.
             with sole(self._lock.with_suffix(".compacting")) as alone:
                 if alone:
                     self._ledger.alone(lambda: compact(self._plan, self._records))
@@ -172,11 +173,11 @@ class _OpenStudy:
         return self.rows
 
     def _row(self, number: int) -> Mapping[str, Any] | None:
-        """The record of a trial that may have been published just now."""
+        """The row of a trial, which may have been published just now; None if there is none."""
         return self._read(number).row if self._records.has(number) else None
 
     def _read(self, number: int) -> Published:
-        """A recorded trial."""
+        """Reads a recorded trial."""
         return next(
             found
             for records in (self._records.read_one(number), self._records.read())

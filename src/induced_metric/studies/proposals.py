@@ -16,12 +16,12 @@ class Proposals:
     """Proposes the trials of a study, and remembers those that are recorded.
 
     Args:
-        plan: of the study.
-        study: where it is proposed; asked for the trials one after the other, whoever trains them.
-        recorded: what is known of them, by number.
+        plan: the plan of the study.
+        study: the Optuna study, which is asked for every trial in turn, whoever trains it.
+        recorded: the recorded trials, by number.
 
     Attributes:
-        number: of the next trial.
+        number: number of the next trial.
     """
 
     def __init__(self, plan: StudyPlan, study: optuna.Study, recorded: Mapping[int, Published]) -> None:
@@ -35,7 +35,7 @@ class Proposals:
         return self.number >= self._plan.trials
 
     def add(self, published: Published) -> bool:
-        """Takes in a record of a trial that is still to come; whether it is one."""
+        """Takes in the record of a trial that is still to come; returns False for any other record."""
         number = int(published.row["trial"])
         coming = self.number <= number < self._plan.trials
         if coming:

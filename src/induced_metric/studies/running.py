@@ -14,10 +14,10 @@ _PAUSE_SECONDS = 0.1  # between two looks at what other processes do
 
 
 class Studies:
-    """Studies of one pairing, open, in the same lanes; made by ``open_studies``.
+    """Open studies of one pairing that share lanes; made by ``open_studies``.
 
     Attributes:
-        stopping: whether ``stop`` was seen to be true.
+        stopping: whether ``stop`` was true when it was last called.
     """
 
     def __init__(self, studies: Sequence[Study], lanes: Lanes) -> None:
@@ -37,7 +37,7 @@ class Studies:
         return any(study.shared for study in self._studies)
 
     def train(self, stop: Callable[[], bool]) -> bool:
-        """Trains what this process can claim, until there is nothing more for now; whether there was any."""
+        """Trains what this process can claim until nothing is left for now; returns whether there was any."""
         any_trained = False
 
         def ask() -> Assignment | None:
@@ -47,7 +47,7 @@ class Studies:
             return found
 
         def tell(reports: Sequence[Report]) -> list[bool]:
-            self.stopping = stop()  # once a dispatch: all of its trials are kept, or all go on
+            self.stopping = stop()  # once a dispatch, so that all of its trials are saved, or all go on
             by_study: dict[int, list[Report]] = {}
             for report in reports:
                 by_study.setdefault(report.trial[0], []).append(report)
@@ -63,7 +63,7 @@ class Studies:
         return any_trained
 
     def close(self) -> None:
-        """Keeps what is under way, and gives it back."""
+        """Saves the trials under way, and gives them back."""
         for study in self._studies:
             study.close()
 
@@ -72,16 +72,17 @@ class Studies:
 def open_studies(
     studies: Sequence[tuple[StudyPlan, StudyFiles, Callable[[StudyStatus], None]]], lanes: Lanes
 ) -> Iterator[Studies]:
-    """Opens studies of one pairing, which know nothing of each other: each proposes what it would alone.
+    """Opens studies of one pairing. They are independent: each proposes what it would propose alone.
 
-    The first gets the lanes it can use, the next ones what it leaves.
+    The first study gets all lanes that it can use, the next ones get the rest.
 
     Args:
-        studies: what to do, where it is kept, and what is called at the start and after every dispatch.
-        lanes: an engine whose steps are epochs and whose metrics hold the objective.
+        studies: for each, its plan, its files, and a function that is called with its status at the start and
+            after every dispatch.
+        lanes: an engine whose steps are epochs and whose metrics include the objective.
 
     Raises:
-        UserError: as of ``Storage.open``.
+        UserError: as in ``Storage.open``.
     """
     with contextlib.ExitStack() as opened:
         stores = [opened.enter_context(files.storage.open(plan, files.records)) for plan, files, _ in studies]
@@ -102,15 +103,15 @@ def run_studies(
     *,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Runs studies of one pairing in the same lanes, until each has its trials or they are stopped.
+    """Runs studies of one pairing in the same lanes, until each has all its trials or they are stopped.
 
     Args:
-        studies: as of ``open_studies``.
-        lanes: as of ``open_studies``.
-        stop: once true, the epochs under way are finished, their trials are kept, and the studies return.
+        studies: as in ``open_studies``.
+        lanes: as in ``open_studies``.
+        stop: once it returns True, the epochs under way are finished, their trials saved, and this returns.
 
     Raises:
-        UserError: as of ``open_studies``.
+        UserError: as in ``open_studies``.
     """
     with open_studies(studies, lanes) as opened:
         run_opened([opened], stop=stop)
@@ -119,12 +120,13 @@ def run_studies(
 def run_opened(
     opened: Sequence[Studies], *, stop: Callable[[], bool] = lambda: False, wait: bool = True
 ) -> None:
-    """Runs studies of several pairings until all are finished, each as long as it has a trial to claim.
+    """Runs studies of several pairings until all are finished; each runs as long as it has a trial to claim.
 
     Args:
-        opened: by ``open_studies``.
-        stop: as of ``run_studies``.
-        wait: for what other processes train; if not, this returns when there is nothing to claim.
+        opened: studies opened by ``open_studies``.
+        stop: as in ``run_studies``.
+        wait: whether to wait for trials that other processes train; if False, this returns when there is
+            nothing to claim.
     """
     while True:
         trained = False
@@ -142,7 +144,7 @@ def run_opened(
 
 
 def _real_stride(plan: StudyPlan, most: int) -> int:
-    """Epochs between two looks at a lane: as many as a dispatch has, but past no rung."""
+    """Epochs between two looks at a lane: as many as a dispatch can run without passing a rung."""
     if not plan.rungs:
         return most
     rungs = math.gcd(*plan.rungs)

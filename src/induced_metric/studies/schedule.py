@@ -1,13 +1,13 @@
-"""The order in which a study asks and tells: a rule of the study, never of the machine.
+"""The order in which a study asks and tells. It depends on the study, never on the machine.
 
-An adaptive sampler proposes from what it has been told, so a study is defined only with the order of its
-asks and tells. Lanes cannot give it: how many trials they carry, and which report comes first, depends on the
-machine. Here it follows from the trials alone: there are ``in_flight`` places with a trial each; they are
-served in pairs, the pairs in turn, every turn ``stride`` epochs further. A turn waits until both trials have
-come that far, in whatever lane; then they are looked at, those that ended are told, and their places are
-filled again.
+An adaptive sampler proposes from what it has been told, so the order of asks and tells is part of a study's
+definition. The lanes cannot provide that order: how many trials they carry, and which report comes first,
+depends on the machine. Here the order follows from the trials alone. There are ``in_flight`` places with one
+trial each. The places are served in pairs, and the pairs take turns; at each turn, a pair is to be ``stride``
+epochs further. A turn waits until both trials have come that far, in whichever lane. Then they are looked at,
+those that ended are told, and their places are filled again.
 
-That is what two cores do with two mapped lanes a dispatch, so there nothing ever waits.
+Two cores with two mapped lanes a dispatch work in just this order, so that nothing ever waits there.
 """
 
 from collections import deque
@@ -22,25 +22,25 @@ class Look(NamedTuple):
     """A trial whose turn it is."""
 
     number: int
-    epochs: int  # to be judged after so many; it may have ended before
+    epochs: int  # epochs after which to judge it; it may have ended earlier
 
 
 @dataclass
 class _Place:
-    number: int | None = None  # of its trial
-    epochs: int = 0  # after which it was last looked at
+    number: int | None = None  # of its trial; None if it is empty
+    epochs: int = 0  # epochs after which its trial was last looked at
 
 
 class Schedule:
-    """The places of a study.
+    """Serves the places of a study in turn.
 
     Args:
-        in_flight: how many there are.
+        in_flight: number of places.
         stride: epochs between two looks at a trial.
-        epochs: of a whole trial.
-        ask: the number of the next trial, None once there are no more.
-        done: whether a trial has run so many epochs, or ended before.
-        serve: judges trials whose turn it is; for each, whether it goes on.
+        epochs: epochs of a whole trial.
+        ask: returns the number of the next trial, None once there are no more.
+        done: returns whether a trial has run this many epochs or ended earlier.
+        serve: judges the trials whose turn it is; returns for each whether it goes on.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Schedule:
         self._turns = deque(pair for pair in pairs if _taken(pair))
 
     def advance(self) -> None:
-        """Serves every turn that has come; to be called whenever trials have gone on."""
+        """Serves every turn that has come; to be called whenever trials have advanced."""
         while self._turns:
             taken = _taken(self._turns[0])
             looks = [

@@ -1,4 +1,4 @@
-"""A PostgreSQL server that holds Optuna's tables, by the one connection of this process."""
+"""A PostgreSQL server that holds Optuna's tables, reached through this process's one connection."""
 
 import contextlib
 import socket
@@ -15,7 +15,7 @@ from induced_metric.studies.address import parsed, public, secrets
 from induced_metric.studies.connection import connect, lock_number, passes
 
 T = TypeVar("T")
-_BEATS_A_GRACE = 6  # heartbeats of a worker within the time after which it counts as lost
+_BEATS_A_GRACE = 6  # heartbeats within the time after which a worker counts as lost
 
 
 class StoppedError(Exception):
@@ -23,33 +23,32 @@ class StoppedError(Exception):
 
 
 class _LockLostError(Exception):
-    """The session that held a lock is gone. Not an error of SQLAlchemy's: Optuna would try again, without."""
+    """The session that held a lock is gone. On an SQLAlchemy error, Optuna would retry without the lock."""
 
 
 class Server:
     """Optuna's storage in PostgreSQL, for one worker.
 
-    There is a single connection, and what is done under ``exclusively`` is done on the connection that holds
-    the lock, or not at all: a new one is refused meanwhile. The server itself ends the session of a worker
-    that does not answer for as long as ``grace``, and with it all its locks, so that nobody waits for one
-    that is stopped.
+    There is a single connection. Work under ``exclusively`` is done on the connection that holds the lock, or
+    not at all: a new connection is refused meanwhile. The server itself ends the session of a worker that is
+    silent for half of ``grace``, and with it all its locks, so that nobody waits for a stopped worker.
 
     Args:
-        url: ``postgresql://user:password@host:port/database``; it is shown nowhere.
-        worker: name of this worker, which no other has at the same time; by default the host's, with the
-            first number that is free.
+        url: ``postgresql://user:password@host:port/database``; it is never shown.
+        worker: name of this worker, which no other may have at the same time; by default the host's name
+            with the first free number.
         grace: seconds without a heartbeat after which a worker counts as lost.
-        patience: seconds for which a server that does not answer is asked again.
-        stop: once true, it is asked only once again.
+        patience: seconds for which a call is retried while the server does not answer.
+        stop: once it returns True, a call is retried only once.
 
     Attributes:
-        storage: Optuna's.
+        storage: the Optuna storage.
         worker: name of this worker.
-        grace: seconds.
+        grace: seconds without a heartbeat after which a worker counts as lost.
 
     Raises:
         UserError: if the server cannot be used, or another worker has the name.
-        StoppedError: if ``stop`` came true before the server answered; also later.
+        StoppedError: if ``stop`` returns True before the server answers; methods may raise it as well.
     """
 
     def __init__(
@@ -71,7 +70,7 @@ class Server:
         self._beating: set[int] = set()
         self._ended = threading.Event()
         self.worker = worker or ""
-        self._answering = -float("inf")  # since when, if it did not at times
+        self._answering = -float("inf")  # since when: the start of the newest session
         self.storage: optuna.storages.RDBStorage = self._again(
             lambda: connect(self._parsed, grace=grace, period=self.period)
         )
@@ -91,15 +90,15 @@ class Server:
         self.storage.engine.dispose()
 
     def call(self, work: Callable[[], T]) -> T:
-        """Does what may be done twice; while the server does not answer, again and again.
+        """Does work that may be done twice; retries it while the server does not answer.
 
         Raises:
-            UserError: if it does not answer for as long as the patience.
+            UserError: if the failure is not transient, or the server is silent for ``patience`` seconds.
         """
         return self._again(work)
 
     def exclusively(self, key: str, work: Callable[[], T]) -> T:
-        """``call`` for work that no two workers do at once for the same ``key``."""
+        """Like ``call``, for work that no two workers may do at once for the same ``key``."""
 
         def locked() -> T:
             with self._lock(key):
@@ -108,12 +107,12 @@ class Server:
         return self._again(locked)
 
     def beat(self, trial_id: int) -> None:
-        """Records a heartbeat of a trial, and from then on others, until ``rest``."""
+        """Records a heartbeat of a trial, and then keeps recording them until ``rest``."""
         self._record_heartbeats([trial_id])
         self._beating.add(trial_id)
 
     def rest(self, trial_id: int) -> None:
-        """Records no more heartbeats of a trial."""
+        """Stops recording heartbeats of a trial."""
         self._beating.discard(trial_id)
 
     @property
@@ -123,16 +122,16 @@ class Server:
 
     @property
     def steady(self) -> bool:
-        """Whether the server has answered for a grace: if not, some may not have had time for a heartbeat."""
+        """Whether the server has answered for ``grace`` seconds, so that all could send a heartbeat."""
         return time.monotonic() - self._answering > self.grace
 
     def sync(self) -> None:
-        """Makes what was said so far survive a crash of the server."""
+        """Makes what was written so far survive a crash of the server."""
         self.execute("select set_config('synchronous_commit', 'on', true), pg_current_xact_id()")
 
     def _beats(self) -> None:
         while not self._ended.wait(self.period):
-            # What cannot be said now is said next time; the main thread minds the server's absence.
+            # A heartbeat that fails is sent the next time; the main thread handles the server's absence.
             with contextlib.suppress(Exception), self._thread:
                 if self._beating:
                     self._record_heartbeats(self._beating)
@@ -140,7 +139,7 @@ class Server:
                     self.execute("select 1")
 
     def _record_heartbeats(self, trial_ids: Collection[int]) -> None:
-        """As Optuna's ``record_heartbeat``, which takes six round trips for each trial, for all at once."""
+        """Does for all trials at once what Optuna's ``record_heartbeat`` does in six round trips for each."""
         self.execute(
             "insert into trial_heartbeats (trial_id, heartbeat) select trial_id, now() from trials "
             "where trial_id = any(:trials) order by trial_id "
@@ -163,7 +162,7 @@ class Server:
                 if not passes(cause) or time.monotonic() - since > self._patience:
                     line = public(cause or error, self._secrets)
                     raise UserError(f"the database cannot be used: {line}") from None
-            # Once more in any case, by another session: then the trials can be given back.
+            # Retry once in any case, in another session: then the trials can be given back.
             if again and self._stop():
                 raise StoppedError
             again = True
@@ -171,7 +170,7 @@ class Server:
             pause = min(2 * pause, 5.0)
 
     def _name(self, worker: str | None) -> str:
-        """Takes a name; one that a lost worker had is free as soon as the server has noticed."""
+        """Takes a name; that of a lost worker is free as soon as the server has noticed the loss."""
         host = socket.gethostname()
         names = [worker] if worker else [f"{host}.{number}" for number in range(1000)]
         until = time.monotonic() + self.grace
@@ -189,7 +188,7 @@ class Server:
         return bool(self.execute(f"select pg_try_advisory_lock({lock_number('worker', worker)})"))
 
     def _connected(self, connection: Any, _: object) -> None:
-        """A new session: not in the middle of what needs the old one's lock; with the worker's name."""
+        """Refuses a new session during work that needs the old one's lock; else takes the worker's name."""
         self._answering = time.monotonic()
         if self._holding:
             raise _LockLostError
@@ -198,16 +197,16 @@ class Server:
         connection.commit()
 
     def execute(self, statement: str, **values: Any) -> Any:
-        """The first value that a statement gives; None if it gives none."""
+        """Executes a statement; returns the first value of its result, None if it has none."""
         found = self.rows(statement, **values)
         return found[0][0] if found else None
 
     def rows(self, statement: str, **values: Any) -> Sequence[Any]:
-        """The rows that a statement gives, with ``values`` for its ``:names``; a transaction of its own."""
+        """Executes a statement with ``values`` for its ``:names``, as one transaction; returns the rows."""
         import sqlalchemy
 
         with self.storage.engine.connect() as connection:
-            # One round trip: the beginning and the end of a transaction would be two more.
+            # This takes one round trip; beginning and ending a transaction would take two more.
             connection.execution_options(isolation_level="AUTOCOMMIT")
             found = connection.execute(sqlalchemy.text(statement), values)
             return found.all() if found.returns_rows else []
@@ -221,7 +220,7 @@ class Server:
             yield
             self.execute(f"select pg_advisory_unlock({number})")
         except BaseException:
-            # Whatever went wrong, the lock goes with its session.
+            # Whatever went wrong, the lock ends with its session.
             self.storage.engine.dispose()
             raise
         finally:
