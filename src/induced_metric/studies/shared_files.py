@@ -1,4 +1,4 @@
-"""What the processes of a study agree on by files, beside its records."""
+"""What the processes of a study agree on through files other than its records."""
 
 import contextlib
 import fcntl
@@ -11,21 +11,21 @@ from induced_metric.errors import UserError, written
 
 
 def shared(path: Path) -> contextlib.AbstractContextManager[None]:
-    """Holds a study for workers, among which this process; not while one process has it for itself."""
+    """Holds a study for this worker and others; refused while one process has it for itself."""
     return held(path, f"a process with storage=journal is running the study of {path}", how=fcntl.LOCK_SH)
 
 
 @contextlib.contextmanager
 def held(path: Path, otherwise: str, *, how: int = fcntl.LOCK_EX) -> Iterator[None]:
-    """Holds a lock file for this process; the system lets go of it however the process ends.
+    """Holds a lock file for this process; the system releases it however the process ends.
 
     Args:
         path: of the file.
-        otherwise: what it means that another process has it.
-        how: alone, or with others that share it.
+        otherwise: message of the error if another process holds the file.
+        how: ``fcntl.LOCK_EX`` to hold it alone, ``fcntl.LOCK_SH`` to share it.
 
     Raises:
-        UserError: if another process has it.
+        UserError: if another process holds it.
         DiskError: if the file cannot be written.
     """
     with written(path):
@@ -41,9 +41,10 @@ def held(path: Path, otherwise: str, *, how: int = fcntl.LOCK_EX) -> Iterator[No
 
 @contextlib.contextmanager
 def sole(path: Path) -> Iterator[bool]:
-    """Whether this process alone does what the file stands for; another one's end, or wake, gives it free.
+    """Whether this process gets a lock file for itself, and so does alone the work that the file stands for.
 
-    Unlike the lock of a database, it is kept by a process that is stopped in the middle, which then goes on.
+    Unlike a database's lock, the file's stays with a process that is stopped in the middle, which goes on
+    when it wakes. The lock is free again when that process has finished or ended.
     """
     with path.open("w") as file:
         try:
@@ -56,11 +57,12 @@ def sole(path: Path) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def worked_on(path: Path, before: Callable[[], None]) -> Iterator[None]:
-    """Holds a study open, as its other workers do.
+    """Holds a study open, together with its other workers.
 
     Args:
-        path: of a file that stands for that.
-        before: done first, unless another worker has the study open; who opens it meanwhile waits.
+        path: of the lock file for this.
+        before: called first, unless another worker has the study open; a worker that opens the study
+            meanwhile waits.
     """
     with written(path):
         file = path.open("w")
@@ -73,12 +75,12 @@ def worked_on(path: Path, before: Callable[[], None]) -> Iterator[None]:
 
 
 def identity_of(directory: Path) -> str:
-    """What a results directory is known by, on whatever machine it is seen."""
+    """The identity of a results directory, the same on every machine that sees the directory."""
     path = directory / ".identity"
     with written(path):
         directory.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            # Written aside and linked: who finds it finds what is in it, too.
+            # Written to another name and linked, so that whoever finds the file finds its content, too.
             name = uuid.uuid4().hex
             mine = directory / f".identity-{name}"
             mine.write_text(name)

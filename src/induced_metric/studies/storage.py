@@ -1,7 +1,7 @@
-"""What the processes that work on a study agree on: which trial is whose, and what is recorded.
+"""What the processes that work on a study agree on: which process has which trial, and what is recorded.
 
-There are two storages. A journal belongs to one process (``journal``); PostgreSQL serves any number of them,
-on any machines that share the results directory (``postgres``). A study does the same with either.
+There are two storages. A journal belongs to one process (``journal``); PostgreSQL serves any number of
+processes, on any machines that share the results directory (``postgres``). A study does the same with either.
 """
 
 import json
@@ -23,7 +23,7 @@ from induced_metric.studies.plan import StudyPlan
 from induced_metric.training.checkpoints import Checkpoints
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-"""What Optuna calls the states of recorded trials."""
+"""Optuna's state for each state of a recorded trial."""
 CONFIG = "config"
 """The attribute of a study in Optuna's storage that holds its configuration."""
 
@@ -32,18 +32,20 @@ class Published(NamedTuple):
     """A trial as it is recorded."""
 
     row: Mapping[str, Any]
-    curve: Curve | None  # None where nobody asks for it
+    curve: Curve | None  # None if it was not asked for
 
 
 class Claim(NamedTuple):
-    """A trial that is this process's to train.
+    """A process's claim on a trial that it is to train.
 
     Attributes:
-        hyperparameters: with which; those of whoever trained it first.
-        name: of the claim, and so of the checkpoints that are made under it; empty where there is but one.
+        hyperparameters: those to train it with, which are those of its first claim.
+        name: of the claim, and so of the checkpoints that are made under it; empty if only one process works
+            on the study.
         lost: how many workers were lost while they trained it.
-        suspect: whether so many were that it may be the reason; no other such trial is trained beside it.
-        failed: why nobody is to train it any more; None where it is to be trained.
+        suspect: whether so many were lost that the trial may be the reason; no other suspect trial is trained
+            beside it.
+        failed: why nobody is to train it any more; None if it is to be trained.
     """
 
     hyperparameters: Mapping[str, Any]
@@ -54,13 +56,13 @@ class Claim(NamedTuple):
 
 
 class News(NamedTuple):
-    """What became known since the last look.
+    """What other processes did since the last look.
 
     Attributes:
         published: trials that other processes recorded.
-        lost: trials of this process that are another's by now.
-        elsewhere: trials that other processes have under way, each with the values that it reported, by the
-            epochs after which. A trial that is neither here nor recorded can be claimed.
+        lost: trials on which this process has lost its claim.
+        elsewhere: trials that other processes have under way, each with its reported values, by epochs. A
+            trial that is neither among these nor recorded can be claimed.
     """
 
     published: Sequence[Published] = ()
@@ -72,10 +74,10 @@ class OpenStorage(Protocol):
     """The storage of one study while this process works on it.
 
     Attributes:
-        study: where trials are proposed and told; it belongs to this process alone, begins empty, and is
-            told the same in the same order in every process.
-        rows: the trials recorded before, by number.
-        curves: theirs, where they will be judged again.
+        study: the Optuna study that proposes trials and is told them. It belongs to this process alone,
+            starts empty, and is told the same in the same order in every process.
+        rows: the rows of the trials recorded before, by number.
+        curves: their curves, if the trials will be judged again.
         shared: whether other processes may work on the study, so that it can pay to wait for them.
     """
 
@@ -88,33 +90,33 @@ class OpenStorage(Protocol):
         """To be called once, when ``study`` has been told what can be told without training."""
 
     def claim(self, number: int, hyperparameters: Mapping[str, Any], *, suspects: bool) -> Claim | None:
-        """Takes a trial for this process; None if it is another's, or suspect and ``suspects`` is false."""
+        """Claims a trial; None if another process has it, or it is suspect and ``suspects`` is false."""
 
     def report(self, number: int, epochs: int, value: float) -> None:
-        """Says what a trial of this process is judged by after so many epochs."""
+        """Reports the value that a trial of this process is judged by after ``epochs`` epochs."""
 
     def publish(self, rows: Sequence[Mapping[str, Any]], curves: Sequence[Curve]) -> Sequence[Published]:
-        """Records trials of this process durably; returns them as they are recorded, by whomever."""
+        """Records trials of this process durably; returns them as recorded, perhaps by another process."""
 
     def look(self, *, waiting: bool) -> News | None:
-        """What became known, or None if it is too early to look again.
+        """What other processes did; None if it is too early to look again.
 
         Args:
-            waiting: whether lanes are idle, so that news are worth more.
+            waiting: whether lanes are idle, so that looking is worth while more often.
         """
 
     def release(self, numbers: Sequence[int]) -> None:
-        """Gives trials back, to be claimed by anyone."""
+        """Gives trials back, so that any process may claim them."""
 
 
 class Storage(Protocol):
     """Where a study is coordinated."""
 
     def open(self, plan: StudyPlan, records: RecordStore) -> AbstractContextManager[OpenStorage]:
-        """Opens a study, and makes it if there is none.
+        """Opens a study, and creates it if there is none.
 
         Raises:
-            UserError: if it was begun with another configuration, trials are known whose records are gone, or
+            UserError: if it was begun with another configuration, the records of finished trials are gone, or
                 this process may not work on it.
         """
 
@@ -124,9 +126,9 @@ class StudyFiles:
     """Where a study is kept.
 
     Attributes:
-        storage: where it is coordinated.
+        storage: where its processes are coordinated.
         records: where finished trials go.
-        checkpoints: where trials under way are kept.
+        checkpoints: where trials under way are saved.
     """
 
     storage: Storage
@@ -135,14 +137,14 @@ class StudyFiles:
 
 
 def published(records: Records, *, curves: bool) -> list[Published]:
-    """The trials of records, by number."""
+    """The trials of records in the order of their numbers, with their curves if ``curves`` is true."""
     rows: list[dict[str, Any]] = records.trials.to_dict("records")  # type: ignore[assignment]
     by_trial: dict[int, Any] = dict(iter(records.curves.groupby("trial"))) if curves and rows else {}  # type: ignore[arg-type]
     return [Published(row, by_trial.get(int(row["trial"])) if curves else None) for row in rows]
 
 
 def agreed(plan: StudyPlan, store: RecordStore) -> Records:
-    """The records of a study.
+    """Reads the records of a study.
 
     Raises:
         UserError: if they were made with another configuration.
@@ -155,10 +157,10 @@ def agreed(plan: StudyPlan, store: RecordStore) -> Records:
 
 
 def failed_trials(plan: StudyPlan, store: RecordStore) -> list[int]:
-    """The numbers of the trials that are recorded as failed, of those that the plan asks for.
+    """The numbers of those trials of the plan that are recorded as failed.
 
     Raises:
-        UserError: as of ``agreed``.
+        UserError: as in ``agreed``.
     """
     trials = agreed(plan, store).trials
     if trials.empty:
@@ -168,7 +170,7 @@ def failed_trials(plan: StudyPlan, store: RecordStore) -> list[int]:
 
 
 def compact(plan: StudyPlan, store: RecordStore) -> None:
-    """Puts the records in order; where that cannot be done, they stay as they are, which is said."""
+    """Compacts the records; if that fails, they stay as they are, and a warning says so."""
     try:
         store.compact()
     except DiskError as error:
@@ -176,7 +178,7 @@ def compact(plan: StudyPlan, store: RecordStore) -> None:
 
 
 def new_study(plan: StudyPlan, storage: optuna.storages.BaseStorage) -> optuna.Study:
-    """An empty study of a plan in a storage of Optuna's."""
+    """Creates an empty Optuna study for a plan in an Optuna storage."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
         storage=storage, study_name=plan.name, direction=plan.goal.direction, pruner=plan.pruner

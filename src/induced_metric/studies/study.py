@@ -1,11 +1,11 @@
-"""A study: Optuna proposes trials, lanes train them, records keep them; killed, it continues.
+"""A study: Optuna proposes trials, lanes train them, records keep them. A killed study can be continued.
 
-A trial is told to Optuna only after its record is durable, and in an order that follows from the trials alone
-(``schedule``). Every process that works on a study begins with an empty one and tells it the recorded trials
-in that same order; what has no record is proposed, and trained by whoever claims it (``storage``). So a study
-is the same whether one process runs it or several do, and whether or not they were killed, or it was given
-more trials later: ``trials`` finished trials are exactly the numbers 0 ... ``trials`` - 1, none lost and none
-twice.
+The value of a trial is told to Optuna only after its record is durable, and in an order that follows from the
+trials alone (``schedule``). Every process that works on a study starts with an empty Optuna study and tells
+it the recorded trials in that same order. A trial without a record is proposed anew, and trained by the
+process that claims it (``storage``). So a study is the same whether one process runs it or several do, and
+whether or not they were killed, or it was given more trials later: its ``trials`` finished trials are exactly
+the numbers 0 ... ``trials`` - 1, with none lost and none recorded twice.
 """
 
 import warnings
@@ -21,15 +21,15 @@ from induced_metric.training.trial import Trial
 
 
 class Study:
-    """``ask`` and ``tell`` for the lanes; what becomes of a trial that ended is for ``in_flight``.
+    """``ask`` and ``tell`` for the lanes; ``in_flight`` handles the trials that have ended.
 
     Args:
-        place: among the studies that share the lanes.
+        place: position among the studies that share the lanes.
         plan: what to do.
-        storage: where it is coordinated.
-        checkpoints: where trials under way are kept.
-        lanes: that train them.
-        on_progress: called at the start and after every dispatch.
+        storage: the open storage of the study.
+        checkpoints: where trials under way are saved.
+        lanes: the lanes that train the trials.
+        on_progress: called with the study's status at the start and after every dispatch.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Study:
         self._lanes = lanes
         self._on_progress = on_progress
         self._said_failed = False
-        self._suspect: int | None = None  # the last trial here that may be the reason why workers were lost
+        self._suspect: int | None = None  # the last trial claimed here that may be why workers were lost
         self._in_flight = InFlight(plan, storage, checkpoints)
         storage.begin()
         self._report()
@@ -55,14 +55,17 @@ class Study:
         return self._in_flight.over
 
     def ask(self) -> Assignment | None:
-        """A trial for a lane, if there is one now."""
+        """A trial for a lane; None if there is none now."""
         while (asked := self._in_flight.take()) is not None:
             if self._claim(asked):
                 return asked.trial.assignment((self._place, asked.trial.number, asked.turn))
         return None
 
     def tell(self, reports: Sequence[Report], *, stopping: bool) -> list[bool]:
-        """Hears what the lanes did; False ends what goes on later, elsewhere, or not at all."""
+        """Takes in the lanes' reports; returns for each trial whether it keeps its lane.
+
+        A trial that loses its lane goes on later, in another process, or not at all.
+        """
         self.look(waiting=not self._in_flight.ready and len(self._in_flight.asked) > len(reports))
         ended = []
         for report in reports:
@@ -86,13 +89,13 @@ class Study:
         return answers
 
     def look(self, *, waiting: bool) -> None:
-        """Hears what other processes did."""
+        """Takes in what other processes did."""
         news = self._storage.look(waiting=waiting)
         if news is not None:
             self._in_flight.hear(news)
 
     def close(self) -> None:
-        """Keeps what waits without a record, and gives back what is not recorded."""
+        """Saves unrecorded trials that wait outside the lanes, and gives back all unrecorded trials."""
         mine = self._in_flight.mine
         for asked in mine:
             trial = asked.trial
@@ -101,7 +104,7 @@ class Study:
         self._storage.release([asked.trial.number for asked in mine])
 
     def _say_failed(self, asked: Asked) -> None:
-        """Says why a trial failed, of the first: others may fail alike."""
+        """Warns why a trial failed, but only for the first: others may fail for the same reason."""
         if not self._said_failed:
             self._said_failed = True
             warnings.warn(
@@ -111,7 +114,7 @@ class Study:
             )
 
     def _claim(self, asked: Asked) -> bool:
-        """Makes a trial this process's; whether it is to be trained now."""
+        """Claims a trial for this process; returns whether it is to be trained now."""
         if asked.row is not None:
             return False
         if asked.mine:
@@ -140,25 +143,25 @@ class Study:
         return False
 
     def _trains(self, number: int | None) -> bool:
-        """Whether a trial is under way in this process, and does not wait to be judged."""
+        """Whether a trial is under way in this process and does not wait to be judged."""
         asked = None if number is None else self._in_flight.asked.get(number)
         return asked is not None and asked.mine and asked.row is None and number not in self._in_flight.paused
 
     def _say(self, asked: Asked, *, since: int) -> None:
-        """Reports what a trial is judged by at the rungs that it has come to."""
+        """Reports the values that a trial is judged by at the rungs reached after ``since`` epochs."""
         for rung in self.plan.rungs:
             if since < rung <= asked.trial.done:
                 self._storage.report(asked.trial.number, rung, asked.trial.best_until(rung))
 
     def _carried(self, report: Report) -> Asked | None:
-        """The trial of a report, unless another process has or recorded it since it got its lane."""
+        """The trial of a report; None if another process took or recorded it after it got its lane."""
         _, number, turn = report.trial
         asked = self._in_flight.asked.get(number)
         carried = asked is not None and asked.mine and asked.turn == turn and asked.row is None
         return asked if carried else None
 
     def _goes_on(self, report: Report) -> bool:
-        """Whether a trial keeps its lane; at a rung it leaves it to another until its turn has come."""
+        """Whether a trial keeps its lane; at a rung it gives up the lane until its turn has come."""
         asked = self._carried(report)
         if asked is None:
             return False

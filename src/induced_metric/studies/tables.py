@@ -1,6 +1,6 @@
-"""A study and its trials in Optuna's tables: the attributes that we give them, and what its storage lacks.
+"""A study and its trials in Optuna's tables: our attributes, and what Optuna's storage lacks.
 
-Who may claim, tell or free a trial, and when, is for the ledger to say.
+The ledger decides who may claim, tell or free a trial, and when.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _CODE, _RESULTS = "code", "results"  # attributes of a study
 
 
 class TrialsTable:
-    """The trials of a study.
+    """The trials of a study in the database.
 
     Args:
         server: the database.
@@ -37,27 +37,27 @@ class TrialsTable:
         self._storage = server.storage
 
     def count(self) -> int:
-        """How many there are."""
-        # Optuna's own counts what it has loaded: 0.2 s at 500 trials.
+        """The number of trials."""
+        # Optuna's own method loads the trials to count them: 0.2 s at 500 trials.
         return int(self._server.execute(f"select count(*) from trials where study_id = {self._id}"))
 
     def identity_of(self, number: int) -> int | None:
-        """The id of a trial in the database; None where that has forgotten it.
+        """The id of a trial in the database; None if the database has lost the trial.
 
-        A server that crashes forgets what it was told last, and gives those ids to other trials.
+        A server that crashes loses what it was told last, and gives those ids to other trials.
         """
         with contextlib.suppress(KeyError):
             return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
         return None
 
     def unfinished(self, count: int, mine: Collection[int]) -> tuple[set[int], dict[int, Mapping[str, str]]]:
-        """The numbers of those that nobody has, and the claims on some others.
+        """The numbers of the trials that nobody has, and the claims on unfinished trials of ``mine``.
 
         Args:
-            count: below which number.
-            mine: numbers of those whose claims are asked for.
+            count: only trials with numbers below this one.
+            mine: numbers of the trials whose claims are asked for.
         """
-        # Optuna's own loads all there is to each of them: 0.2 s at 1000 trials.
+        # Optuna's own method loads everything about each of them: 0.2 s at 1000 trials.
         unfinished = self._server.rows(
             "select number, state, case when number = any(:mine) then (select value_json from "
             "trial_user_attributes a where a.trial_id = t.trial_id and key = :claim) end from trials t "
@@ -68,17 +68,17 @@ class TrialsTable:
         return free, {number: json.loads(claim) for number, _, claim in unfinished if claim is not None}
 
     def running(self) -> list[FrozenTrial]:
-        """Those that somebody has."""
+        """The trials that some worker has."""
         return self._storage.get_all_trials(self._id, deepcopy=False, states=(TrialState.RUNNING,))
 
     def stale(self) -> list[int]:
-        """The ids of those of them without a heartbeat for as long as the grace."""
+        """The ids of running trials that have had no heartbeat for the grace period."""
         return self._storage._get_stale_trial_ids(self._id)
 
     def add(self, row: Mapping[str, Any] | None = None, **attributes: Any) -> int:
-        """Adds one that is recorded, or that is to be claimed; returns its id.
+        """Adds a trial that is recorded (``row``) or is to be claimed; returns its id.
 
-        Hyperparameters are an attribute, ``GIVEN``: as parameters of Optuna's they would cost most.
+        Hyperparameters are an attribute, ``GIVEN``: as Optuna's parameters they would take the most time.
         """
         if row is None:
             trial = optuna.trial.create_trial(state=TrialState.WAITING, user_attrs=attributes)
@@ -91,7 +91,7 @@ class TrialsTable:
     def sign(
         self, trial: FrozenTrial, claim: Mapping[str, str], hyperparameters: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        """Writes a claim on a trial; returns the hyperparameters that it has, those it was given first."""
+        """Writes a claim on a trial; returns the trial's hyperparameters, those of its first claim."""
         if GIVEN in trial.user_attrs:
             hyperparameters = trial.user_attrs[GIVEN]
         else:
@@ -100,13 +100,13 @@ class TrialsTable:
         return hyperparameters
 
     def report(self, identity: int, epochs: int, value: float) -> None:
-        """Says what a trial is judged by after so many epochs."""
-        # It may be finished: it was lost, and another worker has told it.
+        """Reports the value that a trial is judged by after ``epochs`` epochs."""
+        # The trial may be finished: this worker lost it, and another has told it.
         with contextlib.suppress(UpdateFinishedTrialError):
             self._storage.set_trial_intermediate_value(identity, epochs, value)
 
     def tell(self, identity: int, row: Mapping[str, Any]) -> None:
-        """Ends a trial as it is recorded."""
+        """Marks a trial as finished, as it is recorded."""
         state = STATES[row["state"]]
         value = [float(row["value"])] if state is TrialState.COMPLETE else None
         with contextlib.suppress(UpdateFinishedTrialError):  # another worker has told it
@@ -120,22 +120,22 @@ class TrialsTable:
 
 
 def claim_of(trial: FrozenTrial) -> Mapping[str, str]:
-    """The claim on a trial that runs."""
+    """The claim on a running trial."""
     return trial.user_attrs[CLAIM]
 
 
 def agree(server: Server, plan: StudyPlan, results: str, *, same_code: bool) -> int:
-    """The id of a study in the database, made if there is none.
+    """Returns the id of a study in the database, which is created if it is not there.
 
     Args:
         server: the database.
-        plan: of the study.
-        results: what the results directory is known by.
-        same_code: whether a worker of another commit is refused.
+        plan: the plan of the study.
+        results: identity of the results directory (``shared_files.identity_of``).
+        same_code: whether a worker that runs another commit is refused.
 
     Raises:
-        UserError: if it was begun with another configuration, another code where that matters, or another
-            results directory.
+        UserError: if the study was begun with another configuration, with other code (if ``same_code``), or
+            with another results directory.
     """
     name, storage = plan.name, server.storage
     code = {fact: plan.provenance.get(fact) for fact in ("commit", "dirty")}

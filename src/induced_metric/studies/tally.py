@@ -1,4 +1,4 @@
-"""Where a study stands, counted as its trials are recorded."""
+"""The progress of a study, counted as its trials are recorded."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ class Tally:
     """Counts the recorded trials of a study.
 
     Args:
-        plan: of the study.
+        plan: the plan of the study.
     """
 
     def __init__(self, plan: StudyPlan) -> None:
@@ -21,7 +21,7 @@ class Tally:
         self._trained = 0.0
 
     def count(self, row: Mapping[str, Any]) -> None:
-        """Adds a recorded trial, of whatever process."""
+        """Counts a recorded trial, whichever process trained it."""
         self._finished += 1
         self._pruned += row["state"] == "pruned"
         self._diverged += bool(row["diverged"])
@@ -31,11 +31,11 @@ class Tally:
             self._best = row["value"] if self._best is None else better(self._best, row["value"])
 
     def train(self, trial: Trial) -> None:
-        """Adds what this process trained of a trial that it records."""
+        """Counts the part that this process trained of a trial that it records."""
         self._trained += 1 - trial.restored / self._plan.goal.epochs
 
     def status(self, running: Iterable[Trial]) -> StudyStatus:
-        """Where the study stands, with the trials that this process has under way."""
+        """The status of the study, including the trials that this process has under way."""
         trials, epochs = list(running), self._plan.goal.epochs
         return StudyStatus(
             finished=self._finished,

@@ -1,4 +1,4 @@
-"""Recorded trials trained again, and how their curves agree with the records."""
+"""Trains recorded trials again, and compares their curves with the records."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +13,8 @@ from induced_metric.lanes.engine import Curve
 from induced_metric.records.schema import Records, StudyKey
 from induced_metric.training.trial import Goal, Trial
 
-# What the last bits of a curve follow from, beside the code. Others, the kernel's release say, change none.
+# What the last bits of a curve depend on, besides the code. Other facts, such as the kernel's release, do not
+# matter.
 _NUMERICAL = (
     "versions.jax", "versions.jaxlib", "versions.flax", "versions.optax", "versions.numpy", "device",
     "processor", "xla_flags", "matmul_precision", "data_parallel", "lanes.layout", "lanes.width",
@@ -23,16 +24,16 @@ _SYSTEMS, _ARCHITECTURES = ("Linux", "macOS"), ("x86_64", "aarch64", "arm64")
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerance:
-    """How far a curve may lie from its record where the last bits of the arithmetic are others.
+    """How far a curve may lie from its record if the arithmetic differs in its last bits.
 
-    Training amplifies a last bit: the first epochs of the same trial agree closely, the late ones only in
-    level, and at the edge of stability one may diverge where the other does not. So the first are compared
-    one by one, and of the whole curve its best value alone, if both have one.
+    Training amplifies a difference in the last bit: the first epochs of the same trial agree closely, the
+    late ones only in level, and at the edge of stability one run may diverge and the other not. So the first
+    epochs are compared one by one, but of the whole curve only the best value, if both runs have one.
 
     Attributes:
-        epochs: so many of the first are compared one by one.
-        curve: the most by which one of them may differ, relative to the record's.
-        value: the most by which the best value may differ, relative to the record's.
+        epochs: number of first epochs that are compared one by one.
+        curve: greatest difference allowed in one of these epochs, relative to the record.
+        value: greatest difference allowed in the best value, relative to the record.
     """
 
     epochs: int
@@ -55,12 +56,12 @@ class Tolerance:
 
 
 class Again(NamedTuple):
-    """A recorded trial and the same trained again.
+    """A recorded trial and the same trial trained again.
 
     Attributes:
-        row: its record.
+        row: its recorded row.
         recorded: its recorded curve.
-        trial: trained again.
+        trial: the trial trained again.
     """
 
     row: Mapping[Any, Any]
@@ -73,11 +74,11 @@ class Agreement:
     """How a trial agrees with its record.
 
     Attributes:
-        identical: every recorded metric is, bit for bit.
-        same: so many of the first epochs are.
-        early: greatest relative difference of the objective in the first epochs; infinite where one of the
+        identical: whether every recorded metric is identical, bit for bit.
+        same: number of first epochs that are identical.
+        early: greatest relative difference of the objective in the first epochs; infinite if one of the
             curves has ended by then.
-        value: relative difference of the best value; NaN where one of the two alone diverged.
+        value: relative difference of the best value; NaN if only one of the two diverged.
     """
 
     identical: bool
@@ -94,7 +95,7 @@ def checked(key: StudyKey, records: Records, trial: int) -> tuple[dict[str, Any]
     """The row and the curve of one recorded trial.
 
     Raises:
-        UserError: if there is none of this number, or it failed and there is nothing to repeat.
+        UserError: if there is no trial of this number, or it failed and there is nothing to repeat.
     """
     rows = records.trials
     found = rows[rows["trial"] == trial]
@@ -110,27 +111,27 @@ def checked(key: StudyKey, records: Records, trial: int) -> tuple[dict[str, Any]
 
 
 def curve_of(records: Records, trial: int) -> Curve:
-    """A recorded curve, its columns by name."""
+    """A recorded curve as its columns by name."""
     own = records.curves[records.curves["trial"] == trial].sort_values("epoch")
     return {str(name): own[name].to_numpy() for name in own if name not in ("trial", "optimizer")}
 
 
 def trial_of(row: Mapping[Any, Any], hyperparameters: Mapping[str, Any], goal: Goal) -> Trial:
-    """A trial as it was before it was trained; one that was stopped early ends there again."""
+    """A recorded trial as it was before training; one that was stopped early will end there again."""
     until = int(row["epochs"]) if row["state"] == "pruned" else goal.epochs
     return Trial(int(row["trial"]), hyperparameters, int(row["seed"]), goal, until=until)
 
 
 def train(trials: Iterable[Trial], lanes: Lanes, ended: Callable[[Trial], None] = lambda _: None) -> None:
-    """Trains trials to their ends, whichever lanes they get: a trial is the same in any.
+    """Trains trials to their ends, whichever lanes they get: a trial is the same in any lane.
 
     Args:
-        trials: of one pairing.
-        lanes: of that pairing.
-        ended: called with each that has ended.
+        trials: trials of one pairing.
+        lanes: lanes of that pairing.
+        ended: called with each trial that has ended.
 
     Raises:
-        Exception: whatever a program raised.
+        Exception: whatever a program raises.
     """
     waiting = iter(trials)
 
@@ -150,8 +151,8 @@ def agreement(again: Again, epochs: int) -> Agreement:
     """Compares a trial with its record.
 
     Args:
-        again: both.
-        epochs: so many of the first are compared one by one; of a shorter curve all.
+        again: the recorded trial and the trial trained again.
+        epochs: number of first epochs that are compared one by one; of a shorter curve, all.
     """
     recorded, curve, objective = again.recorded, again.trial.curve(), again.trial.goal.objective
     metrics = [name for name in recorded if name in curve and name not in ("epoch", "seconds")]
@@ -173,12 +174,12 @@ def agreement(again: Again, epochs: int) -> Agreement:
 
 
 def _alike(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Where the float32 of two curves are the same, or neither is a number."""
+    """Where the float32 values of two curves are equal, or both are NaN."""
     return (one == other) | (np.isnan(one) & np.isnan(other))
 
 
 def _difference(recorded: np.ndarray, again: np.ndarray) -> float:
-    """The greatest difference relative to the record; infinite where one of them is shorter."""
+    """The greatest difference relative to the record; infinite if one of the two is shorter."""
     if len(recorded) != len(again):
         return math.inf
     both = np.isnan(recorded) & np.isnan(again)
@@ -187,9 +188,9 @@ def _difference(recorded: np.ndarray, again: np.ndarray) -> float:
 
 
 def draw(trials: Mapping[StudyKey, Sequence[int]], *, share: float, seed: int) -> dict[StudyKey, list[int]]:
-    """A random share of the trials of every study, at least one of each.
+    """Draws a random share of the trials of every study, at least one of each.
 
-    What is drawn of a study follows from the seed and the study's name: among fewer studies it is the same.
+    The draw from a study follows from the seed and the study's name, so it is the same among fewer studies.
 
     Raises:
         UserError: unless the share is in (0, 1].
@@ -205,11 +206,11 @@ def draw(trials: Mapping[StudyKey, Sequence[int]], *, share: float, seed: int) -
 
 
 def changed(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between what made a record and what is here, of all that the last bits follow from.
+    """Lists the differences between a record and this machine in the facts that the last bits depend on.
 
     Args:
-        recorded: the provenance of a record.
-        now: that of a record made here.
+        recorded: the provenance of the record.
+        now: the provenance of a record made here.
     """
     before, after = _facts(recorded), _facts(now)
     known = [
@@ -227,9 +228,9 @@ def changed(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _facts(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Facts by their dotted names, but those that are None; ``machine`` without the kernel's release.
+    """Facts by their dotted names, except None; ``machine`` is the platform without the kernel's release.
 
-    Of lanes that are mapped, one after the other, the width changes no bit.
+    The width of mapped lanes, which run one after the other, is left out: it changes no bit.
     """
     words = str(provenance.get("platform", "")).split("-")
     machine = "-".join(word for word in words if word in _SYSTEMS or word in _ARCHITECTURES)

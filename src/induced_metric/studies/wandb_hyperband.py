@@ -1,6 +1,6 @@
-"""The published early stopping: the Hyperband of W&B's public controller, as a pruner of Optuna.
+"""The published early stopping: the Hyperband of W&B's public controller, as an Optuna pruner.
 
-Optuna's pruner of that name is another algorithm: it runs brackets.
+Optuna's own pruner of that name is another algorithm: it runs brackets.
 """
 
 import numpy as np
@@ -13,9 +13,9 @@ from induced_metric.errors import UserError
 class WandbHyperbandPruner(optuna.pruners.BasePruner):
     """Stops a trial that is worse than the best third (``1 / eta``) at its last band.
 
-    Bands are ``min_iter * eta**k`` epochs. A trial is to report the best value so far; its last report is
-    compared with the values that all trials, whatever became of them, reported at the band. No brackets, and
-    nobody waits: the first trial to reach a band passes it. Keeps no state.
+    Bands are ``min_iter * eta**k`` epochs. A trial must report its best value so far; its last report is
+    compared with the values that all trials, whatever became of them, reported at the band. There are no
+    brackets, and no trial waits: the first one to reach a band passes it. The pruner keeps no state.
 
     Raises:
         UserError: if ``min_iter`` < 1 or ``eta`` < 2.
@@ -44,7 +44,7 @@ class WandbHyperbandPruner(optuna.pruners.BasePruner):
         while band * self._eta <= step:
             band *= self._eta
         sign = _sign(study)
-        # Its own as given: the study may not have its last report yet.
+        # The trial itself is taken as given: the study may not have its last report yet.
         others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
         reached = sorted(
             _cost(one.intermediate_values[band], sign)
@@ -59,5 +59,5 @@ def _sign(study: optuna.Study) -> float:
 
 
 def _cost(value: float, sign: float) -> float:
-    """Lower is better, and what is not finite is the worst."""
+    """The value with the sign that makes lower better; a value that is not finite is the worst."""
     return sign * value if np.isfinite(value) else np.inf

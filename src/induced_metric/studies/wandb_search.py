@@ -1,4 +1,4 @@
-"""The published search: the Bayesian sweep of W&B's public controller, as a sampler of Optuna."""
+"""The published search: the Bayesian sweep of W&B's public controller, as an Optuna sampler."""
 
 import warnings
 from collections.abc import Mapping
@@ -11,29 +11,30 @@ from optuna.trial import FrozenTrial, TrialState
 
 from induced_metric.errors import UserError
 
-_DIVERGED = float(np.finfo(np.float32).max)  # a diverged trial's value, with the sign that is worse
-_KERNEL_SEED = 2  # of the kernel's restarts: fixed in the published search, where only points are random
+_DIVERGED = float(np.finfo(np.float32).max)  # the value of a diverged trial, with the sign that is worse
+_KERNEL_SEED = 2  # of the kernel's restarts: the published search fixes it, and only points are random
 _TINY = 1e-6  # added to deviations before dividing by them
 
 Space = Mapping[str, FloatDistribution]
 
 
 class WandbBayesSampler(optuna.samplers.BaseSampler):
-    """Expected improvement under a Gaussian process, of all searched hyperparameters at once.
+    """Proposes by expected improvement under a Gaussian process over all searched hyperparameters at once.
 
     The published numbers are in ``conf/sampler/wandb_bayes.yaml``. All randomness comes from ``seed``: a
     fresh sampler proposes the same point for the same history.
 
     Args:
-        seed: of the proposals.
-        max_history: most finished trials that the process is fitted to; of more, as many are drawn with
-            replacement.
-        max_running: most running trials that are added with the process's own prediction as their value.
-        candidates: points of which the one with the best expected improvement is proposed.
+        seed: seed of the proposals.
+        max_history: greatest number of finished trials that the process is fitted to; if there are more, this
+            many are drawn with replacement.
+        max_running: greatest number of running trials that are added, with the process's own prediction as
+            their value.
+        candidates: number of random points, of which the one with the best expected improvement is proposed.
         nu: smoothness of the Matérn kernel.
-        restarts: of the kernel's fit, besides the first.
+        restarts: number of restarts of the kernel's fit, besides the first.
         noise: variance added to the standardised values.
-        stopped: value of a trial that was stopped early: the ``"worst"`` so far, as of a killed run, or the
+        stopped: value of a trial that was stopped early: the ``"worst"`` so far, as for a killed run, or the
             best ``"value"`` that it reported.
 
     Raises:
@@ -102,14 +103,14 @@ class WandbBayesSampler(optuna.samplers.BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> float:
-        """Uniform: for the trials before the first that finished."""
+        """A uniform draw, for trials that are proposed before any has finished."""
         space = {param_name: _only_float(param_name, param_distribution)}
         return _from_unit(self._rng.random(1), space)[param_name]
 
     def _history(
         self, study: optuna.Study, number: int, space: Space
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Points of the finished trials in the unit cube, their values, lower is better, running points."""
+        """Finished trials' points in the unit cube, their values (lower is better), and running points."""
         sign = _sign(study)
         others = [
             trial
@@ -120,8 +121,8 @@ class WandbBayesSampler(optuna.samplers.BaseSampler):
         finished = [trial for trial in others if trial.state.is_finished()]
         running = [trial for trial in others if trial.state is TrialState.RUNNING]
         values = np.array([self._value(trial, sign) for trial in finished])
-        # What trials reported on their way counts too: else the worst of those that were not stopped, a good
-        # value, would stand for all that were.
+        # What trials reported on their way counts too: otherwise the worst of those that were not stopped, a
+        # good value, would stand for all that were.
         reports = [report for trial in finished for report in _reports(trial, sign)]
         known = np.concatenate([values[np.isfinite(values)], np.array(reports)])
         worst = known.max() if len(known) else 0.0
@@ -129,7 +130,7 @@ class WandbBayesSampler(optuna.samplers.BaseSampler):
         return _to_unit(finished, space), values, _to_unit(running, space)
 
     def _value(self, trial: FrozenTrial, sign: float) -> float:
-        """Its value, lower is better; NaN if it is to count with the worst."""
+        """The value of a trial (lower is better); NaN if it is to count as the worst."""
         if trial.state is TrialState.COMPLETE:
             value = trial.value
             return sign * value if value is not None and _regular(value) else np.nan
@@ -180,15 +181,15 @@ class WandbBayesSampler(optuna.samplers.BaseSampler):
             random_state=_KERNEL_SEED,
         )
         with warnings.catch_warnings():
-            # A length scale at a bound is looked for and acted on; a search that ran out of steps is as good
-            # as the published one.
+            # ``_propose`` handles a length scale at a bound; a fit that ran out of steps is as good as the
+            # published one.
             warnings.simplefilter("ignore", ConvergenceWarning)
             process.fit(points, (values - mean) / deviation)
         return process, mean, deviation
 
 
 def _sign(study: optuna.Study) -> float:
-    """Times a value: lower is better."""
+    """The factor that makes lower values better."""
     return 1.0 if study.direction == optuna.study.StudyDirection.MINIMIZE else -1.0
 
 

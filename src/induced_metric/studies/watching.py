@@ -1,4 +1,4 @@
-"""What is under way in studies, for those who watch them: nothing is locked, nothing is written."""
+"""What is under way in studies, for those who watch them; it is read without locking or writing anything."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,8 +22,8 @@ class UnderWay(NamedTuple):
 
     Attributes:
         trial: its number.
-        worker: who trains it; None where a study has but one.
-        heartbeat_seconds: the age of the last sign of life of it; None likewise.
+        worker: the worker that trains it; None if the study has only one process.
+        heartbeat_seconds: age of its last heartbeat; None likewise.
     """
 
     trial: int
@@ -33,10 +33,10 @@ class UnderWay(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Coordinated:
-    """What is known of a study where it is coordinated.
+    """What a study's journal or database says about it.
 
     Attributes:
-        trials: how many the last run wants; None where it did not say.
+        trials: how many trials the last run wants; None if it did not say.
         under_way: trials that have not ended.
         lost: the numbers of the trials that wait for a worker because another was lost.
     """
@@ -47,7 +47,7 @@ class Coordinated:
 
 
 def in_journal(path: Path) -> Coordinated:
-    """What a journal says; nothing where there is none. A run that was killed leaves its trials under way."""
+    """What a journal says; empty if there is none. A killed run leaves its trials under way."""
     wanted: int | None = None
     states: list[TrialState] = []  # by number: a journal holds one study
     for log in _logs(path):
@@ -63,7 +63,7 @@ def in_journal(path: Path) -> Coordinated:
 
 
 def _logs(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a journal; of the last, which may be half written, only a whole one."""
+    """The lines of a journal; the last one is left out if it is only half written."""
     try:
         with path.open(encoding="utf-8") as file:
             yield from (json.loads(line) for line in file if line.endswith("\n"))
@@ -76,15 +76,15 @@ def _logs(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def in_database(url: str, names: Iterable[str]) -> dict[str, Coordinated]:
-    """What a database says of the studies of these names that it holds.
+    """What a database says about those of the named studies that it holds.
 
     Raises:
-        UserError: if it cannot be used; the message holds nothing of the URL that is secret.
+        UserError: if it cannot be used; the message shows no secret part of the URL.
     """
     import sqlalchemy
 
     options = {
-        "timezone": "UTC",  # heartbeats are kept without their time zone
+        "timezone": "UTC",  # heartbeats are stored without their time zone
         "default_transaction_read_only": "on",
         "statement_timeout": 1000 * _PATIENCE_SECONDS,
     }
@@ -101,7 +101,7 @@ def in_database(url: str, names: Iterable[str]) -> dict[str, Coordinated]:
     try:
         with engine.connect() as connection:
             if connection.execute(sqlalchemy.text("select to_regclass('trials')")).scalar() is None:
-                return {}  # nobody has begun
+                return {}  # no worker has created the tables yet
             studies, trials = (
                 [dict(row) for row in connection.execute(sqlalchemy.text(query), asked).mappings()]
                 for query in (_STUDIES, _TRIALS)

@@ -1,4 +1,4 @@
-"""What a search chose: the winner of a study, to be trained again from seeds that the choice did not see."""
+"""The winner of a search, to be trained again from seeds that its choice did not depend on."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ class Winner(NamedTuple):
     """The best trial of a finished search.
 
     Attributes:
-        key: of the study.
+        key: key of the study.
         trial: its number there.
-        value: what the search saw of it.
+        value: its value in the search.
         hyperparameters: all of them.
-        seeds: of all trials that the choice was made among.
+        seeds: seeds of all trials that it was chosen from.
     """
 
     key: StudyKey
@@ -31,11 +31,11 @@ class Winner(NamedTuple):
     seeds: frozenset[int]
 
     def facts(self) -> dict[str, Any]:
-        """What a study that confirms it says about it: of another winner it is another study."""
+        """What the configuration of its confirmation says about it: another winner makes another study."""
         return {"sampler": self.key.sampler, "trial": self.trial, "value": self.value}
 
     def check_fresh(self, seed: int, trials: int) -> None:
-        """Raises UserError if a study with this seed would train with one that the choice was made with."""
+        """Raises UserError if a study with this seed would give a trial a seed that the search used."""
         for number in range(trials):
             if trial_seed(seed, number) in self.seeds:
                 raise UserError(
@@ -52,20 +52,21 @@ def winner(
     space: Mapping[str, Dimension],
     config: Mapping[str, Any],
 ) -> Winner:
-    """The best complete trial among the first ``trials`` of a study, the first of equals.
+    """The best complete trial among the first ``trials`` of a study; of equal ones, the first.
 
     Args:
-        store: its records.
-        key: its names.
-        trials: that the search must have; later ones are left out, so that a search that goes on keeps its
-            winner.
-        hyperparameters: names of all of them.
+        store: the records of the study.
+        key: the key of the study.
+        trials: number of trials that the search must have; later ones are ignored, so that a search that goes
+            on keeps its winner.
+        hyperparameters: names of all hyperparameters.
         space: ranges of those that were searched.
-        config: that it must have been begun with; what only the search has is left out.
+        config: configuration that the search must have been begun with; settings of the search alone are left
+            out.
 
     Raises:
-        UserError: if it is not finished, was begun with another configuration, or has no trial that is
-            complete and did not diverge.
+        UserError: if the search is not finished, was begun with another configuration, or has no trial that
+            is complete and did not diverge.
     """
     rows = store.trials()
     known = rows[rows["trial"] < trials] if len(rows) else rows
@@ -92,7 +93,7 @@ def winner(
 
 
 def _of_the_pairing(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a search and the confirmation of its winner have in common."""
+    """The settings that a search and the confirmation of its winner have in common."""
     task = {name: value for name, value in config["task"].items() if name != "eval_splits"}
     own = ("sampler", "pruner", "seed", "source")
     return {**{name: value for name, value in config.items() if name not in own}, "task": task}
