@@ -1,4 +1,4 @@
-"""Short names for the content of records, so that a statement can say which it rests on."""
+"""Short names for the content of records, so that a statement can say which records it rests on."""
 
 import hashlib
 from collections.abc import Iterable
@@ -8,9 +8,9 @@ DIGITS = 8
 
 
 def digest(paths: Iterable[Path]) -> str:
-    """The first digits of the SHA-256 of the files' bytes, one after the other: of one file as ``sha256sum``.
+    """The first digits of the SHA-256 of the files' joined bytes; for one file, as by ``sha256sum``.
 
-    Of a study: its ``trials.parquet`` and, while it runs, the files of ``pending/`` (``parts``).
+    The files of a study are its ``trials.parquet`` and, while it runs, those in ``pending/`` (``parts``).
     """
     found = hashlib.sha256()
     for path in paths:

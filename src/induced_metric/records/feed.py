@@ -1,4 +1,4 @@
-"""The records of a study as they come in, from whatever process."""
+"""The records of a study as they come in, from any process."""
 
 import pandas as pd
 
@@ -10,7 +10,7 @@ class RecordFeed:
     """Hands out the records of a study in portions, each trial once.
 
     Args:
-        store: where they are.
+        store: the store of the records.
     """
 
     def __init__(self, store: RecordStore) -> None:
@@ -25,13 +25,13 @@ class RecordFeed:
         self._files.add(self._store.file_of(trial).name)
 
     def news(self) -> Records:
-        """What was recorded since the last call; empty, without columns, where nothing was."""
+        """The trials recorded since the last call; empty, without columns, if there are none."""
         pending = self._store.pending()
         version = self._store.version()
         new = [path for path in pending if path.name not in self._files]
         if not new and version == self._version:
             return Records(pd.DataFrame(), pd.DataFrame())
-        # Tables that changed have taken pending files in, some of them perhaps before they were seen here.
+        # If the tables changed, they have taken in pending files, perhaps some that were never seen here.
         records = self._store.read(None if version != self._version else new)
         self._version, self._files = version, {path.name for path in pending}
         if records.trials.empty:

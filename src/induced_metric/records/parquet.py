@@ -18,7 +18,7 @@ _PROVENANCE = b"provenance"
 def write_table(
     table: pa.Table, path: Path, *, compression_level: int, provenance: Mapping[str, Any] | None = None
 ) -> None:
-    """Writes a table durably, with its provenance, where given, in the metadata of its schema."""
+    """Writes a table durably; its provenance, if given, goes into the metadata of the schema."""
     if provenance is not None:
         table = table.replace_schema_metadata({_PROVENANCE: json.dumps(dict(provenance))})
     floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
@@ -40,12 +40,12 @@ def read_table(
     needs: Sequence[str] = (),
     remedy: str = "restore it from a copy",
 ) -> pa.Table | None:
-    """The table of a file; None where there is no such file.
+    """Reads the table of a file; None if there is no such file.
 
     Args:
         path: of the file.
-        columns: those to read; all by default.
-        needs: columns that it must have.
+        columns: columns to read; all by default.
+        needs: columns that the table must have.
         remedy: what to do about a file that is damaged.
 
     Raises:
@@ -78,7 +78,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def durable(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write, synced and renamed to ``path`` at the end: a reader sees the whole of it or none.
+    """Opens a file that is synced and renamed to ``path`` at the end: a reader sees all of it or nothing.
 
     Raises:
         DiskError: if it cannot be written.
@@ -92,14 +92,14 @@ def durable(path: Path) -> Iterator[IO[bytes]]:
                 os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
-            with contextlib.suppress(OSError):  # a full disk needs its room
+            with contextlib.suppress(OSError):  # a full disk needs its space
                 temporary.unlink()
             raise
         synced(path.parent)
 
 
 def synced(directory: Path) -> None:
-    """Makes the names in a directory survive a crash of the machine."""
+    """Syncs a directory, so that the names in it survive a crash of the machine."""
     opened = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(opened)
@@ -109,11 +109,11 @@ def synced(directory: Path) -> None:
 
 @contextlib.contextmanager
 def _whole(path: Path, remedy: str) -> Iterator[None]:
-    """What Arrow cannot read within is a damaged file."""
+    """Raises UserError, which says that the file is damaged, if Arrow cannot read it in the block."""
     try:
         yield
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # Arrow's own have no number
+        if isinstance(error, OSError) and error.errno is not None:  # Arrow's own errors have no number
             raise
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(f"{path} is damaged ({reason.rstrip('. ')}): {remedy}") from error

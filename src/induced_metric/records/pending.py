@@ -1,4 +1,4 @@
-"""A trial in a file of its own, until it goes into the tables: its row with its curve, and who is first."""
+"""Pending files: rows with their curves until they go into the tables, and which process was first."""
 
 import errno
 import itertools
@@ -17,7 +17,7 @@ _WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
 
 def nested(trials: Sequence[Mapping[str, Any]], curves: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Rows of trials with the curve of each: one list of structs a trial, one struct an epoch."""
+    """Rows of trials, each with its curve as a list of structs, one struct per epoch."""
     rows = trial_table(trials)
     tables = [curve_table(row["trial"], curve) for row, curve in zip(trials, curves, strict=True)]
     epochs = pa.concat_tables(tables, promote_options="default").drop_columns("trial").combine_chunks()
@@ -33,7 +33,7 @@ def _structs(table: pa.Table) -> pa.StructArray:
 
 
 def flat(files: Sequence[pa.Table]) -> tuple[pa.Table, pa.Table]:
-    """The rows of trials and their curves, from what ``nested`` made: two tables."""
+    """Turns tables made by ``nested`` into two: the rows of the trials, and their curves."""
     table = pa.concat_tables(files, promote_options="default")
     lists = table["curve"].combine_chunks()
     numbers = table["trial"].combine_chunks().take(pc.list_parent_indices(lists))
@@ -43,17 +43,17 @@ def flat(files: Sequence[pa.Table]) -> tuple[pa.Table, pa.Table]:
 
 
 def publishes(path: Path) -> int | None:
-    """The trial that ``publish`` is writing to a file, or was when it was killed."""
+    """The trial that ``publish`` is writing to this file, or was when it was killed; None for other files."""
     name, *rest = path.stem.split("-")
     return int(rest[0]) if name == "trials" and len(rest) > 1 else None
 
 
 def linked(mine: Path, final: Path) -> bool:
-    """Gives a file its final name; whether it was the first to have it."""
+    """Gives a file its final name; returns whether it was the first to get that name."""
     try:
         os.link(mine, final)
     except FileExistsError:
-        # Over NFS the first reply may be lost, and the link made all the same.
+        # Over NFS the first reply may be lost although the link was made.
         return mine.stat().st_nlink > 1
     except OSError as error:
         if error.errno not in _WITHOUT_LINKS:

@@ -12,9 +12,9 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "optuna", "numpy")
 def provenance(**facts: Any) -> dict[str, Any]:
     """What made a record: code, versions, platform, and what the caller knows (``device``, ``flags`` ...).
 
-    ``version`` is the package's. ``commit`` and ``dirty`` are of the repository that tracks this file, None
-    outside one, as in an installed wheel. A new file makes it dirty under ``src/`` or ``conf/``, where one
-    adds an optimizer; a change under ``results/`` does not, because studies write there.
+    ``version`` is the package's. ``commit`` and ``dirty`` describe the repository that tracks this file; they
+    are None outside one, as in an installed wheel. A new file makes it dirty only under ``src/`` or
+    ``conf/``, where one adds an optimiser; a change under ``results/`` does not, because studies write there.
     """
     return {
         "version": _version("induced-metric"),
@@ -48,13 +48,13 @@ def _repository() -> dict[str, str | bool | None]:
 
 
 def _processor() -> str | None:
-    """The CPU's model: which instructions a compiled program has follows from it."""
+    """The CPU's model, which determines the instructions that a compiled program may have."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
     except OSError:  # not Linux
         return platform.processor() or None
     facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    # On a virtual machine the name alone may be that of many.
+    # On a virtual machine, many models may have the same name.
     numbers = [f"{name} {facts[name]}" for name in ("cpu family", "model") if name in facts]
     named = [facts["model name"]] if "model name" in facts else []
     return ", ".join(named + numbers) or platform.processor() or None

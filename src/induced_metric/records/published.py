@@ -20,48 +20,48 @@ def _read(name: str = "tables.csv") -> pd.DataFrame:
 
 
 def optimizers() -> list[str]:
-    """The optimizers in the published order of rows."""
+    """The optimisers in the published order of rows."""
     return _read()["optimizer"].unique().tolist()
 
 
 def summary(task: str) -> pd.DataFrame:
-    """The published table of a task in the columns of ``statistics.summary``; empty if it has none."""
+    """The published table of a task with the columns of ``statistics.summary``; empty if it has none."""
     tables = _read()
     table = tables[tables["task"] == task].set_index("optimizer")
     return table.drop(columns=["task", "table", "metric"]).assign(n=RUNS_SUMMARISED)
 
 
 def number(task: str) -> int | None:
-    """The number of a task's table in the paper; None where it has none."""
+    """The number of a task's table in the paper; None if it has none."""
     tables = _read()
     numbers = tables.loc[tables["task"] == task, "table"]
     return None if numbers.empty else int(numbers.iloc[0])
 
 
 def metric(task: str) -> str:
-    """What the published table of a task is of: ``min_val_loss``, ``max_val_acc``, ``min_val_perplexity``."""
+    """The metric of a task's published table: ``min_val_loss``, ``max_val_acc`` or ``min_val_perplexity``."""
     tables = _read()
     return str(tables.loc[tables["task"] == task, "metric"].iloc[0])
 
 
 def targets(task: str) -> pd.Series:
-    """Whose targets those of a task are, by target: the paper's, or ours near its level; empty if none."""
+    """The origin of each target of a task, the paper's or ours near its level, by target; empty if none."""
     table = _read("targets.csv")
     return table[table["task"] == task].set_index("target")["origin"]
 
 
 def time_to_target(task: str) -> pd.DataFrame:
-    """The seconds to a target that the text quotes: ``target``, ``optimizer``, ``best_seconds``.
+    """The seconds to a target that the paper's text quotes: ``target``, ``optimizer``, ``best_seconds``.
 
-    Of Adam, AdamW and SGD_RMS it says that they reached 98% on MNIST when they reached their best, so theirs
-    are those of Table 2, and all are taken to be of the best run.
+    The text says that Adam, AdamW and SGD_RMS reached 98% on MNIST when they reached their best value, so
+    their seconds are those of Table 2. All seconds are taken to be those of the best run.
     """
     table = _read("time_to_target.csv")
     return table[table["task"] == task].drop(columns="task")
 
 
 def spaces(task: str) -> dict[str, dict[str, dict[str, Any]]]:
-    """The published ranges of a task, ``low``, ``high`` and ``log``, by optimizer and name; empty if none."""
+    """The published ranges of a task (``low``, ``high``, ``log``) by optimiser and name; empty if none."""
     given = _search_spaces()
     own = given["per_task"].get(task)
     if own is None:
@@ -105,7 +105,7 @@ def _search_spaces() -> dict[str, Any]:
         for ranges in read[group].values():
             for value in ranges.values():
                 if isinstance(value, dict):
-                    # YAML takes 1e-5 for a word.
+                    # YAML reads 1e-5 as a string.
                     value |= {
                         "low": float(value["low"]),
                         "high": float(value["high"]),

@@ -1,4 +1,4 @@
-"""Which studies have records, and all of a task's at once."""
+"""Finds the studies that have records, and loads all records of a task at once."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,37 +27,37 @@ def protocols(*, results: str | Path = "results") -> list[str]:
 
 
 def samplers(task: str, *, protocol: str = "paper", results: str | Path = "results") -> list[str]:
-    """The samplers of the studies of a task that have records, by name; ``SINGLE`` proposes none."""
+    """The samplers of a task's studies that have records, by name; not ``SINGLE``, which is no study's."""
     return [name for name in _samplers(task, protocol, results) if name != SINGLE]
 
 
 def searches(task: str, *, protocol: str = "paper", results: str | Path = "results") -> list[str]:
-    """Those of ``samplers`` that search: of what ``FIXED`` repeats there is no best to compare."""
+    """Those of ``samplers`` that search; ``FIXED`` repeats one setting, so there is no best to compare."""
     found = samplers(task, protocol=protocol, results=results)
     return [name for name in found if name != FIXED and not (name.endswith(CONFIRMED) or removed(name))]
 
 
 def confirmations(task: str, *, protocol: str = "paper", results: str | Path = "results") -> list[str]:
-    """Those of ``samplers`` that confirm what a search chose: ``tpe-confirmed`` of ``tpe``."""
+    """Those of ``samplers`` that confirm what a search chose: ``tpe-confirmed`` for ``tpe``."""
     return [name for name in samplers(task, protocol=protocol, results=results) if name.endswith(CONFIRMED)]
 
 
 def ablations(task: str, *, protocol: str = "paper", results: str | Path = "results") -> list[str]:
-    """Those of ``samplers`` that confirm it without a hyperparameter: ``tpe-confirmed-without_xi``."""
+    """Those of ``samplers`` that confirm a choice without a hyperparameter: ``tpe-confirmed-without_xi``."""
     return [name for name in samplers(task, protocol=protocol, results=results) if removed(name)]
 
 
 def begun(
     *, protocol: str | None = None, task: str | None = None, results: str | Path = "results"
 ) -> list[StudyKey]:
-    """Every study of a results directory, those without a record yet among them, in alphabetical order.
+    """Every study of a results directory, including those without a record yet, in alphabetical order.
 
     Args:
-        protocol: the studies of this one alone.
-        task: the studies of this one alone.
+        protocol: if given, only the studies of this protocol.
+        task: if given, only the studies of this task.
         results: the results directory.
     """
-    # Whoever works on a study locks it, before there is anything of it to record.
+    # A process that works on a study locks it before there is anything to record.
     locked = Path(results, "studies").glob(f"{protocol or '*'}/{task or '*'}/*/*.lock")
     keys = {StudyKey(*path.with_suffix("").parts[-len(StudyKey._fields) :]) for path in locked}
     return sorted({*keys, *recorded(protocol=protocol, task=task, results=results)})
@@ -80,10 +80,10 @@ def studies(
     optimizers: Iterable[str] | None = None,
     results: str | Path = "results",
 ) -> list[str]:
-    """The optimizers with records, or those of them that are asked for, in the order asked for.
+    """The optimisers with records; if ``optimizers`` is given, those, in the given order.
 
     Raises:
-        FileNotFoundError: if one that is asked for has no record, or none has; the message says which exist.
+        FileNotFoundError: if one that is asked for has no record, or none has; the message says which have.
     """
     root = StudyKey(protocol, task, sampler, "").directory(results)
     found = _recorded(root)
@@ -105,7 +105,7 @@ def _samplers(task: str, protocol: str, results: str | Path) -> list[str]:
 
 
 def _recorded(root: Path) -> list[str]:
-    """The optimizers below a sampler's directory that have at least one record."""
+    """The optimisers below a sampler's directory that have at least one record."""
     return [name for name in _subdirectories(root) if _has_records(root / name)]
 
 

@@ -30,35 +30,36 @@ RESERVED = frozenset(_TRIAL | _CONTEXT)
 OUTCOME = ("state", "diverged", "value", "best_epoch", "epochs", "seconds", "finished")
 """The columns of a trial that are known only at its end; the others are given when it starts."""
 NESTED = ("provenance", "config")
-"""The columns that hold JSON; the mirror in W&B holds what it describes."""
+"""The columns that hold JSON; the mirror in W&B holds the decoded objects."""
 EPOCH_SECONDS = "epoch/seconds"
-"""What W&B calls a curve's ``seconds``: in a run's summary, ``seconds`` are those of the whole trial."""
+"""The name of a curve's ``seconds`` in W&B, where ``seconds`` in a run's summary are the whole trial's."""
 
 SINGLE = "single"
-"""In the place of a sampler: trials that no study proposed, such as those of ``train.py``."""
+"""Stands in place of a sampler for trials that no study proposed, such as those of ``train.py``."""
 FIXED = "fixed"
 """The sampler that searches nothing: trial k is the published best setting with seed k."""
 CONFIRMED = "-confirmed"
-"""Ends the name of a sampler that searches nothing: the settings that the search before it chose, each
-trained again from seeds that the choice did not see, the same seeds for every optimizer and study."""
+"""Ends the sampler name of a confirmation: the settings that the search named before it chose, each trained
+again from seeds that the choice did not depend on, the same seeds for every optimiser and study."""
 WITHOUT = "-without_"
-"""Between ``CONFIRMED`` and a hyperparameter: the same settings from the same seeds, but that one is 0."""
+"""Stands between ``CONFIRMED`` and a hyperparameter: the same settings and seeds, but that one is 0."""
 
 
 def removed(sampler: str) -> str | None:
-    """The hyperparameter that is 0: ``xi`` of ``tpe-confirmed-without_xi``; None of any other sampler."""
+    """The hyperparameter set to 0: ``xi`` for ``tpe-confirmed-without_xi``, None for any other sampler."""
     _, found, name = sampler.rpartition(CONFIRMED + WITHOUT)
     return name if found else None
 
 
 class StudyKey(NamedTuple):
-    """What makes a study one and the same: all of its trials share these names.
+    """What identifies a study: all of its trials share these names.
 
     Attributes:
         protocol: rules of the comparison.
         task: what is trained.
-        sampler: with its pruner, and the seed of a study beside others: ``tpe+hyperband``, ``tpe-seed1``.
-        optimizer: by what.
+        sampler: the sampler, with its pruner, and with its seed if there are several such studies:
+            ``tpe+hyperband``, ``tpe-seed1``.
+        optimizer: the optimiser that trains it.
     """
 
     protocol: str
@@ -68,7 +69,7 @@ class StudyKey(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What the study is called where there are no directories: in Optuna's storage, as a group in W&B."""
+        """The study's name where there are no directories: in Optuna's storage and as a group in W&B."""
         return "-".join(self)
 
     def directory(self, results: str | Path, kind: str = "records") -> Path:
@@ -77,7 +78,7 @@ class StudyKey(NamedTuple):
 
 
 class Records(NamedTuple):
-    """Two DataFrames: ``trials``, one row a trial, and ``curves``, one row an epoch."""
+    """Two DataFrames: ``trials``, one row per trial, and ``curves``, one row per epoch."""
 
     trials: pd.DataFrame
     curves: pd.DataFrame
@@ -98,14 +99,14 @@ def trial_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 
 def curve_table(trial: int, curve: Mapping[str, Any]) -> pa.Table:
-    """A trial's curve, its columns as arrays by name, as a table with the types of the schema."""
+    """A trial's curve, given as arrays by column name, as a table with the types of the schema."""
     arrays = {"trial": [trial] * len(curve["epoch"]), **curve}
     names = [*_CURVE, *sorted(arrays.keys() - _CURVE)]
     return pa.table({name: pa.array(arrays[name], _type(name)) for name in names})
 
 
 def tidy(trials: pd.DataFrame, curves: pd.DataFrame) -> Records:
-    """Orders the columns: those of the schema where they stand there, the others by name."""
+    """Orders the columns: those of the schema in the schema's order, the others by name."""
     first = [name for name in ("optimizer", *_CURVE) if name in curves]
     metrics = sorted(set(curves.columns) - set(first))
     return Records(trials[_trial_order(trials.columns)], curves[[*first, *metrics]])
@@ -118,7 +119,7 @@ def _trial_order(names: Iterable[str]) -> list[str]:
 
 
 def schema(columns: Mapping[str, Sequence[Any]]) -> pa.Schema:
-    """The types of columns, of trials or of curves; their values say the type of a hyperparameter."""
+    """The types of the columns of trials or curves; a hyperparameter's type follows from its values."""
     return pa.schema([(name, _type(name, values)) for name, values in columns.items()])
 
 
@@ -126,17 +127,17 @@ def _type(column: str, values: Sequence[Any] = ()) -> pa.DataType:
     known = (_TRIAL | _CONTEXT | _CURVE).get(column)
     if known is not None:
         return known
-    if "/" in column:  # a metric, after its split
+    if "/" in column:  # a metric, whose name begins with its split
         return pa.float32()
     kinds = {type(value) for value in values} - {type(None)}
     if not kinds:
-        return pa.null()  # joins any other
+        return pa.null()  # can be joined with any other type
     of_kind = {bool: pa.bool_(), str: _TEXT, int: _INTEGER}
     return of_kind.get(kinds.pop(), _REAL) if len(kinds) == 1 else _REAL
 
 
 def check_hyperparameter_names(names: Iterable[str]) -> None:
-    """Raises ValueError for a hyperparameter whose name is a column of its own or not an identifier."""
+    """Raises ValueError for a hyperparameter whose name is a reserved column or not an identifier."""
     for name in names:
         if name in RESERVED | {"curve"} or not re.fullmatch(r"[a-z_]\w*(\.[a-z_]\w*)*", name):
             raise ValueError(

@@ -18,9 +18,9 @@ _JOINTLY = "and the study's journal, and the same command trains its trials agai
 
 
 class RecordStore:
-    """Append-only store of one study's records; any number of processes read while it grows.
+    """Append-only store of one study's records; any number of processes may read while it grows.
 
-    One process appends, or many publish: of a trial that several have, the first record stays.
+    Either one process appends, or many publish: if several record the same trial, the first record stays.
     """
 
     def __init__(self, directory: str | Path) -> None:
@@ -29,16 +29,16 @@ class RecordStore:
         self._in_tables: tuple[object, frozenset[int]] = (None, frozenset())  # version, trials
 
     def append(self, trials: Sequence[Mapping[str, Any]], curves: Sequence[Mapping[str, Any]]) -> None:
-        """Writes finished trials, durably: on return they survive a crash of the machine.
+        """Writes finished trials durably: on return they survive a crash of the machine.
 
-        A crash on the way leaves none of them: rows and curves are one file, renamed into place.
+        A crash before that leaves none of them: rows and curves are one file, renamed into place.
 
         Args:
-            trials: one row a trial, by column name.
-            curves: for each of them, its columns by name, as arrays with one entry an epoch.
+            trials: one row per trial, by column name.
+            curves: the columns of each trial's curve by name, as arrays with one entry per epoch.
 
         Raises:
-            ValueError: if a row lacks a column of the schema, or there is not one curve a trial.
+            ValueError: if a row lacks a column of the schema, or there is not one curve for each trial.
             DiskError: if the file cannot be written.
         """
         if not trials:
@@ -51,7 +51,7 @@ class RecordStore:
         """Writes a finished trial as ``append`` does, unless it is recorded; any number of processes may.
 
         Returns:
-            Whether this is its record. If not, another process was first, and the trial is as it wrote it.
+            Whether this is now the trial's record. If not, another process was first, and its record stays.
 
         Raises:
             UserError: if the file system has no hard links, which decide who is first.
@@ -68,12 +68,12 @@ class RecordStore:
                     first = linked(mine, final)
                 break
             except FileNotFoundError:
-                pass  # a compaction took the directory away while nothing was in it, or the file
+                pass  # a compaction removed the file, or the directory while it was empty
             finally:
-                with contextlib.suppress(OSError):  # a disk that is read-only by now says so before
+                with contextlib.suppress(OSError):  # on a read-only disk the write has failed already
                     mine.unlink()
         if first and trial["trial"] in self._numbers_in_tables():
-            # It was recorded so long ago that its file is gone; what the tables hold stays.
+            # It was recorded before, and its file has been folded in: the record in the tables stays.
             final.unlink(missing_ok=True)
             first = False
         if first:
@@ -83,11 +83,11 @@ class RecordStore:
 
     def has(self, trial: int) -> bool:
         """Whether a trial is recorded."""
-        # Its own file first: a compaction removes it after it has changed the tables.
+        # Its own file first: a compaction removes that only after it has changed the tables.
         return self.file_of(trial).exists() or trial in self._numbers_in_tables()
 
     def read_one(self, trial: int) -> Records:
-        """What ``publish`` wrote of a trial, while it is in a file of its own."""
+        """The record that ``publish`` wrote of a trial, as long as it is in a file of its own."""
         return self.read([self.file_of(trial)])
 
     def _numbers_in_tables(self) -> frozenset[int]:
@@ -107,14 +107,14 @@ class RecordStore:
         return self._pending / f"trials-{int(trial):06d}.parquet"
 
     def add(self, row: Mapping[str, Any], curve: Mapping[str, Any]) -> int:
-        """Appends a trial of no study, under the next free number, which is returned; any process may."""
-        import fcntl  # here, so that records can be read where there is none
+        """Appends a trial of no study under the next free number, and returns it; any process may do so."""
+        import fcntl  # here, so that records can be read on systems without it
 
         with written(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
             lock = (self.directory / ".lock").open("w")
         with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # let go of when the file is closed
+            fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed
             known = self.trials()
             number = 0 if known.empty else int(known["trial"].max()) + 1
             self.append([{**row, "trial": number}], [curve])
@@ -126,7 +126,7 @@ class RecordStore:
         return sorted(self._pending.glob("*.parquet"))
 
     def version(self) -> object:
-        """Changes whenever the tables do; None where there are none."""
+        """A value that changes whenever the tables do; None if there are no tables."""
         try:
             facts = (self.directory / "trials.parquet").stat()
         except FileNotFoundError:
@@ -134,24 +134,25 @@ class RecordStore:
         return facts.st_ino, facts.st_mtime_ns
 
     def trials(self) -> pd.DataFrame:
-        """One row a finished trial, by number; empty, without columns, where there is none."""
+        """One row per finished trial, by number; empty, without columns, if there are none."""
         return self.read().trials
 
     def curves(self) -> pd.DataFrame:
-        """One row an epoch of each finished trial; empty, without columns, where there is none."""
+        """One row per epoch of each finished trial; empty, without columns, if there are none."""
         return self.read().curves
 
     def read(self, files: Sequence[Path] | None = None) -> Records:
-        """Both tables at once, of the same trials.
+        """Reads both tables at once, of the same trials.
 
         Args:
-            files: some of the pending ones, to read no others; what has gone into the tables is left out.
+            files: if given, only these pending files are read, not the tables; files that have gone into the
+                tables meanwhile are left out.
 
         Raises:
             UserError: if a file is damaged.
         """
-        # Pending files first: what a compaction folds meanwhile is then found in the tables. Of these the
-        # rows first, because a compaction writes the curves before them.
+        # Pending files first: what a compaction folds in meanwhile is then found in the tables. Of the tables
+        # the rows first, because a compaction writes the curves before the rows.
         pending = _tables(
             self.pending() if files is None else files,
             needs=("trial", "curve"),
@@ -174,7 +175,7 @@ class RecordStore:
         names = [f"{table}.parquet" for table in ("trials", "curves")]
         remedy = f"restore it from a copy, or remove {' and '.join(names)} {_JOINTLY}"
         trials, curves = (_tables([self.directory / name], needs=("trial",), remedy=remedy) for name in names)
-        if trials and not curves:  # which are written first
+        if trials and not curves:  # curves are written first
             raise UserError(f"{self.directory / names[1]} is missing: {remedy}")
         return trials, curves if trials else []
 
@@ -182,7 +183,7 @@ class RecordStore:
         """Folds the pending files into ``trials.parquet`` and ``curves.parquet``.
 
         Raises:
-            DiskError: if they cannot be written; what was there is there.
+            DiskError: if they cannot be written; what was there before stays.
         """
         pending = list(self._pending.glob("*"))
         recorded: set[int] = set()
@@ -193,7 +194,7 @@ class RecordStore:
             for name, frame in (("curves", records.curves), ("trials", records.trials)):
                 self._write(name, frame)
         for path in pending:
-            # Not what a worker is about to publish, who was given more trials than this one.
+            # Keeps what a worker that was given more trials than this one is about to publish.
             if path.suffix == ".parquet" or publishes(path) is None or publishes(path) in recorded:
                 with written(path):
                     path.unlink(missing_ok=True)
@@ -201,9 +202,9 @@ class RecordStore:
             self._pending.rmdir()
 
     def remove(self, trials: Collection[int]) -> None:
-        """Takes trials out of the records; nobody may write to them meanwhile.
+        """Removes trials from the records; no process may write to the records meanwhile.
 
-        After a crash on the way either all of them are there or none.
+        After a crash on the way, either all of these trials are still recorded or none.
 
         Raises:
             DiskError: if the tables cannot be written.
@@ -222,7 +223,7 @@ class RecordStore:
 
     def _write(self, name: str, frame: pd.DataFrame) -> None:
         columns = {str(column): frame[column].tolist() for column in frame}
-        # By the schema: pandas would make its strings of another type, which nothing appended joins.
+        # With the schema's types: pandas would give strings another type, which appended tables cannot join.
         table = pa.Table.from_pandas(frame, schema(columns), preserve_index=False)
         path = self.directory / f"{name}.parquet"
         write_table(table.replace_schema_metadata(None), path, compression_level=9)

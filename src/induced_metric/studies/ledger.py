@@ -58,8 +58,7 @@ class Ledger:
         """Tells the database what is recorded, and frees trials that an earlier worker of this name claimed.
 
         Args:
-            recorded: returns the records by number; called after the database is read, because a trial is
-                recorded before the database is told.
+            recorded: returns the records by number; called after the database is read: that is told later.
 
         Raises:
             UserError: if the database holds finished trials whose records are gone.
