@@ -1,4 +1,4 @@
-"""Many trials at once in one compiled program; knows nothing of tasks or optimizers."""
+"""Many trials at once in one compiled program; knows nothing of tasks or optimisers."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ __all__ = ["Assignment", "Lanes", "Report", "search"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "search":  # on first use: whoever has only the lanes needs no Optuna
+    if name == "search":  # on first use, so that the lanes alone need no Optuna
         from induced_metric.lanes._search import search
 
         return search

@@ -1,4 +1,4 @@
-"""Any JAX program of the lanes' shape under Optuna: many trials of a study at once, in one program."""
+"""Optuna for any JAX program that lanes can run: many trials of a study at once, in one program."""
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -23,16 +23,17 @@ def search(
 ) -> None:
     """Asks a study for trials, runs them in the lanes, and tells it their values.
 
-    After every dispatch a trial's value so far goes to the study's pruner. One whose metrics are not finite,
-    or whose static values no program can be made of, is told as failed. The seed of a trial is its number.
+    After every dispatch a trial's value so far goes to the study's pruner. A trial is told as failed if its
+    metrics are not finite or no program can be made for its static values. The seed of a trial is its number.
 
     Args:
-        study: any of Optuna's.
+        study: any Optuna study.
         lanes: the engine; the names of ``space`` and ``fixed`` are its hyperparameters.
         space: what is searched.
-        value: of the metrics of a step, the number that the study optimises; the last step's is a trial's.
-        steps: of a whole trial.
-        trials: how many to add to the study.
+        value: returns the number that the study optimises, from the metrics of a step; a trial's value is the
+            one of its last step.
+        steps: steps of a whole trial.
+        trials: number of trials to add to the study.
         fixed: the other hyperparameters.
 
     Example:

@@ -1,6 +1,6 @@
 """Many trials at once in one compiled program.
 
-The engine knows nothing of tasks or optimizers. It takes two pure functions,
+The engine knows nothing of tasks or optimisers. It takes two pure functions,
 
     init(hyperparameters, seed, *shared) -> state
     advance(state, hyperparameters, *shared) -> (state, metrics)
@@ -8,7 +8,7 @@ The engine knows nothing of tasks or optimizers. It takes two pure functions,
 and runs them in *lanes*: slots of a compiled program that carry one trial at a time and are refilled in
 place when it ends. Hyperparameters are traced scalars, so the program compiles once; those that are named
 *static* reach the functions as plain values, and each combination of them compiles a program of its own. On
-CPU each device is one core and maps its lanes one after the other; on an accelerator they are vmapped.
+a CPU each device is one core and maps its lanes one after the other; on an accelerator they are vmapped.
 """
 
 import itertools
@@ -28,7 +28,7 @@ Curve: TypeAlias = dict[str, np.ndarray]  # columns by name, one entry a step
 
 
 def joined(parts: Sequence[Mapping[str, np.ndarray]]) -> Curve:
-    """A curve in one piece."""
+    """Joins the parts of a curve."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -41,29 +41,29 @@ class Lanes:
     """A compiled set of lanes over the given devices.
 
     Args:
-        init: pure; the state of a new trial.
-        advance: pure; one step (for training: one epoch).
+        init: pure function that returns the state of a new trial.
+        advance: pure function that does one step (for training: one epoch).
         hyperparameters: names of those that are traced.
-        static: names of the others.
+        static: names of those that are static.
         shared: pytrees that all trials read, such as the data, copied to every device once; or a function of
-            the static values that gives them.
-        devices: those to use, all by default. A sharding in a device's place keeps its trials on
-            all devices of its mesh, and the program runs in the context of that mesh, so that it can
-            divide its batches: data parallelism.
-        width: lanes of one dispatch.
+            the static values that returns them.
+        devices: devices to use, all by default. A sharding in place of a device keeps its trials on all
+            devices of its mesh. The program then runs in the context of that mesh, so that it can divide its
+            batches (data parallelism).
+        width: number of lanes in one dispatch.
         queue: dispatches in flight per device; while one computes, the host serves the results of another.
-        steps_per_dispatch: most steps that a lane runs between two reports to the host.
+        steps_per_dispatch: greatest number of steps that a lane runs between two reports to the host.
         layout: ``map`` runs the lanes of a dispatch one after the other, so that an idle lane costs nothing
             and a trial's result does not depend on its neighbours by a single bit; ``vmap`` runs them as one
             batch; ``auto`` maps on CPU, and a single lane everywhere, and vmaps otherwise.
-        halt: from the metrics of a step, whether the lane is to stop there.
+        halt: returns, from the metrics of a step, whether the lane is to stop there.
 
     Attributes:
-        layout: ``map`` or ``vmap``; what ``auto`` chose.
-        width: lanes of a dispatch.
+        layout: ``map`` or ``vmap``; for ``auto``, the one that was chosen.
+        width: number of lanes in a dispatch.
         queue: dispatches in flight per device.
-        steps_per_dispatch: most steps of a dispatch; may be set to fewer than those that it was made with.
-        facts: what whoever chose these found out by measuring, for the records.
+        steps_per_dispatch: greatest number of steps of a dispatch; may be set below what it was made with.
+        facts: what was measured to choose these, for the records.
 
     Raises:
         ValueError: for a number below 1 or an unknown layout.
@@ -123,7 +123,7 @@ class Lanes:
 
     @property
     def compile_seconds(self) -> float:
-        """Seconds of compilation so far, of all programs and devices."""
+        """Seconds of compilation so far, over all programs and devices."""
         return self._variants.compile_seconds
 
     @property
@@ -132,7 +132,7 @@ class Lanes:
         return len(self._variants)
 
     def state_shapes(self, hyperparameters: Mapping[str, Any]) -> State:
-        """The shapes of the state of a trial with these hyperparameters; None where their program fails."""
+        """The shapes of the state of a trial with these hyperparameters; None if their program fails."""
         return self._variants[self._variants.static(hyperparameters)].state_shapes
 
     def __enter__(self) -> Self:
@@ -142,7 +142,7 @@ class Lanes:
         self.close(wait=kind is not KeyboardInterrupt)
 
     def close(self, *, wait: bool = True) -> None:
-        """Ends the device threads, after the dispatches under way; ``wait`` for these."""
+        """Ends the device threads after the dispatches under way; ``wait`` says whether to wait for these."""
         for worker in self._workers:
             worker.shutdown(wait=wait, cancel_futures=True)
 
@@ -165,18 +165,18 @@ class Lanes:
         timing, so a caller that is itself deterministic gets the same run every time.
 
         Args:
-            ask: the next trial, or None when there is none now.
-            tell: takes the reports of a dispatch, one a trial; False ends a trial early. Where
-                hyperparameters are static, a program that fails ends the trials of its values alone.
-            stride: steps between two calls of ``tell`` for a trial; ``steps_per_dispatch`` by default,
-                and at the most.
-            stop: once true, no new dispatch starts; those under way are still told.
+            ask: returns the next trial, or None if there is none now.
+            tell: takes the reports of a dispatch, one per trial; returning False ends a trial early. With
+                static hyperparameters, a program that fails ends only the trials with its static values.
+            stride: steps between two calls of ``tell`` for a trial; ``steps_per_dispatch`` by default
+                and at most.
+            stop: once it returns True, no new dispatch starts; those under way are still told.
         """
         for group in self._groups:
             group.lanes = [None] * len(group.lanes)
         stride = min(stride or self.steps_per_dispatch, self.steps_per_dispatch)
         under_way: deque[tuple[Group, Future[Result]]] = deque()
-        waiting: deque[Assignment] = deque()  # asked for, while other variants had the free lanes
+        waiting: deque[Assignment] = deque()  # asked for, but the free lanes were other variants'
 
         def assignment_for(group: Group) -> Assignment | None:
             """The first assignment, waiting or newly asked for, whose variant the group can run."""
@@ -230,13 +230,13 @@ class Lanes:
 
         Args:
             assignments: each with a handle of its own.
-            stride: as of ``run``.
+            stride: as in ``run``.
 
         Returns:
-            The curve of each by its handle: every metric, and ``seconds``, with one entry a step.
+            The curve of each by its handle: every metric, and ``seconds``, with one entry per step.
 
         Raises:
-            Exception: whatever a program raised.
+            Exception: whatever a program raises.
         """
         waiting, parts = iter(assignments), defaultdict(list)
 

@@ -31,11 +31,11 @@ class Report(NamedTuple):
     trial: Any
     done: int  # steps so far
     metrics: Mapping[str, np.ndarray]  # of the new steps; shape=(new steps, ...)
-    seconds: np.ndarray  # shape=(new steps,), share of the device of each (``records``), compilation excluded
+    seconds: np.ndarray  # shape=(new steps,), shares of device time (``records``) without compilation
     halted: bool  # ``halt`` held after the last of these steps
     finished: bool  # all steps done, or halted
-    state: Callable[[], State]  # copies the trial's state to the host; only while ``tell`` runs
-    failed: Exception | None = None  # why its program cannot be made or run; nothing of the dispatch is left
+    state: Callable[[], State]  # copies the trial's state to the host; valid only while ``tell`` runs
+    failed: Exception | None = None  # why its program cannot be made or run; the dispatch has no results
 
 
 class Carried(NamedTuple):
@@ -49,13 +49,13 @@ class Result(NamedTuple):
     """What a dispatch returned."""
 
     metrics: dict[str, np.ndarray]  # shape=(lanes, steps_per_dispatch, ...)
-    ran: np.ndarray  # shape=(lanes,), steps
+    ran: np.ndarray  # shape=(lanes,), steps run
     halted: np.ndarray  # shape=(lanes,)
     seconds: float
 
 
 def slots(lanes: Sequence[Carried | None], steps: Sequence[int], names: Iterable[str]) -> Slots:
-    """So many steps of the trials in lanes, with the named hyperparameters."""
+    """What a dispatch is to do: ``steps`` of the trials in lanes, with the named hyperparameters."""
     assignments = [carried.assignment if carried else None for carried in lanes]
     return Slots(
         hyperparameters={
@@ -73,7 +73,7 @@ class Group:
 
     Attributes:
         lanes: the trial in each.
-        static: which variant's; None before the first trial.
+        static: static values of the variant that they run; None before the first trial.
     """
 
     def __init__(self, variants: Variants, width: int, place: Place, worker: ThreadPoolExecutor) -> None:
@@ -82,8 +82,8 @@ class Group:
         self._variants = variants
         self._place = place
         self._worker = worker
-        self._state: State = None  # made where it is first needed
-        self._restored: list[tuple[int, State]] = []  # of trials that go on, to be put into their lanes
+        self._state: State = None  # made when it is first needed
+        self._restored: list[tuple[int, State]] = []  # states of resumed trials, to be put into their lanes
 
     @property
     def idle(self) -> bool:
@@ -91,12 +91,12 @@ class Group:
         return not any(self.lanes)
 
     def take(self, static: Static) -> None:
-        """Turns idle lanes into those of a variant."""
+        """Switches idle lanes to a variant."""
         if static != self.static:
             self.static, self._state = static, None
 
     def fill(self, lane: int, assignment: Assignment) -> None:
-        """Puts a trial in a lane; one that goes on brings its state, a new one starts on the device."""
+        """Puts a trial in a lane; a resumed one brings its state, a new one is initialised on the device."""
         if self.idle:
             self.take(self._variants.static(assignment.hyperparameters))
         self.lanes[lane] = Carried(assignment, assignment.done)
@@ -104,8 +104,8 @@ class Group:
             self._restored.append((lane, assignment.state))
 
     def steps(self, stride: int) -> list[int]:
-        """Steps of each lane's trial until its next report; 0 where there is none."""
-        # To the next multiple: a resumed trial is reported after the same steps as the others.
+        """Steps of each lane's trial until its next report; 0 for a lane without a trial."""
+        # To the next multiple of the stride: a resumed trial is reported after the same steps as the others.
         return [min(stride - c.done % stride, c.assignment.steps - c.done) if c else 0 for c in self.lanes]
 
     def state_of(self, lane: int) -> State:
@@ -113,7 +113,7 @@ class Group:
         return jax.device_get(jax.tree.map(lambda lanes: lanes[lane], self._state))
 
     def compile(self) -> "Future[None]":
-        """Compiles for the variant at hand."""
+        """Compiles the program of the present variant."""
         return self._worker.submit(self._compile, self._variants[self._static()])
 
     def submit(self, slots: Slots) -> "Future[Result]":
@@ -121,7 +121,7 @@ class Group:
         return self._worker.submit(self._run, self._variants[self._static()], slots)
 
     def reports(self, result: Result) -> dict[int, Report]:
-        """Moves the lanes on by what a dispatch did; each step run is given an equal share of its seconds."""
+        """Updates the lanes with a dispatch's result; each step run gets an equal share of its seconds."""
         seconds = result.seconds / max(int(result.ran.sum()), 1)
         reports = {}
         for lane, carried in enumerate(self.lanes):
@@ -142,7 +142,7 @@ class Group:
         return reports
 
     def failures(self, error: Exception) -> dict[int, Report]:
-        """Ends all trials by what a dispatch raised, and forgets their state: it may have been given away."""
+        """Ends all trials with a dispatch's error, and drops their state, which may have been donated."""
         reports = {
             lane: Report(
                 trial=carried.assignment.trial,

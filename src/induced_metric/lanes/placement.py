@@ -1,4 +1,4 @@
-"""Where lanes run and how wide they are: devices, layout, width and queue, chosen once a study."""
+"""Where lanes run and how wide they are: devices, layout, width and queue, chosen once per study."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -14,34 +14,34 @@ from induced_metric.lanes.program import Layout
 from induced_metric.lanes.variants import Place, Shared
 
 _QUEUE = 2  # one dispatch computes while the host serves the results of another
-_MOST_STEPS = 20  # of a dispatch: a lane whose trial diverged computes on for as many, or stands idle
+_MOST_STEPS = 20  # of a dispatch: a lane whose trial diverged computes on, or idles, for up to that many
 _MOST_MEASURED = 200  # the same, where steps are known to be so short that the host could not keep up
-# Seconds of a dispatch where that is known: long enough for the host, short enough for a stop to be heard.
+# Seconds of a dispatch, if known: long enough for the host to keep up, short enough to notice a stop soon.
 _SHORT, _LONG = 0.1, 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """How the lanes of a study lie on the devices; ``Lanes`` explains each setting.
+    """How the lanes of a study are placed on the devices; ``Lanes`` explains each setting.
 
     Attributes:
-        width: lanes of a dispatch; ``auto`` takes two where they are mapped, and measures where they may be
+        width: lanes of a dispatch; ``auto`` takes two if they are mapped, and measures if they may be
             vmapped. A width that does not fit in memory is halved.
         queue: dispatches in flight per device; ``auto`` takes two.
-        steps_per_dispatch: most steps that a lane runs between two reports to the host; ``auto`` takes 20;
-            where it was measured what they take, more if that is less than a tenth of a second, and fewer if
-            it is more than a second.
+        steps_per_dispatch: greatest number of steps that a lane runs between two reports to the host.
+            ``auto`` takes 20; if it was measured how long these take, it takes more where that is less than a
+            tenth of a second, and fewer where it is more than a second.
         layout: ``map``, ``vmap``, or ``auto``, which maps on a CPU and otherwise takes what is measured to be
             faster.
-        data_parallel: how many devices divide each batch of a trial; each such group of devices has trials
-            of its own; on a CPU each ``auto`` above is then 1. ``auto`` takes, on a CPU, the most devices
-            that divide a batch evenly, all for one trial at a time, and a single accelerator.
-        trials: the most that will be under way at once, by default any number. There are no devices, lanes
-            or dispatches for more: on an accelerator an idle lane computes as much as another.
-        before: what ``lane_facts`` said of these lanes in an earlier run of the study, on the same device:
-            what was measured is not measured again.
-        exact: whether the program is that of ``before``, or else of the width that is asked for, however few
-            the trials: lanes lie idle, since vmapped ones of another width may have other last bits.
+        data_parallel: number of devices that divide each batch of a trial; each such group has trials of its
+            own. Unless it is 1, each number above that is ``auto`` is 1 on a CPU. ``auto`` takes one
+            accelerator, or on a CPU the most devices that divide a batch evenly, for one trial at a time.
+        trials: the most that will be under way at once, by default any number. No devices, lanes or
+            dispatches are made for more: on an accelerator an idle lane computes as much as another.
+        before: what ``lane_facts`` said of these lanes in an earlier run of the study, on the same device, so
+            that what was measured is not measured again.
+        exact: whether the program must be that of ``before``, or else have the width asked for, however few
+            the trials. Lanes may then be idle: vmapped lanes of another width may give other last bits.
 
     Raises:
         ValueError: for a setting out of range.
@@ -64,13 +64,13 @@ class Placement:
                 raise ValueError(f"{name} must be >= 1, got {value}")
 
     def for_trials(self, trials: int, *, exact: bool = False) -> "Placement":
-        """The same for so many trials at once."""
+        """The same placement for this many trials at once."""
         return replace(self, trials=trials, exact=exact)
 
     def after(self, facts: Mapping[str, Any] | None) -> "Placement":
-        """The same, with what a record of the study says, if it was made on such a device with this JAX."""
+        """The same with a record's facts as ``before``, if such a device and this JAX made the record."""
         here = {"device": jax.devices()[0].device_kind}
-        if not self.exact:  # how many there are changes what is fast, and no bit
+        if not self.exact:  # how many there are changes what is fast, but no bit
             here["devices"] = len(jax.devices())
         if facts is None or any(facts.get(name) != value for name, value in here.items()):
             return self
@@ -78,10 +78,10 @@ class Placement:
         return replace(self, before=facts.get("lanes")) if same else self
 
     def shards(self, examples: int) -> int:
-        """How many devices divide each batch of so many examples.
+        """The number of devices that divide each batch of ``examples``.
 
         Raises:
-            ValueError: if they do not divide the devices, or the batch.
+            ValueError: if this number does not divide that of all devices, or the batch.
         """
         devices = len(jax.devices())
         if self.data_parallel == "auto":
@@ -115,15 +115,15 @@ class Placement:
         self, init: Callable[..., Any], advance: Callable[..., Any], *, trial: Assignment, examples: int = 1,
         static: Sequence[str] = (), shared: Shared = (),
     ) -> Lanes:  # fmt: skip
-        """The lanes.
+        """Makes the lanes.
 
         Args:
-            init: as of ``Lanes``.
-            advance: as of ``Lanes``.
+            init: as in ``Lanes``.
+            advance: as in ``Lanes``.
             trial: an example of the trials, to measure with.
-            examples: how many are computed at once; the devices divide them.
-            static: names of those of its hyperparameters whose values are static.
-            shared: as of ``Lanes``.
+            examples: number of examples that are computed at once; the devices divide them.
+            static: names of the hyperparameters whose values are static.
+            shared: as in ``Lanes``.
         """
         places = self.places(examples)
 
@@ -137,7 +137,7 @@ class Placement:
 
         if self.exact and self.before is not None:
             return self._again(make, self.before, trial, len(places))
-        # What is measured is the program that is then used: its compilation is cached.
+        # The program that is measured is the one that is then used: its compilation is cached.
         measured = functools.partial(make, steps=self._compiled(trial, measured=True))
         choice = self._choice(len(places), measured, trial)
         compiled = self._compiled(trial, measured=bool(choice.rates))
@@ -160,10 +160,10 @@ class Placement:
         trial: Assignment,
         places: int,
     ) -> Lanes:
-        """The lanes of ``before``, of which some may have no trial.
+        """Makes the lanes of ``before``, some of which may have no trial.
 
         Raises:
-            ValueError: if others are asked for.
+            ValueError: if other lanes are asked for.
         """
         layout, width = before["layout"], before["width"]
         if self.layout not in ("auto", layout) or self.width not in ("auto", width, before.get("asked")):
@@ -182,7 +182,7 @@ class Placement:
 
     @property
     def _alone(self) -> bool:
-        """Whether one trial at a time keeps its devices, cores of a CPU, busy."""
+        """Whether one trial at a time keeps its devices, which are cores of a CPU, busy."""
         return self.data_parallel != 1 and jax.default_backend() == "cpu"
 
     def _choice(self, places: int, make: Callable[[Layout, int], Lanes], trial: Assignment) -> Choice:
@@ -205,19 +205,19 @@ class Placement:
         return fastest(make, trial, ["vmap"] if self.layout == "vmap" else ["map", "vmap"], most=most)
 
     def _known(self) -> Choice | None:
-        """What was measured earlier."""
+        """The choice that was measured earlier; None if there is none that applies."""
         if self.before and self.layout in ("auto", self.before["layout"]) and "measured" in self.before:
             return Choice(**self.before["measured"])
         return None
 
     def _remembered(self, width: int) -> int:
-        """What of so many lanes fitted earlier."""
+        """How many of ``width`` lanes fitted in memory earlier."""
         if self.before and self.before.get("asked") == width:
             return int(self.before["fits"])
         return width
 
     def _compiled(self, trial: Assignment, *, measured: bool) -> int:
-        """The most steps of a dispatch that the program is made for."""
+        """The greatest number of steps of a dispatch that the program is made for."""
         if self.steps_per_dispatch != "auto":
             return self.steps_per_dispatch
         if self._alone:
@@ -225,7 +225,7 @@ class Placement:
         return max(1, min(_MOST_MEASURED, trial.steps)) if measured else _MOST_STEPS
 
     def _steps(self, choice: Choice, places: int, compiled: int) -> int:
-        """Steps of a dispatch, of those that the program is made for."""
+        """Steps of a dispatch, at most those that the program is made for."""
         if self.steps_per_dispatch != "auto" or choice.seconds_per_step is None:
             return compiled
         seconds = choice.seconds_per_step * places
@@ -241,7 +241,7 @@ class Placement:
         if self.exact and (self.before is not None or self.width != "auto"):
             return width, min(most, -(-trials // width))
         if (default_layout() if layout == "auto" else layout) == "vmap":
-            # A wider dispatch takes hardly longer, so few trials share one.
+            # A wider dispatch takes hardly longer, so a few trials share one.
             width = min(width, trials)
             return width, min(most, -(-trials // width))
         queue = min(most, trials)  # one computes while the host serves another
@@ -249,5 +249,5 @@ class Placement:
 
 
 def most_shards(devices: int, examples: int) -> int:
-    """The most of so many devices that can divide so many examples evenly."""
+    """The greatest number of devices, up to ``devices``, that can divide ``examples`` evenly."""
     return max(count for count in range(1, devices + 1) if examples % count == 0)

@@ -1,4 +1,4 @@
-"""Which layout and width of lanes do most work a second on this device: measured, once a study."""
+"""Measures which layout and width of lanes do the most work per second on this device, once per study."""
 
 import gc
 import math
@@ -17,10 +17,10 @@ from induced_metric.lanes.program import Layout
 MOST_WIDTH = 512
 # Mapped lanes run one after the other: two keep their device busy while the host serves two others.
 MAPPED_WIDTH = 2
-_GROWTH = 4  # each width is a program to compile: these first, then what lies between
+_GROWTH = 4  # each width is a program to compile, so powers of 4 come first, then the width in between
 _WORTHWHILE = 1.1  # twice the lanes must do at least this many times the work
-_PROBED_STEPS = 2  # of each lane, to measure with; more where these take no time
-_ENOUGH, _REPEATS = 0.1, 3  # seconds that say something, and how often less is measured again
+_PROBED_STEPS = 2  # of each lane, to measure with; more if these take hardly any time
+_ENOUGH, _REPEATS = 0.1, 3  # seconds that suffice to measure, and how often to repeat shorter runs
 
 Make = Callable[[Layout, int], Lanes]
 
@@ -31,8 +31,8 @@ class Choice(NamedTuple):
     Attributes:
         layout: ``map`` or ``vmap``.
         width: lanes of a dispatch.
-        rates: steps a second of all lanes, by what was tried: ``vmap 8``; empty if nothing was.
-        most: the widest that was to be tried.
+        rates: steps per second of all lanes, by what was tried, such as ``vmap 8``; empty if nothing was.
+        most: the greatest width that was to be tried.
     """
 
     layout: Layout
@@ -42,12 +42,12 @@ class Choice(NamedTuple):
 
     @property
     def seconds_per_step(self) -> float | None:
-        """Of a dispatch of one step a lane, were there one device; None if nothing was measured."""
+        """Seconds of a dispatch of one step per lane with one device; None if nothing was measured."""
         rates = [rate for name, rate in self.rates.items() if name.startswith(f"{self.layout} ")]
         return self.width / max(rates) if rates else None
 
     def suffices(self, most: int) -> bool:
-        """Whether what was tried says what is best among up to so many lanes."""
+        """Whether what was tried shows what is best among up to ``most`` lanes."""
         return bool(self.rates) and (self.width < self.most or most <= self.most)
 
 
@@ -59,21 +59,21 @@ def fastest(
     most: int = MOST_WIDTH,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Choice:
-    """The fewest lanes whose throughput twice as many hardly exceed: a power of two, or ``most``.
+    """The fewest lanes whose throughput hardly rises if their number doubles: a power of two, or ``most``.
 
-    Where lanes may be mapped too, that is tried first, and vmapped ones must do more than it does: vmapped
-    convolutions are grouped ones, which are slow. Every fourth width is tried until it does not pay or does
-    not fit, then the one before it.
+    If lanes may be mapped, too, that is tried first, and vmapped lanes must do more work: vmapped
+    convolutions become grouped ones, which are slow. Each width tried is four times the one before, until it
+    does not pay or does not fit; then twice the last width that paid is tried.
 
     Args:
-        make: the engine of a layout with so many lanes a dispatch.
+        make: makes the engine with this layout and this many lanes in a dispatch.
         trial: a trial to measure with; some of its steps are run in every lane.
-        layouts: to choose from: ``vmap``, or it and ``map``.
-        most: where to end.
-        clock: seconds from any beginning.
+        layouts: layouts to choose from: ``vmap``, or it and ``map``.
+        most: the greatest width to try.
+        clock: returns seconds from an arbitrary start.
 
     Raises:
-        Exception: whatever the program raised, but for want of memory.
+        Exception: whatever the program raises, unless it runs out of memory.
     """
     first: Layout = "map" if "map" in layouts else "vmap"
     if most == 1:
@@ -98,9 +98,9 @@ def fastest(
 def faster(
     make: Make, trial: Assignment, width: int, *, clock: Callable[[], float] = time.perf_counter
 ) -> Choice:
-    """So many lanes, vmapped if that does more than to map them; the arguments as of ``fastest``.
+    """Lanes of this width, vmapped if that does more work than mapping; arguments as in ``fastest``.
 
-    Where they do not fit, half as many are measured, and so on.
+    If they do not fit in memory, half as many are measured, and so on.
     """
     rates = {"map 1": _steps_per_second(lambda: make("map", 1), trial, clock)}
     tried = width
@@ -113,7 +113,7 @@ def faster(
 def _measured(
     make: Make, width: int, trial: Assignment, clock: Callable[[], float], rates: dict[str, float]
 ) -> float | None:
-    """Steps a second of so many vmapped lanes, also written into ``rates``; None if they do not fit."""
+    """Steps per second of vmapped lanes of this width, also put into ``rates``; None if they do not fit."""
     try:
         rate = _steps_per_second(lambda: make("vmap", width), trial, clock)
     except (jax.errors.JaxRuntimeError, ValueError) as error:
@@ -127,7 +127,7 @@ def _measured(
 
 
 def fitting(make: Callable[[int], Lanes], width: int) -> tuple[Lanes, int]:
-    """The engine with so many lanes, or half as many, and so on, until they fit in memory; and how many."""
+    """The engine with ``width`` lanes, or half as many, and so on, until they fit in memory; and how many."""
     while True:
         try:
             return make(width), width
@@ -141,7 +141,7 @@ def fitting(make: Callable[[int], Lanes], width: int) -> tuple[Lanes, int]:
 
 
 def _steps_per_second(make: Callable[[], Any], trial: Assignment, clock: Callable[[], float]) -> float:
-    """Of all lanes, in the best of some runs: what else a device does makes it slower, never faster."""
+    """Steps per second of all lanes, in the best of some runs: other work only makes a device slower."""
     with make() as lanes:
 
         def seconds(steps: int) -> float:
@@ -151,7 +151,7 @@ def _steps_per_second(make: Callable[[], Any], trial: Assignment, clock: Callabl
             return clock() - start
 
         steps = min(_PROBED_STEPS, lanes.steps_per_dispatch)
-        seconds(steps)  # loads what is slow the first time, and compiles where hyperparameters are static
+        seconds(steps)  # loads what is slow the first time, and compiles if hyperparameters are static
         took = seconds(steps)
         if took < _ENOUGH:
             steps = min(

@@ -1,4 +1,4 @@
-"""The compiled program of the lane engine: one dispatch, pure and free of the host."""
+"""The compiled program of the lane engine: one dispatch, pure and without the host."""
 
 import functools
 from collections.abc import Callable
@@ -66,7 +66,7 @@ def program(
 
         if layout == "map":
             return jax.lax.map(lambda lane: proceed(start(*lane), lane[1]), (state, slots))
-        # A batch computes both branches of its lanes' cond; the one around it is a real branch, so that
+        # vmap computes both branches of the cond in ``start``; the cond around it is a real branch, so that
         # only a dispatch in which some trial starts pays for init.
         state = jax.lax.cond(jnp.any(slots.fresh), jax.vmap(start), lambda state, _: state, state, slots)
         return jax.vmap(proceed)(state, slots)
@@ -79,6 +79,6 @@ def _set(step: jax.Array, column: jax.Array, value: jax.Array) -> jax.Array:
 
 
 def _select(step: jax.Array, column: jax.Array, value: jax.Array) -> jax.Array:
-    """The same without what becomes a scatter where each lane is at a step of its own."""
+    """Like ``_set``, but not a scatter under vmap, where each lane is at a step of its own."""
     here = jnp.arange(len(column)).reshape(-1, *[1] * value.ndim) == step
     return jnp.where(here, value, column)

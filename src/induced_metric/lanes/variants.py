@@ -16,11 +16,12 @@ Shared: TypeAlias = tuple[Any, ...] | Callable[[Mapping[str, Any]], tuple[Any, .
 
 
 class Variant:
-    """The program of one combination.
+    """The program for one combination of static values.
 
     Attributes:
         program: compiled for a place when it first runs there.
-        state_shapes: of one lane; None where there is no program, because these values make it fail.
+        state_shapes: shapes of one lane's state; None if there is no program, because these values make it
+            fail.
         shared: what all of its trials read.
     """
 
@@ -33,7 +34,7 @@ class Variant:
         copies: dict[tuple[Place, int], Any],
     ) -> None:
         self.program, self.state_shapes, self.shared, self._idle = program, state_shapes, shared, idle
-        self._copies = copies  # of the arrays that any variant reads, by place and array: one serves all
+        self._copies = copies  # of arrays, by place and array; one copy serves all variants that read it
         self.compile_seconds = 0.0
         self._failed: Exception | None = None
         self._ready: set[Place] = set()
@@ -41,7 +42,7 @@ class Variant:
 
     @classmethod
     def failing(cls, error: Exception) -> "Variant":
-        """One of values that no program can be made of: it raises why wherever it is to run."""
+        """A variant for values that no program can be made for: it raises ``error`` wherever it is to run."""
         variant = cls(lambda *_: None, None, (), None, {})  # type: ignore[arg-type]
         variant._failed = error.with_traceback(None)
         return variant
@@ -62,7 +63,7 @@ class Variant:
                 state, outputs = self.program(state, self._idle, *self.on(place))
                 jax.block_until_ready(outputs)
             except Exception as error:
-                if not out_of_memory(error):  # else there may be memory another time
+                if not out_of_memory(error):  # otherwise there may be memory another time
                     self._failed = error.with_traceback(None)
                 raise
             self.compile_seconds += time.perf_counter() - start
@@ -70,7 +71,7 @@ class Variant:
         return state
 
     def lowered(self, platform: str) -> str:
-        """What XLA is given to compile, in StableHLO, for a platform that need not be there: ``cuda``."""
+        """What XLA is given to compile, in StableHLO, for a platform such as ``cuda``, present or not."""
         self._check()
         shapes = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct((len(self._idle.seed), *leaf.shape), leaf.dtype),
@@ -80,12 +81,12 @@ class Variant:
         return traced.lower(lowering_platforms=(platform,)).as_text()
 
     def _check(self) -> None:
-        """Does not compile again what could not be compiled."""
+        """Raises the error of a program that could not be compiled, instead of compiling it again."""
         if self._failed is not None:
             raise self._failed.with_traceback(None)
 
     def on(self, place: Place) -> tuple[Any, ...]:
-        """What its trials read, copied there once."""
+        """What its trials read, copied to a place once."""
         if place not in self._on:
 
             def copied(array: Any) -> Any:
@@ -101,13 +102,13 @@ class Variants:
     """All variants of an engine.
 
     Args:
-        init: as of ``Lanes``.
-        advance: as of ``Lanes``.
-        halt: as of ``Lanes``.
-        steps: most steps of a dispatch.
+        init: as in ``Lanes``.
+        advance: as in ``Lanes``.
+        halt: as in ``Lanes``.
+        steps: greatest number of steps of a dispatch.
         layout: ``map`` or ``vmap``.
         static: names of the hyperparameters whose values are static.
-        shared: as of ``Lanes``.
+        shared: as in ``Lanes``.
         idle: a dispatch that does nothing.
     """
 
@@ -128,7 +129,7 @@ class Variants:
 
     @property
     def compile_seconds(self) -> float:
-        """Of all variants and places."""
+        """Seconds of compilation, over all variants and places."""
         return sum(variant.compile_seconds for variant in self._made.values())
 
     def static(self, hyperparameters: Mapping[str, Any]) -> Static:
@@ -140,7 +141,7 @@ class Variants:
         if static not in self._made:
             try:
                 self._made[static] = self._make(dict(zip(self._names, static, strict=True)))
-            except Exception as error:  # whatever a program of somebody else's raises
+            except Exception as error:  # whatever the caller's program raises
                 if not self._names:
                     raise
                 self._made[static] = Variant.failing(error)

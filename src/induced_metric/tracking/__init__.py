@@ -1,9 +1,9 @@
 """Weights & Biases: a live run, the mirror of what is recorded, and the mirror read back.
 
-A sweep does not talk to W&B. Its records are the truth; ``export`` mirrors afterwards what is not mirrored
-yet, one W&B run a trial (``make wandb TASK=...``), and ``load`` reads the mirror as ``records.load`` reads
-the records. Only ``train.py`` logs while it trains: ``LiveRun``. The summary of a mirrored run holds
-``records.schema.OUTCOME``; the other columns of its row are its configuration.
+A sweep does not talk to W&B. Its records are the truth. Afterwards ``export`` mirrors the trials that are not
+mirrored yet, one W&B run per trial (``make wandb TASK=...``), and ``load`` reads the mirror as
+``records.load`` reads the records. Only ``train.py`` logs while it trains, with ``LiveRun``. The summary of a
+mirrored run holds the columns ``records.schema.OUTCOME``; the other columns of its row are its configuration.
 """
 
 from induced_metric.tracking.live import MODES, PROJECT, LiveRun, Mode

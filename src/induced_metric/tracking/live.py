@@ -1,4 +1,4 @@
-"""One W&B run while it trains, and what it has in common with a mirrored one."""
+"""A W&B run that is logged during training, and what it has in common with a mirrored run."""
 
 import contextlib
 import tempfile
@@ -16,10 +16,10 @@ PROJECT = "induced-metric"
 
 
 class LiveRun:
-    """One W&B run, logged while it trains; with mode ``disabled`` a sink that never imports wandb.
+    """A W&B run, logged during training; with mode ``disabled``, it drops everything and never imports wandb.
 
-    Leaving it as a context by an exception marks the run as failed. Where W&B breaks down on the way, the
-    rest is not logged, which is said once: what trains is recorded without it.
+    As a context manager, it marks the run as failed if an exception is raised. If W&B breaks down on the way,
+    the rest is not logged, and one warning says so: the training is recorded without it.
     """
 
     def __init__(
@@ -45,13 +45,13 @@ class LiveRun:
         )  # fmt: skip
 
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Logs the metrics of an epoch, by their names in the records; ``seconds`` are this epoch's."""
+        """Logs the metrics of an epoch, given by their names in the records; ``seconds`` are this epoch's."""
         if self._run is not None:
             with self._going_on():
                 self._run.log(history(metrics), step=epoch, commit=True)
 
     def finish(self, summary: Mapping[str, Any] | None = None, *, exit_code: int = 0) -> None:
-        """Ends the run with what ``schema.OUTCOME`` names, or whatever else sums it up."""
+        """Ends the run with a summary: the columns that ``schema.OUTCOME`` names, or anything else."""
         if self._run is not None:
             with self._going_on():
                 self._run.summary.update(dict(summary or {}))
@@ -75,14 +75,14 @@ class LiveRun:
 
 
 def check_mode(mode: str) -> None:
-    """Raises ValueError for a mode that is none of ``MODES``."""
+    """Raises ValueError for a mode that is not among ``MODES``."""
     if mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
 
 
 @contextlib.contextmanager
 def answered() -> Iterator[None]:
-    """What wandb raises within is a ConnectionError; a process of its that has ended is forgotten."""
+    """Turns errors of wandb in the block into ConnectionError; drops a process of wandb's that has ended."""
     import wandb
     from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
 
@@ -92,7 +92,7 @@ def answered() -> Iterator[None]:
     except wandb.Error as error:  # no account, no network
         raise ConnectionError(f"W&B: {str(error).splitlines()[0]}") from error
     except broken as error:
-        # Else wandb would find out at exit, with a trace, and there would be no other process.
+        # Otherwise wandb would notice only at exit, with a traceback, and would start no other process.
         with contextlib.suppress(*broken, SystemExit):
             wandb.teardown()
         reason = str(error) or type(error).__name__
@@ -106,7 +106,7 @@ def history(metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def start(results: str | Path, settings: Mapping[str, Any], **run: Any) -> Any:
-    """A new W&B run beside any others, its files under ``<results>/wandb/``.
+    """Starts a new W&B run beside any others, with its files under ``<results>/wandb/``.
 
     Raises:
         ConnectionError: if W&B cannot be reached or does not know the account.
@@ -114,7 +114,7 @@ def start(results: str | Path, settings: Mapping[str, Any], **run: Any) -> Any:
     """
     import wandb
 
-    # wandb falls back to a temporary directory where it cannot write to this one.
+    # Checked first: wandb falls back to a temporary directory if it cannot write to this one.
     root = Path(results).resolve()
     with written(root / "wandb"):
         (root / "wandb").mkdir(parents=True, exist_ok=True)
@@ -122,6 +122,6 @@ def start(results: str | Path, settings: Mapping[str, Any], **run: Any) -> Any:
             pass
     chosen = wandb.Settings(root_dir=str(root), **settings)
     with answered():
-        # Beforehand, because wandb asks only here whether it is offline; else it times every call.
+        # Before ``init``: wandb checks only here whether it is offline; otherwise it times every call.
         wandb.setup(settings=chosen)
         return wandb.init(dir=root, reinit="create_new", settings=chosen, **run)

@@ -16,8 +16,8 @@ from induced_metric.records import RecordFeed, RecordStore, StudyKey
 from induced_metric.records.schema import NESTED, OUTCOME
 from induced_metric.tracking.live import PROJECT, Mode, answered, check_mode, history, start
 
-# Nothing that a mirrored trial does not need: half of the time and half of the bytes. Without a summary
-# derived from every row, W&B's server derives it, and `export` writes the last metrics itself.
+# Leaves out what a mirrored trial does not need: half of the time and half of the bytes. No summary is
+# derived here from every row: W&B's server derives it, and `export` writes the last metrics itself.
 _LEAN = {
     "console": "off",
     "silent": True,
@@ -46,7 +46,7 @@ class _Trial(NamedTuple):
 
     @property
     def run_id(self) -> str:
-        """The same in every export; W&B allows few characters in it."""
+        """Its id in W&B, the same in every export; W&B allows few characters in it."""
         return re.sub(r"[^A-Za-z0-9_-]", "_", self.name)
 
 
@@ -65,10 +65,10 @@ def export(
 ) -> int:
     """Mirrors every recorded trial that this mode, project and entity do not have yet as a W&B run.
 
-    ``<results>/wandb/exported-<mode>.txt`` says which those are, and in which directory; a line is added when
-    a run is complete, so a killed export repeats at most one. Offline runs are under ``<results>/wandb/``:
-    read them with ``wandb leet inspect``, upload them with ``wandb sync``. Studies may run meanwhile, with
-    any number of workers: what they record after the export began is the next one's.
+    ``<results>/wandb/exported-<mode>.txt`` lists the exported runs and their directories. A line is added
+    when a run is complete, so a killed export repeats at most one run. Offline runs are under
+    ``<results>/wandb/``: read them with ``wandb leet inspect``, upload them with ``wandb sync``. Studies may
+    run meanwhile, with any number of workers: what they record after the export began is left to the next.
 
     Args:
         task: name of the task.
@@ -79,9 +79,9 @@ def export(
         project: the W&B project.
         entity: the W&B user or team; the account's default where not given.
         results: the results directory.
-        progress: called with the numbers of trials done and to do, at first with 0.
-        feeds: the same dictionary, empty at first, for exports one after the other: what an earlier one read
-            is not read again. After one that raised, another empty one is needed.
+        progress: called with the number of trials done and their total, at first with 0 done.
+        feeds: a dictionary, empty at first, to be passed to successive exports, so that what one has read is
+            not read again. After an export that raised, a new empty dictionary is needed.
 
     Returns:
         How many trials were exported.
@@ -91,7 +91,7 @@ def export(
         DiskError: if ``<results>/wandb`` cannot be written.
         FileNotFoundError: if a study asked for has no record.
         UserError: if another export into these results is under way.
-        ValueError: for another mode.
+        ValueError: for an unknown mode.
     """
     check_mode(mode)
     if mode == "disabled":
@@ -104,7 +104,7 @@ def export(
             (trial, line)
             for sampler in names
             for trial in _trials(task, protocol, sampler, wanted, results, {} if feeds is None else feeds)
-            # With the time, so that a study that was deleted and run again is exported again.
+            # With the time it finished, so that a study that was deleted and run again is exported again.
             if (line := f"{entity or ''}/{project}/{trial.run_id} {trial.row['finished']}") not in exported
         ]
         there = _offline_runs(directory) if mode == "offline" else {}
@@ -175,11 +175,11 @@ def _mirror(trial: _Trial, mode: Mode, project: str, entity: str | None, results
 
 
 class _Owners:
-    """Which run an offline directory holds, by the ledger.
+    """Looks up in the ledger which run an offline directory holds.
 
     Args:
-        exported: the directory of each line of the ledger, empty where it was begun by a version that did not
-            name them.
+        exported: the directory of each line of the ledger; empty if a version that did not name directories
+            wrote the line.
     """
 
     def __init__(self, exported: Mapping[str, str]) -> None:
@@ -188,10 +188,10 @@ class _Owners:
         self._unnamed = {run.rpartition("/")[2] for run, name in runs if not name}
 
     def makes_way(self, path: Path, run: str) -> bool:
-        """Whether an export of ``run``, entity/project/id, takes the place of a directory of this id.
+        """Whether an export of ``run`` (entity/project/id) takes the place of a directory with this id.
 
-        It does if the directory is an earlier one of the same project, or named nowhere: a killed export left
-        it. The runs of other projects stay.
+        It does if the directory is an earlier one of the same run, or if the ledger does not name it, because
+        a killed export left it. The runs of other projects stay.
         """
         owner = self._runs.get(path.name)
         return owner == run or (owner is None and run.rpartition("/")[2] not in self._unnamed)
@@ -208,8 +208,8 @@ def _offline_runs(directory: Path) -> dict[str, list[Path]]:
 
 @contextmanager
 def _ledger(path: Path) -> Iterator[tuple[dict[str, str], IO[str]]]:
-    """What is exported and in which directory, and the file, open to append whole lines and locked."""
-    import fcntl  # here, so that the entry points can say that Windows has none
+    """Yields what is exported and in which directory, and the file, locked and open to append whole lines."""
+    import fcntl  # here, so that the entry points can say that Windows does not have it
 
     with written(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -222,7 +222,7 @@ def _ledger(path: Path) -> Iterator[tuple[dict[str, str], IO[str]]]:
         file.seek(0)
         text = file.read()
         if text and not text.endswith("\n"):
-            # Torn by a crash: as if it were not there.
+            # A last line that a crash has torn counts as missing.
             text = text[: text.rfind("\n") + 1]
             file.truncate(len(text.encode()))
         yield {line: name for line, _, name in (each.partition("\t") for each in text.splitlines())}, file

@@ -1,4 +1,4 @@
-"""The mirror read back: W&B's runs as the DataFrames that ``records.load`` gives."""
+"""The mirror read back: W&B's runs as the DataFrames that ``records.load`` returns."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,9 +35,9 @@ def load(
     entity: str | None = None,
     project: str = PROJECT,
 ) -> Records:
-    """Loads the mirrored trials of a task, one request a trial for its curve.
+    """Loads the mirrored trials of a task, with one request per trial for its curve.
 
-    ``functools.partial(load, entity=..., project=...)`` stands wherever ``records.load`` does.
+    ``functools.partial(load, entity=..., project=...)`` can be used wherever ``records.load`` can.
 
     Args:
         task: name of the task.
@@ -49,7 +49,7 @@ def load(
         project: the W&B project.
 
     Raises:
-        FileNotFoundError: if there is nothing of a study asked for; the message says what there is.
+        FileNotFoundError: if a study asked for has no runs; the message says which have.
     """
     path = f"{entity}/{project}" if entity else project
     wanted = None if optimizers is None else list(optimizers)
