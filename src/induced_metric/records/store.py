@@ -107,7 +107,7 @@ class RecordStore:
         return self._pending / f"trials-{int(trial):06d}.parquet"
 
     def add(self, row: Mapping[str, Any], curve: Mapping[str, Any]) -> int:
-        """Appends a trial of no study under the next free number, and returns it; any process may do so."""
+        """Appends a trial of no study under the next free number, and returns that; any process may do so."""
         import fcntl  # here, so that records can be read on systems without it
 
         with written(self.directory):

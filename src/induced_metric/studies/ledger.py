@@ -37,8 +37,7 @@ class Ledger:
         free: numbers of the trials that nobody claims.
 
     Raises:
-        UserError: if the study was begun with another configuration, with other code (if ``same_code``), or
-            with another results directory.
+        UserError: if the study has another configuration, code (if ``same_code``) or results directory.
     """
 
     def __init__(
@@ -58,7 +57,8 @@ class Ledger:
         """Tells the database what is recorded, and frees trials that an earlier worker of this name claimed.
 
         Args:
-            recorded: returns the records by number; called after the database is read: that is told later.
+            recorded: returns the records by number; called only after the database is read, because each
+                trial is recorded before the database is told.
 
         Raises:
             UserError: if the database holds finished trials whose records are gone.

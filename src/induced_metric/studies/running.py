@@ -37,7 +37,7 @@ class Studies:
         return any(study.shared for study in self._studies)
 
     def train(self, stop: Callable[[], bool]) -> bool:
-        """Trains what this process can claim until nothing is left for now; returns whether there was any."""
+        """Trains what this process can claim until nothing is left now; returns whether it trained any."""
         any_trained = False
 
         def ask() -> Assignment | None:

@@ -122,7 +122,7 @@ class Server:
 
     @property
     def steady(self) -> bool:
-        """Whether the server has answered for ``grace`` seconds, so that all could send a heartbeat."""
+        """Whether the server has answered for ``grace`` seconds: every worker had time for a heartbeat."""
         return time.monotonic() - self._answering > self.grace
 
     def sync(self) -> None:

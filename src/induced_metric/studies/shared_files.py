@@ -41,10 +41,10 @@ def held(path: Path, otherwise: str, *, how: int = fcntl.LOCK_EX) -> Iterator[No
 
 @contextlib.contextmanager
 def sole(path: Path) -> Iterator[bool]:
-    """Whether this process gets a lock file for itself, and so does alone the work that the file stands for.
+    """Yields whether this process alone holds a lock file, and so may do the work that the file stands for.
 
-    Unlike a database's lock, the file's stays with a process that is stopped in the middle, which goes on
-    when it wakes. The lock is free again when that process has finished or ended.
+    Unlike a database's lock, a process that is stopped in the middle keeps this one, and goes on when it
+    wakes. The lock is free again when that process has finished or ended.
     """
     with path.open("w") as file:
         try:

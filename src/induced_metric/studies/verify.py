@@ -13,8 +13,7 @@ from induced_metric.lanes.engine import Curve
 from induced_metric.records.schema import Records, StudyKey
 from induced_metric.training.trial import Goal, Trial
 
-# What the last bits of a curve depend on, besides the code. Other facts, such as the kernel's release, do not
-# matter.
+# What the last bits of a curve depend on, besides the code. The kernel's release, for one, changes no bit.
 _NUMERICAL = (
     "versions.jax", "versions.jaxlib", "versions.flax", "versions.optax", "versions.numpy", "device",
     "processor", "xla_flags", "matmul_precision", "data_parallel", "lanes.layout", "lanes.width",

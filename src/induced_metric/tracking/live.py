@@ -82,7 +82,7 @@ def check_mode(mode: str) -> None:
 
 @contextlib.contextmanager
 def answered() -> Iterator[None]:
-    """Turns errors of wandb in the block into ConnectionError; drops a process of wandb's that has ended."""
+    """Turns errors of wandb in the block into ConnectionError; drops wandb's process if that has ended."""
     import wandb
     from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
 
