@@ -1,4 +1,4 @@
-"""The fair study: random starts, equal tuning budgets, and other starts to report on than to choose on.
+"""The fair study: random starts, equal tuning budgets, and fresh starts on which the results are reported.
 
 Every optimiser draws the same number of settings from its own search space. All are run on each function from
 ``selection`` starts, on which settings are chosen, and from ``curve`` starts, which show what a smaller
@@ -26,7 +26,7 @@ from induced_metric.landscapes.settings import FairSettings
 class _Tuned(NamedTuple):
     case: Case
     descent: CompiledDescent
-    draws: dict[str, np.ndarray]  # hyperparameter -> one value a setting
+    draws: dict[str, np.ndarray]  # hyperparameter -> one value per setting
     result: DescentResult  # shape=(settings, selection + curve starts, ...)
 
 
@@ -48,7 +48,7 @@ class FairStudy(NamedTuple):
 
 
 def random_starts(name: str, landscape: Landscape, purpose: str, number: int, seed: int) -> np.ndarray:
-    """Uniform over the domain, shape (number, 2): the same for every optimiser, others for each purpose."""
+    """Uniform over the domain, shape (number, 2): the same for all optimisers, different for each purpose."""
     generator = np.random.default_rng([seed, *purpose.encode(), *name.encode()])
     low, high = np.array(landscape.domain).T
     return np.asarray(generator.uniform(low, high, (number, 2)))

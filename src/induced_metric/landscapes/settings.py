@@ -13,14 +13,14 @@ _SEED = (0, 2**32 - 1)
 
 @dataclass(frozen=True)
 class GridSettings:
-    """The size of the published grid's study.
+    """The size of our run of the published grid.
 
     Attributes:
         iterations: the greatest number of updates of a run.
         tolerances: distances above the minimum, by name, besides each function's own tolerance.
-        nudges: one repeat of the grid for each: by how many units in the last place its starts are moved,
-            the same for x and y, so that a start on the diagonal stays there. Whatever a repeat changes is
-            decided by rounding.
+        nudges: one repeat of the grid for each number: its starts are moved by that many units in the last
+            place, the same for x and y, so that a start on the diagonal stays there. Whatever a repeat
+            changes is decided by rounding.
         tile: the number of runs that advance together.
 
     Raises:

@@ -28,7 +28,7 @@ class Evidence(NamedTuple):
         task: what was trained.
         protocol: name of the protocol.
         pairs: each candidate with each baseline.
-        searches: the studies of all of them, by sampler.
+        searches: the studies of all these optimisers, by sampler.
         confirmations: their winners, trained again from the seeds that all of them have, by sampler.
         remarks: a sentence for each way in which budgets differ.
     """

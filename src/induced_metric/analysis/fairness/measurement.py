@@ -12,7 +12,7 @@ LOADED = 1.25
 """Seconds count as measured under load if, over the trials of a study, the 90% quantile of the seconds per
 epoch is more than this many times the 10% quantile."""
 MOST = 0.9
-"""If Muon updates at least this share of the parameters, it updates all of the network but its biases."""
+"""A network counts as Muon's, but for its biases, if Muon updates at least this share of its parameters."""
 _EXAMPLES = {
     "test": ("fresh_examples", "test_examples"),
     "validation": ("fresh_examples", "validation_examples"),

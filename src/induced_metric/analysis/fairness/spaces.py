@@ -24,7 +24,7 @@ ROLES = {
     "weight_decay_rate": _DECAY,
     "beta": "the average of the metric",
 }
-"""The role of a hyperparameter, which has several names, by the last part of a dotted name."""
+"""The roles of hyperparameters, several names for one role; of a dotted name the last part counts."""
 OTHERWISE = {("adan", "b2"): _FIRST, ("momo", "beta"): _FIRST, ("muon", "beta"): _FIRST}
 """Exceptions to ``ROLES``: optimisers in which a hyperparameter of this name has another role."""
 EXTENDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
@@ -35,8 +35,8 @@ EXTENDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "muon_metric": ("muon", {"beta": "beta_muon"}),
     "lion_metric": ("lion", {"b1": "beta1", "b2": "beta2"}),
 }
-"""Optimisers that equal another one if xi, or weight decay, is 0; where the other's hyperparameters have
-other names, the names that they have here."""
+"""Optimisers that equal another one if xi, or weight decay, is 0, each with a mapping from the other's names
+of hyperparameters to its own, where the names differ."""
 EUCLIDEAN = frozenset({"sgd", "sgd_metric", "sgd_log_metric"})
 """Optimisers that do not divide each coordinate by its own scale, so their learning rates are comparable."""
 NONE = 6e-8

@@ -109,7 +109,7 @@ CLAIMS = (
 
 
 def verdicts(tables: Mapping[str, pd.DataFrame], summary: pd.DataFrame) -> pd.DataFrame:
-    """Claims 1-7 by the published grid and by the two arms of the fair study, for each tolerance.
+    """Verdicts on claims 1-7 by the published grid and by the two arms of the fair study, for each tolerance.
 
     Args:
         tables: the records ``grid``, ``nudged`` and ``timing``.

@@ -21,7 +21,7 @@ def surface_and_path(surface: pd.DataFrame, path: pd.DataFrame, function: str, o
         surface: ``x``, ``y``, ``value`` on a grid.
         path: ``x``, ``y``, ``value`` along a recorded descent.
         function: name of the function, for the axis.
-        optimizer: name of the optimiser that descends.
+        optimizer: name of the optimiser whose descent it is.
     """
     table = surface.pivot_table(index="y", columns="x", values="value")
     x, y = np.meshgrid(table.columns, table.index)

@@ -19,7 +19,7 @@ FLOOR = 1e-16
 
 
 NADAM = "On two variables MUON is Adam with Nesterov momentum."
-"""``optax.contrib.muon`` orthogonalises matrices and leaves all else to that; with momentum 0 it is Adam."""
+"""``optax.contrib.muon`` orthogonalises matrices and leaves the rest to NAdam; at momentum 0 that is Adam."""
 
 
 def costs(timing: pd.DataFrame, mode: str = "compiled") -> pd.Series:

@@ -29,7 +29,7 @@ HOLLOW: dict[str, Any] = {"mfc": "none", "mew": 0.8}
 
 
 def grid(runs: pd.DataFrame, timing: pd.DataFrame, *, tolerance: str = "notebook") -> Figure:
-    """Iterations, run time and final value of the best runs, and how much of the grid converged."""
+    """Iterations, run time and final value of the best runs, and the share of the grid that converged."""
     runs = runs[runs["tolerance"] == tolerance]
     chosen = best(runs)
     cost = costs(timing)

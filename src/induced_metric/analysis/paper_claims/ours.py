@@ -66,7 +66,7 @@ class Independent:
 
 
 class Studies:
-    """Searches that learn: one study gives no interval; of several studies, these are the sample."""
+    """Searches that learn: one study gives no interval; of several, the studies are the sample."""
 
     def __init__(self, studies: Mapping[str, Records], n: int) -> None:
         self._n = n
@@ -112,7 +112,7 @@ class Trained:
     def __init__(self, ours: Mapping[str, Records], searches: Mapping[str, Records]) -> None:
         found = confirmed.collect(ours, searches)
         seeds = found.groupby(["optimizer", "study"])["seed"].nunique().groupby("optimizer").min()
-        # The claims are about the paper's optimisers; pairs with others are not corrected for.
+        # The claims are about the paper's optimisers, so Holm's correction is over pairs of these alone.
         papers = [name for name in seeds.index[seeds > 1] if style.is_published(str(name))]
         found = found[found["optimizer"].isin(papers)]
         self.optimizers = found["optimizer"].unique().tolist()

@@ -1,6 +1,6 @@
-"""The report to explore: one HTML file without network, made from the records alone.
+"""The interactive report: one HTML file that needs no network, made from the records alone.
 
-``write`` makes it. ``assemble.SECTIONS`` lists what it says of each task under each protocol.
+``write`` makes it. ``assemble.SECTIONS`` lists its sections on each task under each protocol.
 """
 
 from induced_metric.analysis.report.page import write

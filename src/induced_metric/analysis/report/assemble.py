@@ -1,4 +1,4 @@
-"""What the report says of a task under a protocol: sections as data. A new one is a function and a line."""
+"""The report's sections on a task under a protocol, as data: a new one is a function and a line."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -20,9 +20,9 @@ class Made(NamedTuple):
     """A table of ``reports.REPORTS``, or why there is none.
 
     Attributes:
-        name: of the report.
-        stem: of its files.
-        table: what was made, or the sentence that says what stood against it.
+        name: the name of the report.
+        stem: the path of its files, without their endings.
+        table: the table, or a sentence that says why it could not be made.
     """
 
     name: str
@@ -93,13 +93,13 @@ SECTIONS = (
     Plan("provenance", "Records and how to make them again", (), _records),
 )  # fmt: skip
 _REST = "more"
-"""The section of the tables that no section names: a new table joins by itself."""
+"""The section of all tables that no other section names, so that a new table appears by itself."""
 _OPEN = ("confirmed", *_VERDICTS, "budgets", reports.FAIRNESS)
 """The tables that are not folded."""
 
 
 def sections(part: Part, made: Tables) -> list[Section]:
-    """All sections that have something to say."""
+    """All sections that have any blocks."""
     placed = {name for plan in SECTIONS for name in plan.tables}
     found = []
     for plan in SECTIONS:
@@ -115,9 +115,9 @@ def tables(part: Part, known: set[str]) -> dict[str, list[Made]]:
     """Every table of ``reports.REPORTS`` that the part has records for, by the name of its report.
 
     Args:
-        part: whose.
-        known: names of the files of tables that the page has already, to which these are added: some are of
-            several tasks.
+        part: the task under a protocol.
+        known: the file names of the tables that the page already has, to which the new ones are added: a
+            table over several tasks is shown only once.
     """
     found: dict[str, list[Made]] = {}
     planned = making.plan("tables", part.task, protocol=part.protocol, results=part.results, load=part.load)

@@ -1,4 +1,4 @@
-"""What a section of the report is made of, as data; ``markup`` turns it into HTML."""
+"""The blocks that a section of the report is made of, as data; ``markup`` turns them into HTML."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,13 +14,13 @@ ANY = "*"
 
 @dataclass(frozen=True)
 class Choice:
-    """A selection beside a chart; a trace is shown where its ``meta`` has the option, or not the choice.
+    """A menu beside a chart: a trace is shown if its ``meta`` has the chosen option, or no such key at all.
 
     Attributes:
         name: the key in ``meta``.
         label: what is chosen.
-        options: label of each option, by its value; the first is chosen at the start.
-        layouts: what an option changes in the layout of the chart.
+        options: the label of each option, by its value; the first is chosen at the start.
+        layouts: what each option changes in the layout of the chart.
     """
 
     name: str
@@ -34,11 +34,11 @@ class Chart:
     """A plotly figure with choices.
 
     Attributes:
-        name: ends its anchor.
+        name: the end of its anchor.
         title: what it shows.
         figure: all traces; a trace's ``meta`` says for which options it is shown.
-        choices: in the order of the page.
-        notes: what a reader must know besides.
+        choices: the menus, in the order of the page.
+        notes: what a reader must know in addition.
     """
 
     name: str
@@ -50,19 +50,18 @@ class Chart:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The order of the optimizers after k trials, for every k: a slider chooses among them.
+    """The order of the optimisers after k trials, for every k; a slider chooses k.
 
     Attributes:
-        name: ends its anchor.
+        name: the end of its anchor.
         title: what it shows.
         chart: the name of the chart of the curves, in which the chosen k is marked.
-        figure: a trace an optimizer, with one point.
-        frames: by source: ``label``, ``budgets`` (every k), ``start`` (the place of the k shown first),
-            ``names``, and for each of these names ``best``, ``low`` and ``high``, a number for each k, the
-            last two empty where no interval is known; ``orders``, for each k the places in ``names``, best
-            first.
-        digits: significant ones, of the table.
-        notes: what a reader must know besides.
+        figure: one trace per optimiser, with one point.
+        frames: by source: ``label``; ``budgets``, every k; ``start``, the index of the k shown first;
+            ``names``; for each name ``best``, ``low`` and ``high``, one number per k, the last two empty
+            where no interval is known; and ``orders``, for each k the indices in ``names``, best first.
+        digits: the number of significant digits in the table.
+        notes: what a reader must know in addition.
     """
 
     name: str
@@ -75,19 +74,19 @@ class Ranking:
 
 
 def table_anchor(name: str) -> str:
-    """Where a link to the table with files of this name leads."""
+    """The anchor of the table whose files have this name."""
     return f"table-{name}"
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A table in its place.
+    """A table as the report shows it.
 
     Attributes:
-        name: of its files; ends its anchor.
+        name: the name of its files, and the end of its anchor.
         table: what is shown.
-        files: paths of the same table elsewhere, relative to the page, by their kind.
-        folded: whether it opens when asked.
+        files: paths of the files that have the same table, relative to the page, by their kind.
+        folded: whether it is closed until the reader opens it.
     """
 
     name: str
@@ -97,13 +96,13 @@ class Shown:
 
     @property
     def anchor(self) -> str:
-        """Where a link to it leads."""
+        """The anchor for links to it."""
         return table_anchor(self.name)
 
 
 @dataclass(frozen=True)
 class Text:
-    """HTML that is ready: a paragraph, a list, a matrix."""
+    """Finished HTML: a paragraph, a list, a matrix."""
 
     html: str
 
@@ -116,10 +115,10 @@ class Section:
     """A heading with blocks below it.
 
     Attributes:
-        part: whose section it is: the beginning of all anchors in it.
-        name: ends its anchor.
+        part: the name of the part that it belongs to, with which all anchors in it begin.
+        name: the end of its anchor.
         title: the heading.
-        blocks: what stands below it.
+        blocks: what stands below the heading.
     """
 
     part: str
@@ -129,5 +128,5 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """Where a link to it leads."""
+        """The anchor for links to it."""
         return f"{self.part}-section-{self.name}"

@@ -66,7 +66,7 @@ def _row(row: Mapping[Hashable, Any], results: Path) -> str:
 
 
 def _source(named: str, results: Path) -> str:
-    """A study, a file or a test, with a link where the results directory has it."""
+    """A study, a file or a test, with a link if the results directory has it."""
     name, _, digest = named.partition("@")
     said = f"{escape(name)}{f' <code>{escape(digest)}</code>' if digest else ''}"
     for path in (Path("records", name, "trials.parquet"), Path("records", name), Path(name)):

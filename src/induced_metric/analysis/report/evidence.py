@@ -1,4 +1,4 @@
-"""Where each number comes from: the records, what made them, and the command that makes them again."""
+"""Where each number comes from: the records, what made them, and the commands that make them again."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ def rests_on(part: Part, samplers: Iterable[str]) -> str:
 
 
 def anchor(part: Part, sampler: str) -> str:
-    """Where the page tells of a sampler's records."""
+    """The anchor of a sampler's row in the table of the records."""
     return escape(f"{part.name}-records-{sampler}")
 
 
@@ -152,11 +152,11 @@ def _sweep(part: Part, family: str, studies: Mapping[str, Records], without: str
 
 
 def _first_seed(trials: pd.DataFrame) -> int | None:
-    """The seed of the first study; None where it is not on record."""
+    """The seed of the first study; None if it is not on record."""
     seeds = [config["seed"] for text in trials["config"].unique() if "seed" in (config := json.loads(text))]
     return min(seeds) if seeds else None
 
 
 def _studies(trials: pd.DataFrame, studies: Mapping[str, Records]) -> int:
-    """How many studies of a family there are: each by itself, or all confirmed in one."""
+    """The number of studies in a family, whether each is recorded by itself or all are confirmed in one."""
     return int(trials["study"].nunique()) if "study" in trials else len(studies)

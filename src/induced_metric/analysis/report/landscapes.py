@@ -1,4 +1,4 @@
-"""The functions of two variables: their page beside this one, and the verdicts on the paper's claims."""
+"""The functions of two variables: links to their own page, and the verdicts on the paper's claims."""
 
 from html import escape
 from pathlib import Path
@@ -11,7 +11,7 @@ _PAGE = "landscapes/landscapes.html"
 
 
 def section(results: Path) -> Section | None:
-    """Links to what the results directory has of the landscapes; None where it has nothing."""
+    """The verdicts, and links to what the results directory has of the landscapes; None if it has nothing."""
     blocks = []
     verdicts = results / "landscapes" / "verdicts.csv"
     if verdicts.exists():

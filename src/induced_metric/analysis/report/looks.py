@@ -1,4 +1,4 @@
-"""How every chart of the report looks: the optimizers' colours and shapes (``style``) in plotly's words."""
+"""How every chart of the report looks: the optimisers' colours and shapes (``style``) in plotly's terms."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -29,17 +29,17 @@ _LEGEND = {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": 
 
 
 def line(optimizer: str) -> dict[str, Any]:
-    """Colour and dashes of an optimizer."""
+    """Colour and dashes of an optimiser."""
     return {"color": style.colour(optimizer), "dash": _DASHES[style.line(optimizer)]}
 
 
 def marker(optimizer: str, size: float = 8) -> dict[str, Any]:
-    """Colour and shape of an optimizer."""
+    """Colour and shape of an optimiser."""
     return {"color": style.colour(optimizer), "symbol": _SYMBOLS[style.marker(optimizer)], "size": size}
 
 
 def points(optimizer: str, trials: pd.Series, *, size: float, opacity: float) -> dict[str, Any]:
-    """A point a trial of an optimizer; ``%{customdata}`` is its number."""
+    """One point per trial of an optimiser; ``%{customdata}`` is the number of the trial."""
     return {
         "customdata": trials.to_numpy(np.int32),
         "mode": "markers",
@@ -50,9 +50,9 @@ def points(optimizer: str, trials: pd.Series, *, size: float, opacity: float) ->
 
 
 def figure(x: str, y: str, *, height: int = 440, **layout: Any) -> go.Figure:
-    """An empty figure with these titles of its axes.
+    """An empty figure with these axis titles.
 
-    The page gives it the colours of paper and ink, which depend on the reader's choice.
+    The page sets the colours of the background and the text, which depend on the reader's choice.
     """
     made = go.Figure()
 
@@ -73,9 +73,9 @@ def figure(x: str, y: str, *, height: int = 440, **layout: Any) -> go.Figure:
 
 
 def log_axis(low: float, high: float) -> dict[str, Any]:
-    """A logarithmic axis over these positive numbers, with labels that are whole numbers.
+    """A logarithmic axis between two positive numbers, each label of which is a complete number.
 
-    Plotly's own labels are good within a decade; over more it writes the digits 2 and 5 alone.
+    Plotly's own labels are good within a decade; over more than one it labels some ticks with only a 2 or 5.
     """
     axis: dict[str, Any] = {"type": "log", "range": [float(np.log10(low)), float(np.log10(high))]}
     decades = np.log10(high / low)
@@ -93,7 +93,7 @@ def log_axis(low: float, high: float) -> dict[str, Any]:
 
 
 def fitted(values: Iterable[float], margin: float = 1.1) -> dict[str, Any]:
-    """``log_axis`` over all positive numbers, a little wider; a linear axis where there is none."""
+    """A ``log_axis`` a little wider than the positive ones of the values; a linear axis if none is."""
     known = np.asarray(list(values), dtype=float)
     known = known[np.isfinite(known) & (known > 0)]
     return log_axis(known.min() / margin, known.max() * margin) if len(known) else {"type": "linear"}
@@ -106,16 +106,16 @@ def _tick(step: int, power: int) -> str:
 
 
 def compact(values: Iterable[float]) -> np.ndarray:
-    """Numbers as plotly passes them on in four bytes each: seven digits, more than a chart shows."""
+    """The numbers as float32: four bytes each in the page, and seven digits, more than a chart shows."""
     return np.asarray(values, dtype=np.float32)
 
 
 def distance(values: pd.Series, objective: str) -> pd.Series:
-    """What is drawn of an objective: of an accuracy its distance to 1, which a logarithmic axis can show."""
+    """The values to draw: of an accuracy its distance to 1, which a logarithmic axis can show."""
     return 1 - values if objective.endswith("accuracy") else values
 
 
 def named(objective: str) -> str:
-    """The name of ``distance``."""
+    """The name of what ``distance`` returns."""
     words = style.words(objective)
     return f"1 − {words}" if objective.endswith("accuracy") else words

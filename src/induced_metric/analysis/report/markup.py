@@ -30,7 +30,7 @@ def section(found: Section) -> str:
 
 
 def block(part: str, made: Block) -> str:
-    """A block of a part, whose name begins the anchors of its charts."""
+    """A block of the part with this name, with which the anchors of its charts begin."""
     if isinstance(made, Chart):
         return chart(f"{part}-chart-{made.name}", made)
     if isinstance(made, Ranking):
@@ -46,7 +46,7 @@ def text(sentence: str, kind: str = "") -> Text:
 
 
 def notes(sentences: Iterable[str]) -> str:
-    """What a reader must know besides; the name of a table of findings becomes a link to it."""
+    """A list of notes; the name of a table of the fairness linter becomes a link to that table."""
     items = "".join(f"<li>{_REFERENCE.sub(_linked, escape(sentence))}</li>" for sentence in sentences)
     return f'<ul class="notes">{items}</ul>' if items else ""
 
@@ -68,7 +68,7 @@ def shown(found: Shown) -> str:
 
 
 def table(made: Table, title: str) -> str:
-    """The cells: those of a table with sentences are below each other on a narrow screen."""
+    """The cells of a table; on a narrow screen those of a table with sentences stand below each other."""
     names = [escape(str(name)) for name in made.cells.columns]
     kinds = [_kind(place, made.words) for place in range(len(names))]
     head = "".join(
@@ -99,7 +99,7 @@ def _kind(place: int, words: int) -> str:
 
 
 def chart(name: str, made: Chart) -> str:
-    """A chart with its choices and, for the script, its traces."""
+    """A chart with its choices, and its traces as data for the script."""
     figure = made.figure.to_plotly_json()
     data = {
         **json.loads(made.figure.to_json()),
@@ -114,7 +114,7 @@ def chart(name: str, made: Chart) -> str:
 
 
 def ranking(name: str, curves: str, made: Ranking) -> str:
-    """A slider over the numbers of trials, the ranking at the one chosen, drawn and as a table."""
+    """A slider over the number of trials, and the ranking at the chosen number as a chart and as a table."""
     source, frame = next(iter(made.frames.items()))
     options = {key: str(value["label"]) for key, value in made.frames.items()}
     last, place = len(frame["budgets"]) - 1, frame["start"]
@@ -143,7 +143,7 @@ def ranking(name: str, curves: str, made: Ranking) -> str:
 
 
 def _ranks(frame: Mapping[str, Any], place: int, digits: int) -> str:
-    """The rows of the table as the script writes them."""
+    """The rows of the table, the same as the script writes."""
     rows = []
     for rank, index in enumerate(frame["orders"][place], start=1):
         ends = [f"{frame[end][index][place]:#.{digits}g}" for end in ("low", "high") if frame[end]]
@@ -172,7 +172,7 @@ def _plot(title: str, height: int) -> str:
 
 def _json(data: Mapping[str, Any]) -> str:
     written = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    # Inside a script a tag would end it.
+    # A tag inside a script element would end it.
     return f'<script type="application/json">{written.replace("<", chr(92) + "u003c")}</script>'
 
 

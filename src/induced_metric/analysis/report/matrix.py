@@ -1,4 +1,4 @@
-"""The verdicts of all pairs as a matrix, and in a sentence."""
+"""The verdicts on all pairs as a matrix, and in a sentence."""
 
 from collections import Counter
 from html import escape
@@ -14,11 +14,11 @@ _SIGNS = {"better": "▲", "worse": "▼", "equivalent": "≈", "undecided": "?"
 
 
 def matrix(table: pd.DataFrame, name: str) -> str:
-    """``confirmed.compare`` as an HTML table: the row's optimizer against the column's.
+    """``confirmed.compare`` as an HTML table: the row's optimiser against the column's.
 
     Args:
-        table: one row a pair.
-        name: of the files of the table of all numbers.
+        table: one row per pair.
+        name: the name of the files of the table that has all numbers.
     """
     names = style.ordered({*table["optimizer"], *table["other"]})
     scale = Scale(bool(table["logarithmic"].iloc[0]))
@@ -54,7 +54,7 @@ def matrix(table: pd.DataFrame, name: str) -> str:
 
 
 def sentence(table: pd.DataFrame) -> str:
-    """How many pairs have which verdict, and who is better than how many."""
+    """How many pairs have each verdict, and how many others each optimiser is better than."""
     counts = Counter(table["verdict"].astype(str))
     decided = ", ".join(f"{counts[word]} {word}" for word in ("equivalent", "undecided") if counts[word])
     wins: Counter[str] = Counter()

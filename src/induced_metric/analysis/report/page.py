@@ -16,7 +16,7 @@ from induced_metric.analysis.report.blocks import Section
 from induced_metric.records import published
 
 _PROTOCOLS = ("fair", "paper")
-"""First on the page; any others follow by name."""
+"""The protocols that come first on the page; any others follow by name."""
 TITLE = "What can be concluded: optimisers compared"
 
 
@@ -28,7 +28,7 @@ def write(results: Path) -> Path:
     """
     found = {(key.protocol, key.task) for key in records.begun(results=results)}
     ordered = sorted(found, key=_place)
-    # Each record is read once, whatever is made of it.
+    # Each record is read only once, however many tables and charts use it.
     load = functools.cache(records.load)
     read = [part.read(protocol, task, results, load) for protocol, task in ordered
             if records.samplers(task, protocol=protocol, results=results)]  # fmt: skip
@@ -94,5 +94,5 @@ def _filled(parts: Sequence[tuple[str, str, Sequence[Section]]], summary: Sequen
 
 
 def _packed(script: str) -> str:
-    """A script in a third of its size, the same bytes for the same script."""
+    """A script, compressed to a third of its size: the same bytes for the same script."""
     return base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode()

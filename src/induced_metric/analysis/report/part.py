@@ -1,4 +1,4 @@
-"""The records of a task under a protocol, read once for all that is said of them."""
+"""The records of a task under a protocol, read once for all sections of the report."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,12 +13,12 @@ class Part(NamedTuple):
     """What a part of the report is made of.
 
     Attributes:
-        protocol: rules of the comparison.
-        task: what was trained.
+        protocol: name of the protocol.
+        task: name of the task.
         searches: the records of all searches, by sampler.
-        repeats: those of what searches nothing, by sampler: confirmations and the published settings.
+        repeats: the records of all other samplers: confirmations and the published settings.
         results: the results directory, in which the page lies.
-        load: what reads records, each of them once.
+        load: reads records, each of them only once.
     """
 
     protocol: str
@@ -30,22 +30,22 @@ class Part(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its anchor, and the beginning of all anchors in it."""
+        """The anchor of the part, with which all anchors in it begin."""
         return f"{self.protocol}-{self.task}"
 
     @property
     def studies(self) -> dict[str, Records]:
-        """All of them, by sampler."""
+        """All records, by sampler."""
         return {**self.searches, **self.repeats}
 
     @property
     def objective(self) -> str:
-        """The metric of ``searches``, or of ``repeats`` where nothing searched."""
+        """The metric of ``searches``, or of ``repeats`` if there are no searches."""
         return runs.objective(self.searches or self.repeats)[0]
 
     @property
     def direction(self) -> str:
-        """Of the objective: ``minimize`` or ``maximize``."""
+        """The direction of the objective: ``minimize`` or ``maximize``."""
         return runs.objective(self.searches or self.repeats)[1]
 
 

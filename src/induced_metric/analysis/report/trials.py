@@ -1,4 +1,4 @@
-"""Every trial against each of its hyperparameters, and where the search was not allowed to look."""
+"""Every trial against each of its hyperparameters, with the ends of the ranges that were searched."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _FIRST = "learning_rate"
 
 
 def response(part: Part) -> Chart | None:
-    """The objective over each hyperparameter, a dot a trial; None where nothing was searched."""
+    """The objective over each hyperparameter, one dot per trial; None if nothing was searched."""
     spaces = {sampler: _spaces(study.trials) for sampler, study in part.searches.items()}
     names = {name for found in spaces.values() for space in found.values() for name in space}
     every = [study.trials for study in part.searches.values()]
@@ -60,19 +60,19 @@ def response(part: Part) -> Chart | None:
 
 
 def _edge(values: "pd.Series[float]") -> float:
-    """The worst value that is drawn: a few trials that went astray would leave the others no room."""
+    """The worst value drawn as it is: a few trials that went astray would leave the others no room."""
     ended = values[values < values.max()]
     return max(float((values if ended.empty else ended).quantile(0.98)), 1.5 * float(values.min()))
 
 
 def _spaces(trials: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """The search space of each optimizer: of the dimensions configured, those that its trials have."""
+    """The search space of each optimiser: of the dimensions configured, those that its trials have."""
     found: dict[str, dict[str, Any]] = {}
     for row in trials[["optimizer", "config"]].drop_duplicates().itertuples():
         name = str(row.optimizer)
         configured = json.loads(str(row.config)).get("search_space", {})
         own = trials[trials["optimizer"] == name]
-        # Studies of before have none on record: what varies was searched.
+        # Older studies have no search space on record: the hyperparameters that vary were searched.
         searched = configured or {key: {} for key in set(trials.columns) - RESERVED}
         found[name] = {key: space for key, space in searched.items() if key in own and _varies(own[key])}
     return found
@@ -112,7 +112,7 @@ def _axis(parameter: str, *, mirrored: bool) -> str:
 
 
 def _layout(parameter: str, spaces: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """The axis of a hyperparameter, with the ends of its range where that is one and the same."""
+    """The axis of a hyperparameter, with lines at the ends of its range if all searches have the same."""
     found = [space[parameter] for study in spaces.values() for space in study.values() if parameter in space]
     first = found[0]
     mirrored = bool(first.get("complement"))

@@ -14,11 +14,11 @@ from induced_metric.analysis.tuning import tuning_curves
 
 _DIGITS = 4
 _FIRST = 30
-"""The number of trials that the ranking shows first, as far as there are so many."""
+"""The number of trials that the ranking shows first, or the greatest number there is."""
 
 
 def curves(part: Part) -> Chart | None:
-    """The expected best after k trials, with what is known of its error; None where nothing searched."""
+    """The expected best after k trials, with its known error; None if nothing was searched."""
     if not part.searches:
         return None
     table = _drawn(tuning_curves.curves(part.searches), part)
@@ -27,7 +27,7 @@ def curves(part: Part) -> Chart | None:
     log = part.direction == "minimize" or part.objective.endswith("accuracy")
     least = float(table["best"].min())
     figure.update_xaxes(looks.log_axis(0.95, 1.05 * table["trials"].max()))
-    if log:  # a band may end at the best value there can be, which is no value that was seen
+    if log:  # a band may reach down to the best possible value, far below any value that was seen
         figure.update_yaxes(looks.log_axis(least / 1.5, 1.1 * float(table["best"].max())))
     floor = least / 10 if log else -np.inf
     sources = _sources(table)
@@ -50,7 +50,7 @@ def curves(part: Part) -> Chart | None:
 
 
 def ranking(part: Part) -> Ranking | None:
-    """The order at every k of every family of searches; None where there are no two optimizers to rank."""
+    """The ranking after every k of every family of searches; None with fewer than two optimisers."""
     if not part.searches:
         return None
     most = max(int(study.trials.groupby("optimizer").size().max()) for study in part.searches.values())
@@ -150,7 +150,7 @@ def _rounded(values: np.ndarray) -> list[float]:
 
 
 def _sources(table: pd.DataFrame) -> list[str]:
-    """Independent trials first, as their errors are known."""
+    """Independent trials come first, because their errors are known."""
     return list(dict.fromkeys(table.sort_values("kind", ascending=False, kind="stable")["source"]))
 
 

@@ -1,4 +1,4 @@
-"""The best run of each optimizer, epoch by epoch; the best runs; and what the seed alone does."""
+"""The best run of each optimiser, epoch by epoch; the best runs; and what the seed alone changes."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -14,12 +14,13 @@ from induced_metric.analysis.report.part import Part
 from induced_metric.records import CONFIRMED, FIXED, Records, published
 
 _EPOCHS = 200
-"""Epochs of a curve that are drawn at most; of longer ones every so many-th, the best and the last."""
+"""The most epochs of a curve that are drawn: a longer curve is thinned to about as many, evenly on a
+logarithmic scale, and keeps its best and its last epoch."""
 _TOGETHER = "all studies"
 
 
 def best_curves(part: Part) -> Chart | None:
-    """The curve of each optimizer's best run in each search, by metric; None without a complete trial."""
+    """The curve of each optimiser's best run in each search, by metric; None if no trial is complete."""
     figure = looks.figure("epoch (from 1)", "")
     metrics: dict[str, str] = {}
     for sampler, study in part.searches.items():
@@ -43,7 +44,7 @@ def best_curves(part: Part) -> Chart | None:
     if not metrics:
         return None
     figure.update_xaxes(looks.fitted([x for trace in figure.data for x in trace.x[[0, -1]]], 1.03))
-    # The objective first: it is what a run is the best by.
+    # The objective comes first, because the best run is chosen by it.
     ordered = sorted(metrics, key=lambda name: (name != part.objective, name))
     choices = [
         Choice("source", "Search", {name: name for name in part.searches}),
@@ -55,14 +56,14 @@ def best_curves(part: Part) -> Chart | None:
 
 
 def _axis(metric: str, figure: Any) -> dict[str, Any]:
-    """The axis of a metric over all curves of it."""
+    """The axis of a metric, fitted to all of its curves."""
     curves = [trace.y for trace in figure.data if trace.meta["metric"] == metric]
     axis = {f"yaxis.{name}": value for name, value in looks.fitted(np.concatenate(curves)).items()}
     return {"yaxis.title.text": looks.named(metric)} | axis
 
 
 def _thinned(number: int, best: int) -> np.ndarray:
-    """Which epochs of so many are drawn."""
+    """The indices of the epochs that are drawn, out of ``number``."""
     if number <= _EPOCHS:
         return np.arange(number)
     spaced = np.round(np.geomspace(1, number, _EPOCHS)).astype(int) - 1
@@ -70,7 +71,7 @@ def _thinned(number: int, best: int) -> np.ndarray:
 
 
 def best_runs(part: Part) -> Chart | None:
-    """Each of the best runs as a point, its epoch and its value; the published mean where there is one."""
+    """Each of the best runs as a point at its epoch and value, and the published mean if there is one."""
     if not part.searches:
         return None
     n = runs.best_count(part.searches)
@@ -111,7 +112,7 @@ def best_runs(part: Part) -> Chart | None:
 
 
 def _published(figure: Any, name: str, row: Mapping[Hashable, float], objective: str) -> float:
-    """Draws the published mean of an optimizer; returns its place on the axis."""
+    """Draws the published mean of an optimiser; returns its place on the axis."""
     value = float(looks.distance(pd.Series([row["metric_mean"]]), objective).iloc[0])
     look = looks.marker(name, 12)
     figure.add_scatter(
@@ -131,7 +132,7 @@ def _published(figure: Any, name: str, row: Mapping[Hashable, float], objective:
 
 
 def seeds(part: Part) -> Chart | None:
-    """Every training from fresh seeds, a box an optimizer; None where there is none."""
+    """Every training from fresh seeds, one box per optimiser; None if there is none."""
     figure = looks.figure("", "", showlegend=False, boxmode="overlay")
     sources: dict[str, str] = {}
     objective, drawn = "", []
@@ -173,7 +174,7 @@ def seeds(part: Part) -> Chart | None:
 
 
 def _by_source(chosen: dict[str, Records], part: Part) -> list[tuple[str, str, pd.DataFrame]]:
-    """The trainings of all studies together, then of each."""
+    """The trainings of all studies together, then those of each study."""
     table = confirmed.collect(chosen, part.searches)
     if FIXED in chosen:
         return [(FIXED, "the published best settings", table)]
