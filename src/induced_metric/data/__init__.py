@@ -1,8 +1,8 @@
-"""Data sets: tensorflow-datasets as arrays, read without TensorFlow, decoded once and kept.
+"""Data sets from tensorflow-datasets (TFDS) as arrays, read without TensorFlow, decoded once and kept.
 
 ``load`` reads a prepared TFDS directory (``$TFDS_DATA_DIR``, by default ``~/tensorflow_datasets``) as a
-random-access data source, in TFDS's order of the examples, and keeps the decoded arrays in its subdirectory
-``induced-metric``, so that later runs map them into memory. Where the data directory is read-only they are
+random-access data source, in TFDS's order of the examples. It keeps the decoded arrays in the subdirectory
+``induced-metric``, so that later runs map them into memory. If the data directory is read-only, they are
 kept in ``$XDG_CACHE_HOME/induced-metric/data`` (``~/.cache/...`` by default).
 
 ``preparing.prepare`` prepares a data set: ``make data TASK=mnist``.
@@ -32,7 +32,7 @@ class Dataset(NamedTuple):
     directory: Path  # of the prepared files
 
     def __str__(self) -> str:
-        """What it holds, in a line."""
+        """What it holds, in one line."""
         parts = []
         for split, arrays in self.splits.items():
             count, released = len(next(iter(arrays.values()))), self.release.examples[split]
@@ -41,10 +41,10 @@ class Dataset(NamedTuple):
         return f"{self.release.name} {self.release.version} in {self.directory}: {', '.join(parts)}"
 
     def part(self, split: str, start: int, count: int) -> Arrays:
-        """``count`` examples of a split from ``start`` on, in TFDS's order.
+        """The ``count`` examples of a split from ``start`` on, in TFDS's order.
 
         Raises:
-            UserError: if there are not as many: what is prepared here may be a subset of the release.
+            UserError: if there are too few examples, since the prepared data may be a subset of the release.
         """
         there, released = len(self.splits[split]["label"]), self.release.examples[split]
         if start + count > there:
@@ -58,7 +58,7 @@ class Dataset(NamedTuple):
 
 
 def load(name: str, *, data_dir: str | Path | None = None) -> Dataset:
-    """A data set as arrays, verified.
+    """Loads a data set as arrays and verifies it.
 
     Args:
         name: ``mnist``, ``cifar10`` or ``tiny_shakespeare``.
@@ -67,11 +67,11 @@ def load(name: str, *, data_dir: str | Path | None = None) -> Dataset:
     Returns:
         The splits with their features: ``image`` uint8 [examples, height, width, channels] and ``label``
         uint8 [examples], or ``text`` uint8 [characters]. The arrays are mapped read-only from their files.
-        Where the digest of the release is unknown, fewer examples than it has are accepted as a subset.
+        If the digest of the release is unknown, fewer examples than it has are accepted as a subset.
 
     Raises:
-        UserError: if the data set is missing, of another version, truncated or corrupt; it names the file and
-            the remedy.
+        UserError: if the data set is missing, of another version, truncated or corrupt; the message names
+            the file and the remedy.
     """
     release = RELEASES[name]
     root = Path(data_dir) if data_dir else default_data_dir()
@@ -83,7 +83,7 @@ def load(name: str, *, data_dir: str | Path | None = None) -> Dataset:
         for split, arrays in splits.items():
             _verify(release, split, arrays, source)
         cache.keep(splits, kept, source)
-        # Mapped from the files, the decoded copy does not stay in memory.
+        # Map the arrays from the files, so that the decoded copy does not stay in memory.
         splits = cache.load(kept, source) or splits
     else:
         for split, arrays in splits.items():
@@ -95,7 +95,7 @@ def default_data_dir() -> Path:
     """``$TFDS_DATA_DIR``, or TFDS's own default.
 
     Raises:
-        UserError: if it is there and no directory, or there is no home directory to look in.
+        UserError: if it exists and is not a directory, or there is no home directory to look in.
     """
     try:
         root = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
@@ -109,7 +109,7 @@ def default_data_dir() -> Path:
 
 
 def _verify(release: Release, split: str, arrays: Arrays, directory: Path) -> None:
-    """Checks counts and labels; of a release whose digest is known also the contents."""
+    """Checks counts and labels and, if the digest of the release is known, the contents."""
     count, released = len(next(iter(arrays.values()))), release.examples[split]
     expected = release.digests.get(split)
     problem = ""

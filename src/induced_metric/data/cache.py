@@ -1,4 +1,4 @@
-"""Decoded arrays kept on disk, one file a feature, valid for exactly the files they were decoded from."""
+"""Decoded arrays kept on disk, one file per split and feature, valid only for the files they came from."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ import numpy as np
 
 from induced_metric.errors import UserError
 
-Arrays: TypeAlias = dict[str, np.ndarray]  # by feature, leading axis of examples (of characters)
+Arrays: TypeAlias = dict[str, np.ndarray]  # by feature; the leading axis counts examples (or characters)
 
 _MANIFEST = "manifest.json"
 
@@ -27,12 +27,12 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def directory(root: Path) -> Path:
-    """Where the arrays of a data directory are kept: in it, or, if it is read-only, in the user's cache.
+    """Where the arrays of a data directory are kept: inside it or, if it is read-only, in the user's cache.
 
     Raises:
-        UserError: if it is read-only and there is no home directory to keep a cache in.
+        UserError: if it is read-only and there is no home directory for a cache.
     """
-    # The superuser may write anywhere; a directory without a write bit is meant to be left alone even so.
+    # root may write anywhere, but a directory without a write bit should be left alone all the same.
     if root.stat().st_mode & 0o222 and os.access(root, os.W_OK):
         return root / "induced-metric"
     try:
@@ -47,7 +47,7 @@ def directory(root: Path) -> Path:
 
 
 def load(kept: Path, source: Path) -> dict[str, Arrays] | None:
-    """The kept arrays, mapped; None if there are none, they changed, or their source did."""
+    """The kept arrays, memory-mapped; None if there are none, or if they or their source have changed."""
     try:
         manifest = json.loads((kept / _MANIFEST).read_text())
         if manifest["source"] != _fingerprint(source):
@@ -60,14 +60,14 @@ def load(kept: Path, source: Path) -> dict[str, Arrays] | None:
             for split, entry in manifest["splits"].items()
         }
         whole = all(digest(splits[split]) == entry["sha256"] for split, entry in manifest["splits"].items())
-    # A damaged copy is no loss: it is made again from the source.
+    # A damaged copy does not matter: it is decoded again from the source.
     except (OSError, ValueError, LookupError, TypeError, EOFError):
         return None
     return splits if whole else None
 
 
 def keep(splits: Mapping[str, Arrays], kept: Path, source: Path) -> None:
-    """Writes the arrays, each file atomically, and last the manifest, without which ``load`` ignores them.
+    """Writes each array atomically, and then the manifest, without which ``load`` ignores the arrays.
 
     Raises:
         UserError: if they cannot be written.
@@ -92,13 +92,13 @@ def keep(splits: Mapping[str, Arrays], kept: Path, source: Path) -> None:
 
 
 def _fingerprint(source: Path) -> list[list[Any]]:
-    """Changes when a prepared file does."""
+    """A fingerprint that changes when a prepared file changes."""
     files = sorted(path for path in source.iterdir() if path.is_file())
     return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
 
 
 def _write(path: Path, content: np.ndarray | bytes) -> None:
-    """Writes a file atomically: after a crash all of it is there, or what was there before."""
+    """Writes a file atomically: after a crash, the whole new file or the previous one is there."""
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         try:
             if isinstance(content, bytes):

@@ -1,6 +1,6 @@
-"""Prepares a data set: downloads it or, where there is no network, takes its original files from a directory.
+"""Prepares a data set: downloads it or, without network, takes its original files from a directory.
 
-This alone needs TensorFlow, the extra ``data``.
+Only this module needs TensorFlow, which the extra ``data`` installs.
 """
 
 import logging
@@ -28,7 +28,7 @@ def prepare(
         manual_dir: a directory with the original files under their own names; TFDS checks their checksums.
 
     Raises:
-        UserError: if there is no such data set, TensorFlow is not installed, or the files cannot be had.
+        UserError: if there is no such data set, TensorFlow is missing, or the files cannot be obtained.
     """
     root = Path(data_dir) if data_dir else default_data_dir()
     if to_prepare(name, data_dir=root, manual_dir=manual_dir):
@@ -39,10 +39,10 @@ def prepare(
 def to_prepare(
     name: str, *, data_dir: str | Path | None = None, manual_dir: str | Path | None = None
 ) -> bool:
-    """Whether the data set is not prepared yet; asks nothing of the network otherwise.
+    """Whether the data set still has to be prepared; uses the network only in that case.
 
     Raises:
-        UserError: if there is no such data set, or it is not prepared and its files cannot be had.
+        UserError: if there is no such data set, or it is not prepared and its files cannot be obtained.
     """
     if name not in RELEASES:
         raise UserError(f"there is no data set {name}; there are {', '.join(RELEASES)}")
@@ -57,8 +57,8 @@ def to_prepare(
 
 
 def _reach(release: Release, manual_dir: str | Path | None) -> None:
-    """Asks for every file that is not at hand once: TFDS itself would try for minutes."""
-    import requests  # with which TFDS downloads: proxies and certificates are the same
+    """Tries once to reach every file that is not at hand, since TFDS itself would try for minutes."""
+    import requests  # TFDS downloads with it, so proxies and certificates are the same
 
     for url in release.urls:
         if manual_dir is not None and (Path(manual_dir) / url.rsplit("/", 1)[1]).is_file():
@@ -78,7 +78,7 @@ def _download_and_prepare(release: Release, root: Path, manual_dir: str | Path |
         raise UserError(
             f"preparing a data set needs {' and '.join(missing)}; pip install 'induced-metric[data]' adds it"
         )
-    # What goes wrong is said in one sentence, below.
+    # Silence the libraries: an error is reported in one sentence, below.
     os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     import tensorflow_datasets as tfds

@@ -1,4 +1,4 @@
-"""From a prepared TFDS directory to arrays; whatever is wrong with it is said in one sentence."""
+"""Reads a prepared TFDS directory into arrays; each error is reported in one sentence."""
 
 import json
 from pathlib import Path
@@ -14,10 +14,10 @@ _BLOCK = 1000  # examples decoded at once
 
 
 def source(release: Release, root: Path) -> Path:
-    """The directory of the prepared files; its descriptions are readable and of the right data set.
+    """The directory of the prepared files, after checking that its descriptions match the data set.
 
     Raises:
-        UserError: otherwise.
+        UserError: if it is missing, or its descriptions are unreadable or of another data set.
     """
     name, directory = release.name, root / release.name / release.version
     if not directory.is_dir():
@@ -61,7 +61,7 @@ def decode(release: Release, directory: Path) -> dict[str, Arrays]:
         ) from error
     try:
         sources = tfds.builder_from_directory(directory).as_data_source()
-    # What TFDS raises for descriptions that are JSON, but not its own.
+    # TFDS raises these for descriptions that are JSON but not in its own format.
     except (
         json_format.Error,
         OSError,
@@ -79,7 +79,7 @@ def decode(release: Release, directory: Path) -> dict[str, Arrays]:
             raise damaged(file, f"no split {split}", release, directory)
         try:
             decoded[split] = _arrays(release, sources[split])
-        # array_record raises RuntimeError and nothing more particular, whatever is wrong with a file.
+        # array_record raises only RuntimeError, whatever is wrong with a file.
         except (RuntimeError, OSError, LookupError, TypeError, ValueError) as error:
             raise damaged(file, error, release, directory) from error
     return decoded
@@ -111,7 +111,7 @@ def file_of(release: Release, split: str, directory: Path) -> Path:
 
 
 def damaged(file: Path, error: BaseException | str, release: Release, directory: Path) -> UserError:
-    """The sentence for a file that is not what it should be."""
+    """The error for a file that is missing, truncated or corrupt."""
     reason = error if isinstance(error, str) else one_line(error)
     return UserError(
         f"{file} is missing, truncated or corrupt ({reason}); remove {directory} and run {release.remedy}"
@@ -119,6 +119,6 @@ def damaged(file: Path, error: BaseException | str, release: Release, directory:
 
 
 def one_line(error: BaseException) -> str:
-    """The beginning of what an exception says."""
+    """The beginning of the first line of an exception's message, or else its type."""
     lines = str(error).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__

@@ -1,10 +1,10 @@
-"""What the released data sets are known to hold."""
+"""The known contents of the released data sets."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-_MAKEFILE = Path(__file__).parents[3] / "Makefile"  # of the repository; an installed package has none
+_MAKEFILE = Path(__file__).parents[3] / "Makefile"  # only in the repository, not in an installed package
 
 
 class Release(NamedTuple):
@@ -13,10 +13,10 @@ class Release(NamedTuple):
     name: str
     version: str
     urls: tuple[str, ...]  # of its original files, as in TFDS
-    shapes: Mapping[str, tuple[int, ...]]  # of one example, by feature; a text has none
-    examples: Mapping[str, int]  # by split; of a text its characters
-    labels: Mapping[str, tuple[int, ...]] = {}  # by split, examples of each class
-    # By split, ``digest`` of its arrays in TFDS's order; none where no whole copy was at hand.
+    shapes: Mapping[str, tuple[int, ...]]  # of one example, by feature; () for a label and for a text
+    examples: Mapping[str, int]  # number of examples by split; for a text, of characters
+    labels: Mapping[str, tuple[int, ...]] = {}  # number of examples of each class, by split
+    # The ``digest`` of the arrays in TFDS's order, by split; missing if no whole copy was at hand.
     digests: Mapping[str, str] = {}
 
     @property
@@ -28,7 +28,7 @@ class Release(NamedTuple):
 
     @property
     def offline(self) -> str:
-        """What prepares it without network."""
+        """How to prepare it without network."""
         files = ", ".join(url.rsplit("/", 1)[1] for url in self.urls)
         option = "MANUAL_DIR=<directory>" if _MAKEFILE.exists() else "--manual-dir <directory>"
         return (

@@ -1,4 +1,4 @@
-"""A convolution that on CPU runs at the speed of matrix products, in loops and with large batches too."""
+"""A convolution that on a CPU is as fast as matrix products, also in loops and with large batches."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -11,15 +11,15 @@ from induced_metric.models.sharding import data_axes
 
 Pair: TypeAlias = tuple[int, int]
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
-# Examples computed at once on CPU, to stay in its caches; measured.
+# Numbers of examples computed at once on a CPU, so that they stay in its caches; measured.
 _PART = 64
 _PART_OF_KERNEL_GRADIENT = 8
-# Up to so many channels and features, a kernel's gradient is faster as a convolution than as a product of
-# patches. Measured in turn, medians of the ratio of their times: 0.3 to 0.8 with 3 to 32 channels, batches of
-# 32 to 256, images of 8×8 to 32×32, in parts of 32; of parts of 16, 32 and 64 none was best everywhere.
+# Up to this many channels and features, the kernel's gradient is faster as a convolution than as a product of
+# patches. Both were measured in turn: the median ratio of their times was 0.3 to 0.8 with 3 to 32 channels,
+# batches of 32 to 256 and images of 8×8 to 32×32, in parts of 32. No part of 16, 32 or 64 was always best.
 _NARROW = 32
 _PART_OF_NARROW_GRADIENT = 32
-_LARGE_IMAGE = 512  # pixels; from here on a batch in one piece is faster, for it saves copies
+_LARGE_IMAGE = 512  # pixels; from this size on, a batch in one piece is faster, since it saves copies
 
 
 def convolve(
@@ -31,27 +31,27 @@ def convolve(
 ) -> jax.Array:
     """``jax.lax.conv_general_dilated`` for ``flax.linen.Conv``, without its other options.
 
-    On CPU, three things make XLA's own convolution slow, and are done otherwise here; elsewhere it is used as
-    it is.
+    On a CPU, three things make XLA's own convolution slow and are avoided here. On other devices XLA's
+    convolution is used as it is.
 
-    - XLA has fast kernels for one order of dimensions only. It puts others into that order, but not inside of
-      a loop, and an epoch is a loop: there a layer of ResNet-18 is a hundred times slower with its gradients.
-    - Its gradient to the kernel, a convolution with windows as large as the images, reaches a fifth of the
-      speed of a matrix product. Here it is one, of the cotangent and the patches of a few images at a time,
-      but where there are few channels: there it is a convolution of a part of the batch.
-    - With many small images its kernels leave the caches. Here they get a part of the batch at a time.
+    - XLA has fast kernels for only one order of dimensions. It converts others to that order, but not inside
+      a loop, and an epoch is a loop. There, a layer of ResNet-18 with its gradients is 100 times slower.
+    - Its gradient of the kernel, a convolution with windows as large as the images, has a fifth of the speed
+      of a matrix product. Here the gradient is such a product, of the cotangent and the patches of a few
+      images at a time. With few channels it is instead a convolution of a part of the batch.
+    - With many small images, its kernels exceed the caches. Here they get a part of the batch at a time.
 
     Under a mesh whose size divides the batch, every device computes its share of the examples.
 
     Args:
-        images: of shape [examples, height, width, channels].
-        kernel: of shape [rows, columns, channels, features].
-        strides: along height and width.
-        padding: ``SAME``, ``VALID`` or a pair for height and one for width.
-        options: those that ``flax.linen.Conv`` passes, at their defaults.
+        images: array of shape [examples, height, width, channels].
+        kernel: array of shape [rows, columns, channels, features].
+        strides: strides along height and width.
+        padding: ``SAME``, ``VALID``, or one pair for the height and one for the width.
+        options: the options that ``flax.linen.Conv`` passes; they must have their defaults.
 
     Returns:
-        Of shape [examples, height', width', features].
+        An array of shape [examples, height', width', features].
 
     Raises:
         ValueError: for dilation, groups, a precision or another order of dimensions.
@@ -68,7 +68,7 @@ def convolve(
 
 
 def _refuse(options: dict[str, Any], images: Sequence[int], kernel: Sequence[int]) -> None:
-    """Accepts nothing but defaults, so that no option is ignored."""
+    """Raises ValueError unless every option has its default, so that none is silently ignored."""
     for name, value in options.items():
         if name == "dimension_numbers":
             layout = jax.lax.conv_dimension_numbers(images, kernel, _LAYOUT)
@@ -155,7 +155,7 @@ def _images_gradient(
     strides: Sequence[int],
     padding: Sequence[Pair],
 ) -> jax.Array:
-    """A convolution of the dilated cotangent, whose padding gives it the size of the images."""
+    """A convolution of the dilated cotangent, padded so that the result has the size of the images."""
     turned = jnp.swapaxes(jnp.flip(kernel, (0, 1)), 2, 3)
     around = []
     for axis in range(2):
@@ -172,7 +172,7 @@ def _kernel_gradient(
     strides: Sequence[int],
     padding: Sequence[Pair],
 ) -> jax.Array:
-    """The sum over examples and places of cotangent × patch, some examples at a time, at least in float32."""
+    """The sum of cotangent × patch over examples and positions, in parts and in at least float32."""
     if max(shape[2:]) <= _NARROW:
         of_part = functools.partial(_as_convolution, shape=shape, strides=strides, padding=padding)
         size = _PART_OF_NARROW_GRADIENT
@@ -190,7 +190,7 @@ def _as_convolution(
     images: jax.Array, cotangent: jax.Array,
     *, shape: Sequence[int], strides: Sequence[int], padding: Sequence[Pair],
 ) -> jax.Array:  # fmt: skip
-    """A convolution of channels as if they were examples; its windows are the cotangents, dilated."""
+    """A convolution that takes channels as examples, with the dilated cotangents as windows."""
     around = []
     for axis in range(2):
         spread = (cotangent.shape[axis + 1] - 1) * strides[axis] + 1
@@ -213,7 +213,7 @@ def _as_product(
 ) -> jax.Array:  # fmt: skip
     """A matrix product of the cotangents and the patches of the images, side by side."""
     height, width = cotangent.shape[1:3]
-    # XLA's CPU has no product of two bfloat16 matrices that is float32: it ends in an error.
+    # On a CPU, XLA cannot multiply two bfloat16 matrices with a float32 result: it raises an error.
     wide = jnp.promote_types(images.dtype, jnp.float32)
     images, cotangent = images.astype(wide), cotangent.astype(wide)
     padded = jax.lax.pad(
@@ -237,7 +237,7 @@ def _as_product(
 
 
 def _in_parts(function: Callable[[jax.Array], jax.Array], images: jax.Array) -> jax.Array:
-    """What a function of each example gives for all, a part of them at a time if the images are small."""
+    """Applies a function that treats each example alone, to a part of them at a time if images are small."""
     if images.shape[1] * images.shape[2] >= _LARGE_IMAGE:
         return function(images)
     whole, (rest,) = _split(_PART, images)
@@ -249,7 +249,7 @@ def _in_parts(function: Callable[[jax.Array], jax.Array], images: jax.Array) -> 
 
 
 def _split(size: int, *arrays: jax.Array) -> tuple[tuple[jax.Array, ...] | None, tuple[jax.Array, ...]]:
-    """Parts of ``size`` examples, stacked, None if there are none, and the last examples, 1 to ``size``."""
+    """Stacked parts of ``size`` examples, or None if there are none, and the last 1 to ``size`` examples."""
     parts = (arrays[0].shape[0] - 1) // size
     end = parts * size
     rest = tuple(array[end:] for array in arrays)

@@ -1,4 +1,4 @@
-"""Dropout and its keys: the same masks however a batch is divided, into parts or over devices."""
+"""Dropout and its keys: the masks do not depend on how a batch is divided, into parts or over devices."""
 
 from typing import NamedTuple
 
@@ -8,23 +8,23 @@ import numpy as np
 
 
 class StepKeys(NamedTuple):
-    """Randomness of a training step, the same however its batch is divided."""
+    """The random keys of a training step, which do not depend on how its batch is divided."""
 
-    shared: jax.Array  # shape=(), for what the whole batch shares
-    examples: jax.Array  # shape=(examples,), for what is an example's own
+    shared: jax.Array  # shape=(), for masks that the whole batch shares
+    examples: jax.Array  # shape=(examples,), for masks that belong to one example
 
     @classmethod
     def of(cls, key: jax.Array, examples: int) -> "StepKeys":
-        """The keys of a step of so many examples.
+        """The keys of a step with this many examples.
 
-        ``split(key, n)[i]`` is ``fold_in(key, i)``: a key that is split and folded gives the same keys twice,
-        so each of the two fields has a key of its own.
+        ``split(key, n)[i]`` is ``fold_in(key, i)``, so splitting and folding the same key would give the same
+        keys twice. Each of the two fields therefore has a key of its own.
         """
         shared, own = jax.random.split(key)
         return cls(shared, jax.random.split(own, examples))
 
     def at(self, place: int) -> "StepKeys":
-        """The keys of one of a model's random places."""
+        """The keys for one of the places in a model that use randomness."""
         return StepKeys(
             jax.random.fold_in(self.shared, place),
             jax.vmap(jax.random.fold_in, (0, None))(self.examples, place),
@@ -32,16 +32,16 @@ class StepKeys(NamedTuple):
 
 
 def dropout(x: jax.Array, keys: jax.Array, rate: float) -> jax.Array:
-    """Inverted dropout: an element is dropped with probability ``rate``, what stays is scaled up.
+    """Inverted dropout: elements are dropped with probability ``rate`` and the others are scaled up.
 
-    The mask of an example follows from its own key, whatever other examples it is computed with. An element
-    takes 16 random bits, half of what ``jax.random.bernoulli`` takes, so the rate is rounded to a multiple of
-    2**-16 and the scale belongs to the rounded one.
+    The mask of an example depends only on its own key, not on the examples computed with it. An element
+    takes 16 random bits, half as many as ``jax.random.bernoulli`` takes. The rate is therefore rounded to a
+    multiple of 2**-16, and the scale matches the rounded rate.
 
     Args:
-        x: of shape [examples, ...].
-        keys: of shape [examples].
-        rate: in [0, 1).
+        x: array of shape [examples, ...].
+        keys: keys of shape [examples].
+        rate: dropout rate in [0, 1).
     """
     dropped = round(rate * 2**16)
     size = int(np.prod(x.shape[1:]))

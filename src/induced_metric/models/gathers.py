@@ -1,8 +1,8 @@
-"""Choosing rows and entries by index, with gradients that accelerators compute without a scatter.
+"""Selects rows and entries by index, with gradients that accelerators compute without a scatter.
 
-The gradient of a gather is a scatter: fine on a CPU, but on a GPU additions that race, or, where these have
-to be deterministic, one after the other. There a comparison with all indices, of which there are few, gives
-the same numbers as a product or a choice.
+The gradient of a gather is a scatter. That is fine on a CPU. On a GPU its additions race or, if they must be
+deterministic, run one after the other. There, the indices are compared with all possible values, of which
+there are few, and a matrix product or a selection gives the same numbers.
 """
 
 from typing import Any
@@ -13,17 +13,17 @@ from flax import linen as nn
 
 
 class Embed(nn.Embed):
-    """``flax.linen.Embed``, looked up with ``rows``."""
+    """``flax.linen.Embed`` with a lookup by ``rows``."""
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Maps integers of any shape to that shape with a dimension of ``features`` more."""
+        """Maps integers of any shape to that shape with a further dimension of size ``features``."""
         (embedding,) = self.promote_dtype(self.embedding, dtype=self.dtype, inexact=False)
         return rows(embedding, inputs)
 
 
 @jax.custom_vjp
 def rows(table: jax.Array, indices: jax.Array) -> jax.Array:
-    """``table[indices]``; shapes=(rows, features) and any, which gets a dimension of features more."""
+    """``table[indices]``; shapes=(rows, features) and any shape, to which the result adds (features,)."""
     return jnp.take(table, indices, axis=0)
 
 
@@ -40,7 +40,7 @@ def _rows_backward(residuals: Any, cotangent: jax.Array) -> Any:
     def multiplied(cotangent: jax.Array) -> jax.Array:
         chosen = jax.nn.one_hot(indices.reshape(-1), len(table), axis=0, dtype=cotangent.dtype)
         flat = cotangent.reshape(-1, table.shape[1])
-        # Sums of cotangents, which no lower precision of products is meant for.
+        # These are sums of cotangents, so a lower precision that was set for products must not apply.
         return jnp.matmul(chosen, flat, precision=jax.lax.Precision.HIGHEST).astype(table.dtype)
 
     return jax.lax.platform_dependent(cotangent, cpu=scattered, default=multiplied), None
@@ -51,7 +51,7 @@ rows.defvjp(_rows_forward, _rows_backward)
 
 @jax.custom_vjp
 def entries(values: jax.Array, indices: jax.Array) -> jax.Array:
-    """The entry of each vector that its index names; shapes=(..., n) and (...), which the result has."""
+    """The entry of each vector at its index; shapes=(..., n) and (...); the result has the latter."""
     return jnp.take_along_axis(values, indices[..., None], axis=-1)[..., 0]
 
 

@@ -12,7 +12,7 @@ from flax.typing import Dtype
 from induced_metric.models.dropout import StepKeys, dropout
 from induced_metric.models.gathers import Embed
 
-_QUERIES = 64  # whose attention is computed at once; the fastest at length 256 on a CPU
+_QUERIES = 64  # queries whose attention is computed at once; the fastest at length 256 on a CPU
 
 
 class GPT(nn.Module):
@@ -24,12 +24,12 @@ class GPT(nn.Module):
 
     Attributes:
         vocab_size: number of tokens.
-        context: longest sequence.
+        context: length of the longest sequence.
         layers: number of blocks.
-        heads: attention heads of a block.
+        heads: attention heads per block.
         embed_dim: units of the embedding; the MLP has four times as many.
-        dropout: share of the units that are dropped.
-        dtype: of the computation, None for that of the parameters; parameters and softmax stay float32.
+        dropout: fraction of the units that are dropped.
+        dtype: dtype of the computation, None for the parameters' dtype; parameters and softmax stay float32.
     """
 
     vocab_size: int
@@ -42,7 +42,7 @@ class GPT(nn.Module):
 
     @nn.compact
     def __call__(self, tokens: jax.Array, keys: StepKeys | None = None) -> jax.Array:
-        """Maps tokens [examples, length] to logits [examples, length, vocab_size]; no keys, no dropout."""
+        """Maps tokens [examples, length] to logits [examples, length, vocab_size]; dropout needs keys."""
 
         def drop(x: jax.Array, place: int) -> jax.Array:
             return x if keys is None else dropout(x, keys.at(place).examples, self.dropout)
@@ -68,10 +68,10 @@ class GPT(nn.Module):
 
 
 def _causal_attention(key: jax.Array | None, rate: float) -> Any:
-    """Softmax attention to the past, for ``flax.linen.MultiHeadAttention``; with a key, with dropout.
+    """Causal softmax attention for ``flax.linen.MultiHeadAttention``; given a key, it applies dropout.
 
-    Some queries at a time see only the keys up to their last, so that of the future, which counts for
-    nothing, little is computed.
+    A block of queries at a time is computed with the keys up to its last query, so that little is computed
+    for the future, which has no weight.
     """
 
     def attend(query: jax.Array, key_: jax.Array, value: jax.Array, **_: Any) -> jax.Array:

@@ -1,4 +1,4 @@
-"""The loss that the classifying models share."""
+"""The loss that the classification models share."""
 
 import jax
 import jax.numpy as jnp

@@ -11,8 +11,8 @@ class MLP(nn.Module):
     """Dense layers with GELU (in its tanh form) between them; flax's default initialisers, as published.
 
     Attributes:
-        widths: width of each layer after the input, the last one being the output.
-        dtype: of the computation, None for that of the inputs and parameters; parameters stay float32.
+        widths: width of each layer after the input; the last one is the output.
+        dtype: dtype of the computation, None for that of inputs and parameters; parameters stay float32.
     """
 
     widths: Sequence[int]

@@ -16,8 +16,8 @@ class BasicBlock(nn.Module):
 
     Attributes:
         width: channels of the output.
-        stride: of the first convolution.
-        dtype: as of ``ResNet``.
+        stride: stride of the first convolution.
+        dtype: as in ``ResNet``.
     """
 
     width: int
@@ -26,7 +26,7 @@ class BasicBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """Maps [examples, height, width, channels] to the block's width and, divided by it, stride."""
+        """Maps [examples, height, width, channels] to ``width`` channels; divides the size by ``stride``."""
         conv = functools.partial(nn.Conv, dtype=self.dtype, conv_general_dilated=convolve)
         norm = functools.partial(nn.BatchNorm, use_running_average=not train, dtype=self.dtype)
         strides = (self.stride, self.stride)
@@ -41,16 +41,16 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A residual network for 32×32 images: 3×3 stem, no max-pool, halving from the second stage on.
+    """A residual network for 32×32 images: 3×3 stem, no max-pooling, size halved from the second stage on.
 
     As published, convolutions have biases although BatchNorm follows, and BatchNorm has flax's defaults:
-    momentum 0.99, epsilon 1e-5. Stages of two blocks with widths 64, 128, 256, 512 make ResNet-18.
+    momentum 0.99, epsilon 1e-5. ResNet-18 has stages of two blocks with widths 64, 128, 256 and 512.
 
     Attributes:
         widths: channels of each stage.
-        blocks: blocks of each stage.
+        blocks: blocks per stage.
         classes: number of classes.
-        dtype: of the computation, None for that of the parameters; parameters and statistics stay float32.
+        dtype: dtype of the computation, None for the parameters'; parameters and statistics stay float32.
     """
 
     widths: Sequence[int]

@@ -1,4 +1,4 @@
-"""What a task is: data splits, a model with its loss, the metric to be optimised, and how it is run."""
+"""Defines a task: data splits, a model with its loss, the metric to be optimised, and how it is run."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import jax
 import numpy as np
-from typing_extensions import TypedDict  # pydantic refuses that of `typing` below Python 3.12
+from typing_extensions import TypedDict  # pydantic refuses the one in `typing` below Python 3.12
 
 from induced_metric.models.dropout import StepKeys
 
@@ -17,32 +17,31 @@ MicroBatch: TypeAlias = int | Literal["auto"] | None
 Shuffle: TypeAlias = Literal["once", "every_epoch", "every_epoch_bijection"]
 Precision: TypeAlias = Literal["float32", "tf32", "bfloat16"]
 
-# What JAX calls the precision of products of float32 matrices. Its own default is that of the device.
+# JAX's names for the precision of products of float32 matrices. Its default depends on the device.
 _MATMUL_PRECISION = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "tensorfloat32"}
 
 
 class RunSettings(TypedDict):
     """How a task is run: the settings that all tasks have, whatever their data and model.
 
-    A function that builds a task takes them as ``**run: Unpack[RunSettings]`` and hands them on, as
-    ``Task(..., **run)``, which checks them. None has a default: the task's YAML says each.
+    A function that builds a task takes them as ``**run: Unpack[RunSettings]`` and passes them on as
+    ``Task(..., **run)``, which checks them. They have no defaults: the task's YAML sets each of them.
 
     Attributes:
         name: as in ``conf/task/<name>.yaml``.
         epochs: epochs of one trial.
-        batch_size: examples of a step; a remainder of the training split is dropped.
-        micro_batch: examples whose gradient is computed at once; the gradients of a batch are averaged, so
-            that it bounds the memory and changes nothing but the rounding. None takes the whole batch, and so
-            does ``auto``, but on a CPU, where it takes no more examples than suit the task.
-        objective: the metric to optimise, named after its split: ``test/loss``.
+        batch_size: examples per step; a remainder of the training split is dropped.
+        micro_batch: examples whose gradient is computed at once. The gradients of a batch are averaged, so
+            this limits the memory and changes only the rounding. None takes the whole batch. So does
+            ``auto``, except on a CPU, where it takes no more examples than suit the task.
+        objective: the metric to optimise, with its split: ``test/loss``.
         eval_splits: the splits that are evaluated after every epoch.
-        shuffle: whether the training examples are put in a new order once a trial or before every epoch;
-            ``every_epoch_bijection`` does the latter without sorting, which of a small model costs as much
-            as the training.
-        precision: of products and convolutions: ``float32``, ``tf32``, which cuts their factors to 10 bits
-            where the device can, or ``bfloat16``, in which the model then computes: mixed precision, so
-            parameters, their averages and the loss stay float32, and what the optimizer multiplies is as
-            with ``tf32``.
+        shuffle: whether the training examples are put in a new order ``once`` per trial or before
+            ``every_epoch``. ``every_epoch_bijection`` does the latter without sorting, which for a small
+            model costs as much as the training.
+        precision: precision of products and convolutions. ``tf32`` cuts their factors to 10 bits if the
+            device can. With ``bfloat16`` the model computes in bfloat16, as mixed precision: parameters,
+            their averages and the loss stay float32, and the optimiser's products are as with ``tf32``.
     """
 
     name: str
@@ -65,18 +64,18 @@ class Task:
             axis counts examples.
         init: ``init(key) -> (params, model_state)``.
         loss: ``loss(params, model_state, batch, keys) -> (mean loss, (model_state, {name: mean}))``, in
-            training mode; ``keys`` are for dropout. The metrics beside the loss are those worth having on the
-            way: ``train/minibatch_accuracy``.
+            training mode; ``keys`` are for dropout. The metrics beside the loss are those to follow during
+            training, such as ``train/minibatch_accuracy``.
         metrics: ``metrics(params, model_state, batch) -> {name: mean over the batch}``, in evaluation mode.
         direction: whether the objective is to be minimised or maximised.
         cpu_micro_batch: the most examples that ``micro_batch: auto`` takes on a CPU, because their
             activations fit its caches; None for the whole batch.
-        couples_examples: whether the loss of a batch is not the mean of its examples' losses, as with
-            BatchNorm, whose statistics are the batch's; such a batch cannot be divided.
-        sampled: how many examples of an evaluated split, other than ``train``, are evaluated; each trial
-            draws its own, from its seed, and keeps them for all epochs. None evaluates all.
-        finish: applied to the means over a split, by split: ``{name: value} -> {name: value}``; a
-            perplexity is the exponential of the mean loss and no mean of its own.
+        couples_examples: whether the loss of a batch differs from the mean of its examples' losses, as with
+            BatchNorm, which uses the statistics of the batch; such a batch cannot be divided.
+        sampled: how many examples of an evaluated split, other than ``train``, are evaluated. Each trial
+            draws its own from its seed and keeps them for all epochs. None evaluates all.
+        finish: ``{name: value} -> {name: value}``, applied to the means over each split; a perplexity, for
+            instance, is the exponential of the mean loss and not itself a mean.
     """
 
     name: str
@@ -100,7 +99,7 @@ class Task:
     finish: Callable[[dict[str, jax.Array]], dict[str, jax.Array]] = dict
 
     def __post_init__(self) -> None:
-        """Raises ValueError, naming what is allowed, for a setting that cannot be run."""
+        """Raises ValueError for a setting that cannot be run; the message says what is allowed."""
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"name must be a word, got {self.name!r}")
         if not isinstance(self.epochs, int) or self.epochs < 1:
@@ -150,16 +149,16 @@ class Task:
                 raise ValueError(f"sampled must take between 1 and all {most} of {split}, got {count}")
 
     def num_examples(self, split: str) -> int:
-        """Number of examples of a split."""
+        """Number of examples in a split."""
         return int(jax.tree.leaves(self.splits[split])[0].shape[0])
 
     def num_sampled(self, split: str) -> int | None:
-        """Number of examples that a trial draws of a split to evaluate it; None where it takes all."""
+        """Number of examples that a trial draws from a split to evaluate it; None if it takes all."""
         return None if split == "train" else self.sampled
 
     @property
     def examples_at_once(self) -> int:
-        """Examples whose gradient is computed at once: what ``micro_batch`` comes to on this device."""
+        """Examples whose gradient is computed at once: the value of ``micro_batch`` on this device."""
         if self.micro_batch is None:
             return self.batch_size
         if self.micro_batch != "auto":
@@ -170,12 +169,12 @@ class Task:
 
     @property
     def matmul_precision(self) -> str:
-        """The precision of products of float32 matrices, as JAX calls it."""
+        """JAX's name for the precision of products of float32 matrices."""
         return _MATMUL_PRECISION[self.precision]
 
     @property
     def steps(self) -> int:
-        """Steps of a whole trial."""
+        """Number of steps of a whole trial."""
         return self.epochs * (self.num_examples("train") // self.batch_size)
 
     @property
@@ -186,11 +185,11 @@ class Task:
 
 
 def model_dtype(run: RunSettings) -> Literal["bfloat16"] | None:
-    """In what a model computes under these settings; None for the type of its parameters.
+    """The dtype in which a model computes under these settings; None for the dtype of its parameters.
 
     Raises:
-        TypeError: without a precision, in the words for any argument that is missing.
-        ValueError: for a precision that there is not.
+        TypeError: without a precision, with Python's message for a missing argument.
+        ValueError: for an unknown precision.
     """
     if "precision" not in run:
         raise TypeError("missing 1 required keyword-only argument: 'precision'")

@@ -1,4 +1,4 @@
-"""Small colour images by ResNet-18 (paper, Section 3.3)."""
+"""Classification of small colour images with ResNet-18 (paper, Section 3.3)."""
 
 from collections.abc import Sequence
 from typing import Any, Unpack
@@ -27,12 +27,12 @@ def cifar10(
     with them. A batch can therefore not be divided: a ``micro_batch`` is refused.
 
     Args:
-        train_examples: the first of the training split in TFDS's order.
-        validation_examples: the next of the training split, none as published.
-        test_examples: the first of the test split in TFDS's order; the published runs evaluate nine whole
-            batches of 1024.
-        widths: channels of the stages.
-        blocks: residual blocks of each stage.
+        train_examples: training examples, the first of the training split in TFDS's order.
+        validation_examples: validation examples, the next of the training split; the published runs use none.
+        test_examples: test examples, the first of the test split in TFDS's order; the published runs evaluate
+            nine whole batches of 1024.
+        widths: channels of each stage.
+        blocks: residual blocks in each stage.
         run: see ``RunSettings``; the objective is maximised.
 
     Raises:

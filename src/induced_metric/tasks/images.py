@@ -16,9 +16,9 @@ def image_splits(
 
     Args:
         dataset: the data set.
-        train: training examples, the first of its training split.
-        validation: examples for validation, the next of its training split; 0 leaves the split out.
-        test: the first examples of its test split.
+        train: number of training examples, the first of its training split.
+        validation: number of validation examples, the next of its training split; 0 leaves the split out.
+        test: number of test examples, the first of its test split.
 
     Raises:
         ValueError: if a number is out of range, or the data set has fewer examples.
@@ -39,12 +39,12 @@ def image_splits(
 
 
 def pixels(images: jax.Array) -> jax.Array:
-    """Pixels in [0, 1] as float32; images stay uint8 until the step that needs them."""
+    """Pixels as float32 in [0, 1]; images stay uint8 until a step needs them."""
     return jnp.asarray(images).astype(jnp.float32) / 255
 
 
 def classification_metrics(logits: jax.Array, batch: Batch) -> dict[str, jax.Array]:
-    """Mean cross-entropy and share of right answers of a batch of (images, labels)."""
+    """Mean cross-entropy and accuracy on a batch of (images, labels)."""
     _, labels = batch
     return {
         "loss": cross_entropy(logits, labels),

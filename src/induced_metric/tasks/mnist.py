@@ -1,4 +1,4 @@
-"""Handwritten digits by a small MLP (paper, Section 3.3)."""
+"""Classification of handwritten digits with a small MLP (paper, Section 3.3)."""
 
 from collections.abc import Sequence
 from typing import Any, Unpack
@@ -23,11 +23,11 @@ def mnist(
     """Builds the task: cross-entropy of an MLP 784-64-64-10 (N = 55,050 parameters) on pixels in [0, 1].
 
     Args:
-        train_examples: the first of the training split in TFDS's order.
-        validation_examples: the next of the training split, none as published.
-        test_examples: the first of the test split in TFDS's order; the published runs evaluate nine whole
-            batches of 1024.
-        widths: of the layers.
+        train_examples: training examples, the first of the training split in TFDS's order.
+        validation_examples: validation examples, the next of the training split; the published runs use none.
+        test_examples: test examples, the first of the test split in TFDS's order; the published runs evaluate
+            nine whole batches of 1024.
+        widths: widths of the layers.
         run: see ``RunSettings``; the objective is maximised.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Regression of a random polynomial by a small MLP (paper, Section 3.2)."""
+"""Regression of a random polynomial with a small MLP (paper, Section 3.2)."""
 
 import functools
 import itertools
@@ -13,11 +13,11 @@ from induced_metric.errors import UserError
 from induced_metric.models.mlp import MLP
 from induced_metric.tasks.base import Batch, ModelState, Params, RunSettings, Task, model_dtype
 
-# The published script asks for six variables of points that have four columns; JAX clamps an index out of
-# range, so variables 5 and 6 read the last column. Written out here, it is part of the data's definition.
+# The published script asks for six variables, but its points have four columns. JAX clamps an index that is
+# out of range, so variables 5 and 6 read the last column. This is part of the data's definition.
 _COLUMN_OF_VARIABLE = (0, 1, 2, 3, 3, 3)
 _DEGREE = 6
-_FRESH = 2  # the seed of points beyond the published ones; 0 and 1 are those of the published data
+_FRESH = 2  # the seed of further points; seeds 0 and 1 make the published data
 
 
 def polynomial_data(
@@ -29,16 +29,17 @@ def polynomial_data(
     deviation over the published points.
 
     Args:
-        points: how many; the published data set has 13,312.
-        fresh: as many further points, drawn independently, follow them and change nothing about them.
-        published_bits: whether the points and coefficients are those of the paper, or what JAX's generator
-            gives for the same seeds today: another data set.
+        points: number of points; the published data set has 13,312.
+        fresh: number of further points, which are drawn independently, follow the others and leave them
+            unchanged.
+        published_bits: whether the points and coefficients are the paper's, or those that JAX's generator
+            gives for the same seeds today, which are another data set.
 
     Returns:
         x of shape [points + fresh, 4] and y of shape [points + fresh], float32.
 
     Raises:
-        UserError: if JAX is kept from the CPU.
+        UserError: if JAX may not use the CPU.
     """
     powers = np.array(
         [
@@ -51,8 +52,8 @@ def polynomial_data(
     normal = functools.partial(_normal, published_bits=published_bits)
     x = np.concatenate([normal(0, (points, 4)), normal(_FRESH, (fresh, 4))])
     coefficients = normal(1, (len(powers),))
-    # power_of[k] holds every variable to the k-th power; float64, so that the sum of 924 terms is exact
-    # to float32 and the same on every machine.
+    # power_of[k] holds every variable to the k-th power. It is float64, so that the sum of 924 terms is
+    # exact to float32 precision and the same on every machine.
     power_of = np.stack([x[:, _COLUMN_OF_VARIABLE].astype(np.float64) ** k for k in range(_DEGREE + 1)])
     variables = np.arange(len(_COLUMN_OF_VARIABLE))
     y = np.zeros(len(x))
@@ -62,7 +63,7 @@ def polynomial_data(
 
 
 def _normal(seed: int, shape: tuple[int, ...], *, published_bits: bool) -> np.ndarray:
-    """Standard normal numbers, the same bits whatever device and precision JAX has as defaults."""
+    """Standard normal numbers, with the same bits whatever JAX's default device and precision are."""
     try:
         cpu = jax.local_devices(backend="cpu")[0]
     except RuntimeError as error:
@@ -70,7 +71,7 @@ def _normal(seed: int, shape: tuple[int, ...], *, published_bits: bool) -> np.nd
             "the regression data set is drawn on the CPU, for accelerators round otherwise: "
             f"JAX_PLATFORMS must name cpu too ({error})"
         ) from error
-    # JAX's default of the flag was False when the paper's data was made, and is True since.
+    # JAX's default for this flag was False when the paper's data was made, and is True now.
     with jax.default_device(cpu), jax.threefry_partitionable(not published_bits):
         key = jax.random.key(seed, impl="threefry2x32")
         return np.asarray(jax.random.normal(key, shape, np.float32))
@@ -90,17 +91,17 @@ def regression(
     The loss of an evaluation is the mean squared error over the whole split.
 
     Args:
-        train_examples: the first of the published data set.
-        test_examples: the next; how many there are in all changes the polynomial's scale.
-        fresh_examples: of a validation split, and of a test split in the place of the published one: points
-            of the same polynomial beyond those published. 0: these alone, without validation.
-        published_bits: of ``polynomial_data``; False makes it another data set.
-        widths: of the layers; the last has one unit.
+        train_examples: training examples, the first of the published data set.
+        test_examples: test examples, the next ones. The total number of both changes the polynomial's scale.
+        fresh_examples: number of further points of the same polynomial, in a validation split and in a test
+            split that replaces the published one. 0 keeps the published splits, without validation.
+        published_bits: as in ``polynomial_data``; False makes another data set.
+        widths: widths of the layers; the last has one unit.
         run: see ``RunSettings``.
 
     Raises:
         ValueError: for a setting out of range.
-        UserError: if JAX is kept from the CPU, which draws the data.
+        UserError: if JAX may not use the CPU, which draws the data.
     """
     if min(train_examples, test_examples) < 1 or fresh_examples < 0:
         raise ValueError(

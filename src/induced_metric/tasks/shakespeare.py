@@ -1,4 +1,4 @@
-"""Characters of Shakespeare by a small GPT (paper, Section 3.4)."""
+"""Prediction of Shakespeare's next character with a small GPT (paper, Section 3.4)."""
 
 from typing import Any, Unpack
 
@@ -12,7 +12,7 @@ from induced_metric.models.gpt import GPT
 from induced_metric.models.losses import cross_entropy
 from induced_metric.tasks.base import Batch, ModelState, Params, RunSettings, Task, model_dtype
 
-_CPU_SEQUENCES = 8  # whose activations fit a CPU's caches
+_CPU_SEQUENCES = 8  # the activations of this many fit a CPU's caches
 
 
 def windows(tokens: np.ndarray, context: int) -> np.ndarray:
@@ -43,16 +43,17 @@ def shakespeare(
     A perplexity is exp of the mean cross-entropy in nats over all evaluated tokens.
 
     Args:
-        train_sequences: the first of the training sequences; None takes all (3,921 of 256 characters).
-        evaluated_sequences: of every split but ``train``, how many sequences each trial draws from its seed
-            to evaluate on; None takes all.
+        train_sequences: number of training sequences, taken from the beginning; None takes all (3,921
+            sequences of 256 characters).
+        evaluated_sequences: how many sequences of each split other than ``train`` a trial draws, from its
+            seed, to evaluate on; None takes all.
         test_split: False keeps the last tenth of the text for validation, as published; True makes the
             last twentieth a test split, as TFDS does.
-        context: characters of a sequence.
-        layers: of the model.
-        heads: of each attention.
+        context: characters per sequence.
+        layers: layers of the model.
+        heads: heads of each attention layer.
         embed_dim: units of the embedding; a multiple of ``heads``.
-        dropout: rate.
+        dropout: dropout rate.
         run: see ``RunSettings``; the objective is minimised.
 
     Raises:
@@ -104,7 +105,7 @@ def shakespeare(
 
 
 def _with_perplexity(means: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    # Cut off at the largest number: a loss above 88 nats is bad, but it has not diverged.
+    # Limit it to the largest float: a loss above 88 nats is bad, but the trial has not diverged.
     perplexity = jnp.minimum(jnp.exp(means["loss"]), np.finfo(np.float32).max)
     return {**means, "perplexity": perplexity}
 
