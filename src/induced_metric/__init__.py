@@ -1,4 +1,4 @@
-"""Optimisers that use the metric which the graph of the loss inherits from the space around it.
+"""Optimisers that use the metric that the graph of the loss inherits from the space around it.
 
 The names below load on first use, so that ``induced_metric.torch`` never imports JAX.
 """

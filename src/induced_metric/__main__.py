@@ -1,8 +1,8 @@
-"""``induced-metric``, ``python -m induced_metric``; imports no library, so that it can name a missing one."""
+"""``induced-metric``, ``python -m induced_metric``: imports no library, so that it can name a missing one."""
 
 import sys
 
-# The module of each library that an extra adds and that the package imports.
+# For each extra, the modules of the libraries that it adds and the package imports.
 _EXTRAS = {
     "experiments": (
         "array_record cv2 flax google hydra matplotlib omegaconf optuna orbax pandas plotly pyarrow pydantic "
@@ -16,7 +16,7 @@ _EXTRAS = {
 
 
 def main() -> None:
-    """Runs the command line; a missing library ends in one sentence that names its extra."""
+    """Runs the command line; for a missing library, prints one sentence that names its extra."""
     try:
         from induced_metric.cli import commands
 
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def extra_of(module: str) -> str | None:
-    """The extra that adds a module, None for a module of no extra."""
+    """The extra that adds a module; None if no extra does."""
     library = module.partition(".")[0]
     return next((extra for extra, libraries in _EXTRAS.items() if library in libraries.split()), None)
 

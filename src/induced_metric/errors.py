@@ -1,4 +1,4 @@
-"""The exception whose message is for the user at the command line, and what ends in it everywhere."""
+"""The exceptions whose messages are for the user at the command line, and helpers to detect their causes."""
 
 import contextlib
 import errno
@@ -15,11 +15,11 @@ _REMEDIES = {
 _NO_MEMORY = re.compile(
     "|".join(
         (
-            "RESOURCE_EXHAUSTED",  # XLA's allocators, and what it makes of CUDA's driver out of memory
-            "out.of.memory",  # CUDA_ERROR_OUT_OF_MEMORY, and CUDA's words for cudaErrorMemoryAllocation
-            "failed to allocate",  # buffers beside those of a program
-            "resource allocation failed",  # cuBLAS's words for its ..._STATUS_ALLOC_FAILED
-            "ALLOC(ATION)?_FAILED",  # the names of cuBLAS, cuDNN, cuSOLVER and cuFFT
+            "RESOURCE_EXHAUSTED",  # XLA's allocators, and XLA's error when CUDA's driver is out of memory
+            "out.of.memory",  # CUDA_ERROR_OUT_OF_MEMORY, and CUDA's text for cudaErrorMemoryAllocation
+            "failed to allocate",  # buffers other than those of a program
+            "resource allocation failed",  # cuBLAS's text for its ..._STATUS_ALLOC_FAILED
+            "ALLOC(ATION)?_FAILED",  # the error names of cuBLAS, cuDNN, cuSOLVER and cuFFT
         )
     ),
     re.IGNORECASE,
@@ -27,22 +27,22 @@ _NO_MEMORY = re.compile(
 
 
 class UserError(ValueError):
-    """Something was asked that cannot be done; the message is one sentence and says what is possible."""
+    """The user asked for something that cannot be done; the message is one sentence that says what can be."""
 
 
 class DiskError(UserError):
-    """A file cannot be written: the disk is full, or may not be written to."""
+    """A file cannot be written, for instance because the disk is full or read-only."""
 
 
 def refused(error: OSError) -> bool:
-    """Whether the system refused to write: the disk is full, or may not be written to."""
+    """Whether the system refused to write, for instance because the disk is full or read-only."""
     return error.errno in _REMEDIES
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether the device, or the host, has no memory left.
+    """Whether the device or the host is out of memory.
 
-    A program's first call raises JAX's own error, a later one a ValueError with the same text.
+    A program's first call raises JAX's own error, and a later call a ValueError with the same text.
     """
     if isinstance(error, UserError):
         return False
@@ -51,7 +51,7 @@ def out_of_memory(error: Exception) -> bool:
 
 
 def memory_sentence(error: Exception, remedy: str) -> str:
-    """That a device is out of memory, with what was asked for, where the error says it, and what helps."""
+    """A sentence for a device out of memory, with the size asked for, if the error has it, and the remedy."""
     size = re.search(r"allocat\w* +(?:request for +)?([\d.]+ ?[KMGTPE]?i?[bB]\w*)", str(error))
     asked = f" ({size[1]} were asked for)" if size else ""
     return f"the device has not enough memory{asked}: {remedy}"
@@ -59,17 +59,17 @@ def memory_sentence(error: Exception, remedy: str) -> str:
 
 @contextlib.contextmanager
 def written(path: str | os.PathLike[str]) -> Iterator[None]:
-    """What the system refuses while a file is written is a DiskError.
+    """Within this context, a refusal to write a file becomes a DiskError.
 
     Args:
-        path: of the file, since the error of a write does not name it.
+        path: the path of the file, since the error of a write does not name it.
     """
     try:
         yield
-    except FileNotFoundError:  # of a directory that another process took away: no matter of the disk
+    except FileNotFoundError:  # another process removed the directory: not a problem of the disk
         raise
     except OSError as error:
-        if error.errno is None:  # a library's own
+        if error.errno is None:  # raised by a library, not by the system
             raise
         remedy = _REMEDIES.get(error.errno, "see to its disk")
         raise DiskError(
@@ -79,6 +79,6 @@ def written(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def check_platform() -> None:
-    """Raises UserError on Windows, which has no ``fcntl`` to lock a study with."""
+    """Raises UserError on Windows, which lacks ``fcntl``, with which studies are locked."""
     if sys.platform == "win32":
         raise UserError("Windows is not supported, since it has no fcntl locks; use Linux, macOS or WSL 2")

@@ -1,4 +1,4 @@
-"""One searched dimension: of an optimizer, a task or a schedule, in studies and on landscapes alike."""
+"""One searched dimension of an optimiser, a task or a schedule, for studies and for landscapes."""
 
 import math
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ class Float:
     """Real numbers from ``low`` to ``high``.
 
     Attributes:
-        low: the least.
-        high: the greatest.
-        log: whether their logarithms are searched evenly.
-        complement: whether it is 1 − x that is searched so: for a momentum or a decay near 1.
+        low: the least number.
+        high: the greatest number.
+        log: whether the search is uniform in the logarithm.
+        complement: whether 1 − x is searched instead of x, as suits a momentum or a decay near 1.
 
     Raises:
-        ValueError: unless low < high, and where ``log``, all numbers searched are positive.
+        ValueError: unless low < high and, with ``log``, all numbers searched are positive.
     """
 
     low: float
@@ -29,7 +29,7 @@ class Float:
     log: bool = False
     complement: bool = False
 
-    static = False  # a traced number: no value of it makes a program of its own
+    static = False  # a traced number: its values share one program
 
     def __post_init__(self) -> None:
         """Checks the range."""
@@ -42,7 +42,7 @@ class Float:
 
     @property
     def searched(self) -> tuple[float, float]:
-        """The ends of what is searched evenly, before any logarithm."""
+        """The ends of the range that is searched, before any logarithm."""
         return (1 - self.high, 1 - self.low) if self.complement else (self.low, self.high)
 
     @property
@@ -53,7 +53,7 @@ class Float:
     def quantile(self, share: float) -> float:
         """The value below which this share of the range lies, 0 <= share <= 1."""
         low, high = (1 - self.low, 1 - self.high) if self.complement else (self.low, self.high)
-        # NumPy's power, not Python's: they differ in the last bit, and recorded settings are of NumPy's.
+        # NumPy's power and Python's differ in the last bit, and recorded settings were made with NumPy's.
         value = float(low * np.power(high / low, share)) if self.log else low + share * (high - low)
         return min(max(1 - value if self.complement else value, self.low), self.high)
 
@@ -73,14 +73,14 @@ class Int:
     """Integers from ``low`` to ``high``.
 
     Attributes:
-        low: the least.
-        high: the greatest.
-        log: whether their logarithms are searched evenly.
-        step: between two of them; 1 where ``log``.
-        static: whether a value makes a program of its own, as a width does.
+        low: the least integer.
+        high: the greatest integer.
+        log: whether the search is uniform in the logarithm.
+        step: the distance between two neighbouring values; 1 with ``log``.
+        static: whether each value needs its own program, as a width does.
 
     Raises:
-        ValueError: unless low < high, step >= 1, and where ``log``, low >= 1 and step is 1.
+        ValueError: unless low < high, step >= 1 and, with ``log``, low >= 1 and step is 1.
     """
 
     low: int
@@ -104,12 +104,12 @@ class Int:
 
     @property
     def count(self) -> int:
-        """How many values there are."""
+        """The number of values."""
         return (self.high - self.low) // self.step + 1
 
     def quantile(self, share: float) -> int:
         """The value below which this share of the range lies, 0 <= share <= 1."""
-        if self.log:  # as Optuna rounds: each integer owns half a unit on either side
+        if self.log:  # rounded as in Optuna: each integer covers half a unit on either side
             low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
             value = round(math.exp(low + share * (high - low)))
             return min(max(value, self.low), self.high)
@@ -123,14 +123,14 @@ class Int:
 
 @dataclass(frozen=True)
 class Choice:
-    """Any of some values, in no order.
+    """One of several values without an order.
 
     Attributes:
-        choices: which; numbers, or booleans, or words, and null.
-        static: whether a value makes a program of its own; what is no number always does.
+        choices: the values: all numbers, all booleans or all words; null may be one of them.
+        static: whether each value needs its own program; values other than numbers always do.
 
     Raises:
-        ValueError: for fewer than two, one that stands twice, or two kinds.
+        ValueError: for fewer than two values, a repeated value, or values of two kinds.
     """
 
     choices: tuple[Value, ...]
@@ -153,7 +153,7 @@ class Choice:
 
     @property
     def count(self) -> int:
-        """How many values there are."""
+        """The number of values."""
         return len(self.choices)
 
     def quantile(self, share: float) -> Value:

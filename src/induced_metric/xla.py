@@ -1,4 +1,4 @@
-"""Settings of XLA that must be made before JAX starts; this module does not import it."""
+"""Settings of XLA that must be made before JAX starts; this module does not import JAX."""
 
 import contextlib
 import os
@@ -7,32 +7,32 @@ import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-# Small programs take some kB and large ones up to a few MB: room for months of studies in any home directory.
+# Programs take from some kB to a few MB: this is enough for months of studies and fits any home directory.
 CACHE_BYTES = 2 * 2**30
 
 
-# Deterministic kernels, and none chosen by timing them: XLA's autotuning picks another one another time.
+# Uses deterministic kernels and does not choose any by timing them: XLA's autotuning may vary between runs.
 _DETERMINISTIC = "xla_gpu_deterministic_ops"
 
 
 def configure(*, devices: int | str = "auto", cache: bool = True) -> str:
-    """Splits the CPU into devices, one a core, and keeps compiled programs between runs.
+    """Splits the CPU into devices, by default one per core, and keeps compiled programs between runs.
 
-    Flags and variables that the user has set stay as they are.
+    Flags and environment variables that the user has set are left as they are.
 
     Args:
         devices: how many devices to make of the CPU; ``auto`` makes one for each of ``cores``.
         cache: keep compiled programs in ``$JAX_COMPILATION_CACHE_DIR``, by default
             ``~/.cache/induced-metric/xla`` (``$XDG_CACHE_HOME`` is honoured); a user without a home directory
-            has none. The default directory is cut back to ``CACHE_BYTES`` once a day, unless
-            ``$JAX_COMPILATION_CACHE_MAX_SIZE`` sets a limit that JAX keeps by itself.
+            has no cache. The default directory is cut back to ``CACHE_BYTES`` once a day, unless
+            ``$JAX_COMPILATION_CACHE_MAX_SIZE`` sets a limit, which JAX itself enforces.
 
     Returns:
-        The flags that XLA will see.
+        The flags that XLA will use.
 
     Raises:
         ValueError: for fewer than one device.
-        RuntimeError: if JAX is imported already and would not see the settings.
+        RuntimeError: if JAX is already imported and would not see the settings.
     """
     if devices == "auto":
         devices = cores()
@@ -45,9 +45,9 @@ def configure(*, devices: int | str = "auto", cache: bool = True) -> str:
     flags = os.environ.get("XLA_FLAGS", "")
     for flag, value in {
         "xla_force_host_platform_device_count": devices,
-        # A device has one core, so its matrix products must not be divided among threads.
+        # Each device has one core, so its matrix products must not be divided among threads.
         "xla_cpu_multi_thread_eigen": "false" if devices > 1 else "true",
-        # Small models gain 12 to 30% where the processor has AVX-512; elsewhere it changes nothing.
+        # Makes small models 12 to 30% faster on processors with AVX-512; has no effect on others.
         "xla_cpu_prefer_vector_width": 512,
     }.items():
         if flag not in flags:
@@ -55,27 +55,27 @@ def configure(*, devices: int | str = "auto", cache: bool = True) -> str:
     os.environ["XLA_FLAGS"] = flags
     if cache:
         home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        # Without a home directory the tilde stays, as in containers whose user is not in /etc/passwd.
+        # Without a home directory the tilde remains, as in containers whose user is not in /etc/passwd.
         if not home.startswith("~") and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
             directory = Path(home, "induced-metric", "xla")
             os.environ["JAX_COMPILATION_CACHE_DIR"] = str(directory)
             if "JAX_COMPILATION_CACHE_MAX_SIZE" not in os.environ:
-                with contextlib.suppress(OSError):  # read-only, or tidied by another process just now
+                with contextlib.suppress(OSError):  # read-only, or another process is tidying it
                     _tidy(directory, CACHE_BYTES)
-        # By default JAX keeps only what took a second to compile; small tasks compile in less.
+        # By default JAX keeps only programs that took at least a second to compile; small tasks take less.
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-    # Without the pages, of level INFO, in which XLA lists an accelerator's memory when none is left.
+    # Hides the pages of INFO messages in which XLA lists an accelerator's memory when it runs out.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     return flags
 
 
 def make_deterministic() -> None:
-    """Asks for the same bits on the same accelerator with the same versions; a CPU's are so anyway.
+    """Asks for the same bits on the same accelerator with the same versions; a CPU gives them anyway.
 
     Raises:
         ValueError: if the user's flags ask for the opposite.
-        RuntimeError: if JAX is imported already and would not see the flag.
+        RuntimeError: if JAX is already imported and would not see the flag.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if is_deterministic(flags):
@@ -95,17 +95,17 @@ def is_deterministic(flags: str) -> bool:
 
 
 def _tidy(directory: Path, most: int) -> None:
-    """Removes the programs longest unused until the rest take ``most`` bytes; at most once a day.
+    """Removes the least recently used programs until the rest take ``most`` bytes; at most once a day.
 
-    JAX's own limit reads all of the directory for every program it adds, seconds each once there are
-    thousands, and adds none where a single entry is from before the limit.
+    JAX's own limit reads the whole directory for every program that it adds, which takes seconds once there
+    are thousands. It also adds no program if a single entry was made before the limit was set.
     """
     stamp = directory / ".tidied"
     if not directory.is_dir() or (stamp.exists() and time.time() - stamp.stat().st_mtime < 24 * 3600):
         return
     stamp.touch()
     entries = [(entry, entry.stat()) for entry in directory.glob("*-cache")]
-    # File systems that note reads do so once a day, or not at all: then the time of writing counts.
+    # File systems update the access time at most once a day or not at all; then the write time counts.
     entries.sort(key=lambda item: max(item[1].st_atime, item[1].st_mtime), reverse=True)
     total = 0
     for entry, status in entries:
@@ -115,20 +115,20 @@ def _tidy(directory: Path, most: int) -> None:
 
 
 def cores(root: Path = Path("/")) -> int:
-    """Cores that this process may keep busy: those of its affinity, no more than its CPU quota pays for.
+    """Number of cores that this process may keep busy: those of its affinity, limited by its CPU quota.
 
-    Containers are limited by quota and still see every core of the host. A fraction of a core is left
-    out, since devices wait for the slowest of them; one core is always counted.
+    Containers are limited by a quota but still see every core of the host. A fraction of a core is not
+    counted, since devices wait for the slowest of them; at least one core is always counted.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([allowed, *(quota // period for quota, period in _quotas(root))]))
 
 
 def _quotas(root: Path) -> Iterator[tuple[int, int]]:
-    """Microseconds of CPU in each period of so many, by the control group of this process and those above it.
+    """Yields (quota, period), in microseconds, for the control group of this process and those above it.
 
-    Version 2 has them in ``cpu.max``, version 1 in two files. In a container the group may be named as the
-    host names it, and found only at the root of the mount.
+    Version 2 has them in ``cpu.max``, version 1 in two files. In a container, the group may have the name
+    that the host uses and be found only at the root of the mount.
     """
     own = root / "proc/self/cgroup"
     for line in own.read_text().splitlines() if own.exists() else []:
@@ -138,7 +138,7 @@ def _quotas(root: Path) -> Iterator[tuple[int, int]]:
         mount = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
         names = ["cpu.cfs_quota_us", "cpu.cfs_period_us"] if controllers else ["cpu.max"]
         group = PurePosixPath(name.lstrip("/"))
-        # Two dots lead to a group outside of the container's view.
+        # Two dots mean a group outside the container's view.
         groups = [PurePosixPath()] if ".." in group.parts else [group, *group.parents]
         for files in ([mount / group / name for name in names] for group in groups):
             if all(file.exists() for file in files):

@@ -1,1 +1,1 @@
-"""One trial: its epochs, its life from assignment to record, its checkpoints."""
+"""One trial: its epochs, its course from assignment to record, and its checkpoints."""

@@ -1,4 +1,4 @@
-"""Named arrays in a directory, by orbax, with the digest of every file: it does not notice a changed bit."""
+"""Named arrays saved by orbax, with a digest of every file, since orbax does not notice a changed bit."""
 
 import contextlib
 import hashlib
@@ -15,50 +15,50 @@ from typing import Any
 import numpy as np
 
 _DIGESTS = "digests.json"
-_OVERHEAD = 1 << 16  # bytes that the files have beside their arrays
+_OVERHEAD = 1 << 16  # bytes that the files take in addition to the arrays
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Writes arrays by their names to a directory, whole or not at all.
+    """Writes named arrays to a directory, completely or not at all.
 
     Raises:
-        OSError: where the disk refuses; or a ValueError of orbax's, of which ``refusal`` knows.
+        OSError: if the system refuses to write; orbax may raise a ValueError instead (see ``refusal``).
     """
-    import orbax.checkpoint as ocp  # a second to import, and most runs never save
+    import orbax.checkpoint as ocp  # imported here: it takes a second, and most runs never save
 
     path.parent.mkdir(parents=True, exist_ok=True)
     _reserve(path.parent, sum(np.asarray(array).nbytes for array in arrays.values()))
     try:
-        # Orbax's threads of an asynchronous save outlive a failure by minutes, and so does the process.
+        # Synchronous: the threads of an asynchronous save keep the process alive for minutes after a failure.
         with _silent("absl"), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
             checkpointer.save(path, arrays, force=True)
     except BaseException:
-        for unfinished in path.parent.glob(f"{path.name}.*"):  # a full disk needs its room
+        for unfinished in path.parent.glob(f"{path.name}.*"):  # a full disk needs the space
             shutil.rmtree(unfinished, ignore_errors=True)
         raise
     (path / _DIGESTS).write_text(json.dumps(_digests(path)))
 
 
 def _reserve(directory: Path, size: int) -> None:
-    """Raises OSError where there is no room for so many bytes: orbax's threads complain at length."""
+    """Raises OSError if there is no space for this many bytes, since orbax's threads print long errors."""
     with tempfile.TemporaryFile(dir=directory) as file:
         if hasattr(os, "posix_fallocate"):  # not on macOS
             os.posix_fallocate(file.fileno(), 0, size + _OVERHEAD)
 
 
 def read_arrays(path: Path) -> dict[str, Any]:
-    """The arrays of a directory by their names.
+    """The arrays in a directory, by name.
 
     Raises:
-        OSError: where a file is missing.
-        ValueError: where one is not as it was written.
+        OSError: if orbax cannot read a file.
+        ValueError: if a file is missing or differs from what was written.
     """
     import orbax.checkpoint as ocp
 
     try:
         known = json.loads((path / _DIGESTS).read_text())
     except (OSError, ValueError):
-        known = {}  # of an earlier version, or torn by a crash: the rest may be whole
+        known = {}  # saved by an earlier version, or cut off by a crash; the arrays may still be intact
     found = _digests(path)
     if changed := sorted(name for name, digest in known.items() if found.get(name) != digest):
         raise ValueError(f"{changed[0]} is {'changed' if changed[0] in found else 'missing'}")
@@ -77,7 +77,7 @@ def _digests(path: Path) -> dict[str, str]:
 
 
 def refusal(error: OSError | ValueError) -> str | None:
-    """Why the system refused to write, which a ValueError of orbax's has by a number; None if it did not."""
+    """Why the system refused to write; None if it did not. Orbax's ValueError has only the error number."""
     if isinstance(error, OSError):
         return error.strerror
     found = re.search(r"os_error_code='(\d+)'", str(error))

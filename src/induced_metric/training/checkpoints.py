@@ -1,9 +1,9 @@
-"""Checkpoints of trials under way, by orbax: the state of a lane and the curve so far.
+"""Checkpoints of trials under way, saved by orbax: the state of a lane and the curve so far.
 
 A checkpoint is a directory ``<directory>/<trial>/<steps done>``, or ``<directory>/<trial>/by-<claim>/<steps
-done>`` where several processes may train the trial. Orbax renames it into place when it is whole, so a kill
-leaves the one before it. Arrays are saved bit for bit: a trial that goes on from a checkpoint has the curve
-of one that was never interrupted.
+done>`` if several processes may train the trial. Orbax renames it into place when it is complete, so a kill
+leaves the previous one. Arrays are saved bit for bit, so a trial that resumes from a checkpoint has the same
+curve as one that was never interrupted.
 """
 
 import contextlib
@@ -23,26 +23,26 @@ from induced_metric.errors import UserError, written
 from induced_metric.training.arrays import read_arrays, refusal, write_arrays
 
 _STATE, _CURVE = "state", "curve"
-_CLAIM = "by-"  # before the name of a claim: a directory of its own
+_CLAIM = "by-"  # prefix of the directory of a claim
 
 
 class Checkpoint(NamedTuple):
-    """A trial under way."""
+    """The checkpoint of a trial under way."""
 
-    done: int  # steps
+    done: int  # number of steps
     state: Any  # of its lane
-    curve: dict[str, np.ndarray]  # columns, one entry a step
+    curve: dict[str, np.ndarray]  # columns with one entry per step
 
 
 class Checkpoints:
     """The newest checkpoint of each trial of a study.
 
     Args:
-        directory: where they lie.
-        every: steps between two checkpoints of a trial; 0 for none but those of an orderly stop.
-        seconds: at least so many between two checkpoints of a trial, because on a fast device saving would
-            take longer than the steps it saves.
-        clock: seconds from any beginning.
+        directory: where they are stored.
+        every: steps between two checkpoints of a trial; 0 saves only at an orderly stop.
+        seconds: the least time between two checkpoints of a trial, because on a fast device saving would
+            take longer than the steps that it saves.
+        clock: a function that returns seconds, from any origin.
 
     Raises:
         ValueError: for a negative ``every`` or ``seconds``.
@@ -68,10 +68,10 @@ class Checkpoints:
         self._directory = Path(directory).absolute()
 
     def due(self, done: int, new: int, trial: str | int | None = None) -> bool:
-        """Whether a multiple of ``every`` lies in the last ``new`` of ``done`` steps.
+        """Whether a multiple of ``every`` is among the last ``new`` of ``done`` steps.
 
-        Of a trial that is named, ``seconds`` must also have passed since its last checkpoint, or since this
-        was first asked.
+        If a trial is given, ``seconds`` must also have passed since its last checkpoint or, without one,
+        since the first call for it.
         """
         waited = True
         if trial is not None:
@@ -82,18 +82,20 @@ class Checkpoints:
     def save(
         self, trial: str | int, state: Any, curve: Mapping[str, np.ndarray], *, claim: str | None = None
     ) -> None:
-        """Saves a trial after as many steps as its curve has entries; replaces its earlier checkpoint.
+        """Saves a trial after as many steps as its curve has entries, in place of its earlier checkpoint.
 
-        Where the disk refuses, the earlier one stays, which is said once: a trial can do without a newer one.
+        If the system refuses to write, the earlier checkpoint stays and one warning is given, since a trial
+        can do without a newer one.
 
         Args:
             trial: its name.
-            state: of its lane.
-            curve: columns, one entry a step.
-            claim: under which it is trained, where several processes may: each replaces only its own.
+            state: the state of its lane.
+            curve: columns with one entry per step.
+            claim: the claim under which it is trained, if several processes may train it; each process
+                replaces only its own checkpoints.
         """
         done = len(next(iter(curve.values())))
-        # Orbax does not save empty arrays, and a column's "/" would be a directory of its own.
+        # Orbax does not save empty arrays, and a "/" in the name of a column would make a directory.
         arrays = {f"{_STATE}.{name}": leaf for name, leaf in _named(state).items() if np.size(leaf)} | {
             f"{_CURVE}.{name.replace('/', ':')}": values for name, values in curve.items()
         }
@@ -121,9 +123,9 @@ class Checkpoints:
                 shutil.rmtree(directory / str(step))
 
     def load(self, trial: str | int, like: Any) -> Checkpoint | None:
-        """The newest checkpoint of a trial, under whatever claim; None where it has none.
+        """The newest checkpoint of a trial, under any claim; None if it has none.
 
-        One that is damaged is passed over, with a warning, for the one before it.
+        A damaged checkpoint is skipped, with a warning, in favour of the one before it.
 
         Args:
             trial: as in ``save``.
@@ -138,7 +140,7 @@ class Checkpoints:
         for path in sorted(found, key=lambda path: int(path.name), reverse=True):
             try:
                 return _checkpoint(int(path.name), read_arrays(path), like)
-            # Orbax raises FileNotFoundError or ValueError; where an array is missing, we a KeyError.
+            # Orbax raises FileNotFoundError or ValueError; a missing array raises KeyError here.
             except (ValueError, KeyError, OSError) as error:
                 warnings.warn(
                     f"the checkpoint {path} is damaged ({_first_line(error)}): the trial goes on from an "
@@ -150,10 +152,10 @@ class Checkpoints:
     def remove(self, trial: str | int) -> None:
         """Removes the checkpoint of a trial that has ended."""
         self._since.pop(trial, None)
-        shutil.rmtree(self._directory / str(trial), ignore_errors=True)  # perhaps another process is at it
+        shutil.rmtree(self._directory / str(trial), ignore_errors=True)  # another process may be removing it
 
     def names(self) -> set[str]:
-        """The trials that have a directory here, whole checkpoint or not."""
+        """The trials that have a directory here, even without a complete checkpoint."""
         return {path.name for path in self._directory.glob("*") if path.is_dir()}
 
     def older_than(self, trial: str | int, file: Path) -> bool:
@@ -162,7 +164,7 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def exclusive(self, trial: str | int) -> Iterator[None]:
-        """Holds a trial for this process; the system lets go of it however the process ends.
+        """Locks a trial for this process; the system releases the lock however the process ends.
 
         Raises:
             UserError: if another process holds it.
@@ -196,7 +198,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _named(tree: Any) -> dict[str, Any]:
-    """The leaves of a tree by their path, in the order of the tree."""
+    """The leaves of a tree by path, in the order of the tree."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
@@ -209,7 +211,7 @@ def _held(path: Path) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UserError(f"another process is training this very trial: it holds {path}") from None
-            # A process that ended meanwhile removed the file: a lock on that one would keep nobody out.
+            # A process that has just ended may have removed this file; a lock on it would then be useless.
             if _is(path, file):
                 yield
                 return

@@ -1,7 +1,7 @@
-"""One trial, one epoch: pure functions, the only training loop of the repository.
+"""One epoch of one trial, as pure functions: the only training loop of the repository.
 
-Randomness follows from (seed, purpose, epoch), never from a lane or an order of execution, so that a trial
-gives the same curve wherever it runs.
+All randomness is derived from (seed, purpose, epoch), never from a lane or the order of execution, so that a
+trial has the same curve wherever it runs.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,14 +25,14 @@ _PARAMETERS, _ORDER, _DROPOUT, _EVALUATION = range(4)
 
 
 class TrialState(NamedTuple):
-    """All that a trial carries from epoch to epoch."""
+    """Everything that a trial carries from epoch to epoch."""
 
     params: Params
     model_state: ModelState  # {} or BatchNorm statistics
     opt_state: optax.OptState
-    epoch: jax.Array  # shape=(), int32, epochs done
+    epoch: jax.Array  # shape=(), int32, number of epochs done
     seed: jax.Array  # shape=(), uint32
-    order: jax.Array  # shape=(training examples,), int32, or (0,) where every epoch draws its own alone
+    order: jax.Array  # shape=(training examples,), int32; (0,) if every epoch draws a new permutation
 
 
 def _key(seed: jax.Array, purpose: int, epoch: jax.Array | int = 0) -> jax.Array:
@@ -73,8 +73,8 @@ def train_epoch(
     """Trains for one epoch, then evaluates, in the precision of the task.
 
     Returns:
-        The new state and the metrics of the epoch: ``train/minibatch_<metric>``, the mean over the batches on
-        the way, the loss among them, and ``<split>/<metric>`` after the epoch for each evaluated split.
+        The new state and the metrics of the epoch: ``train/minibatch_<metric>``, the mean over its batches,
+        for the loss and others, and ``<split>/<metric>`` after the epoch for each evaluated split.
     """
     with jax.default_matmul_precision(task.matmul_precision):
         return _train_epoch(task, optimizer, state, hyperparameters, data)
@@ -116,7 +116,7 @@ def _train_epoch(
 
 
 def _order(task: Task, state: TrialState) -> jax.Array:
-    """In which order an epoch takes the training examples."""
+    """The order in which an epoch takes the training examples."""
     if task.shuffle == "once":
         return state.order
     key, examples = _key(state.seed, _ORDER, state.epoch), task.num_examples("train")
@@ -133,9 +133,9 @@ def gradients(
     keys: StepKeys,
     train: Batch,
 ) -> tuple[jax.Array, ModelState, dict[str, jax.Array], Params]:
-    """Loss, model state, metrics and gradients of one batch, ``task.examples_at_once`` at a time.
+    """Loss, model state, metrics and gradients of one batch, computed ``task.examples_at_once`` at a time.
 
-    The loss is a mean over equal parts, so the means of the parts' losses and gradients are the batch's.
+    The parts have equal sizes, so the means of their losses and gradients are those of the batch.
     """
     gradient = jax.value_and_grad(task.loss, has_aux=True)
     parts = task.batch_size // task.examples_at_once
@@ -171,17 +171,17 @@ def _take(split: Batch, indices: jax.Array) -> Batch:
 
 
 def shard_batch(batch: Batch) -> Batch:
-    """Lays the examples of a batch out over the devices of the mesh in context, if any: data parallelism.
+    """Distributes the examples of a batch over the devices of the current mesh, if any: data parallelism.
 
-    The numbers are those of one device but for the rounding; BatchNorm's statistics stay the whole batch's. A
-    rest that does not divide stays on all devices.
+    The results are those of one device except for rounding; BatchNorm's statistics are still those of the
+    whole batch. A batch that the mesh does not divide stays on all devices.
     """
     axes = data_axes(jax.tree.leaves(batch)[0].shape[0])
     return jax.lax.with_sharding_constraint(batch, jax.P(axes)) if axes else batch
 
 
 def evaluate(task: Task, params: Params, model_state: ModelState, split: Batch) -> dict[str, jax.Array]:
-    """The task's metrics over all given examples, batch by batch; a smaller last batch counts by its size."""
+    """The task's metrics over all given examples, in batches; a smaller last one is weighted by its size."""
     examples = jax.tree.leaves(split)[0].shape[0]
     size = min(task.examples_at_once, examples)
     batches, remainder = divmod(examples, size)

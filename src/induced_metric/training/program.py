@@ -1,4 +1,4 @@
-"""What the lanes compile: a task with an optimizer, its schedule and searched settings, as two functions."""
+"""What the lanes compile: a task with its optimiser, schedule and searched settings, as two functions."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from induced_metric.tasks.base import Task
 from induced_metric.training.epoch import Optimizer, init_trial, train_epoch
 from induced_metric.training.trial import Goal
 
-_TASK, _SCHEDULE = "task.", "schedule."  # before the name of a hyperparameter that is not the optimizer's own
+_TASK, _SCHEDULE = "task.", "schedule."  # prefixes of hyperparameters that are not the optimiser's own
 
 
 def trial_lanes(
@@ -29,23 +29,23 @@ def trial_lanes(
     task_of: Callable[..., Task] | None = None,
     schedule: Callable[..., optax.Schedule] | None = None,
 ) -> Lanes:
-    """The lanes in which trials of a task with an optimizer are trained; a step is an epoch.
+    """The lanes that train the trials of a task with an optimiser; a step is an epoch.
 
     Args:
         task: what is trained.
-        optimizer: a factory of its hyperparameters.
-        hyperparameters: of any trial: their names, and values to measure the width of the lanes with. Those
-            called ``task.<setting>`` are settings of the task, those called ``schedule.<number>`` numbers of
-            the schedule.
+        optimizer: a function of the hyperparameters that returns the optimiser.
+        hyperparameters: names and values of the hyperparameters of any trial; the values are used to measure
+            the width of the lanes. Those called ``task.<setting>`` are settings of the task, and those called
+            ``schedule.<number>`` are numbers of the schedule.
         placement: where the lanes run; by default mapped or vmapped as suits the device.
-        static: names of the hyperparameters that change the program, those of the task among them.
-        task_of: ``task_of(**settings)`` is the task with other settings, where any is searched.
+        static: names of the hyperparameters that change the program, including those of the task.
+        task_of: ``task_of(**settings)`` is the task with other settings, needed if any are searched.
         schedule: ``schedule(learning_rate, steps, **numbers)`` is the learning rate of each of a trial's
             steps; constant by default.
 
     Raises:
         UserError: for an objective that the task does not measure, a hyperparameter that cannot be traced, or
-            a setting of the task that changes what a trial is judged by.
+            a setting of the task that changes its objective, direction or epochs.
         ValueError: for a placement that does not suit the devices or the task.
     """
 
@@ -72,7 +72,7 @@ def trial_lanes(
         its, rest = parts(numbers)
         return train_epoch(its, optimizer, state, rest, data)
 
-    parts(hyperparameters)  # a task is made outside of JAX's tracing, as that of every variant is
+    parts(hyperparameters)  # builds the task outside JAX's tracing, as for every variant
     _check_program(task, init, advance, hyperparameters, static)
     return (placement or Placement()).lanes(
         init,
@@ -85,7 +85,7 @@ def trial_lanes(
 
 
 def _like(task: Task, other: Task) -> Task:
-    """Another task in the place of one, with its arrays where they are the same: a device keeps them once."""
+    """A variant of a task; it shares the task's arrays if they are equal, so that devices hold them once."""
     if Goal.of(other) != Goal.of(task):
         raise UserError(
             "a searched setting must leave the task's objective, direction and epochs as they are"
@@ -107,8 +107,8 @@ def _check_program(
 
     try:
         measured = jax.eval_shape(epoch, dict.fromkeys(traced, 0.5), task.splits)
-    except TypeError as error:  # also JAX's own, where a traced number is used as a plain one
-        # What is wrong with plain numbers too is no matter of tracing: it is raised as it is.
+    except TypeError as error:  # includes JAX's own, when a traced number is used as a plain one
+        # An error that plain numbers also cause has nothing to do with tracing: this raises it as it is.
         jax.eval_shape(lambda data: epoch({}, data), task.splits)
         raise UserError(
             f"one of {', '.join(traced)} changes the program, so its range must say static: true "

@@ -1,4 +1,4 @@
-"""A trial, from its hyperparameters to its record; ``train.py`` and every study run their trials by this."""
+"""A trial, from its hyperparameters to its record; both ``train.py`` and the studies use this class."""
 
 import hashlib
 import json
@@ -22,9 +22,9 @@ class Goal(NamedTuple):
         objective: the metric to optimise; its best value over the epochs is the trial's value.
         direction: ``minimize`` or ``maximize``.
         worst: the value of a diverged trial.
-        epochs: of a whole trial.
-        reported: another metric, of a split that chooses nothing: its value at the epoch of the best
-            objective is then the trial's.
+        epochs: number of epochs of a whole trial.
+        reported: another metric, on a split that is not used for any choice. If given, the trial's value is
+            its value at the epoch of the best objective.
     """
 
     objective: str
@@ -35,34 +35,34 @@ class Goal(NamedTuple):
 
     @property
     def valued(self) -> str:
-        """The metric that a trial's value is of."""
+        """The name of the metric that gives a trial's value."""
         return self.reported or self.objective
 
     @classmethod
     def of(cls, task: Task) -> "Goal":
-        """A task's."""
+        """The goal of a task."""
         return cls(task.objective, task.direction, task.worst, task.epochs)
 
     def best(self, values: np.ndarray) -> int:
-        """The epoch of the best value, the first of equals."""
+        """The epoch of the best value; the first of several equal ones."""
         return int(np.argmin(values) if self.direction == "minimize" else np.argmax(values))
 
 
 @dataclass
 class Trial:
-    """A trial under way, or one that ended.
+    """A trial under way, or one that has ended.
 
     Attributes:
-        number: in its study.
-        hyperparameters: all of them, the searched and the fixed.
-        seed: of its parameters, shuffling and dropout.
+        number: its number in its study.
+        hyperparameters: all hyperparameters, both searched and fixed.
+        seed: the seed of its parameters, shuffling and dropout.
         goal: what it is trained for.
         checkpoint: name of its checkpoint.
-        done: its epochs so far.
+        done: epochs done so far.
         restored: epochs that an earlier process did.
-        halted: its metrics are not finite: it diverged.
-        state: of its lane, while it is in none.
-        until: epochs after which it ends; all of them unless it was judged already.
+        halted: whether it diverged, that is, its metrics are not finite.
+        state: the state for its lane, while it is in no lane.
+        until: the epoch after which it ends: the last one, unless it was already judged.
     """
 
     number: int
@@ -78,7 +78,7 @@ class Trial:
     _parts: list[Mapping[str, np.ndarray]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Names the checkpoint; another trial of the same number has another one."""
+        """Names the checkpoint; a different trial with the same number gets another name."""
         if not self.checkpoint:
             self.checkpoint = f"{self.number}-{digest([self.hyperparameters, self.seed])}"
         self.until = self.until or self.goal.epochs
@@ -89,19 +89,19 @@ class Trial:
         return self.halted or self.done >= self.until
 
     def curve(self) -> Curve:
-        """The columns of its curve so far."""
+        """Its curve so far, by column."""
         if not self._parts:
             return {"epoch": np.zeros(0, int), "seconds": np.zeros(0)}
         return joined(self._parts)
 
     def assignment(self, handle: Any) -> Assignment:
-        """What a lane needs to take it up."""
+        """What a lane needs to start or resume it."""
         state, self.state = self.state, None
         done = self.done if state is not None else 0
         return Assignment(handle, self.hyperparameters, self.seed, self.until, done, state)
 
     def hear(self, report: Report) -> Curve:
-        """Adds what a dispatch did; returns that part of the curve."""
+        """Adds the report of a dispatch; returns the new part of the curve."""
         epoch = report.done - np.arange(len(report.seconds), 0, -1)
         part = {"epoch": epoch, "seconds": report.seconds, **report.metrics}
         self._parts.append(part)
@@ -111,14 +111,14 @@ class Trial:
     def keep(
         self, report: Report, checkpoints: Checkpoints, *, stopping: bool, claim: str | None = None
     ) -> None:
-        """Saves it after a dispatch where that is due, or nothing of it would go on."""
+        """Saves a checkpoint after a dispatch if one is due, or if the run is stopping."""
         if not self.ended and (
             stopping or checkpoints.due(report.done, len(report.seconds), self.checkpoint)
         ):
             checkpoints.save(self.checkpoint, report.state(), self.curve(), claim=claim)
 
     def restore(self, checkpoints: Checkpoints, lanes: Lanes) -> bool:
-        """Goes on from its newest checkpoint; False where it has none."""
+        """Restores it from its newest checkpoint; returns False if there is none."""
         shapes = lanes.state_shapes(self.hyperparameters)
         kept = None if shapes is None else checkpoints.load(self.checkpoint, shapes)
         if kept is None:
@@ -128,20 +128,20 @@ class Trial:
         return True
 
     def read(self, epochs: int, curve: Curve | None) -> None:
-        """Takes over what is recorded; the curve is None where it need not be judged again."""
+        """Takes over a recorded trial; the curve may be None if it need not be judged again."""
         self.done = self.restored = epochs
         self._parts = [] if curve is None else [curve]
 
     def best_until(self, epochs: int) -> float:
-        """The best value of its objective in its first ``epochs``."""
+        """The best value of its objective in the first ``epochs`` epochs."""
         values = self.curve()[self.goal.objective][:epochs]
         return float(values[self.goal.best(values)])
 
     def outcome(self, *, failed: bool = False) -> dict[str, Any]:
-        """What it came to, in columns of the records; the worst value if it diverged or was not trained.
+        """Its outcome, in columns of the records; the worst value if it diverged or was not trained.
 
         Args:
-            failed: whether it could not be trained to its end: it then has the worst value too.
+            failed: whether it could not be trained to its end; it then has the worst value too.
         """
         curve, goal = self.curve(), self.goal
         worst = self.halted or failed or not self.done
@@ -158,7 +158,7 @@ class Trial:
         """Its record.
 
         Args:
-            study: the columns that it shares with the other trials of its study.
+            study: the columns that all trials of its study share.
             state: ``complete``, ``pruned`` or ``failed``.
         """
         return {
@@ -175,5 +175,5 @@ class Trial:
 
 
 def digest(facts: Sequence[Any]) -> str:
-    """A short name for what a trial follows from."""
+    """A short hash of the facts that determine a trial, for use in its name."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
