@@ -1,4 +1,4 @@
-"""The optimizers: one metric transformation with its aliases, and the baselines from optax."""
+"""The optimisers: one metric transformation with its aliases, and the baselines from optax."""
 
 from induced_metric.optimizers import schedules
 from induced_metric.optimizers._rms import sgd_log_rms, sgd_rms

@@ -1,4 +1,4 @@
-"""Types of the arguments, and their range checks; a traced argument passes, for it has no value yet."""
+"""Types of the arguments, and their range checks; a traced argument passes, since it has no value yet."""
 
 import math
 import numbers
@@ -11,11 +11,11 @@ import jax.numpy as jnp
 Scalar: TypeAlias = float | jax.Array  # shape=()
 Params: TypeAlias = Any  # pytree of arrays
 Mask: TypeAlias = Any | Callable[[Any], Any] | None  # pytree of bools, or a function from parameters to one
-Subsets: TypeAlias = Any  # pytree of labels in the shape of the parameters, or a function that makes it
+Subsets: TypeAlias = Any  # pytree of labels with the parameters' structure, or a function that makes one
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a number, or what JAX reads as one: an array, or a traced argument."""
+    """Whether it is a number, or something that JAX reads as one: an array or a traced argument."""
     return isinstance(value, numbers.Real) or hasattr(value, "dtype")
 
 
@@ -29,15 +29,15 @@ def check_number(
     """Checks one argument.
 
     Args:
-        name: of the argument.
+        name: name of the argument.
         value: its value.
         allowed: its range, in words.
-        holds: whether a number lies in it.
-        kinds: what may be given, in words.
+        holds: returns whether a number lies in the range.
+        kinds: the allowed types, in words.
 
     Raises:
         ValueError: for a number outside its range.
-        TypeError: for anything that is no number.
+        TypeError: for anything that is not a number.
     """
     if not is_number(value):
         raise TypeError(f"{name} must be {kinds}, got {value!r}")
@@ -46,32 +46,32 @@ def check_number(
 
 
 def check_learning_rate(value: Any) -> None:
-    """Raises for what is neither a number >= 0 and finite nor a schedule, which is called with the step."""
+    """Raises unless it is a finite number >= 0, or a schedule, which is a function of the step."""
     if not callable(value):
         kinds = "a number, an array scalar or a schedule"
         check_number("learning_rate", value, ">= 0 and finite", lambda number: 0 <= number < math.inf, kinds)
 
 
 def check_non_negative(**values: Any) -> None:
-    """Raises ValueError for a number that is negative, infinite or NaN, TypeError for what is none."""
+    """Raises ValueError for a number that is negative, infinite or NaN, TypeError for anything else."""
     for name, value in values.items():
         check_number(name, value, ">= 0 and finite", lambda number: 0 <= number < math.inf)
 
 
 def check_positive(**values: Any) -> None:
-    """Raises ValueError for a number that is not positive, infinite or NaN, TypeError for what is none."""
+    """Raises ValueError for a number that is not positive and finite, TypeError for anything else."""
     for name, value in values.items():
         check_number(name, value, "> 0 and finite", lambda number: 0 < number < math.inf)
 
 
 def check_decay(**values: Any) -> None:
-    """Raises ValueError outside [0, 1), the range of a moving average's decay, TypeError for no number."""
+    """Raises ValueError outside [0, 1), the range of a moving average's decay; TypeError if not a number."""
     for name, value in values.items():
         check_number(name, value, "in [0, 1)", lambda number: 0 <= number < 1)
 
 
 def check_share(**values: Any) -> None:
-    """Raises ValueError for a number outside [0, 1], TypeError for what is none."""
+    """Raises ValueError for a number outside [0, 1], TypeError for anything else."""
     for name, value in values.items():
         check_number(name, value, "in [0, 1]", lambda number: 0 <= number <= 1)
 

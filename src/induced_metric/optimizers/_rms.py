@@ -1,4 +1,4 @@
-"""The metric of RMSprop on the parameters, under the metric of the loss landscape: AdamW generalised."""
+"""The induced metric with RMSprop's metric on the parameters: a generalisation of AdamW."""
 
 import optax
 from jax.typing import DTypeLike
@@ -36,12 +36,12 @@ def sgd_rms(
         learning_rate: η, a number or a schedule.
         momentum: decay μ of the moving average of the gradients, in [0, 1).
         xi: weight ξ >= 0 of the loss direction.
-        beta: decay β of the moving average of the squared norm, in [0, 1); 0 is the current value.
+        beta: decay β of the moving average of the squared norm, in [0, 1); 0 uses only the current value.
         beta_rms: decay of the moving average of the squared gradients, in [0, 1).
         weight_decay: decoupled decay λ >= 0, scaled by η but not by r.
-        eps: ε >= 0, outside the root.
+        eps: ε >= 0, added outside the square root.
         mask: which parameters decay, as in ``optax.add_decayed_weights``; all by default.
-        subsets: labels of the parameters with a metric of their own; one metric for all by default.
+        subsets: labels that divide the parameters into subsets with a metric each; by default one for all.
         accumulator_dtype: dtype of both moving averages of the gradients; by default that of the
             parameters, or float32 where theirs is narrower.
 
@@ -88,19 +88,19 @@ def sgd_log_rms(
             \frac{\hat m_t}{\sqrt{\hat r_t} + \epsilon} + \lambda \theta_{t-1}\Big)
 
     with :math:`\hat v_t` and :math:`\hat r_t` as in ``sgd_rms``. ξ = 0 is ``optax.adamw`` with the
-    learning rate divided by the loss. The trace scales with the loss once and :math:`L^2` twice, so that
-    here, unlike in ``sgd_log_metric``, the scale of the loss does not cancel.
+    learning rate divided by the loss. The trace is linear in the scale of the loss and :math:`L^2` quadratic,
+    so that here, unlike in ``sgd_log_metric``, the scale of the loss does not cancel.
 
     Args:
         learning_rate: η, a number or a schedule.
         momentum: decay μ of the moving average of the gradients, in [0, 1).
         xi: weight ξ >= 0 of the loss direction.
-        beta: decay β of the moving average of the squared norm, in [0, 1); 0 is the current value.
+        beta: decay β of the moving average of the squared norm, in [0, 1); 0 uses only the current value.
         beta_rms: decay of the moving average of the squared gradients, in [0, 1).
         weight_decay: decoupled decay λ >= 0, scaled by η but not by r.
-        eps: ε >= 0, outside the root.
+        eps: ε >= 0, added outside the square root.
         mask: which parameters decay, as in ``optax.add_decayed_weights``; all by default.
-        subsets: labels of the parameters with a metric of their own; one metric for all by default.
+        subsets: labels that divide the parameters into subsets with a metric each; by default one for all.
         accumulator_dtype: dtype of both moving averages of the gradients; by default that of the
             parameters, or float32 where theirs is narrower.
 

@@ -1,4 +1,4 @@
-"""SGD on the metric of the loss landscape: Algorithms 1 and 2 with a Euclidean metric on the parameters."""
+"""SGD with the induced metric: Algorithms 1 and 2 with a Euclidean metric on the parameters."""
 
 import optax
 from jax.typing import DTypeLike
@@ -22,33 +22,33 @@ def sgd_metric(
     heavy_ball: bool = False,
     accumulator_dtype: DTypeLike | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""SGD on the metric pulled back from the graph of the loss (Algorithm 1, :math:`\gamma = 1`).
+    r"""SGD with the metric pulled back from the graph of the loss (Algorithm 1, :math:`\gamma = 1`).
 
     .. math::
         r_t = \frac{1}{1 + |\hat v_t|}, \quad
         \theta_t = \theta_{t-1} - \eta\,(r_t \hat m_t + \lambda \theta_{t-1})
 
     with :math:`\hat v_t` the bias-corrected EMA of :math:`\xi \|g_t\|^2` and :math:`\hat m_t` that of the
-    gradients: a smooth form of clipping. ξ = 0 is SGD with (bias-corrected EMA) momentum, which is
-    heavy-ball momentum at the learning rate η (1 − μ).
+    gradients. This is a smooth form of clipping. ξ = 0 is SGD with (bias-corrected EMA) momentum, which
+    corresponds to heavy-ball momentum with the learning rate η (1 − μ).
 
     Args:
         learning_rate: η, a number or a schedule.
         momentum: decay μ of the moving average of the gradients, in [0, 1).
         xi: weight ξ >= 0 of the loss direction; about one over the number of parameters.
-        beta: decay β of the moving average of the squared norm, in [0, 1); 0 is the current value.
+        beta: decay β of the moving average of the squared norm, in [0, 1); 0 uses only the current value.
         weight_decay: decoupled decay λ >= 0, scaled by η but not by r.
-        embedding: the height of the graph, whose slope is then a factor of r, as in ``induced_metric``.
+        embedding: the height of the graph; its slope then enters r, as in ``induced_metric``.
         mask: which parameters decay, as in ``optax.add_decayed_weights``; all by default.
-        subsets: labels of the parameters with a metric of their own; one metric for all by default.
-        heavy_ball: sum the gradients, :math:`b_t = \mu b_{t-1} + g_t` in the place of :math:`\hat m_t`, as
-            ``optax.sgd`` does.
+        subsets: labels that divide the parameters into subsets with a metric each; by default one for all.
+        heavy_ball: use the sum :math:`b_t = \mu b_{t-1} + g_t` of the gradients instead of
+            :math:`\hat m_t`, as ``optax.sgd`` does.
         accumulator_dtype: dtype of the moving average of the gradients; by default that of the
             parameters, or float32 where theirs is narrower.
 
     Returns:
-        A transformation; ``update`` takes the gradients, the state, for weight decay the parameters, and
-        for all embeddings but ``identity`` the loss as ``value=``.
+        A transformation; ``update`` takes the gradients, the state, for weight decay also the parameters,
+        and for all embeddings except ``identity`` the loss as ``value=``.
 
     Raises:
         ValueError: for a number outside its range, or, in ``update``, without a needed ``value=``.
@@ -87,27 +87,27 @@ def sgd_log_metric(
     heavy_ball: bool = False,
     accumulator_dtype: DTypeLike | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""SGD on the metric pulled back from the graph of the log-loss (Algorithm 2, :math:`\gamma = 1`).
+    r"""SGD with the metric pulled back from the graph of the log-loss (Algorithm 2, :math:`\gamma = 1`).
 
     .. math::
         r_t = \frac{L_t}{L_t^2 + |\hat v_t|}, \quad
         \theta_t = \theta_{t-1} - \eta\,(r_t \hat m_t + \lambda \theta_{t-1})
 
     with :math:`\hat v_t` the bias-corrected EMA of :math:`\xi \|g_t\|^2` and :math:`\hat m_t` that of the
-    gradients. The loss L must be positive; rescaling it leaves the update as it is, and its
-    effective learning rate first grows and then falls as the loss does, like warm-up and decay. At a
-    loss of exactly zero the update is zero.
+    gradients. The loss L must be positive. Rescaling it does not change the update. As the loss falls, the
+    effective learning rate first grows and then falls, like warm-up and decay. At a loss of exactly zero the
+    update is zero.
 
     Args:
         learning_rate: η, a number or a schedule.
         momentum: decay μ of the moving average of the gradients, in [0, 1).
         xi: weight ξ >= 0 of the loss direction.
-        beta: decay β of the moving average of the squared norm, in [0, 1); 0 is the current value.
+        beta: decay β of the moving average of the squared norm, in [0, 1); 0 uses only the current value.
         weight_decay: decoupled decay λ >= 0, scaled by η but not by r.
         mask: which parameters decay, as in ``optax.add_decayed_weights``; all by default.
-        subsets: labels of the parameters with a metric of their own; one metric for all by default.
-        heavy_ball: sum the gradients, :math:`b_t = \mu b_{t-1} + g_t` in the place of :math:`\hat m_t`, as
-            ``optax.sgd`` does.
+        subsets: labels that divide the parameters into subsets with a metric each; by default one for all.
+        heavy_ball: use the sum :math:`b_t = \mu b_{t-1} + g_t` of the gradients instead of
+            :math:`\hat m_t`, as ``optax.sgd`` does.
         accumulator_dtype: dtype of the moving average of the gradients; by default that of the
             parameters, or float32 where theirs is narrower.
 

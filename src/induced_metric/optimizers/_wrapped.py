@@ -1,4 +1,4 @@
-"""The induced metric on other optimizers: AdamW, Muon and Lion."""
+"""The induced metric on other optimisers: AdamW, Muon and Lion."""
 
 import optax
 
@@ -28,21 +28,21 @@ def adamw_metric(
         \theta_t = \theta_{t-1} - \eta\Big(\frac{f'}{1 + f'^2 |\hat v_t|}
             \frac{\hat m_t}{\sqrt{\hat r_t} + \epsilon} + \lambda \theta_{t-1}\Big)
 
-    γ⁻¹ is that of ``sgd_rms``, but the trace pairs the gradient with Adam's averaged direction instead of
-    γ⁻¹g: an approximation unless ``beta1`` is 0. ``sgd_rms`` has the exact trace and, on a CPU, costs less.
-    ξ = 0 is ``optax.adamw``.
+    γ⁻¹ is that of ``sgd_rms``, but the trace is the product of the gradient with Adam's averaged direction
+    instead of γ⁻¹g, which is an approximation unless ``beta1`` is 0. ``sgd_rms`` has the exact trace and, on
+    a CPU, costs less. ξ = 0 is ``optax.adamw``.
 
     Args:
         learning_rate: η, a number or a schedule.
         beta1: decay of the moving average of the gradients, in [0, 1).
         beta2: decay of the moving average of their squares, in [0, 1).
-        eps: ε >= 0, outside the root.
+        eps: ε >= 0, added outside the square root.
         xi: weight ξ >= 0 of the loss direction.
         beta: decay β of the moving average of the trace, in [0, 1).
         weight_decay: decoupled decay λ >= 0, scaled by η but not by r.
         embedding: the height of the graph as a function of the loss.
         mask: which parameters decay, as in ``optax.add_decayed_weights``; all by default.
-        subsets: labels of the parameters with a metric of their own; one metric for all by default.
+        subsets: labels that divide the parameters into subsets with a metric each; by default one for all.
 
     Returns:
         A transformation; ``update`` needs ``value=`` unless the embedding is ``identity``.
@@ -81,29 +81,29 @@ def muon_metric(
     mask: Mask = None,
     subsets: Subsets = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Muon under the induced metric, one metric for its matrices and its Adam part.
+    r"""Muon under the induced metric, with one metric for its matrices and its Adam part.
 
     .. math::
         \hat v_t = \mathrm{EMA}_\beta(\xi\, g_t \cdot P g_t), \quad
         \theta_t = \theta_{t-1} - \eta\Big(\frac{f'}{1 + f'^2 |\hat v_t|} P g_t + \lambda \theta_{t-1}\Big)
 
-    For a matrix G, :math:`\gamma^{-1} = (G G^T)^{-1/2}` and :math:`P G = U V^T` of its singular value
-    decomposition, so that the trace is its nuclear norm. It is an approximation in three ways: optax takes
-    five Newton-Schulz steps, rescales by the shape, and averages the gradient first. All parameters that
-    are not matrices take optax's Adam with Nesterov momentum. ξ = 0 is ``muon`` where λ = 0.
+    For a matrix G, :math:`\gamma^{-1} = (G G^T)^{-1/2}` and :math:`P G = U V^T`, from the singular value
+    decomposition of G, so that the trace is the nuclear norm of G. This is an approximation in three ways:
+    optax takes five Newton-Schulz steps, rescales by the shape, and averages the gradient first. All
+    parameters that are not matrices use optax's Adam with Nesterov momentum. With λ = 0, ξ = 0 is ``muon``.
 
     Args:
         learning_rate: η, a number or a schedule.
         beta_muon: decay of Muon's moving average of the gradients, in [0, 1).
         adam_b1: decay of the moving average of the gradients that are not matrices, in [0, 1).
         adam_b2: decay of the moving average of their squares, in [0, 1).
-        eps: ε >= 0 of both.
+        eps: ε >= 0, for both parts.
         xi: weight ξ >= 0 of the loss direction.
         beta: decay β of the moving average of the trace, in [0, 1).
         weight_decay: decoupled decay λ >= 0 of all parameters, scaled by η but not by r.
         embedding: the height of the graph as a function of the loss.
         mask: which parameters decay, as in ``optax.add_decayed_weights``; all by default.
-        subsets: labels of the parameters with a metric of their own; one metric for all by default.
+        subsets: labels that divide the parameters into subsets with a metric each; by default one for all.
 
     Returns:
         A transformation; ``update`` needs the parameters, and ``value=`` unless the embedding is
@@ -125,7 +125,7 @@ def muon_metric(
     """
     check_decay(beta_muon=beta_muon, adam_b1=adam_b1, adam_b2=adam_b2)
     check_non_negative(eps=eps)
-    # At a learning rate of -1, optax.contrib.muon is its own direction, of all parameters.
+    # With a learning rate of -1, optax.contrib.muon returns its direction for all parameters.
     base = optax.contrib.muon(-1.0, beta=beta_muon, eps=eps, adam_b1=adam_b1, adam_b2=adam_b2)
     core = induced_metric(base, xi=xi, beta=beta, embedding=embedding, subsets=subsets)
     return descend(core, learning_rate, weight_decay, mask)
@@ -151,7 +151,7 @@ def lion_metric(
         \theta_t = \theta_{t-1} - \eta\Big(\frac{f'}{1 + f'^2 |\hat v_t|}
             \mathrm{sign}\, c_t + \lambda \theta_{t-1}\Big)
 
-    The trace is the 1-norm of the gradient where the signs of g and c agree, and smaller elsewhere: an
+    The trace is the 1-norm of the gradient if all signs of g and c agree, and smaller otherwise, so it is an
     approximation unless ``beta1`` is 0. ξ = 0 is ``optax.lion``.
 
     Args:
@@ -163,7 +163,7 @@ def lion_metric(
         weight_decay: decoupled decay λ >= 0, scaled by η but not by r.
         embedding: the height of the graph as a function of the loss.
         mask: which parameters decay, as in ``optax.add_decayed_weights``; all by default.
-        subsets: labels of the parameters with a metric of their own; one metric for all by default.
+        subsets: labels that divide the parameters into subsets with a metric each; by default one for all.
 
     Returns:
         A transformation; ``update`` needs ``value=`` unless the embedding is ``identity``.

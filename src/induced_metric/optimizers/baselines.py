@@ -1,4 +1,4 @@
-"""The baselines, straight from optax, under the paper's names of their hyperparameters."""
+"""The baselines, taken directly from optax, with the paper's names for their hyperparameters."""
 
 import numbers
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from induced_metric.optimizers.metric import descend
 
 
 class Betas(NamedTuple):
-    """Two decays as the pair that some of optax's optimizers take, for configurations, which name numbers."""
+    """The pair of decays that some optax optimisers take, as named numbers for use in configurations."""
 
     b1: Scalar
     b2: Scalar
@@ -43,7 +43,7 @@ def sgd_clipped(
     max_norm: Scalar = 1.0,
     weight_decay: Scalar = 0.0,
 ) -> optax.GradientTransformation:
-    """``sgd`` on gradients of norm ``max_norm`` at most: what ``sgd_metric`` does smoothly, done abruptly."""
+    """``sgd`` on gradients clipped to the norm ``max_norm``: the hard version of what ``sgd_metric`` does."""
     check_positive(max_norm=max_norm)
     return optax.chain(optax.clip_by_global_norm(max_norm), sgd(learning_rate, momentum, weight_decay))
 
@@ -51,7 +51,7 @@ def sgd_clipped(
 def adam(
     learning_rate: optax.ScalarOrSchedule, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8
 ) -> optax.GradientTransformation:
-    """``optax.adam`` with b1 = ``beta1`` and b2 = ``beta2``; with weight decay it is ``adamw``."""
+    """``optax.adam`` with b1 = ``beta1`` and b2 = ``beta2``; ``adamw`` adds weight decay."""
     check_learning_rate(learning_rate)
     check_non_negative(eps=eps)
     check_decay(beta1=beta1, beta2=beta2)
@@ -86,10 +86,10 @@ def muon(
 ) -> optax.GradientTransformation:
     """``optax.contrib.muon``: Muon for the 2-D parameters, AdamW with Nesterov momentum for all others.
 
-    ``weight_decay`` reaches the 2-D parameters only, as published (optax's ``adam_weight_decay`` stays 0);
-    with ``decay_all``, every parameter, as that of the others does. ``adaptive`` scales the updates of the
-    2-D parameters by the dual norm of the momentum; ``consistent_rms`` is the root mean square of the updates
-    of a 2-D parameter of any shape, as in Moonlight.
+    ``weight_decay`` applies only to the 2-D parameters, as published (optax's ``adam_weight_decay`` stays 0);
+    with ``decay_all`` it applies to every parameter, as in the other optimisers. ``adaptive`` scales the
+    updates of the 2-D parameters by the dual norm of the momentum. ``consistent_rms`` is the root mean square
+    that the update of a 2-D parameter of any shape gets, as in Moonlight.
     """
     check_learning_rate(learning_rate)
     check_non_negative(eps=eps, weight_decay=weight_decay)

@@ -28,7 +28,7 @@ def unchanged(vector: Params) -> Params:
 
 
 def _gram(left: Params, right: Params, dtype: Any) -> jax.Array:
-    """The k × k inner products of two trees whose leaves have a leading axis k."""
+    """The k × k matrix of inner products of two trees whose leaves have a leading axis k."""
 
     def products(a: jax.Array, b: jax.Array) -> jax.Array:
         a, b = (wide(x).reshape(x.shape[0], -1) for x in (a, b))
@@ -47,7 +47,7 @@ def scale_by_component_metric(
     inverse_metric: Callable[[Params], Params] = unchanged,
     accumulator_dtype: DTypeLike | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Pulls back to the graph of k losses over the parameters, in k extra dimensions.
+    r"""Uses the metric pulled back from the graph of k losses over the parameters, with k extra dimensions.
 
     With :math:`l_a` the gradient of the loss :math:`\mathscr L_a` and :math:`\Xi` the metric of the extra
     dimensions, the pulled-back metric and, by the Woodbury identity, its inverse on the gradient of
@@ -60,11 +60,11 @@ def scale_by_component_metric(
 
     with :math:`D = \mathrm{diag}(f'_a)` and :math:`\hat V` the bias-corrected EMA of
     :math:`V_{ab} = l_a \cdot \gamma^{-1} l_b`. One loss gives Eq. 8. Losses whose gradients point the same
-    way damp each other; orthogonal ones do not. It keeps k moving averages of the gradient.
+    way damp each other; losses with orthogonal gradients do not. The state holds k averages of gradients.
 
     Args:
         components: k, the number of losses.
-        xi: one weight ξ >= 0 for all, k weights, or the k × k matrix Ξ, positive semi-definite.
+        xi: one weight ξ >= 0 for all losses, k weights, or the positive semi-definite k × k matrix Ξ.
         beta: decay β of the moving average of V, in [0, 1).
         momentum: decay μ of the moving averages of the gradients, in [0, 1).
         embedding: f, the same for every loss.
@@ -73,9 +73,9 @@ def scale_by_component_metric(
             where theirs is narrower.
 
     Returns:
-        A transformation whose ``update`` takes the gradients of all losses, with a leading axis k on every
-        leaf, as ``jax.jacrev`` gives them, and returns updates of the shapes of the parameters. All
-        embeddings but ``identity`` need the k losses as ``value=``.
+        A transformation. Its ``update`` takes the gradients of all losses, with a leading axis k on every
+        leaf, as ``jax.jacrev`` gives them, and returns updates in the shapes of the parameters. All
+        embeddings except ``identity`` need the k losses as ``value=``.
 
     Raises:
         ValueError: for a number outside its range, or, in ``update``, without a needed ``value=``.
@@ -115,7 +115,7 @@ def scale_by_component_metric(
         dtype = state.metric.dtype
         losses = jnp.broadcast_to(checked_value(embedding, value, dtype, components), (components,))
         slopes = jax.vmap(embedding.slope)(losses)
-        # Where a loss is already zero to the log, leave it out rather than divide by it.
+        # The slope of the log is infinite at a loss of zero: leave such a loss out.
         slopes = jnp.where(jnp.isinf(slopes), 0, slopes)
         count = optax.safe_increment(state.count)
         raised = jax.vmap(inverse_metric)(grads)

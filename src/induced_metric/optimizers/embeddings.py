@@ -1,8 +1,8 @@
 r"""Embeddings: the height :math:`f(\mathscr L)` of the graph over the parameters (paper, Eqs. 6 and 14).
 
 Only the slope :math:`f'` enters an update. Any increasing, differentiable function of a scalar is an
-embedding; the ones below have names. Where the slope is infinite (``log`` at a loss of exactly zero)
-there is nowhere left to descend to, and the update is zero.
+embedding; those below have names. Where the slope is infinite (``log`` at a loss of exactly zero), the
+loss cannot fall any further, and the update is zero.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ def power(p: Scalar) -> Embedding:
     r"""The embedding :math:`f(L) = L^p` for positive losses.
 
     Args:
-        p: > 0; 1 is ``identity`` and 1/2 is ``sqrt``. As p tends to 0 the update tends to
+        p: the exponent, > 0; 1 is ``identity`` and 1/2 is ``sqrt``. As p tends to 0, the update tends to
             that of ``log``, up to the factor p in the learning rate.
 
     Returns:
@@ -68,8 +68,8 @@ def power(p: Scalar) -> Embedding:
 def shifted_log(offset: Scalar) -> Embedding:
     r"""The embedding :math:`f(L) = \log(L + c)`, for losses above −c.
 
-    Unlike that of ``log``, its update is not that of the rescaled loss: c is the loss below which it
-    descends as ``identity`` does, up to the factor 1/c in the learning rate and 1/c² in ξ.
+    Unlike that of ``log``, its update changes if the loss is rescaled. For losses below c it descends like
+    ``identity``, up to the factor 1/c in the learning rate and 1/c² in ξ.
 
     Args:
         offset: c >= 0; 0 is ``log``.
@@ -96,7 +96,7 @@ _READY_MADE = {"identity": identity, "log": log, "sqrt": sqrt, "softplus": softp
 
 
 def named_embedding(height: str) -> Embedding:
-    """A ready-made embedding by its name, for configurations, where ``_target_`` names something to call.
+    """Returns a predefined embedding by name, for configurations, whose ``_target_`` must be callable.
 
     Args:
         height: ``identity``, ``log``, ``sqrt`` or ``softplus``.
@@ -115,7 +115,7 @@ def named_embedding(height: str) -> Embedding:
 
 
 def as_embedding(embedding: Embedding | Callable[[jax.Array], jax.Array]) -> Embedding:
-    """Returns an embedding as it is, and a function with the slope that ``jax.grad`` finds.
+    """Returns an embedding unchanged, and turns a function into one whose slope is found by ``jax.grad``.
 
     Args:
         embedding: an ``Embedding`` or an increasing, differentiable function of the loss.
@@ -147,7 +147,7 @@ def metric_scale(slope: jax.Array, norm: jax.Array) -> jax.Array:
         slope: f' at the current loss.
         norm: :math:`|\hat v|`, of any shape.
     """
-    # 1 / (1/f' + f' v) squares nothing, so it is right for losses and gradients of any magnitude.
+    # 1 / (1/f' + f' v) has no squares, so it is correct for losses and gradients of any magnitude.
     flat = jnp.isinf(slope) | (slope == 0)
     safe = jnp.where(flat, 1.0, slope)
     return jnp.where(flat, 0.0, 1 / (1 / safe + safe * norm))

@@ -1,4 +1,4 @@
-r"""Geometries: which metric :math:`\gamma` the parameters have before the loss bends it (paper, Eq. 5)."""
+r"""Geometries: the metric :math:`\gamma` of the parameters, without the loss (paper, Eq. 5)."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -17,11 +17,11 @@ class GeometryUpdate(Protocol):
     def __call__(
         self, grads: Params, state: Any, params: Params | None, *, count: jax.Array, **extra: Any
     ) -> tuple[Params, Params, Any]:
-        r"""Returns :math:`\gamma^{-1}\hat m`, the :math:`g\cdot\gamma^{-1}g` of every leaf, and the state."""
+        r"""Returns :math:`\gamma^{-1}\hat m`, :math:`g\cdot\gamma^{-1}g` for every leaf, and the state."""
 
 
 class Geometry(NamedTuple):
-    r"""What :math:`\gamma^{-1}` is: an ``init(params)`` and an ``update`` (see ``GeometryUpdate``)."""
+    r"""Defines :math:`\gamma^{-1}` by ``init(params)`` and ``update`` (see ``GeometryUpdate``)."""
 
     init: Callable[[Params], Any]
     update: GeometryUpdate
@@ -35,14 +35,14 @@ class RMSState(NamedTuple):
 
 
 def bias_correction(decay: Scalar, count: jax.Array) -> jax.Array:
-    """``1 / (1 - decay**count)``: one factor for a whole tree, where optax divides every element."""
+    """``1 / (1 - decay**count)``, one factor for a whole tree; optax divides every element instead."""
     return jnp.reciprocal(1 - decay**count)
 
 
 def accumulators(params: Params, dtype: DTypeLike | None = None) -> Params:
-    """Zeros in the shapes of the parameters, by default in their dtype but in float32 at least.
+    """Zeros in the shapes of the parameters, by default in their dtype or float32, whichever is wider.
 
-    A moving average with a decay of 0.99 or more stalls in bfloat16: its increments round away.
+    A moving average with a decay of 0.99 or more stalls in bfloat16, because its increments round to zero.
     """
 
     def zeros(leaf: Any) -> jax.Array:
@@ -52,9 +52,9 @@ def accumulators(params: Params, dtype: DTypeLike | None = None) -> Params:
 
 
 def wide(leaf: jax.Array) -> jax.Array:
-    """The leaf in float32 at least, the precision in which gradients are averaged and squares summed.
+    """The leaf in at least float32, in which gradients are averaged and squares are summed.
 
-    The square of a gradient of 1e-4 is 0 in float16.
+    In float16, for example, the square of a gradient of 1e-4 is 0.
     """
     return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
 
@@ -66,8 +66,8 @@ def euclidean(
 
     Args:
         momentum: decay μ of the moving average, in [0, 1).
-        heavy_ball: the direction is the sum :math:`b_t = \mu b_{t-1} + g_t` instead, as in ``optax.sgd``: in
-            the long run the average times 1 / (1 − μ).
+        heavy_ball: use the sum :math:`b_t = \mu b_{t-1} + g_t` as the direction, as in ``optax.sgd``. In
+            the long run, it is the average times 1 / (1 − μ).
         accumulator_dtype: dtype of the moving average; by default that of the parameters, or float32
             where theirs is narrower.
     """
@@ -99,12 +99,12 @@ def rms(
     *,
     accumulator_dtype: DTypeLike | None = None,
 ) -> Geometry:
-    r""":math:`\gamma^{-1} = 1/(\sqrt{\hat r} + \epsilon)` with the bias-corrected EMA of :math:`g^2` as r̂.
+    r""":math:`\gamma^{-1} = 1/(\sqrt{\hat r} + \epsilon)`, where r̂ is the bias-corrected EMA of :math:`g^2`.
 
     Args:
         momentum: decay μ of the moving average of the gradients, in [0, 1).
         beta_rms: decay of the moving average of their squares, in [0, 1).
-        eps: ε >= 0, outside the root.
+        eps: ε >= 0, added outside the square root.
         accumulator_dtype: dtype of both moving averages; by default that of the parameters, or float32
             where theirs is narrower.
     """
@@ -128,9 +128,9 @@ def rms(
             return vector / (jnp.sqrt(r) * unbiased.astype(r.dtype) + eps.astype(r.dtype))
 
         def squared_norm(g: jax.Array, r: jax.Array) -> jax.Array:
-            # The norm must be known before the update, so both evaluate the inverse metric. Sharing it
-            # costs XLA more than repeating it: shared, it is written to a fresh buffer and read twice.
-            # g · (g / d), not g² / d: the square of a large gradient would be infinite.
+            # The norm must be known before the update, so both evaluate the inverse metric. In XLA it costs
+            # more to share it than to repeat it: if shared, it is written to a new buffer and read twice.
+            # g · (g / d) instead of g² / d, because the square of a large gradient would be infinite.
             hidden = jax.lax.optimization_barrier((r, unbiased, jnp.asarray(eps)))
             return jnp.sum(g * inverse_metric(g, *hidden))
 
@@ -149,11 +149,11 @@ def rms(
 def preconditioned_by(base: optax.GradientTransformation) -> Geometry:
     r"""The geometry that an optax transformation implies: :math:`\gamma^{-1}\hat m` is its update P g.
 
-    The squared norm is :math:`g \cdot P g`: exact where ``base`` has no momentum; otherwise it pairs the
-    gradient with the averaged direction, an approximation that costs one dot product.
+    The squared norm is :math:`g \cdot P g`. It is exact if ``base`` has no momentum. Otherwise it is the
+    product of the gradient with the averaged direction, an approximation. It costs one dot product.
 
     Args:
-        base: any optax transformation, with or without its learning rate.
+        base: any optax transformation, with or without a learning rate.
 
     Raises:
         TypeError: for anything else.

@@ -1,8 +1,8 @@
 r"""The metric that the graph of the loss inherits from the space around it (paper, Section 2).
 
 Let :math:`\gamma` be a metric on the parameters and :math:`L = f(\mathscr L(\theta))` the height of
-the graph. The pulled-back inverse metric applied to the gradient (Eqs. 6-10, 13, 14) is the
-preconditioned gradient, scaled by one number:
+the graph. The pulled-back inverse metric, applied to the gradient (Eqs. 6-10, 13, 14), gives the
+preconditioned gradient scaled by one number:
 
 .. math::
     s_t = \xi\, g_t \cdot \gamma^{-1} g_t, \quad
@@ -10,8 +10,8 @@ preconditioned gradient, scaled by one number:
     r_t = \frac{f'}{1 + f'^2\, |\hat v_t|}, \quad
     u_t = r_t\, \gamma^{-1} \hat m_t
 
-Two choices make an optimizer: the *embedding* f and the *geometry*, which says what
-:math:`\gamma^{-1}` is and keeps the momentum.
+Two choices define an optimiser: the *embedding* f and the *geometry*, which defines
+:math:`\gamma^{-1}` and keeps the momentum.
 """
 
 import numbers
@@ -49,17 +49,17 @@ class InducedMetricState(NamedTuple):
 
 
 def checked_value(embedding: Embedding, value: Any, dtype: Any, losses: int | None = None) -> jax.Array:
-    """The loss as an array; 1 where it is not given and the embedding does not need it.
+    """The loss as an array; 1 if it is not given and the embedding does not need it.
 
     Args:
-        embedding: of the loss.
-        value: the loss; None where it is not given.
-        dtype: of the array.
-        losses: how many losses it may be instead of one.
+        embedding: the embedding of the loss.
+        value: the loss; None if it is not given.
+        dtype: dtype of the array.
+        losses: how many losses there may be instead of one.
 
     Raises:
         ValueError: if the embedding needs the loss and there is none, or for an array of another shape.
-        TypeError: for what is no number, such as a loss with what ``has_aux`` returns beside it.
+        TypeError: for anything but numbers, such as the pair that ``has_aux`` returns.
     """
     if value is None:
         if embedding.needs_value:
@@ -83,23 +83,23 @@ def scale_by_induced_metric(
     *,
     subsets: Subsets = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Scales the direction of ``geometry`` by :math:`r_t` of the metric pulled back from the graph.
+    r"""Scales the direction of ``geometry`` by the factor :math:`r_t` of the induced metric.
 
-    With ``subsets``, the graph is pulled back to each subset B of the parameters separately: the
-    metric is block-diagonal, :math:`\gamma_B + \xi f'^2 l_B l_B^T`, and every subset has its own
-    :math:`r_{B} = f' / (1 + f'^2 |\hat v_B|)`. Without, all parameters share one.
+    With ``subsets``, the metric is pulled back to each subset B of the parameters separately: it is
+    block-diagonal, :math:`\gamma_B + \xi f'^2 l_B l_B^T`, and every subset has its own
+    :math:`r_{B} = f' / (1 + f'^2 |\hat v_B|)`. Without subsets, all parameters share one factor.
 
     Args:
         geometry: gives the direction and the squared norm of the gradient.
         xi: weight ξ of the loss direction in the metric; 0 leaves the direction as it is.
-        beta: decay of the moving average of the squared norm; 0 means the instantaneous value.
+        beta: decay of the moving average of the squared norm; 0 uses only the current value.
         embedding: the height of the graph, an ``Embedding`` or a function of the loss. All but
             ``identity`` need the loss as ``value=`` in ``update``.
-        subsets: one label for each leaf of the parameters, as a tree or as a function from parameters
-            to one (such as ``each_leaf``); leaves with the same label share a metric.
+        subsets: one label for each leaf of the parameters, as a tree or as a function that maps the
+            parameters to one (such as ``each_leaf``); leaves with the same label share a metric.
 
     Returns:
-        A transformation without learning rate or sign, like optax's other ``scale_by_*``.
+        A transformation without learning rate or sign, like optax's ``scale_by_*``.
 
     Raises:
         ValueError: for ``xi`` < 0 or ``beta`` outside [0, 1), or, in ``update``, if the embedding
@@ -131,7 +131,7 @@ def scale_by_induced_metric(
         )
         labels = labels_of(subsets, grads)
         sample = xi * sums(labels, jax.tree.leaves(squared_norms), dtype)
-        # An infinite sample would stay in the average for ever; a huge one fades at the rate beta.
+        # An infinite sample would never leave the average; the largest finite number decays with beta.
         sample = jnp.minimum(sample, np.finfo(dtype).max)
         metric = optax.tree.update_moment(sample, state.metric, beta, 1).astype(dtype)
         norm = jnp.abs(metric * bias_correction(beta, count))
@@ -163,9 +163,9 @@ def induced_metric(
         \hat v_t = \mathrm{EMA}_\beta(\xi\, g_t \cdot P g_t), \quad
         u_t = \frac{f'}{1 + f'^2 |\hat v_t|} P g_t.
 
-    The trace is exact where P has no memory of earlier gradients. With momentum in ``base`` it pairs the
-    gradient with the averaged direction, which may make a sample negative: hence the modulus. A learning
-    rate in ``base``, sign and all, is part of γ⁻¹, so that ξ then weighs a smaller trace.
+    The trace is exact if P has no memory of earlier gradients. With momentum in ``base``, it is the product
+    of the gradient with the averaged direction, which may be negative: hence the absolute value. A learning
+    rate in ``base``, including its sign, is part of γ⁻¹, so that ξ then weights a smaller trace.
 
     Args:
         base: any optax transformation, such as ``optax.scale_by_adam()`` or ``optax.adamw(1e-3)``.
@@ -173,7 +173,7 @@ def induced_metric(
         beta: decay β of the moving average of the trace, in [0, 1).
         embedding: the height of the graph: ``identity``, ``log``, ``sqrt``, ``power(p)``, ``shifted_log(c)``,
             ``softplus`` or any increasing, differentiable function of the loss.
-        subsets: labels of the parameters that are pulled back to separately; see
+        subsets: labels that divide the parameters into subsets with a metric each; see
             ``scale_by_induced_metric``.
 
     Returns:
@@ -182,8 +182,8 @@ def induced_metric(
 
     Raises:
         ValueError: for a number outside its range, or, in ``update``, without a needed ``value=``.
-        TypeError: for a base that is no transformation, or an embedding that is neither an ``Embedding`` nor
-            a function.
+        TypeError: for a base that is not a transformation, or an embedding that is neither an ``Embedding``
+            nor a function.
 
     Example:
         >>> import jax.numpy as jnp, optax
@@ -216,7 +216,7 @@ def descend(
     without_decay = isinstance(weight_decay, numbers.Real) and weight_decay == 0
     return optax.chain(
         direction,
-        # Without decay the parameters are not needed, so update(grads, state) works.
+        # Without weight decay the parameters are not needed, so update(grads, state) works.
         optax.identity() if without_decay else optax.add_decayed_weights(weight_decay, mask),
         optax.scale_by_learning_rate(learning_rate),
     )

@@ -1,7 +1,7 @@
 r"""Learning-rate schedules: the rate as a function of the steps done, :math:`\eta(t)`.
 
-Every argument may be traced, so that a search over a schedule's numbers compiles once. Lengths are shares of
-the run and rates shares of the peak: a setting keeps its meaning when the run gets longer.
+Every argument may be traced, so that a search over a schedule's numbers compiles once. Lengths are fractions
+of the run and rates are fractions of the peak, so a setting keeps its meaning when the run gets longer.
 """
 
 import jax
@@ -18,13 +18,13 @@ def _check(learning_rate: Scalar, steps: Scalar, **shares: Scalar) -> None:
 
 
 def _done(count: Scalar, begin: Scalar, end: Scalar) -> jax.Array:
-    """The share of a phase that is over: below 0 before it begins, above 1 after it ends."""
-    # An empty phase must not divide by zero, not even where the result is not used: gradients would be NaN.
+    """The fraction of a phase that is over: below 0 before it begins, above 1 after it ends."""
+    # An empty phase must not divide by zero, even if the result is not used: gradients would be NaN.
     return (count - begin) / jnp.where(end > begin, end - begin, 1)
 
 
-# optax compares the number of steps with zero, which a traced number does not allow. So its schedules are
-# made for one step and called with the share of the phase that is over: the same curve.
+# optax compares the number of steps with zero, which fails for a traced number. So its schedules are made
+# for one step and called with the fraction of the phase that is over, which gives the same curve.
 def _cosine(peak: Scalar, final: Scalar) -> optax.Schedule:
     return optax.cosine_decay_schedule(peak, 1, alpha=final)
 
@@ -38,7 +38,7 @@ def constant(learning_rate: Scalar, steps: Scalar) -> optax.Schedule:
 
     Args:
         learning_rate: η >= 0.
-        steps: of the whole run, T > 0; has no effect.
+        steps: number of steps of the whole run, T > 0; has no effect.
 
     Raises:
         ValueError: for a number outside its range.
@@ -52,8 +52,8 @@ def cosine(learning_rate: Scalar, steps: Scalar, *, final: Scalar) -> optax.Sche
 
     Args:
         learning_rate: η >= 0, the rate of the first step.
-        steps: of the whole run, T > 0.
-        final: q in [0, 1], the rate at the end as a share of η.
+        steps: number of steps of the whole run, T > 0.
+        final: q in [0, 1], the rate at the end as a fraction of η.
 
     Raises:
         ValueError: for a number outside its range.
@@ -85,9 +85,9 @@ def warmup_cosine(learning_rate: Scalar, steps: Scalar, *, warmup: Scalar, final
 
     Args:
         learning_rate: η >= 0, the peak.
-        steps: of the whole run, T > 0.
-        warmup: w in [0, 1], the share of the run until the peak; 0 is ``cosine``.
-        final: q in [0, 1], the rate at the end as a share of η.
+        steps: number of steps of the whole run, T > 0.
+        warmup: w in [0, 1], the fraction of the run before the peak; 0 is ``cosine``.
+        final: q in [0, 1], the rate at the end as a fraction of η.
 
     Raises:
         ValueError: for a number outside its range.
@@ -105,12 +105,12 @@ def warmup_cosine(learning_rate: Scalar, steps: Scalar, *, warmup: Scalar, final
 def linear(learning_rate: Scalar, steps: Scalar, *, final: Scalar) -> optax.Schedule:
     r"""A straight line over the whole run, :math:`\eta(t) = \eta\,(1 - (1 - q)\,t / T)`.
 
-    With a warm-up before it, it is ``wsd`` whose ``warmup`` and ``decay`` fill the run.
+    For a line after a warm-up, use ``wsd`` with ``warmup`` and ``decay`` that add up to 1.
 
     Args:
         learning_rate: η >= 0, the rate of the first step.
-        steps: of the whole run, T > 0.
-        final: q in [0, 1], the rate at the end as a share of η.
+        steps: number of steps of the whole run, T > 0.
+        final: q in [0, 1], the rate at the end as a fraction of η.
 
     Raises:
         ValueError: for a number outside its range.
@@ -132,14 +132,14 @@ def wsd(
             1 - (1 - q)(t - d_0) / (T - d_0) & d_0 \le t
         \end{cases}, \quad d_0 = \max(w T, (1 - d)\, T)
 
-    Where warm-up and decay overlap, the decay begins at the peak and is the shorter for it.
+    If warm-up and decay overlap, the decay begins at the peak and is shortened.
 
     Args:
         learning_rate: η >= 0, the peak.
-        steps: of the whole run, T > 0.
-        warmup: w in [0, 1], the share of the run until the peak; the rate of the first step is then 0.
-        decay: d in [0, 1], the share of the run that decays; 0 is none.
-        final: q in [0, 1], the rate at the end as a share of η.
+        steps: number of steps of the whole run, T > 0.
+        warmup: w in [0, 1], the fraction of the run before the peak; if > 0, the rate of the first step is 0.
+        decay: d in [0, 1], the fraction of the run in which the rate decays; 0 means no decay.
+        final: q in [0, 1], the rate at the end as a fraction of η.
 
     Raises:
         ValueError: for a number outside its range.

@@ -1,4 +1,4 @@
-"""Subsets of the parameters, each with a metric of its own: labels of the leaves, one value a label."""
+"""Subsets of the parameters, each with its own metric: one label for each leaf, one value for each label."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from induced_metric.optimizers._arguments import Params, Subsets
 
 
 def each_leaf(params: Params) -> Params:
-    """Labels that pull back to every leaf of the parameters on its own: ``subsets=each_leaf``."""
+    """Labels that give every leaf of the parameters its own metric: ``subsets=each_leaf``."""
     return jax.tree.map_with_path(lambda path, _: jax.tree_util.keystr(path), params)
 
 
@@ -17,10 +17,10 @@ _READY_MADE: dict[str, Subsets] = {"all": None, "leaf": each_leaf}
 
 
 def named_subsets(of: str) -> Subsets:
-    """Ready-made subsets by their name, for configurations, where ``_target_`` names something to call.
+    """Returns predefined subsets by name, for configurations, whose ``_target_`` must be callable.
 
     Args:
-        of: ``all``, one metric of all parameters; or ``leaf``, one of each leaf.
+        of: ``all``, one metric for all parameters; or ``leaf``, one for each leaf.
 
     Raises:
         ValueError: for any other name.
@@ -36,7 +36,7 @@ def named_subsets(of: str) -> Subsets:
 
 
 def check_subsets(subsets: Subsets) -> None:
-    """Raises TypeError for a name of ready-made subsets, which would be the label of a single array."""
+    """Raises TypeError for the name of predefined subsets, which would act as the label of a single array."""
     if isinstance(subsets, str) and subsets in _READY_MADE:
         raise TypeError(
             "subsets must be None, labels in the shape of the parameters, or a function that makes them, "
@@ -45,10 +45,10 @@ def check_subsets(subsets: Subsets) -> None:
 
 
 def labels_of(subsets: Subsets, tree: Params) -> list[Any] | None:
-    """The label of each leaf, None where all share one metric.
+    """The label of each leaf, or None if all leaves share one metric.
 
     Raises:
-        ValueError: unless there is one for each leaf.
+        ValueError: unless there is one label for each leaf.
     """
     if subsets is None:
         return None
@@ -62,7 +62,7 @@ def labels_of(subsets: Subsets, tree: Params) -> list[Any] | None:
 
 
 def sums(labels: list[Any] | None, values: list[jax.Array], dtype: Any) -> jax.Array:
-    """Sums one value a leaf over all leaves, or over those of each label, labels in sorted order."""
+    """Sums one value per leaf over all leaves, or over the leaves of each label, with labels sorted."""
     if labels is None:
         return sum(values, start=jnp.zeros([])).astype(dtype)
     return jnp.stack(

@@ -46,7 +46,7 @@ def scale_by_tilted_metric(
     inverse_metric: Callable[[Params], Params] = unchanged,
     accumulator_dtype: DTypeLike | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Pulls back from an ambient space whose loss axis is not orthogonal to the parameters.
+    r"""Uses the metric pulled back from a space whose loss axis is not orthogonal to the parameters.
 
     The ambient metric and the metric it induces on the graph are
 
@@ -55,7 +55,7 @@ def scale_by_tilted_metric(
         g = \gamma + f' (\omega l^T + l \omega^T) + \xi f'^2\, l l^T, \quad
         \omega = \kappa \sqrt\xi\, d / \sqrt{d \cdot \gamma^{-1} d},
 
-    with the tilt κ the cosine of the angle between the loss axis and the direction d. For \|κ\| < 1 both
+    where the tilt κ is the cosine of the angle between the loss axis and the direction d. For \|κ\| < 1 both
     are positive definite. With :math:`a = f' \omega \cdot \gamma^{-1} l` and
     :math:`b = f'^2\, l \cdot \gamma^{-1} l`, both from moving averages, the Woodbury identity gives
 
@@ -63,8 +63,8 @@ def scale_by_tilted_metric(
         u = g^{-1} f' l = \frac{(1 + a)\, f'\, \gamma^{-1} l - b\, \gamma^{-1} \omega}
             {(1 + a)^2 + b\, \xi (1 - \kappa^2)}.
 
-    κ = 0 is Eq. 8. With the parameters themselves for d, the second term is a weight decay (κ < 0) or
-    growth (κ > 0) in proportion to the steepness of the loss.
+    κ = 0 is Eq. 8. If d is the parameters themselves, the second term is a weight decay (κ < 0) or growth
+    (κ > 0) in proportion to the steepness of the loss.
 
     Args:
         tilt: κ in (-1, 1).
@@ -72,7 +72,8 @@ def scale_by_tilted_metric(
         beta: decay β of the moving averages of the squared norm and of d·γ⁻¹g, in [0, 1).
         momentum: decay μ of the moving average of the gradients, in [0, 1).
         embedding: the height f of the graph as a function of the loss.
-        direction: the vector field d, from the parameters to a tree like them; by default themselves.
+        direction: the vector field d, a function from the parameters to a tree like them; by default it
+            returns the parameters.
         inverse_metric: applies a linear, positive :math:`\gamma^{-1}` to a tree like the parameters.
         accumulator_dtype: dtype of the moving average of the gradients; by default that of the
             parameters, or float32 where theirs is narrower.
@@ -120,7 +121,7 @@ def scale_by_tilted_metric(
         field = direction(params)
         raised = inverse_metric(field)
         length = jnp.sqrt(_inner(field, raised, dtype))
-        # At d = 0 there is no direction to tilt to: ω = 0.
+        # At d = 0 there is no direction to tilt towards, so ω = 0.
         omega = jnp.where(length > 0, tilt * jnp.sqrt(jnp.asarray(xi, dtype)), 0)  # its length
         inverse_length = 1 / jnp.where(length > 0, length, 1)
         norm = _inner(grads, inverse_metric(grads), dtype)

@@ -1,10 +1,10 @@
-"""The metric optimizers for PyTorch: the maths, names and arguments of ``induced_metric``, without JAX."""
+"""The metric optimisers for PyTorch: the maths, names and arguments of ``induced_metric``, without JAX."""
 
 try:
     from induced_metric.torch.rms import SGDRMS
     from induced_metric.torch.sgd import SGDLogMetric, SGDMetric
 except ModuleNotFoundError as error:
-    # Without PyTorch, Python takes any directory called torch for a package, and ``import torch`` succeeds.
+    # Without PyTorch, Python treats any directory called torch as a package, and ``import torch`` succeeds.
     if (error.name or "").partition(".")[0] != "torch":
         raise
     sentence = "induced_metric.torch needs PyTorch; pip install 'induced-metric[torch]' adds it"

@@ -1,4 +1,4 @@
-"""What the three optimizers share: one number from all gradients, then one scaled step."""
+"""The base of the three optimisers: computes one number from all gradients, then takes one scaled step."""
 
 import math
 import numbers
@@ -36,7 +36,7 @@ class MetricOptimizer(Optimizer):
     needs_loss = False
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Adds a group; its ξ and β must be those of the others unless ``per_group`` is set."""
+        """Adds a group; it must have the same ξ and β as the others unless ``per_group`` is set."""
         _check_hyperparameters({**self.defaults, **param_group})
         super().add_param_group(param_group)
         self.param_groups[-1].update(metric=None, metric_step=0, inverse_scale=None)
@@ -58,13 +58,13 @@ class MetricOptimizer(Optimizer):
 
         Args:
             closure: clears the gradients, computes the loss, calls ``backward`` and returns the loss.
-            loss: the loss that ``backward`` was called on, in place of a closure; never read by the host.
+            loss: the loss that ``backward`` was called on, instead of a closure; the host never reads it.
 
         Returns:
             What ``closure`` returned, or None.
 
         Raises:
-            ValueError: if the optimizer needs the loss and there is neither.
+            ValueError: if the optimiser needs the loss and neither a closure nor a loss is given.
             RuntimeError: for a sparse or complex gradient.
         """
         returned = None
@@ -84,7 +84,7 @@ class MetricOptimizer(Optimizer):
         return returned
 
     def _step_family(self, groups: list[dict[str, Any]], loss: Any) -> None:
-        """Steps groups that share one metric, which the first of them carries from step to step."""
+        """Takes a step with groups that share one metric, which the first group keeps between steps."""
         batches = [
             batch
             for group in groups
@@ -97,7 +97,7 @@ class MetricOptimizer(Optimizer):
         dtype = squared_norm.dtype
 
         first = groups[0]
-        # An infinite sample would stay in the average for ever; a huge one fades at the rate beta.
+        # An infinite sample would never leave the average; the largest finite number decays with beta.
         sample = (squared_norm * first["xi"]).clamp_(max=torch.finfo(dtype).max)
         metric, count = first["metric"], first["metric_step"] + 1
         metric = torch.zeros_like(sample) if metric is None else metric.to(sample, non_blocking=True)
@@ -109,11 +109,11 @@ class MetricOptimizer(Optimizer):
             self._descend_wide(batch, inverse_scale, own)
 
     def _advance_wide(self, batch: Batch) -> tuple[torch.Tensor, Any]:
-        """Computes in the dtype of the moments; a wide copy of the gradients lives no longer than this."""
+        """Computes in the dtype of the moments; a copy of the gradients in that dtype is freed on return."""
         return self._advance(batch._replace(grads=cast(batch.grads, batch.moments[0])))
 
     def _descend_wide(self, batch: Batch, inverse_scale: torch.Tensor, kept: Any) -> None:
-        """Decays and moves in the dtype of the moments; rounds narrower parameters once, at the end."""
+        """Decays and moves the parameters in the moments' dtype; rounds narrower ones once, at the end."""
         params = cast(batch.params, batch.moments[0])
         wide = batch._replace(params=params)
         decay(wide)
@@ -122,17 +122,17 @@ class MetricOptimizer(Optimizer):
             torch._foreach_copy_(batch.params, params)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Loads what ``state_dict`` returned; moving averages keep float32 where parameters are narrower.
+        """Loads what ``state_dict`` returned; moving averages of narrower parameters stay float32.
 
         Args:
-            state_dict: the state of an optimizer with groups of the same sizes.
+            state_dict: the state of an optimiser with groups of the same sizes.
 
         Raises:
             ValueError: if the groups differ in number or size.
         """
         saved: dict[str, Any] = {}
-        # PyTorch rounds every tensor to the dtype of its parameter. Others' hooks that replace what is loaded
-        # run before these, and those that read it after.
+        # PyTorch rounds every tensor to the dtype of its parameter. Other hooks that replace the loaded state
+        # run before these hooks, and those that read it run after them.
         hooks = [
             self.register_load_state_dict_pre_hook(lambda _, final: saved.update(final)),
             self.register_load_state_dict_post_hook(lambda _: self._restore_moments(saved), prepend=True),
@@ -144,7 +144,7 @@ class MetricOptimizer(Optimizer):
                 hook.remove()
 
     def _restore_moments(self, saved: dict[str, Any]) -> None:
-        """Puts the saved moments in the place of those that loading rounded."""
+        """Replaces the moments that loading rounded by the saved ones."""
         keys = chain.from_iterable(group["params"] for group in saved["param_groups"])
         params = chain.from_iterable(group["params"] for group in self.param_groups)
         for key, param in zip(keys, params, strict=True):
@@ -154,13 +154,13 @@ class MetricOptimizer(Optimizer):
                     self.state[param][name] = own[name].to(param.device, dtype)
 
     def _inverse_scale(self, norm: torch.Tensor, loss: Any) -> torch.Tensor:
-        """1 / r = 1 + v̂, of the embedding f(L) = L; v̂ is never negative here."""
+        """1 / r = 1 + v̂ for the embedding f(L) = L; v̂ is never negative here."""
         del loss
         return norm + 1
 
     @abstractmethod
     def _advance(self, batch: Batch) -> tuple[torch.Tensor, Any]:
-        """Updates the moments; returns g·γ⁻¹g, in float32 at least, and what ``_descend`` may use again."""
+        """Updates the moments; returns g·γ⁻¹g, in at least float32, and what ``_descend`` may reuse."""
 
     @abstractmethod
     def _descend(self, batch: Batch, inverse_scale: torch.Tensor, kept: Any) -> None:
@@ -176,14 +176,14 @@ def _total(squares: tuple[torch.Tensor, ...]) -> torch.Tensor:
 
 
 def decay(batch: Batch) -> None:
-    """θ ← (1 − ηλ) θ, which neither the metric nor γ scales."""
+    """θ ← (1 − ηλ) θ, scaled neither by the induced metric nor by γ."""
     group = batch.group
     if group["weight_decay"] != 0:
         torch._foreach_mul_(batch.params, 1 - group["lr"] * group["weight_decay"])
 
 
 def signed_rate(batch: Batch) -> float:
-    """−η / (1 − μᵗ), or +η / (1 − μᵗ) to maximise: the step without r, with the bias correction of m."""
+    """−η / (1 − μᵗ), or +η / (1 − μᵗ) to maximise: the step size without r, with m's bias correction."""
     group = batch.group
     sign = 1 if group["maximize"] else -1
     return float(sign * group["lr"] / (1 - group["momentum"] ** batch.step))

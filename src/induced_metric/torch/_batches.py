@@ -8,27 +8,27 @@ import torch
 
 Tensors: TypeAlias = list[torch.Tensor]
 
-# On a CPU, temporaries of this many elements stay in the cache; larger ones are fresh memory every time.
+# On a CPU, temporaries of this many elements stay in the cache; larger ones use new memory every time.
 CPU_ELEMENTS = 2**19
 
 
 class Batch(NamedTuple):
-    """Tensors of one group, device, dtypes and age; the lists run in parallel."""
+    """Tensors with the same group, device, dtypes and step; the lists are parallel."""
 
     group: dict[str, Any]
-    step: int  # of these parameters, 1 at their first
+    step: int  # number of steps of these parameters, counted from 1
     params: Tensors
     grads: Tensors
-    moments: list[Tensors]  # one list for each name; in float32 where the parameters are narrower
+    moments: list[Tensors]  # one list for each name; in float32 if the parameters are narrower
 
 
 def accumulator_dtype(param: torch.Tensor) -> torch.dtype:
-    """The dtype of a parameter's moving averages, whose increments would round away in less than float32."""
+    """The dtype of a parameter's moving averages: at least float32, or increments would round to zero."""
     return torch.promote_types(param.dtype, torch.float32)
 
 
 def cast(tensors: Tensors, like: Tensors) -> Tensors:
-    """The tensors in the dtype of ``like``: themselves where it is theirs, so that float32 costs nothing."""
+    """The tensors in the dtype of ``like``; not copied if they have it already, so float32 costs nothing."""
     dtype = like[0].dtype
     if tensors[0].dtype == dtype:
         return tensors
@@ -49,9 +49,9 @@ def gather(group: dict[str, Any], state: Any, names: tuple[str, ...], optimizer:
 
     Args:
         group: the parameter group.
-        state: the optimizer's state, to which the moments are added where missing.
-        names: the moments, tensors in the shape of the parameter and its ``accumulator_dtype``.
-        optimizer: its name, for errors.
+        state: the optimiser's state, to which missing moments are added.
+        names: names of the moments, tensors with the parameter's shape and its ``accumulator_dtype``.
+        optimizer: name of the optimiser, for error messages.
     """
     kinds: dict[tuple[torch.device, torch.dtype, torch.dtype, int], list[Tensors]] = defaultdict(list)
     for param in group["params"]:
@@ -74,7 +74,7 @@ def gather(group: dict[str, Any], state: Any, names: tuple[str, ...], optimizer:
 
 
 def _parts(rows: list[Tensors], device: torch.device, foreach: bool | None) -> Iterator[list[Tensors]]:
-    """Splits rows of tensors: one by one without foreach, all together, or by what a CPU's cache holds."""
+    """Splits rows of tensors: one by one if foreach is False, on a CPU by its cache size, else not at all."""
     if foreach is False:
         yield from ([row] for row in rows)
     elif device.type != "cpu":
@@ -93,7 +93,7 @@ def _parts(rows: list[Tensors], device: torch.device, foreach: bool | None) -> I
 
 
 def _pieces(row: list[torch.Tensor]) -> Iterator[Tensors]:
-    """Views of at most ``CPU_ELEMENTS`` elements of all tensors of a row, where their memory allows it."""
+    """Views with at most ``CPU_ELEMENTS`` elements of all tensors of a row, if these are contiguous."""
     if row[0].numel() <= CPU_ELEMENTS or not all(tensor.is_contiguous() for tensor in row):
         yield row
     else:

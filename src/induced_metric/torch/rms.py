@@ -1,4 +1,4 @@
-"""The metric of RMSprop under the metric of the loss landscape, for PyTorch."""
+"""The induced metric with RMSprop's metric on the parameters, for PyTorch."""
 
 import math
 from typing import Any
@@ -19,7 +19,7 @@ class SGDRMS(MetricOptimizer):
 
     The sum runs over *all* parameter groups. ξ = 0 is ``torch.optim.AdamW`` with betas (μ, β_rms).
 
-    Parameters in float16 and bfloat16 have float32 averages and are rounded once a step.
+    Parameters in float16 and bfloat16 have float32 averages and are rounded once per step.
 
     Args:
         params: parameters, or groups with their own ``lr``, ``momentum``, ``beta_rms``, ``eps`` and
@@ -27,15 +27,15 @@ class SGDRMS(MetricOptimizer):
         lr: η >= 0.
         momentum: decay μ of the moving average of the gradients, in [0, 1).
         xi: weight ξ >= 0 of the loss direction.
-        beta: decay β of the moving average of the squared norm, in [0, 1); 0 is the current value.
+        beta: decay β of the moving average of the squared norm, in [0, 1); 0 uses only the current value.
         beta_rms: decay of the moving average of the squared gradients, in [0, 1).
         weight_decay: decoupled decay λ >= 0, scaled by η but not by r.
-        eps: ε >= 0, outside the root.
+        eps: ε >= 0, added outside the square root.
         maximize: ascend instead of descending.
         foreach: False takes one parameter at a time. None and True take all at once on an accelerator,
             and as many as the cache holds on a CPU.
-        per_group: pull back to every parameter group on its own, with its own ξ, β and r, instead of to
-            all parameters together.
+        per_group: give every parameter group its own metric, with its own ξ, β and r, instead of one metric
+            for all parameters.
 
     Raises:
         ValueError: for a number outside its range, or groups that share a metric but not ξ and β.
@@ -84,11 +84,11 @@ class SGDRMS(MetricOptimizer):
         super().__init__(params, defaults)
 
     def _unbias(self, batch: Batch) -> float:
-        """√(1 − β_rmsᵗ): taken out of √r̂ + ε, which is (√r + ε √(1 − β_rmsᵗ)) / √(1 − β_rmsᵗ)."""
+        """√(1 − β_rmsᵗ), factored out of √r̂ + ε, which is (√r + ε √(1 − β_rmsᵗ)) / √(1 − β_rmsᵗ)."""
         return math.sqrt(1 - batch.group["beta_rms"] ** batch.step)
 
     def _diagonal(self, batch: Batch) -> Tensors:
-        """γ, up to the factor ``_unbias``; in fresh memory."""
+        """γ, up to the factor ``_unbias``; in new memory."""
         diagonal: Tensors = torch._foreach_sqrt(batch.moments[1])
         torch._foreach_add_(diagonal, batch.group["eps"] * self._unbias(batch))
         return diagonal
@@ -99,12 +99,12 @@ class SGDRMS(MetricOptimizer):
         torch._foreach_mul_(second, group["beta_rms"])
         torch._foreach_addcmul_(second, grads, grads, 1 - group["beta_rms"])
         diagonal = self._diagonal(batch)
-        # g · (g / γ), not g² / γ: the square of a large gradient would be infinite.
+        # g · (g / γ) instead of g² / γ, because the square of a large gradient would be infinite.
         if _fits_twice(grads):
             ratios, kept = torch._foreach_div(grads, diagonal), diagonal
         else:
-            # A second large temporary makes glibc return memory to the system after every batch; the page
-            # faults of fetching it again cost more than computing γ once more for the update.
+            # With a second large temporary, glibc returns memory to the system after every batch. The page
+            # faults when it is allocated again cost more than computing γ once more for the update.
             ratios, kept = [torch.div(g, d, out=d) for g, d in zip(grads, diagonal, strict=True)], None
         return _inner_product(ratios, grads) * self._unbias(batch), kept
 
@@ -116,18 +116,18 @@ class SGDRMS(MetricOptimizer):
 
 
 def _fits_twice(tensors: Tensors) -> bool:
-    """Whether two temporaries of this size may be held at once: not where they are large and on a CPU."""
+    """Whether two temporaries of this size may be held at once: not if they are large and on a CPU."""
     elements = sum(int(tensor.numel()) for tensor in tensors)
     return bool(tensors[0].device.type != "cpu") or elements <= CPU_ELEMENTS // 4
 
 
 def _inner_product(left: Tensors, right: Tensors) -> torch.Tensor:
-    """Σ left · right of products that are not negative, in float32 at least; may overwrite ``left``."""
+    """Σ left · right, in at least float32, for non-negative products; may overwrite ``left``."""
     dtype = torch.promote_types(left[0].dtype, torch.float32)
     if left[0].device.type == "cpu" and left[0].dtype == dtype:
         sums = [torch.dot(a.reshape(-1), b.reshape(-1)) for a, b in zip(left, right, strict=True)]
     else:
         torch._foreach_mul_(left, right)
-        # Their sum is their 1-norm, which foreach has.
+        # Since the products are not negative, their sum is their 1-norm, which foreach offers.
         sums = torch._foreach_norm(left, 1, dtype=dtype)
     return sums[0] if len(sums) == 1 else torch.stack(sums).sum()

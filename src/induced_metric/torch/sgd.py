@@ -1,4 +1,4 @@
-"""SGD on the metric of the loss landscape, for PyTorch."""
+"""SGD with the induced metric, for PyTorch."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ from induced_metric.torch._batches import Batch
 
 
 class SGDMetric(MetricOptimizer):
-    r"""SGD on the metric pulled back from the graph of the loss; the twin of ``induced_metric.sgd_metric``.
+    r"""SGD with the metric pulled back from the graph of the loss; twin of ``induced_metric.sgd_metric``.
 
     .. math::
         r_t = \frac{1}{1 + |\hat v_t|}, \quad
@@ -19,20 +19,20 @@ class SGDMetric(MetricOptimizer):
     with :math:`\hat v_t` the bias-corrected EMA of :math:`\xi \|g_t\|^2` over the gradients of *all*
     parameter groups and :math:`\hat m_t` that of the gradients.
 
-    Parameters in float16 and bfloat16 have float32 averages and are rounded once a step.
+    Parameters in float16 and bfloat16 have float32 averages and are rounded once per step.
 
     Args:
         params: parameters, or groups with their own ``lr``, ``momentum`` and ``weight_decay``.
         lr: η >= 0.
         momentum: decay μ of the moving average of the gradients, in [0, 1).
         xi: weight ξ >= 0 of the loss direction; about one over the number of parameters.
-        beta: decay β of the moving average of the squared norm, in [0, 1); 0 is the current value.
+        beta: decay β of the moving average of the squared norm, in [0, 1); 0 uses only the current value.
         weight_decay: decoupled decay λ >= 0, scaled by η but not by r.
         maximize: ascend instead of descending.
         foreach: False takes one parameter at a time. None and True take all at once on an accelerator,
             and as many as the cache holds on a CPU.
-        per_group: pull back to every parameter group on its own, with its own ξ, β and r, instead of to
-            all parameters together.
+        per_group: give every parameter group its own metric, with its own ξ, β and r, instead of one metric
+            for all parameters.
 
     Raises:
         ValueError: for a number outside its range, or groups that share a metric but not ξ and β.
@@ -87,14 +87,14 @@ class SGDMetric(MetricOptimizer):
         del kept
         rate, scale = signed_rate(batch), inverse_scale.reciprocal()
         if scale.device.type == "cpu":
-            # One pass over memory; on an accelerator it would be one kernel for every parameter.
+            # One pass over memory; on an accelerator this would start one kernel for every parameter.
             torch._foreach_addcmul_(batch.params, batch.moments[0], [scale] * len(batch.params), rate)
         else:
             torch._foreach_add_(batch.params, torch._foreach_mul(batch.moments[0], scale), alpha=rate)
 
 
 class SGDLogMetric(SGDMetric):
-    r"""SGD on the metric pulled back from the graph of the log-loss: ``induced_metric.sgd_log_metric``.
+    r"""SGD with the metric pulled back from the graph of the log-loss: ``induced_metric.sgd_log_metric``.
 
     .. math::
         r_t = \frac{L_t}{L_t^2 + |\hat v_t|}, \quad
@@ -125,5 +125,5 @@ class SGDLogMetric(SGDMetric):
             loss = loss.detach().reshape(()).to(norm, non_blocking=True)
         else:
             loss = torch.full_like(norm, loss)
-        # L + v̂ / L needs no square, which is zero or infinite for extreme losses. At L = 0, 1 / r = ∞.
+        # L + v̂ / L needs no square, which would be 0 or infinite for extreme losses. At L = 0, 1 / r = ∞.
         return torch.where(loss == 0, math.inf, torch.addcdiv(loss, norm, loss))
