@@ -1,15 +1,16 @@
-"""Trials an hour on this device, five ways: what lanes are worth beside what people would do otherwise.
+"""Trials per hour on this device, trained in five ways: compares the lanes with the usual alternatives.
 
 Run: python benchmarks/accelerator.py [--minutes 9] [--output FILE] [--quick] [--only task/way/precision,...].
-The ways (ways.py): lanes, naive (a vmap in lock step), process (one a trial), plain (jitted optax in a loop),
-published (the published loop's shape); of regression, MNIST, the GPT and ResNet-18; at 1, 8, 64, 256 and 500
-trials. And what else pieces.py measures: the peak of a large product, how busy pruning leaves the lanes, what
-deterministic kernels cost. Random data of the published shapes: no data set is needed. Some epochs are
-measured; a published trial has as many as ``epochs`` says, of ResNet-18 twelve times as long.
+The ways (ways.py) are lanes, naive (a vmap in lock step), process (one per trial), plain (jitted optax in a
+loop) and published (the shape of the published loop), for regression, MNIST, the GPT and ResNet-18, with 1,
+8, 64, 256 and 500 trials. pieces.py also measures the peak rate of a large product, how busy pruning leaves
+the lanes, and what deterministic kernels cost. The data are random, in the published shapes, so no data set
+is needed. Only some epochs are measured. A published trial has as many as ``epochs`` says; an epoch of
+ResNet-18 is twelve times as long.
 
-Results are written to FILE as they come, the most telling first, and the same command goes on with those that
-are missing. What fails is a result too, tried again only with --retry. On a CPU it does the same, and takes
-hours (--minutes 600 --limit 60) unless --quick, whose tiny sizes say nothing but that everything runs.
+Results are written to FILE as they come, the most informative first; the same command continues with those
+that are missing. A failure is also a result, tried again only with --retry. On a CPU this takes hours
+(--minutes 600 --limit 60) unless --quick is given, whose tiny sizes only show that everything runs.
 """
 
 import argparse
@@ -25,12 +26,12 @@ from pieces import PLACED, study
 from processes import run
 
 SMALL, LARGE = ("regression", "mnist"), ("shakespeare", "cifar10")
-RIVALS = ("process", "published", "plain")  # of which a trial takes as long beside others
+RIVALS = ("process", "published", "plain")  # ways in which a trial takes as long alone as among others
 PEAK = "product/peak/all/flops"
 
 
 def plan(quick):
-    """Names of all results, task/way/precision/what, the most telling first."""
+    """Names of all results, task/way/precision/what, the most informative first."""
     most, few, rest = ["3"], [], ["1"]
     if not quick:
         most, few, rest = [str(study(quick))], ["64"], ["1", "8", "256"]
@@ -59,7 +60,7 @@ def plan(quick):
 
 
 def pieces(names):
-    """(task/way/precision, whats) of results that one process makes, in their order."""
+    """(task/way/precision, whats) for each group of results that one process makes, in order."""
     grouped = itertools.groupby((name.rsplit("/", 1) for name in names), key=lambda parts: parts[0])
     return [(piece, [what for _, what in parts]) for piece, parts in grouped]
 
@@ -70,7 +71,7 @@ def chosen(name, only):
 
 
 class File:
-    """The results so far, with what all have in common: commit, device, versions, sizes."""
+    """The results so far, with the facts that all have in common: commit, device, versions, sizes."""
 
     def __init__(self, path, *, quick, anew):
         from induced_metric.records.provenance import provenance
@@ -92,7 +93,7 @@ class File:
         self.same({"commit": code["commit"], "quick": quick})
 
     def same(self, facts):
-        """Refuses what was made otherwise, in a sentence; what is not known yet is written down."""
+        """Exits with a sentence if a fact differs from the file's; notes facts that are not known yet."""
         for name, value in facts.items():
             if self.made.setdefault(name, value) != value:
                 sys.exit(f"{self.path}: {name} was {self.made[name]}, and is {value} here: {self.otherwise}")
@@ -107,19 +108,19 @@ class File:
         for each, result in self.results.items():
             peak = peaks.get(each.split("/")[2])
             if "flops" in result and peak:
-                # A way but lanes has one device; of a CPU the peak is that of all cores.
+                # Every way except lanes uses one device; on a CPU the peak is that of all cores.
                 places = result.get("lanes", {}).get("places", 1) if self.made.get("platform") != "cpu" else 1
                 result["share_of_peak"] = result["flops"] / (peak * places)
         text = json.dumps({"made": self.made, "results": self.results}, indent=1, sort_keys=True)
         beside = self.path.with_name(f"{self.path.name}.part")
         beside.write_text(text)
-        beside.replace(self.path)  # whole, whenever this is killed
+        beside.replace(self.path)  # the file stays complete, even if this process is killed
 
     def done(self, retry):
         return {name for name, found in self.results.items() if not (retry and "failed" in found)}
 
     def lanes_of(self, piece, quick):
-        """The lanes of a whole study, whose width is known."""
+        """The result of the lanes of a whole study, whose width is then known; None if there is none."""
         task, way, precision = piece.split("/")
         found = self.results.get(f"{task}/lanes/{precision}/{study(quick)}", {})
         return found if way in PLACED and "lanes" in found else None
@@ -144,7 +145,7 @@ def line_of(name, found):
 
 
 def worth(results, quick):
-    """Lines: how many times as many trials an hour lanes train as every other way, of a whole study."""
+    """Lines that say how many times as many trials per hour the lanes train as each other way, in a study."""
     most = str(study(quick))
     for task in (*SMALL, *LARGE):
         rates = {}
@@ -168,9 +169,9 @@ def main():
     parser.add_argument("--quick", action="store_true", help="tiny sizes, which only show that all runs")
     parser.add_argument("--only", help="these alone, by task, way or whole name, separated by commas")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no process stays behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no process is left behind
     end = time.monotonic() + 60 * arguments.minutes
-    # A piece that fills a run is a failure too, or no run would come to the next.
+    # A piece that takes up a whole run counts as a failure, or no run would reach the next piece.
     limit = min(60 * arguments.limit, 48 * arguments.minutes)
     file = File(arguments.output, quick=arguments.quick, anew=arguments.anew)
     only, names = set((arguments.only or "").split(",")) - {""}, plan(arguments.quick)

@@ -1,6 +1,6 @@
-"""Speed of ResNet-18's 3×3 convolutions with their gradients inside a loop: ours against XLA's.
+"""Speed of ResNet-18's 3×3 convolutions with their gradients inside a loop: ours compared with XLA's.
 
-Run: python benchmarks/convolution.py [rounds] [batch]; XLA's take two minutes a round at batch 64.
+Run: python benchmarks/convolution.py [rounds] [batch]; XLA's take two minutes per round at batch 64.
 """
 
 import sys
@@ -9,7 +9,7 @@ from functools import partial
 from interleave import interleave, serve
 
 STAGES = {32: 64, 16: 128, 8: 256, 4: 512}  # channels by height and width of the images
-STEPS = 2  # of the loop
+STEPS = 2  # iterations of the loop
 
 
 def convolutions(requests, native, batch, size):

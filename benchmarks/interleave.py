@@ -1,7 +1,7 @@
-"""Ways to do the same work, measured in turn, so that noise of the machine meets all alike.
+"""Measures several ways to do the same work in turn, so that noise of the machine affects all of them alike.
 
-Each side has a process of its own, or several that share a round's work, with the XLA settings that suit it.
-A process is a function of a pipe: it prepares itself and ends in ``serve``.
+Each side has its own process, or several that share the work of a round, with the XLA settings that suit it.
+A process is a function that takes a pipe, makes its preparations and then calls ``serve``.
 """
 
 import multiprocessing
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 _CONF = Path(__file__).parents[1] / "conf"
-_UNITS_PER_GIB = 2**30 if sys.platform == "darwin" else 2**20  # of ru_maxrss: bytes there, KiB elsewhere
+_UNITS_PER_GIB = 2**30 if sys.platform == "darwin" else 2**20  # ru_maxrss is in bytes on macOS, else in KiB
 
 
 class Measured(NamedTuple):
-    seconds: list[float]  # of one unit of work, by round
-    peak: float  # GiB, the most memory that its processes held
+    seconds: list[float]  # per unit of work, by round
+    peak: float  # the most memory that its processes held, in GiB
 
     @property
     def median(self) -> float:
@@ -28,7 +28,7 @@ class Measured(NamedTuple):
 
 
 def serve(requests: Connection, work: Callable[[], object], *, units: float = 1) -> None:
-    """Does the work, which waits for its result, once a round, and reports the seconds of one of its units.
+    """Does the work, which must wait for its result, once per round and reports the seconds per unit.
 
     The first time, which compiles, does not count.
     """
@@ -52,9 +52,9 @@ def serve_lanes(
     units: float,
     alone: bool = False,
 ) -> None:
-    """Serves so many trials on the lane engine as a sweep uses it, without Optuna and records.
+    """Serves this many trials on the lane engine, used as in a sweep but without Optuna and records.
 
-    With ``alone`` as train.py uses it: one lane on one device, looked at after every epoch.
+    With ``alone``, the engine is used as in train.py: one lane on one device, which reports every epoch.
     """
     from induced_metric import xla
 
@@ -76,7 +76,7 @@ def serve_lanes(
 
 
 def configured(name: str, **changes: Any) -> Any:
-    """The task of ``conf/task/<name>.yaml``, some of its settings changed."""
+    """The task of ``conf/task/<name>.yaml`` with some settings changed."""
     import hydra
 
     with hydra.initialize_config_dir(str(_CONF), version_base="1.3"):
@@ -88,7 +88,7 @@ Process = Callable[[Connection], None]
 
 
 def interleave(sides: Mapping[str, Process | Sequence[Process]], *, rounds: int) -> dict[str, Measured]:
-    """Measures every side once a round, all prepared before the first; of several processes, the slowest."""
+    """Measures every side once per round, after all are prepared; of several processes the slowest counts."""
     context = multiprocessing.get_context("spawn")
     pipes: dict[str, list[Connection]] = {}
     try:
@@ -98,7 +98,7 @@ def interleave(sides: Mapping[str, Process | Sequence[Process]], *, rounds: int)
                 here, there = context.Pipe()
                 pipes[name].append(here)
                 context.Process(target=process, args=(there,), daemon=True).start()
-                there.close()  # so that its end is noticed here
+                there.close()  # so that the end of the process is noticed here
             _answers(pipes[name])
         seconds: dict[str, list[float]] = {name: [] for name in sides}
         for _ in range(rounds):

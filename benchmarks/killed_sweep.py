@@ -1,4 +1,4 @@
-"""A sweep whose workers are killed one after another, against an undisturbed one: workers.py kills."""
+"""Compares a sweep whose workers are killed one after another with an undisturbed one: workers.py kills."""
 
 import os
 import random
@@ -11,7 +11,7 @@ from pathlib import Path
 from setups import ROOT, database
 
 OPTIMIZERS = "adam,adamw,muon,sgd,sgd_log_metric,sgd_metric,sgd_rms"
-OF_A_RUN = ["seconds", "finished", "provenance"]  # columns in which two runs of the same sweep differ
+OF_A_RUN = ["seconds", "finished", "provenance"]  # columns that differ between two runs of the same sweep
 
 
 def kills(options):
@@ -26,7 +26,7 @@ def kills(options):
         subprocess.run([*common, f"results={directory}/one"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         undisturbed = time.perf_counter() - started
         url = server.url("killed")
-        # Nothing is given up, however often it is lost, and heirs do go on from checkpoints.
+        # No trial is given up, however often it is lost, and other workers resume it from checkpoints.
         command = [
             *common, f"results={directory}/many", "storage=postgresql", "storage.claims=1000",
             "checkpoint_every=20", "checkpoint_seconds=0",
@@ -56,10 +56,10 @@ def kills(options):
 
 
 def _killed_sweep(options, command, url, server, total, directory):
-    """Runs workers until all have ended by themselves; how many were killed."""
+    """Runs workers until all have ended by themselves; returns how many were killed."""
     environment = {**os.environ, "INDUCED_METRIC_STORAGE": url}
     dice = random.Random(options.seed)
-    # By progress, not by the clock: on any machine all kills come while there is work.
+    # Kills are placed by progress, not by the clock, so that on any machine all come while there is work.
     moments = sorted(dice.uniform(0, 0.9 * total) for _ in range(options.kills))
     workers, killed = {}, 0
     try:
@@ -102,7 +102,7 @@ def _inherited(trials):
 
 
 def _same(one, many):
-    """Whether two sweeps recorded the same, but for what is another in every run."""
+    """Whether two sweeps recorded the same, apart from the columns that differ in every run."""
     keys = (["optimizer", "trial"], ["optimizer", "trial", "epoch"])
     pairs = [
         [

@@ -1,8 +1,8 @@
-"""Seconds of one full-size MNIST epoch: ours, the published loop's shape, and a plain jitted loop.
+"""Seconds per full-size MNIST epoch: ours, a loop of the published shape, and a plain jitted loop.
 
 Run: python benchmarks/mnist.py [rounds]. An epoch is 58 steps of 1,024 images and the accuracy on 9,216 test
-images, then, in a second table, on the training images too; all sides evaluate the same. It needs the data
-set (make data TASK=mnist). Figures are medians over the rounds, in which all take turns.
+images; in a second table, also the accuracy on the training images. All sides evaluate the same. It needs the
+data set (make data TASK=mnist). Figures are medians over the rounds, in which all sides take turns.
 """
 
 import os
@@ -16,10 +16,10 @@ from induced_metric.errors import UserError
 
 HYPERPARAMETERS = {"learning_rate": 3e-3, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8}
 WEIGHTS = [784 * 64, 64 * 64, 64 * 10]
-# A product takes 2 operations a weight and example; the first layer needs no gradient of its input.
+# A product takes 2 operations per weight and example; the first layer needs no gradient of its input.
 TRAINING = 2 * (3 * sum(WEIGHTS) - WEIGHTS[0]) * 58 * 1024
 EVALUATION = {"train": 2 * sum(WEIGHTS) * 60_000, "test": 2 * sum(WEIGHTS) * 9216}
-TRIALS, EPOCHS = 4 * os.cpu_count(), 20  # of ours in a round: a trial for every lane
+TRIALS, EPOCHS = 4 * os.cpu_count(), 20  # of ours in a round: one trial for every lane
 
 
 def _loop(eval_splits, *, jitted):
@@ -88,13 +88,13 @@ def plain(requests, eval_splits):
 
 
 def ours(requests, eval_splits):
-    """Seconds over epochs of all lanes."""
+    """The lanes: seconds divided by the epochs of all trials."""
     task = partial(configured, "mnist", eval_splits=eval_splits)
     serve_lanes(requests, task, "adam", HYPERPARAMETERS, trials=TRIALS, epochs=EPOCHS, units=TRIALS * EPOCHS)
 
 
 def matmul(requests):
-    """The machine's limit: gigaoperations a second of a product on all cores, reported as seconds of 1e9."""
+    """The machine's limit: a large product on all cores, reported as seconds per 1e9 operations."""
     import jax
     import jax.numpy as jnp
 

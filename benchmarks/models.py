@@ -1,10 +1,10 @@
-"""Seconds and memory of a training step of the GPT and of ResNet-18: ours against plain flax.
+"""Seconds and memory of a training step of the GPT and of ResNet-18: ours compared with plain flax.
 
 Run: python benchmarks/models.py [rounds] [gpt|gpt256|resnet|resnet1024 ...]. Ours is the step of
-``train_epoch``, its batch divided over the cores as the lanes of these tasks do; plain is what one writes
-with flax's own layers and optax, jitted and called from Python. gpt256 is the published batch: ours in parts,
-plain in one piece, which takes 8 GiB; resnet1024 is the published batch too, 10 GiB. Random inputs: no data
-set needed.
+``train_epoch``, with its batch divided over the cores as the lanes of these tasks do. Plain is what one would
+write with flax's own layers and optax, jitted and called from Python. gpt256 is the published batch, for ours
+in parts and for plain in one piece, which takes 8 GiB; resnet1024 is also the published batch, 10 GiB. The
+inputs are random, so no data set is needed.
 """
 
 import sys
@@ -19,7 +19,7 @@ CASES = {
     "resnet": (64, None),
     "resnet1024": (1024, None),
 }
-STEPS = 2  # of a unit of work
+STEPS = 2  # steps per unit of work
 RESNET_18 = {"widths": (64, 128, 256, 512), "blocks": 2}
 GPT_SIZES = {"vocab_size": 65, "context": 256, "layers": 4, "heads": 4, "embed_dim": 128, "dropout": 0.1}
 
@@ -36,7 +36,7 @@ def _inputs(case, batch):
 
 
 def ours(requests, case):
-    """An epoch of as many batches, without an evaluation worth the name."""
+    """An epoch of ``STEPS`` batches, whose evaluation does almost nothing."""
     from induced_metric import xla
 
     xla.configure()

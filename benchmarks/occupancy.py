@@ -1,14 +1,14 @@
-"""What pruning is worth, and how busy it leaves the lanes.
+"""What pruning saves, and how busy it leaves the lanes.
 
-Studies of regression trials with Adam, as a sweep runs them but for the mirror and the view: without a
+Runs studies of regression trials with Adam as a sweep does, except for the mirror and the view: without a
 pruner, with Optuna's successive halving and with the published Hyperband, in one process and one program.
-Study k has the same seed under each pruner, so with random search the same trials; the pruners take turns.
-Compilation is not counted.
+Study k has the same seed under each pruner, so with random search it has the same trials. The pruners take
+turns. Compilation is not counted.
 
-Run: python benchmarks/occupancy.py [trials] [studies] [sampler] [pruners...]. For each pruner, medians and
-ranges over the studies: lane occupancy until the last trials, from the records
-(analysis/progress/occupancy.py says what it is); the share of the whole time that the lanes trained, the last
-trials included; wall time; epochs trained; and the best value of a study.
+Run: python benchmarks/occupancy.py [trials] [studies] [sampler] [pruners...]. For each pruner, it prints
+medians and ranges over the studies: lane occupancy until the last trials, from the records (defined in
+analysis/progress/occupancy.py); the share of the whole time in which the lanes trained, including the last
+trials; wall time; epochs trained; and the best value of a study.
 """
 
 import statistics
@@ -71,7 +71,7 @@ def plan(cfg, task, trials, seed, provenance):
 
 
 def measured(plan, lanes):
-    """One study."""
+    """Runs and measures one study."""
     from setups import files
 
     from induced_metric.analysis.progress.occupancy import occupancy, timed

@@ -1,14 +1,14 @@
-"""Floating-point operations: of an epoch, counted in its program; of a second at best. For accelerator.py."""
+"""Floating-point operations per epoch, counted in its program, and the peak rate; for accelerator.py."""
 
 import math
 import time
 
-# As JAX calls them.
+# JAX's names of the precisions.
 PEAKS = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
 
 
 def products(task):
-    """Floating-point operations in products and convolutions of one epoch of one trial with Adam."""
+    """Floating-point operations in the products and convolutions of one epoch of one trial with Adam."""
     import jax
     import jax.numpy as jnp
     from ways import ADAM
@@ -24,7 +24,7 @@ def products(task):
 
 
 def operations(jaxpr):
-    """Those of a jaxpr; what multiplies a zero that a stride put there is none."""
+    """The operations in a jaxpr; products with zeros that a stride inserted are not counted."""
     total = 0
     for equation in jaxpr.eqns:
         size = math.prod(equation.outvars[0].aval.shape) if equation.outvars else 0
@@ -34,11 +34,11 @@ def operations(jaxpr):
         elif equation.primitive.name == "conv_general_dilated":
             kernel, numbers = equation.invars[1].aval.shape, equation.params["dimension_numbers"]
             each = 2 * size * math.prod(kernel) // kernel[numbers.rhs_spec[0]]
-            # The gradient to the input of a strided convolution is one of cotangents with zeros in between.
+            # The input's gradient of a strided convolution is a convolution of cotangents with zeros between.
             total += each // math.prod(equation.params["lhs_dilation"])
         elif equation.primitive.name == "cond":
-            # A convolution has a branch for each kind of device, the last for accelerators. That for CPUs has
-            # a gradient to the images of the first layer too, which XLA leaves out.
+            # A convolution has a branch for each kind of device; the last is for accelerators. The one for
+            # CPUs also has a gradient of the first layer's images, which XLA leaves out.
             total += operations(equation.params["branches"][-1].jaxpr)
         else:
             inner = [
@@ -51,12 +51,12 @@ def operations(jaxpr):
 
 
 def peak(quick):
-    """Operations a second of a large product on one device, by precision."""
+    """Operations per second of a large product on one device, by precision."""
     import jax
     import jax.numpy as jnp
 
     size = 256 if quick else 2048 if jax.default_backend() == "cpu" else 8192
-    # Not of ones: what a card draws, and so its clock, depends on the numbers.
+    # Random numbers instead of ones, since the power that a card draws, and so its clock, depends on them.
     numbers = jax.random.normal(jax.random.key(0), (2, size, size))
     found = {}
     for precision, name in PEAKS.items():

@@ -1,26 +1,27 @@
-"""Time of one optimizer step, as a ratio to Adam's in the same run.
+"""Time of one optimiser step, as a ratio to Adam's in the same run.
 
     python benchmarks/optimizers.py jax      # to optax.adam, state and parameters donated
     python benchmarks/optimizers.py torch    # to torch.optim.AdamW(foreach=True)
 
-Every round takes one sample of every optimizer, so that noise of the machine meets all alike; a ratio is
-that of the medians. A sample of a small size is many steps, each depending on the last, and one wait. The
-last rows are the paper's claim that the metric costs "one extra dot product over SGD": the time of
-``sgd_metric`` beyond SGD with the same momentum, in dot products of that size.
+Every round takes one sample of every optimiser, so that noise of the machine affects all of them alike. A
+ratio is the ratio of the medians. A sample of a small size is many steps, each depending on the last, with
+one wait at the end. The last rows test the paper's claim that the metric costs "one extra dot product over
+SGD": the additional time of ``sgd_metric`` over SGD with the same momentum, in dot products of that size.
 
-What was tried for the JAX ``sgd_rms`` at 10M parameters (ratio to adam, two cores, JAX 0.10 and 0.12):
-the norm and the update both need γ⁻¹, and XLA on CPU writes what two consumers share to a fresh buffer,
-whose page faults cost more than the arithmetic.
+Variants that were tried for the JAX ``sgd_rms`` with 10M parameters (ratio to adam, two cores, JAX 0.10 and
+0.12). The norm and the update both need γ⁻¹. On a CPU, XLA writes a value that two consumers share to a new
+buffer, whose page faults cost more than the arithmetic.
 
     4.5   written plainly; 3.9 with the bias corrections folded into scalars
-    4.7   a blocked sum, (n / 1024, 1024) first over rows: the products are materialised too
-    5.1   a barrier that forces the second moment into memory: not what is shared
-    3.8   the norm from the old second moment: the in-place update of it then needs a copy
-    3.1   √(r k²) in one place and √r k in the other: the root is no longer shared, ε still is
-    1.4   a barrier on (r, k, ε) of every leaf before the norm: nothing is shared, nothing is written;
-          the barrier on the scalars alone is merged across leaves (1.7 for 10 matrices)
+    4.7   a blocked sum, (n / 1024, 1024) first over rows: the products are also materialised
+    5.1   a barrier that forces the second moment into memory: this is not the shared value
+    3.8   the norm from the old second moment: its in-place update then needs a copy
+    3.1   √(r k²) in one place and √r k in the other: the root is no longer shared, but ε still is
+    1.4   a barrier on (r, k, ε) of every leaf before the norm: nothing is shared or written;
+          a barrier on the scalars alone is merged across leaves (1.7 for 10 matrices)
 
-Passes over memory would allow 12/10 of adam, as XLA runs it; the second root and division are the rest.
+By its passes over memory it could take 12/10 of adam's time, as XLA runs it; the rest is the second root and
+division.
 """
 
 import argparse
@@ -37,13 +38,13 @@ SIZES = {
     "100k vector": [(100_000,)],
     "10 x 100²": [(100, 100)] * 10,
 }
-SMALL = 1_000_000  # elements; below it, a sample is many steps
+SMALL = 1_000_000  # elements; with fewer, a sample is many steps
 STEPS_OF_A_SMALL_SAMPLE = 50
 DOT, SGD, METRIC = "dot product", "sgd with an EMA", "sgd_metric"
 
 
 def medians(runs: dict[str, Callable[[int], None]], rounds: int, repeats: int) -> dict[str, float]:
-    """Median seconds of a step of each, interleaved; ``run(n)`` takes n steps and waits for them."""
+    """Median seconds per step of each run, interleaved; ``run(n)`` takes n steps and waits for them."""
     samples: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
         run(2)

@@ -1,6 +1,6 @@
-"""A piece of accelerator.py, in a process of its own: one task, way and precision.
+"""A piece of accelerator.py, in its own process: one task, way and precision.
 
-Prints a line of JSON for where it runs, and one for each result as soon as it is there.
+Prints one line of JSON that describes where it runs, and one for each result as soon as it is available.
 """
 
 import argparse
@@ -16,18 +16,18 @@ from operations import peak, products
 from processes import process
 from ways import EPOCHS, SHARE, lanes, measured, task_of
 
-TRIALS = 500  # of a study
-ROUND = {"regression": 20, "mnist": 5, "shakespeare": 1, "cifar10": 1}  # epochs of a round in turn
-PLACED = ("lanes", "occupancy", "deterministic")  # whose width is measured once
+TRIALS = 500  # trials of a study
+ROUND = {"regression": 20, "mnist": 5, "shakespeare": 1, "cifar10": 1}  # epochs per round
+PLACED = ("lanes", "occupancy", "deterministic")  # ways that use lanes, whose width is measured once
 
 
 def study(quick):
-    """As many trials as the largest number of lanes is measured for."""
+    """The number of trials of a whole study, the largest that is measured."""
     return 3 if quick else TRIALS
 
 
 def here():
-    """What results must have in common to be compared."""
+    """The facts that results must have in common to be compared."""
     import jax
 
     from induced_metric import xla
@@ -35,7 +35,7 @@ def here():
     devices, platform = jax.devices(), jax.default_backend()
     return {
         "device": devices[0].device_kind,
-        # A process has one device of the CPU, or one for each core.
+        # On a CPU, a process has one device in all or one for each core, so the cores are counted.
         "devices": xla.cores() if platform == "cpu" else len(devices),
         "jax": jax.__version__,
         "platform": platform,
@@ -43,10 +43,10 @@ def here():
 
 
 def occupied(what, quick, before):
-    """How busy a pruned study leaves the lanes, as occupancy.py measures it.
+    """How busy a pruned study leaves the lanes, measured as in occupancy.py.
 
-    How many trials are in flight is part of what a pruner is: ``configured`` has as many, and no more lanes;
-    ``wide`` has as many as there are lanes at their best width.
+    The number of trials in flight is part of a pruner's configuration. ``configured`` uses that number, and
+    no more lanes; ``wide`` has as many trials in flight as there are lanes at their best width.
     """
     from dataclasses import replace
 
@@ -78,7 +78,7 @@ def occupied(what, quick, before):
 
 
 def deterministic(piece, trials, quick, before):
-    """The same lanes with deterministic kernels and without, in turn: seconds of an epoch, by round."""
+    """The same lanes with and without deterministic kernels, in turn: seconds per epoch, by round."""
     from interleave import interleave
 
     task, _, precision = piece
@@ -114,11 +114,11 @@ def results(piece, whats, *, quick, known=None, seconds):
 
     Args:
         piece: task, way, precision.
-        whats: numbers of trials, or what else the way has.
+        whats: numbers of trials, or the other options that the way has.
         quick: whether sizes are tiny.
-        known: the result of the lanes of this task and precision for a whole study, if there is one: how
-            wide they are is not measured again.
-        seconds: to measure each for.
+        known: the result of the lanes of this task and precision for a whole study, if there is one, so that
+            their width is not measured again.
+        seconds: how long to measure each.
     """
     task_name, way, precision = piece
     if way == "peak":
@@ -140,12 +140,12 @@ def results(piece, whats, *, quick, known=None, seconds):
                 if way == "lanes" and what == str(study(quick)):
                     known = found
         except (ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
-            found = {"failed": sentence(error)}  # the next may do
+            found = {"failed": sentence(error)}  # the next may succeed
         yield what, found
 
 
 def whole_trials(piece, task, number, quick, known, seconds):
-    """A way of training so many trials."""
+    """Measures a way of training this many trials."""
     from induced_metric.lanes.facts import device_facts
 
     _, way, _ = piece
@@ -153,18 +153,18 @@ def whole_trials(piece, task, number, quick, known, seconds):
         command = [sys.executable, __file__, "/".join(piece), *(["--quick"] if quick else []), "--alone"]
         found = process(command, seconds=seconds)
     elif way == "lanes" and known and known["trials_measured"] <= number:
-        found = known  # the same lanes, and no more at once
+        found = known  # the same lanes, with no more trials at once
     else:
         before = known["lanes"] if known else None
         found = measured(way, task, number, seconds=seconds, before=before)
-        if known and way == "lanes":  # once for all numbers, and it compiles what is then used
+        if known and way == "lanes":  # probed once for all numbers; it compiles the program that is then used
             found["probe_seconds"] = known["probe_seconds"]
     facts = device_facts(task.matmul_precision)
     return {**found, "matmul_precision": facts["matmul_precision"]}
 
 
 def told(task, number, found, operations):
-    """What follows from a measurement for ``number`` whole trials."""
+    """What a measurement implies for ``number`` whole trials."""
     epochs, seconds = EPOCHS[task] / SHARE.get(task, 1), found["seconds_per_trial_epoch"]
     whole = number * (found.get("start_seconds", 0.0) + epochs * seconds)
     once = found["compile_seconds"] + found.get("probe_seconds", 0.0)
@@ -178,7 +178,7 @@ def told(task, number, found, operations):
 
 
 def sentence(error):
-    """What an error says, in a line."""
+    """An error in one line."""
     from induced_metric.errors import out_of_memory
 
     if out_of_memory(error):
@@ -188,12 +188,12 @@ def sentence(error):
 
 
 def configure(way):
-    """XLA's settings, before JAX starts."""
+    """Sets XLA up, before JAX starts."""
     from induced_metric import xla
 
-    # One trial after the other takes all cores of a CPU as one device.
+    # Ways that train one trial after the other use all cores of a CPU as one device.
     xla.configure(devices="auto" if way in (*PLACED, "naive") else 1)
-    if way in ("process", "deterministic"):  # whose processes need the memory
+    if way in ("process", "deterministic"):  # their child processes need the memory
         os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
 
 
@@ -212,7 +212,7 @@ def main():
         print(json.dumps(measured("plain", task, 1, seconds=arguments.alone)))
         return
     options = {"quick": arguments.quick, "known": arguments.known, "seconds": 0.5 if arguments.quick else 4.0}
-    # An own cache, so that to compile takes what it takes at first.
+    # A new cache, so that compilation takes as long as the first time.
     with tempfile.TemporaryDirectory() as cache:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
         configure(piece[1])

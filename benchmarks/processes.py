@@ -1,4 +1,4 @@
-"""What accelerator.py starts: processes that make results, watched and ended in time, and one for a trial."""
+"""The processes of accelerator.py: those that make results, with a time limit, and one for each trial."""
 
 import contextlib
 import json
@@ -12,17 +12,17 @@ import tempfile
 import threading
 import time
 
-AN_ERROR = re.compile(r"[\w.]+(Error|Exception|Exit)\b")  # as the end of a traceback begins
+AN_ERROR = re.compile(r"[\w.]+(Error|Exception|Exit)\b")  # how the last line of a traceback begins
 
 
 def run(command, whats, *, end, limit):
-    """Yields (what, result) as a process prints them, and a failure for each that it does not come to.
+    """Yields (what, result) as a process prints them, and a failure for each result that it does not reach.
 
     Args:
-        command: prints a line of JSON, ``{what: result}``, for each result; other results come before.
-        whats: the results that it is to make.
-        end: of all, by the monotonic clock; what is missing then is no failure.
-        limit: seconds without a result that are a failure.
+        command: prints a line of JSON, ``{what: result}``, for each result; it may print others before.
+        whats: the results that it should make.
+        end: the end of the whole run on the monotonic clock; results missing then are not failures.
+        limit: seconds without a result that count as a failure.
     """
     why, left, since = "", list(whats), time.monotonic()
     with _group(command) as (child, said):
@@ -52,7 +52,7 @@ def run(command, whats, *, end, limit):
 
 @contextlib.contextmanager
 def _group(command):
-    """A process with a session of its own, and the queue of its (line, whether on stdout), at last None."""
+    """A process with its own session, and the queue of (line, whether on stdout), which ends with None."""
     said = queue.SimpleQueue()
 
     def read(child):
@@ -77,22 +77,22 @@ def _group(command):
         try:
             yield child, said
         finally:
-            # What it started would stay on the card, where it is ended alone.
+            # If only the process itself were killed, its children would keep using the card.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
             reader.join()  # before the pipes are closed
 
 
 def process(command, *, seconds):
-    """(c) A process for each trial, which starts JAX, reads its program from the cache, and does as (b).
+    """(c) A process for each trial, which starts JAX, reads its program from the cache, and trains as in (b).
 
     Args:
-        command: of a process that measures ``plain`` for the seconds that its last argument says, and prints
-            what ``measured`` found. So one that takes long to start tells as much as another.
-        seconds: to measure for.
+        command: a process that measures ``plain`` for the seconds in its last argument, and prints the result
+            of ``measured``, so that a slow start does not shorten the measurement.
+        seconds: how long to measure.
 
     Returns:
-        As ``measured``, with what a trial takes besides its epochs as ``start_seconds``.
+        The result of ``measured``, with the time that a trial takes besides its epochs as ``start_seconds``.
     """
 
     def run(seconds, cache):
@@ -110,7 +110,7 @@ def process(command, *, seconds):
         timed = found["first_epoch_seconds"]
         if found["epochs_measured"] > 1:
             timed += found["seconds_measured"]
-        # Plain compiles by an epoch, which is not timed: the first of the trial.
+        # Plain compiles by training an epoch that is not timed; it counts as the trial's first.
         return took - timed - found["seconds_per_trial_epoch"], found
 
     with tempfile.TemporaryDirectory() as cache:

@@ -1,9 +1,10 @@
-"""Seconds of a regression trial (200 epochs, train and test loss every epoch): ours against a plain loop.
+"""Seconds of a regression trial (200 epochs, train and test loss every epoch): ours and a plain loop.
 
-Twice: the latency of one trial alone, as train.py runs it, and the throughput of a study's lanes on all
-cores, as seconds a trial. The plain loop runs one trial at a time, so its latency is its throughput.
+Ours is measured twice: the latency of one trial alone, as train.py runs it, and the throughput of a study's
+lanes on all cores, as seconds per trial. The plain loop runs one trial at a time, so both figures are equal.
 
-Run: python benchmarks/regression.py [rounds]. Figures are medians over the rounds, in which all take turns.
+Run: python benchmarks/regression.py [rounds]. Figures are medians over the rounds, in which all sides take
+turns.
 """
 
 import sys
@@ -22,11 +23,11 @@ HYPERPARAMETERS = {
         "weight_decay": 1e-4, "eps": 1e-8,
     },
 }  # fmt: skip
-TRIALS = 32  # of ours in a round: several per lane, so that the tail does not count for much
+TRIALS = 32  # of ours in a round: several per lane, so that the tail matters little
 
 
 def plain(requests, optimizer_name):
-    """What one would write with flax and optax: a jitted step called from Python, jitted evaluations."""
+    """What one would write with flax and optax: a jitted step and jitted evaluations, called from Python."""
     import jax
     import jax.numpy as jnp
     import optax

@@ -1,9 +1,9 @@
-"""How many workers one PostgreSQL carries: a simulation with the service times that were measured here.
+"""How many workers one PostgreSQL server can carry: a simulation with service times measured on this machine.
 
-Nothing is trained. A worker is one thread, as in a study: it looks every second, beats every sixth of the
-grace, and where a lane has finished it writes the record, tells the trial and claims another. A claim waits
-for the lock of its study, and is refused where another worker was faster. The server has some cores; the
-network takes the given time for each round trip.
+Nothing is trained. A worker is one thread, as in a study: it looks every second and sends heartbeats every
+sixth of the grace. When a lane has finished, it writes the record, tells the trial and claims another. A
+claim waits for the lock of its study, and is refused if another worker was faster. The server has some cores;
+each round trip on the network takes the given time.
 
 Run: python benchmarks/scaling_model.py [--times file.json] [--help]. Without the file, which service_times.py
 writes, the service times are measured first (some minutes).
@@ -17,13 +17,13 @@ from collections import deque
 from itertools import count, product
 from pathlib import Path
 
-LOOK, WAITING, BEAT = 1.0, 0.1, 10.0  # seconds between two, WAITING of looks without a trial; a grace of 60
-# Of Optuna's sessions and our statements, with the beginnings and ends of transactions.
+LOOK, WAITING, BEAT = 1.0, 0.1, 10.0  # seconds between two; WAITING: looks without a trial; BEAT: grace 60
+# Of Optuna's sessions and our statements, including the starts and ends of transactions.
 ROUND_TRIPS = {"claim": 19, "refused": 14, "tell": 9, "look": 2, "reap": 5, "beat": 1}
 
 
 class Clock:
-    """Processes are generators; they yield seconds to pass, or a ``Queue`` to be let in by."""
+    """A simulated clock. Processes are generators that yield seconds to wait, or a ``Queue`` to enter."""
 
     def __init__(self):
         self.now, self._events, self._order = 0.0, [], count()
@@ -45,7 +45,7 @@ class Clock:
 
 
 class Queue:
-    """Lets so many in at once, in the order in which they come; a process that was let in has to leave."""
+    """Admits ``places`` processes at once, in the order in which they come; each must leave later."""
 
     def __init__(self, clock, places):
         self._clock, self._free, self._waiting = clock, places, deque()
@@ -59,7 +59,7 @@ class Queue:
             self._waiting.append(process)
 
     def leave(self, seconds):
-        """After so many seconds inside."""
+        """Frees the place of a process that was inside for this many seconds."""
         self.busy += seconds
         if self._waiting:
             self._clock.at(self._clock.now, self._waiting.popleft())
@@ -76,14 +76,14 @@ class Cluster:
     """Workers, their studies and the server.
 
     Args:
-        times: of service_times.py.
-        workers: how many.
-        lanes: of each worker.
-        studies: among which they are divided.
-        trial: seconds that one takes in its lane.
-        cores: of the server.
-        network: seconds of a round trip.
-        batch: whether a worker under the lock takes the first trial that is free, so that none is refused.
+        times: the service times, from service_times.py.
+        workers: number of workers.
+        lanes: lanes per worker.
+        studies: number of studies among which the workers are divided.
+        trial: seconds that a trial takes in its lane.
+        cores: cores of the server.
+        network: seconds per round trip.
+        batch: whether a worker that has the lock takes the first free trial, so that no claim is refused.
     """
 
     def __init__(self, times, *, workers, lanes, studies, trial, cores, network, batch=False):
@@ -97,7 +97,7 @@ class Cluster:
         self.workers = workers
 
     def run(self, seconds, *, busy, stop=lambda: False):
-        """Lets all workers begin at once, with empty lanes or in the middle of trials."""
+        """Starts all workers at once, with empty lanes or in the middle of trials."""
         self.until = seconds
         for number in range(self.workers):
             study = self.studies[number % len(self.studies)]
@@ -108,7 +108,7 @@ class Cluster:
         self.clock.run(seconds, stop)
 
     def _use(self, step, here, there):
-        """A step: in this thread, on the network, in the server."""
+        """A step: time in this thread, on the network and in the server."""
         yield here + ROUND_TRIPS[step] * self.network
         yield self.server
         yield there
@@ -123,7 +123,7 @@ class Cluster:
         lanes = [clock.now] * self.lanes
         if busy:
             lanes = [self._trained(self.dice.uniform(0, self.trial)) for _ in lanes]
-        fresh = 0 if busy else self.lanes  # lanes that have had no trial
+        fresh = 0 if busy else self.lanes  # lanes that have not had a trial yet
         heapq.heapify(lanes)
         look, beat = self.dice.uniform(0, LOOK), self.dice.uniform(0, BEAT)
         while True:
@@ -152,7 +152,7 @@ class Cluster:
                 yield from self._line("reap", study.lanes)
 
     def _trained(self, seconds):
-        """When a trial ends that begins now."""
+        """The time at which a trial that begins now will end."""
         end = self.clock.now + seconds
         self.busy += min(end, self.until) - self.clock.now
         return end
@@ -165,7 +165,7 @@ class Cluster:
             if refused:
                 yield from self._use("refused", *self.crowded["refused"][1:])
             else:
-                # All trials are proposed by every worker; here, those that others have claimed meanwhile.
+                # Every worker proposes every trial: here, those that others have claimed in the meantime.
                 yield (study.created - known) * self.times["random"]
                 yield from self._use("claim", *self.crowded["claim"][1:])
                 study.created += 1
@@ -178,7 +178,7 @@ class Cluster:
 
 
 def steady(options, times, **settings):
-    """Workers in the middle of a sweep."""
+    """Simulates workers in the middle of a sweep."""
     cluster = Cluster(times, cores=options.cores, network=options.network, lanes=options.lanes, **settings)
     cluster.run(options.seconds, busy=True)
     capacity = settings["workers"] * options.lanes * options.seconds
@@ -192,7 +192,7 @@ def steady(options, times, **settings):
 
 
 def at_once(options, times, **settings):
-    """The share of lanes that have a trial, so many seconds after all workers began at once."""
+    """The share of lanes that have a trial after all workers began at once, and after how many seconds."""
     cluster = Cluster(
         times, cores=options.cores, network=options.network, lanes=options.lanes, trial=1e9, **settings
     )
@@ -202,7 +202,7 @@ def at_once(options, times, **settings):
 
 
 def check(options, times):
-    """Claims that are refused, here and in the simulation of the same: workers that do nothing but claim."""
+    """Prints the refused claims of workers that do nothing but claim, as measured and as simulated."""
     print("claims refused for each that is not, by workers that do nothing else")
     print(f"{'workers':>12} {'measured':>10} {'simulated':>10}")
     for workers, steps in times["together"].items():
@@ -231,7 +231,7 @@ def table(options, times, *, batch):
 
 
 def limits(options, times):
-    """What a single study, and a single worker, come to."""
+    """Prints the limits of a single study and of a single worker."""
     _, here, there = times["together"]["1"]["claim"]
     print(f"\nclaims of a study a second: {1 / (here + there + ROUND_TRIPS['claim'] * options.network):.0f}")
     print(f"records of other workers that one can read a second: {1 / times['read']:.0f}")

@@ -1,7 +1,7 @@
-"""CPU seconds of each step of a worker, here and in the PostgreSQL server: what scaling_model.py needs.
+"""CPU seconds of each step of a worker, in the worker and in the PostgreSQL server; for scaling_model.py.
 
 All are CPU times, of the calling thread and of the server's process for its connection, so that other load on
-the machine counts little. A claim is refused where another worker was faster.
+the machine matters little. A claim is refused if another worker was faster.
 
 Run: python benchmarks/service_times.py [file.json]
 """
@@ -17,17 +17,17 @@ import numpy as np
 from setups import connected, database, toy_plan
 
 PROCESSES = (1, 2, 4, 8, 16)
-UNFINISHED = (10, 100, 1000)  # trials of a study under way, as a look meets them
-TOLD = (50, 200, 500, 1000)  # trials that a proposal by TPE looks at
-FILES = (100, 1000, 4000)  # records that are not yet in the tables
-EPOCHS = 200  # of a recorded curve
+UNFINISHED = (10, 100, 1000)  # numbers of trials under way that a look finds in a study
+TOLD = (50, 200, 500, 1000)  # numbers of told trials that a proposal by TPE uses
+FILES = (100, 1000, 4000)  # numbers of records that are not yet in the tables
+EPOCHS = 200  # epochs of a recorded curve
 
 
 class Meter:
-    """The CPU seconds of steps, here and in the server.
+    """Measures the CPU seconds of steps, in this thread and in the server.
 
     Attributes:
-        steps: of each step, every time.
+        steps: all measurements of each step.
     """
 
     def __init__(self, server=None):
@@ -45,7 +45,7 @@ class Meter:
         return time.thread_time(), int(self._its.read_text().split()[0]) / 1e9 if self._its else 0.0
 
     def mean(self, name):
-        """Here and in the server; without the first times, which prepare statements."""
+        """Mean seconds, here and in the server, without the first measurements, which prepare statements."""
         seconds = self.steps[name]
         return np.mean(seconds[min(3, len(seconds) // 2) :], axis=0)
 
@@ -61,7 +61,7 @@ def open_ledger(server):
 
 
 def claim(ledger, meter):
-    """The number of the next trial, claimed as soon as no other worker is faster."""
+    """Claims the next trial, trying again while other workers are faster; returns its number."""
     while True:
         number = ledger.count
         if meter(
@@ -72,7 +72,7 @@ def claim(ledger, meter):
 
 
 def worker(url, trials, begin, found):
-    """One of many, which claim and tell so many trials of one study together."""
+    """One of several workers that together claim and tell this many trials of one study."""
     with connected(url) as server:
         ledger, meter = open_ledger(server), Meter(server)
         begin.wait()
@@ -83,9 +83,9 @@ def worker(url, trials, begin, found):
 
 
 def together(url, processes, trials):
-    """Steps of so many workers at once: how often for each claim, and mean seconds here and in the server."""
+    """Steps of several workers at once: how often per claim, and mean seconds in worker and server."""
     context = multiprocessing.get_context("forkserver")
-    # A process that has imported all of it, and started no thread, is copied for every worker.
+    # Every worker is forked from a process that has imported everything and started no thread.
     context.set_forkserver_preload(["induced_metric.studies.ledger", "setups"])
     begin, found = context.Barrier(processes), context.Queue()
     workers = [context.Process(target=worker, args=(url, trials, begin, found)) for _ in range(processes)]
@@ -108,14 +108,14 @@ def together(url, processes, trials):
 
 
 def line(x, seconds):
-    """A constant and a slope, neither below zero."""
+    """Fits a constant and a slope, neither below zero."""
     from scipy.optimize import nnls
 
     return nnls(np.stack([np.ones(len(x)), x], axis=1), np.asarray(seconds))[0].tolist()
 
 
 def looks(url):
-    """A look, a search for lost workers, a round of heartbeats, by trials under way: here, in the server."""
+    """Looks, searches for lost workers and heartbeat rounds, here and in the server, by trials under way."""
     with connected(url) as server:
         ledger, meter = open_ledger(server), Meter(server)
         for unfinished in UNFINISHED:
@@ -135,7 +135,7 @@ def looks(url):
 
 
 def proposals():
-    """Seconds of a proposal: by random search, and by TPE beside told trials, a constant and a slope."""
+    """Seconds per proposal: for random search, and for TPE a constant and a slope per told trial."""
     import optuna
 
     from induced_metric.studies.dimensions import distribution, propose
@@ -160,7 +160,7 @@ def proposals():
 
 
 def records():
-    """Seconds to publish a record, to read another worker's, and to look through a file that is known."""
+    """Seconds to publish a record, to read another worker's, and to skip the file of a known record."""
     from induced_metric.records import RecordFeed, RecordStore
 
     meter = Meter()
@@ -196,7 +196,7 @@ def records():
 
 
 def measured(processes=PROCESSES, trials=100):
-    """All of it, in seconds; ``together`` by the number of workers."""
+    """All measurements, in seconds; those in ``together`` by the number of workers."""
     with database(max_connections=max(processes) + 10) as server:
         many = {str(n): together(server.url(), n, trials) for n in processes}
         return {"together": many, **looks(server.url()), **proposals(), **records()}

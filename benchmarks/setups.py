@@ -1,4 +1,4 @@
-"""Studies as the benchmarks run them, and where they are kept: a journal, or PostgreSQL."""
+"""The studies that the benchmarks run, and where they are kept: in a journal or in PostgreSQL."""
 
 import contextlib
 import os
@@ -8,13 +8,13 @@ from pathlib import Path
 import hydra
 
 ROOT = Path(__file__).parents[1]
-BETAS = ("learning_rate", "beta1", "beta2")  # of Adam: searched
+BETAS = ("learning_rate", "beta1", "beta2")  # Adam's searched hyperparameters
 
 
 @contextlib.contextmanager
 def database(**settings):
-    """A PostgreSQL server of this process's own, with the settings of postgresql.conf over the tests'."""
-    # The tests have one that starts on any machine with PostgreSQL's programs.
+    """A PostgreSQL server for this process; ``settings`` of postgresql.conf override those of the tests."""
+    # The tests have a helper that starts one on any machine with PostgreSQL's programs.
     sys.path.insert(0, str(ROOT / "tests" / "helpers"))
     from postgres import PostgresServer, reason_for_none
 
@@ -25,17 +25,17 @@ def database(**settings):
 
 
 def cpu_seconds(server):
-    """CPU seconds that all processes of a PostgreSQL server have taken so far, those that ended included."""
+    """CPU seconds that all processes of a PostgreSQL server have used, including those that have ended."""
     main = int(server.execute("select pg_read_file('postmaster.pid')")[0][0].split()[0])
     its = [stat for stat in map(_stat, filter(str.isdigit, os.listdir("/proc"))) if stat is not None]
-    # utime, stime; of the children that ended, what their parent has waited for.
+    # utime and stime, and for the main process also those of the ended children that it has waited for.
     ticks = sum(sum(times[:4]) for pid, _, times in its if pid == main)
     ticks += sum(sum(times[:2]) for _, parent, times in its if parent == main)
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _stat(pid):
-    """A process, its parent and its times; None if it has ended."""
+    """A process's id, its parent's id and its times; None if it has ended."""
     try:
         fields = Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -44,14 +44,14 @@ def _stat(pid):
 
 
 def connected(url, **settings):
-    """A worker's connection to a database, to be closed."""
+    """A worker's connection to a database; the caller must close it."""
     from induced_metric.studies.server import Server
 
     return contextlib.closing(Server(url, **settings))
 
 
 def files(directory, server=None, **settings):
-    """Where a study is kept: with a journal, or by PostgreSQL as one worker of ``server``."""
+    """The files of a study: with a journal or, as one worker of ``server``, with PostgreSQL."""
     from induced_metric.records import RecordStore
     from induced_metric.studies.journal import JournalStorage
     from induced_metric.studies.postgres import PostgresStorage
@@ -72,7 +72,7 @@ def files(directory, server=None, **settings):
 
 
 def regression_study(sampler, trials, *, epochs=None):
-    """Regression with Adam as sweeps/sweep.py runs it: the plan, and lanes on all devices, to be closed."""
+    """Regression with Adam as in sweeps/sweep.py: the plan, and lanes on all devices, to be closed later."""
     import induced_metric
     from induced_metric.records import StudyKey
     from induced_metric.space import Float
@@ -110,7 +110,7 @@ def toy_plan(trials, *, name="toy", sampler="random", in_flight=None):
 
 
 def toy_lanes():
-    """What trains it, on one device; to be closed."""
+    """Lanes that train the toy study on one device; the caller must close them."""
     import jax
     import jax.numpy as jnp
 

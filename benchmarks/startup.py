@@ -1,6 +1,6 @@
-"""Seconds from the command to the end of the first epoch: python benchmarks/startup.py [runs].
+"""Seconds of a whole command that trains one epoch: python benchmarks/startup.py [runs].
 
-One run fills the cache of compiled programs; the median of the others is printed.
+The first run fills the cache of compiled programs; the median of the others is printed.
 """
 
 import statistics

@@ -1,10 +1,10 @@
-"""What a study costs beside its training: proposals, journal, records.
+"""What a study costs in addition to its training: proposals, journal, records.
 
-The same number of regression trials with Adam, once on the lanes alone and once as studies with each sampler,
-which write their records to a directory that is removed. Compilation is not counted.
+Runs the same number of regression trials with Adam on the lanes alone, and as a study with each sampler. The
+studies write their records to a directory that is then removed. Compilation is not counted.
 
-Run: python benchmarks/study.py [trials] [rounds] [samplers...]. Medians over the rounds, in which all take
-turns.
+Run: python benchmarks/study.py [trials] [rounds] [samplers...]. Figures are medians over the rounds, in which
+all sides take turns.
 """
 
 import sys
@@ -18,7 +18,7 @@ SAMPLERS = ("random", "tpe", "tpe_optuna4", "wandb_bayes")
 
 
 def study(requests, sampler, trials):
-    """As sweeps/sweep.py runs it, but for the mirror and the view."""
+    """A study as sweeps/sweep.py runs it, without the mirror and the view."""
     from induced_metric import xla
 
     xla.configure()

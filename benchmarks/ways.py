@@ -1,7 +1,7 @@
-"""Ways to train n trials of a task with Adam, on random data of the published shapes. For accelerator.py.
+"""Ways to train n trials of a task with Adam, on random data of the published shapes; for accelerator.py.
 
-Each is a function of a task and a number of trials that compiles, and returns what trains every trial for
-some epochs and waits for it, with how many trials it trains at once; (c) is in processes.py.
+Each way is a function of a task and a number of trials. It compiles, and returns a ``Way``: a function that
+trains every trial for some epochs and waits for them, and how many trials it trains. (c) is in processes.py.
 """
 
 import contextlib
@@ -14,8 +14,8 @@ from unittest import mock
 from interleave import configured
 
 ADAM = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8}
-EPOCHS = {"regression": 200, "mnist": 200, "shakespeare": 250, "cifar10": 400}  # of a published trial
-# An epoch of ResNet-18 is 48 steps and nine batches of an evaluation; here four and one.
+EPOCHS = {"regression": 200, "mnist": 200, "shakespeare": 250, "cifar10": 400}  # epochs of a published trial
+# An epoch of ResNet-18 has 48 steps and evaluates nine batches; here it has four steps and one batch.
 SHARE = {"cifar10": 1 / 12}
 FULL = {
     "regression": {},
@@ -33,8 +33,8 @@ QUICK = {
 
 
 class Way(NamedTuple):
-    run: object  # run(epochs): trains
-    trials: int  # at once
+    run: object  # run(epochs) trains
+    trials: int  # number of trials that run trains
     facts: dict
 
 
@@ -67,7 +67,7 @@ def task_of(name, *, quick, precision):
 
 
 def _stepwise(task, *, published):
-    """A jitted step called from Python; published, batches come from the host, evaluations are eager."""
+    """A jitted step called from Python; if ``published``, with batches from the host, evaluated eagerly."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -125,13 +125,13 @@ def published(task, trials, **_):
 
 
 def plain(task, trials, **_):
-    """(b) Plain jitted optax, one trial after the other."""
+    """(b) Plain jitted optax, one trial after another."""
     del trials
     return _stepwise(task, published=False)
 
 
 def naive(task, trials, **_):
-    """(d) All trials in lock step: a jitted vmap of one epoch, nobody refilled."""
+    """(d) All trials in lock step: a jitted vmap of one epoch, in which no place is refilled."""
     import jax
     import jax.numpy as jnp
 
@@ -161,7 +161,7 @@ def naive(task, trials, **_):
 
 
 def lanes(task, trials, *, held, before=None, **_):
-    """(e) The lanes, as a study has them; ``before``: what a result says of those of the same task."""
+    """(e) The lanes, as a study has them; ``before``: what an earlier result says about the task's lanes."""
     import induced_metric
     from induced_metric.lanes import Assignment
     from induced_metric.lanes.facts import lane_facts
@@ -177,7 +177,7 @@ def lanes(task, trials, *, held, before=None, **_):
     # The devices compile at the same time.
     compiled = engine.compile_seconds / facts["lanes"]["places"]
     probe = max(0.0, took - compiled) if probed else 0.0
-    # More than are twice under way are trained as these are.
+    # Twice as many trials as fit at once are enough: further ones are trained at the same speed.
     count = min(trials, 2 * engine.capacity)
 
     def run(epochs):
@@ -190,7 +190,7 @@ WAYS = {way.__name__: way for way in (lanes, naive, plain, published)}
 
 
 def measured(way, task, trials, *, seconds, **options):
-    """Seconds of compilation, and of one epoch of one trial, with what was measured."""
+    """Seconds of compilation and of one epoch of one trial, with the details of the measurement."""
     with contextlib.ExitStack() as held:
         start = time.perf_counter()
         made = WAYS[way](task, trials, held=held, **options)

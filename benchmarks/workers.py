@@ -1,11 +1,11 @@
-"""What many workers of a study cost, and what they survive, against one process with a journal.
+"""What many workers of a study cost, and what they survive, compared with one process with a journal.
 
-Run: python benchmarks/workers.py throughput|cost|kills|resume [--help]. Every part starts a PostgreSQL server
-of its own and writes to a directory that is removed.
+Run: python benchmarks/workers.py throughput|cost|kills|resume [--help]. Every part starts its own PostgreSQL
+server and writes to a directory that is then removed.
 
 throughput  regression trials with Adam, by one process on two cores and by two workers on one core each
-cost        CPU seconds a trial, of the worker and of the server, where the trials themselves take no time
-kills       a sweep by several workers of which one after another is killed: are its records those of an
+cost        CPU seconds per trial of the worker and of the server, if the trials themselves take no time
+kills       a sweep by several workers that are killed one after another: are its records those of an
             undisturbed sweep?
 resume      seconds until a study that lacks its last trial is finished, without compilation
 """
@@ -29,7 +29,7 @@ from setups import connected, cpu_seconds, database, files, regression_study, to
 
 
 def side(requests, *, sampler, trials, directory, cores, url=None):
-    """A process on these cores, which runs another study each round: alone, or as one of those of a URL."""
+    """A process on these cores that runs a new study each round, alone or as one worker of the database."""
     os.sched_setaffinity(0, cores)
     from induced_metric import xla
 
@@ -84,7 +84,7 @@ def cost(options):
     found = {name: [] for name in ("journal", "postgresql", "its server")}
     with database() as server, toy_lanes() as lanes, tempfile.TemporaryDirectory() as directory:
         url = server.url()
-        for turn in range(options.rounds + 1):  # in the first, programs are compiled and tables made
+        for turn in range(options.rounds + 1):  # the first compiles programs and creates tables
             plan = toy_plan(options.trials, name=f"toy-{turn}")
 
             def run(storage, where):
@@ -130,7 +130,7 @@ def resume(options):
                     with connected(database_server.url()) as server:
                         if (
                             way == "postgresql"
-                        ):  # which knows what is recorded; an empty one is told all of it
+                        ):  # this database knows the recorded trials; an empty one is told all of them
                             train(where, options.trials - 1, server)
                         found[way].append(train(where, options.trials, server))
         for way, seconds in found.items():
@@ -138,7 +138,7 @@ def resume(options):
 
 
 def _train(plan, lanes, directory, trials, server=None):
-    """Runs a study up to so many trials; seconds."""
+    """Runs a study up to this many trials; returns the seconds."""
     from induced_metric.studies.running import run_studies
 
     start = time.perf_counter()
@@ -167,7 +167,7 @@ def main():
     )
     part(resume, trials=500, rounds=3, epochs=200, samplers=["random", "tpe"])
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # not without ending the server
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is ended too
     options.work(options)
 
 
