@@ -25,7 +25,7 @@ _CHECKPOINT_SECONDS = 60  # used where the configuration does not say
 
 @dataclass(frozen=True, kw_only=True)
 class Pairing:
-    """One task with one optimizer.
+    """One task with one optimiser.
 
     Attributes:
         name: the optimiser's name in records; with a schedule it includes it, as in ``adam+cosine``.
@@ -79,7 +79,7 @@ class Pairing:
 
 
 def pairing(cfg: DictConfig) -> Pairing:
-    """Builds the task and the optimizer that a configuration names.
+    """Builds the task and the optimiser that a configuration names.
 
     Raises:
         UserError: for a value of the wrong type or out of range, a range of a hyperparameter that does not

@@ -71,7 +71,7 @@ def run(
     XLA's flags hold for a whole process, so trials with and without ``deterministic=true`` are not mixed.
 
     Raises:
-        UserError: if there is nothing to draw from, or what is drawn cannot be trained here.
+        UserError: if there is nothing to draw from, or a drawn trial cannot be trained here.
     """
     from induced_metric.cli import app, recorded
 
