@@ -5,8 +5,8 @@ The ways (ways.py) are lanes, naive (a vmap in lock step), process (one per tria
 loop) and published (the shape of the published loop), for regression, MNIST, the GPT and ResNet-18, with 1,
 8, 64, 256 and 500 trials. pieces.py also measures the peak rate of a large product, how busy pruning leaves
 the lanes, and what deterministic kernels cost. The data are random, in the published shapes, so no data set
-is needed. Only some epochs are measured. A published trial has as many as ``epochs`` says; an epoch of
-ResNet-18 is twelve times as long.
+is needed. Only some epochs are measured. A published trial has as many as ``epochs`` says, which counts an
+epoch of ResNet-18 as twelve of the shortened ones that are measured.
 
 Results are written to FILE as they come, the most informative first; the same command continues with those
 that are missing. A failure is also a result, tried again only with --retry. On a CPU this takes hours
