@@ -17,6 +17,9 @@ from induced_metric.records import Records
 
 _HEIGHT = 0.8  # the height that is drawn on, as a share of an optimizer's row
 
+_REACH = 8
+"""Interquartile ranges of the winners' medians that an axis shows beyond the quartiles, before it is cropped."""
+
 
 def letters(names: Iterable[str], apart: Iterable[tuple[str, str]]) -> dict[str, str]:
     """A compact letter display: two names share a letter if and only if they do not differ significantly.
@@ -86,6 +89,8 @@ def confirmed_figure(task: str, ours: Mapping[str, Records], searches: Mapping[s
         if scale.logarithmic:
             axes.set_xscale("log")
         axes.autoscale_view(scaley=False)
+        if not scale.logarithmic:
+            _crop(axes, found, table["optimizer"].tolist())
         style.readable(axes.xaxis)
         axes.set_xlabel(style.words(objective))
         beside = axes.secondary_yaxis("right")
@@ -109,6 +114,27 @@ def confirmed_figure(task: str, ours: Mapping[str, Records], searches: Mapping[s
         )
         figure.legend(handles=handles, loc="outside lower center", ncols=4, title=title, title_fontsize=7)
     return figure
+
+
+def _crop(axes: Axes, found: pd.DataFrame, optimizers: list[str]) -> None:
+    """Ends the axis near the winners if a few that fail would squeeze all others; marks what continues."""
+    by_study = found.groupby(["optimizer", "study"])["value"].quantile([0.05, 0.5, 0.95]).unstack()
+    lower, upper = by_study[0.5].quantile([0.25, 0.75])
+    low, high = lower - _REACH * (upper - lower), upper + _REACH * (upper - lower)
+    ends = by_study[0.05].groupby("optimizer").min(), by_study[0.95].groupby("optimizer").max()
+    if low == high or (ends[0].min() >= low and ends[1].max() <= high):
+        return
+    axes.set_xlim(max(low, axes.get_xlim()[0]), min(high, axes.get_xlim()[1]))
+    for place, name in enumerate(optimizers):
+        for value, beyond, x, text in (
+            (ends[0][name], ends[0][name] < low, 0.01, "◂ to {:.3g}"),
+            (ends[1][name], ends[1][name] > high, 0.99, "to {:.3g} ▸"),
+        ):
+            if beyond:
+                axes.text(
+                    x, place, text.format(value), fontsize=7, va="center", ha="left" if x < 0.5 else "right",
+                    transform=axes.get_yaxis_transform(), bbox={"fc": "white", "ec": "none", "pad": 1},
+                )  # fmt: skip
 
 
 def _groups(names: list[str], judged: pd.DataFrame | None) -> dict[str, str]:
