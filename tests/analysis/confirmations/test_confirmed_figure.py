@@ -73,6 +73,21 @@ def test_a_row_has_the_interval_of_its_mean_and_a_bar_a_study(confirmations) -> 
     assert [text.get_text() for text in axes.child_axes[0].get_yticklabels()] == ["a", "b"]  # told apart
 
 
+def test_the_axis_ends_near_the_winners_where_one_fails(confirmations) -> None:
+    trials = confirmations["tpe-confirmed"].trials
+    trials = trials.assign(value=1 - trials["value"], direction="maximize")
+    names = ["tpe-confirmed", *(f"tpe-seed{k}-confirmed" for k in range(1, 5))]
+    sound = {name: Records(trials.assign(sampler=name), pd.DataFrame()) for name in names}
+    axes = confirmed_figure.confirmed_figure("mnist", sound, {}).axes[0]
+    assert axes.get_xlim()[0] < 0.7
+    assert not axes.texts
+    failed = trials.assign(value=trials["value"].mask(trials["optimizer"] == "sgd", -9.0))
+    failing = sound | {"tpe-confirmed": Records(failed, pd.DataFrame())}
+    axes = confirmed_figure.confirmed_figure("mnist", failing, {}).axes[0]
+    assert -2 < axes.get_xlim()[0] < 0.7
+    assert [text.get_text() for text in axes.texts] == ["◂ to -9"]
+
+
 def test_what_diverged_is_named_and_a_single_optimizer_needs_no_letters(confirmations) -> None:
     alone = {
         name: study._replace(trials=study.trials[study.trials["optimizer"] == "adam"].assign(

@@ -18,7 +18,7 @@ from induced_metric.records import Records
 _HEIGHT = 0.8  # the height that is drawn on, as a share of an optimizer's row
 
 _REACH = 8
-"""Interquartile ranges of the winners' medians that an axis shows beyond the quartiles, before it is cropped."""
+"""How far beyond the quartiles of the winners' medians a cropped axis reaches, in interquartile ranges."""
 
 
 def letters(names: Iterable[str], apart: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -118,17 +118,19 @@ def confirmed_figure(task: str, ours: Mapping[str, Records], searches: Mapping[s
 
 def _crop(axes: Axes, found: pd.DataFrame, optimizers: list[str]) -> None:
     """Ends the axis near the winners if a few that fail would squeeze all others; marks what continues."""
-    by_study = found.groupby(["optimizer", "study"])["value"].quantile([0.05, 0.5, 0.95]).unstack()
-    lower, upper = by_study[0.5].quantile([0.25, 0.75])
+    winners = found.groupby(["optimizer", "study"])["value"]
+    lower, upper = winners.median().quantile([0.25, 0.75])
     low, high = lower - _REACH * (upper - lower), upper + _REACH * (upper - lower)
-    ends = by_study[0.05].groupby("optimizer").min(), by_study[0.95].groupby("optimizer").max()
-    if low == high or (ends[0].min() >= low and ends[1].max() <= high):
+    lowest = winners.quantile(0.05).groupby("optimizer").min()
+    highest = winners.quantile(0.95).groupby("optimizer").max()
+    if low == high or (lowest.min() >= low and highest.max() <= high):
         return
-    axes.set_xlim(max(low, axes.get_xlim()[0]), min(high, axes.get_xlim()[1]))
+    ends = max(low, lowest.min()), min(high, highest.max())
+    axes.set_xlim(ends[0] - 0.03 * (ends[1] - ends[0]), ends[1] + 0.03 * (ends[1] - ends[0]))
     for place, name in enumerate(optimizers):
         for value, beyond, x, text in (
-            (ends[0][name], ends[0][name] < low, 0.01, "◂ to {:.3g}"),
-            (ends[1][name], ends[1][name] > high, 0.99, "to {:.3g} ▸"),
+            (lowest[name], lowest[name] < low, 0.01, "◂ to {:.3g}"),
+            (highest[name], highest[name] > high, 0.99, "to {:.3g} ▸"),
         ):
             if beyond:
                 axes.text(
