@@ -39,8 +39,8 @@ def at_the_upper_bound():
     return trials
 
 
-def piled_up():
-    trials = study("adamw")
+def piled_up(pruner="successive_halving"):
+    trials = study("adamw", settings=("protocol=fair", "task=regression", f"pruner={pruner}"))
     best = trials["value"].nsmallest(10).index[:6]
     trials.loc[best, "best_epoch"] = 59
     return trials
@@ -104,6 +104,10 @@ def test_a_rule_finds_what_is_planted_and_no_other_finds_anything(name) -> None:
     assert table.keys() == expected.keys()
     for rule, words in expected.items():
         assert words in table[rule]
+
+
+def test_a_study_without_early_stopping_has_no_bands_before_which_best_epochs_pile_up() -> None:
+    assert found(compared({"adamw": piled_up("none")})) == {}
 
 
 def test_a_test_split_that_selects_is_found() -> None:

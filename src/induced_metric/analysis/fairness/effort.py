@@ -10,8 +10,6 @@ AT_THE_END = 0.5
 epoch in the last hundredth of all epochs."""
 MANY = 0.02
 """The rule ``lost`` reports a search in which some optimiser lost more than this share of its trials."""
-BANDS = (20, 60, 180)
-"""Epochs after which the published early stopping first judged; used where a study records no rungs."""
 
 
 def budgets(comparison: Comparison) -> Iterator[Finding]:
@@ -77,7 +75,7 @@ def bands(comparison: Comparison) -> Iterator[Finding]:
         yield Finding("trials were stopped early", listed(shares))
     for study in comparison.studies:
         epochs = study.setting("task", "epochs", 0)
-        rungs = [rung for rung in study.setting("pruner", "rungs") or BANDS if 2 < rung < epochs]
+        rungs = [rung for rung in study.setting("pruner", "rungs", ()) if 2 < rung < epochs]
         full = study.best[study.best["best_epoch"] >= 0]
         if not rungs or len(full) < 2 or not comparison.searches:
             continue
