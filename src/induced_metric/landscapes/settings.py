@@ -141,7 +141,7 @@ def _check(settings: Any, /, **ranges: tuple[int, int]) -> None:
 
 def _check_tolerances(tolerances: Mapping[str, float]) -> None:
     if NOTEBOOK in tolerances:
-        raise ValueError(f"tolerances.{NOTEBOOK} is each function's own, and cannot be given")
+        raise ValueError(f"tolerances.{NOTEBOOK} is each function's own tolerance and cannot be set")
     for name, value in tolerances.items():
         if not value > 0:
             raise ValueError(f"tolerances.{name} must be > 0, got {value}")

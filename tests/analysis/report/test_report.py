@@ -152,7 +152,7 @@ def test_a_verdict_is_seen_from_both_sides():
     ]
     assert 'title="[+0.0100, +0.0300]"' in rows[1]
     assert matrix.sentence(pairs) == (
-        "3 pairs: ADAM is better than 1; SGD_RMS is better than 1; 1 undecided."
+        "3 pairs: ADAM is better than 1 other; SGD_RMS is better than 1 other; 1 undecided."
     )
     ratios = re.findall(r"<small>([^<]+)", matrix.matrix(pairs.assign(logarithmic=True), "table"))
     assert ratios[:3] == ["0.980", "1.001", "1.020"]

@@ -52,14 +52,14 @@ CLAIMS = (
     ),
     Claim(
         2,
-        "A custom optimiser is the fastest in run time on all but Rastrigin",
+        "A custom optimiser is the fastest in run time on every function but Rastrigin",
         lambda e: all_of(e.least_is_among(CUSTOM, name, "seconds") for name in FIVE if name != "rastrigin"),
         [name for name in FIVE if name != "rastrigin"],
         ("seconds",),
     ),
     Claim(
         3,
-        "Rosenbrock: all converge, SGD_METRIC is the fastest",
+        "Rosenbrock: all optimisers converge, and SGD_METRIC is the fastest",
         lambda e: all_of(
             [*(finds(e, name, "rosenbrock") for name in ALL), fastest(e, "sgd_metric", "rosenbrock")]
         ),
@@ -68,7 +68,7 @@ CLAIMS = (
     ),
     Claim(
         4,
-        "Rastrigin: only Adam fails, SGD is the fastest",
+        "Rastrigin: all optimisers but Adam converge, and SGD is the fastest",
         lambda e: all_of(
             [
                 negation(finds(e, "adam", "rastrigin")),

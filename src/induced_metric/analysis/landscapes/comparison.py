@@ -140,11 +140,13 @@ def _explain_count(published: int, numbers: list[int]) -> str:
     if numbers[0] == published:
         return "reproduced"
     if min(numbers) <= published <= max(numbers):
-        return "chaotic: rounding alone moves the count over a range that holds the published one"
+        return "chaotic: rounding alone changes the count, and its range includes the published one"
     if min(numbers) < max(numbers):
         away = min(abs(published - number) for number in numbers)
-        return f"chaotic, {away} beyond the range of our {len(numbers)} repeats"
-    return "not rounding: another version of the code or of its libraries"
+        return (
+            f"chaotic: the published count is {away} outside the range of our {len(numbers)} runs of the grid"
+        )
+    return "not explained by rounding: another version of the code or of its libraries"
 
 
 def _explain(row: Mapping[Any, Any]) -> str:
@@ -158,9 +160,9 @@ def _explain(row: Mapping[Any, Any]) -> str:
     if most > least:
         measured = "iterations_published" if share == 1 else "final_value_published"
         inside = least <= row[measured] <= most
-        where = "the published run lies within" if inside else "the published run lies outside"
-        return f"chaotic: rounding alone moves our best run, {where} what it reached"
-    return "not rounding: another version of the code or of its libraries"
+        where = "within" if inside else "outside"
+        return f"chaotic: rounding alone changes our best run, and the published one lies {where} its range"
+    return "not explained by rounding: another version of the code or of its libraries"
 
 
 def _digits(value: float) -> str:

@@ -18,8 +18,9 @@ FLOOR = 1e-16
 """Smaller values are drawn here, because a logarithmic axis has no 0."""
 
 
-NADAM = "On two variables MUON is Adam with Nesterov momentum."
-"""``optax.contrib.muon`` orthogonalises matrices and leaves the rest to NAdam; at momentum 0 that is Adam."""
+NADAM = "On functions of two variables, MUON is Adam with Nesterov momentum."
+"""``optax.contrib.muon`` orthogonalises only matrices. It leaves all other parameters, and so a point, to
+``optax.nadam``, which is Adam if the momentum is 0."""
 
 
 def costs(timing: pd.DataFrame, mode: str = "compiled") -> pd.Series:
@@ -85,7 +86,7 @@ def convergence(
         # The axis is linear up to the power of ten above the least cost of one iteration, so it has a 0.
         early = 10 ** np.ceil(np.log10(min(cost[function, optimizer] for optimizer in curves)))
         for axes, measure, first in zip(
-            panels, ("iterations", "run time (s), compiled alike"), (1.0, early), strict=True
+            panels, ("iterations", "run time (s), all optimisers compiled"), (1.0, early), strict=True
         ):
             axes.set_xscale("symlog", linthresh=first, linscale=0.4)
             axes.set_xlim(0, None)
@@ -105,7 +106,8 @@ def convergence(
         )
         prefix = f"Figure {number}. " if number else ""
         figure.suptitle(
-            f"{prefix}{title(function)} (our runs): each optimiser's best of the grid, least f in bold"
+            f"{prefix}{title(function)} (our runs): each optimiser's best run of the grid, "
+            "lowest f so far in bold"
         )
     return figure
 
@@ -113,16 +115,16 @@ def convergence(
 def _entry(run: pd.Series, twin: str | None) -> str:
     """The legend entry of a run: the optimiser, its iterations, and the optimiser whose curve it repeats."""
     end = "" if run["converged"] else ", not converged"
-    same = f", as {label(twin)}" if twin else ""
+    same = f", same as {label(twin)}" if twin else ""
     return f"{label(run['optimizer'])} ({run['iterations']} iter{end}{same})"
 
 
 def _floor(panels: Sequence[Axes]) -> None:
-    """Draws a line at ``FLOOR``, with a note that f there is less than that, or exactly 0."""
+    """Draws a line at ``FLOOR``, with a note that smaller values are drawn there."""
     for axes in panels:
         axes.axhline(FLOOR, color="0.4", lw=0.8, ls=":")
     panels[0].annotate(
-        f"drawn at {FLOOR:g}: f is less, or exactly 0",
+        f"values below {FLOOR:g}, 0 included, are drawn here",
         (0.98, FLOOR),
         xycoords=("axes fraction", "data"),
         xytext=(0, 4),

@@ -43,9 +43,9 @@ def grid(runs: pd.DataFrame, timing: pd.DataFrame, *, tolerance: str = "notebook
         _points(iterations, chosen, "iterations", functions, optimizers)
         iterations.set_title("iterations of the best run")
         _points(seconds, chosen, "seconds", functions, optimizers)
-        seconds.set_title("run time of the best run (s), compiled alike")
+        seconds.set_title("run time of the best run (s), all compiled")
         _points(final, chosen, "final_value", functions, optimizers)
-        final.set_title(f"f at its end (at least {FLOOR:g})")
+        final.set_title(f"final f of the best run (at least {FLOOR:g})")
         _heatmap(success, counts(runs), functions, optimizers)
         handles = [Line2D([], [], ls="", **_look(name), label=label(name)) for name in optimizers]
         handles.append(Line2D([], [], ls="", **_look("sgd") | HOLLOW, label="hollow: did not converge"))
@@ -127,7 +127,7 @@ def fair(summary: pd.DataFrame, budgets: pd.DataFrame, *, tolerance: str = "note
         dot = partial(Line2D, [], [], ls="", marker="o", color="0.3")
         handles += [
             dot(ms=3, label="fresh starts, tuned setting"),
-            dot(ms=6, **HOLLOW, label="fresh starts, one setting for all"),
+            dot(ms=6, **HOLLOW, label="fresh starts, one setting for all functions"),
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=3)
         figure.suptitle("Functions of two variables (our runs): success after tuning, and from fresh starts")

@@ -5,15 +5,15 @@ const FIRST = { ...view };
 const SELECTS = ["f", "s", "by", "lr", "m", "xi"];
 const STORIES = [
   { name: "A zero to divide by", f: "ackley", s: "2,2",
-    text: "The factor r of SGD_LOG_METRIC is f / (f² + v̂): where f falls to 0 so does r, and its steps end where those "
-      + "of the others go on. The dashed control runs on f + 1, the same landscape, where f does not fall to 0. "
-      + "The last column of the table says how often each arrives from fresh starts." },
-  { name: "Narrow across the slope", f: "beale", s: "0,0", balls: true, o: ["sgd", "sgd_metric", "sgd_log_metric"],
-    text: "The ellipses are what the metric calls one step long: narrow across the slope where f is steep. Plain SGD has "
-      + "circles everywhere. Below, r falls where the ellipses are narrow, and is 1 for SGD." },
+    text: "The factor r of SGD_LOG_METRIC is f / (f² + v̂). Where f falls to 0, so does r, and the steps come to an end "
+      + "where those of the other optimisers go on. The dashed control runs on f + 1, the same landscape, where f does not "
+      + "fall to 0. The last column of the table shows how often each optimiser converges from fresh starts." },
+  { name: "Narrow along the gradient", f: "beale", s: "0,0", balls: true, o: ["sgd", "sgd_metric", "sgd_log_metric"],
+    text: "Each ellipse shows the steps that have length 1 in the metric. Where f is steep, it is narrow along the "
+      + "gradient. Plain SGD has circles everywhere. Below, r falls where the ellipses are narrow; for SGD it is 1." },
   { name: "Nothing to gain", f: "himmelblau", s: "0,0",
-    text: "Four minima, all of value 0, and wide valleys: compare how many iterations each optimiser needs, and which "
-      + "minimum it ends in. Not every landscape asks for the log form." },
+    text: "This function has four minima, all of value 0, and wide valleys. Compare how many iterations each optimiser "
+      + "needs, and which minimum it reaches. Not every landscape needs the log form." },
 ].filter(story => D.runs.some(r => r.f === story.f && String(r.s) === story.s));
 
 const exponent = v => v === 0 ? "0" : Math.abs(Math.log10(v)) < 3 ? String(+v.toPrecision(3)) : v.toExponential(0);
@@ -55,18 +55,18 @@ function draw() {
   // A run that left the picture would leave the others no room.
   const most = Math.ceil(Math.log10(Math.pow(10, f.high) - f.lift)) + 1;
   const clipped = drawCurves("value", runs, last, { name: "f − min f", most });
-  $("clipped").textContent = clipped === null ? "" : `(what exceeds 1e${clipped} is drawn there)`;
+  $("clipped").textContent = clipped === null ? "" : `(values above 1e${clipped} are drawn there)`;
   drawCurves("scale", runs, last, { name: "r" });
   describe(f, runs, last);
 }
 function describe(f, runs, last) {
   const named = list => list.map(r => labelOf(r.o) + (r.c ? ` (${r.n})` : "")).join("; ") || "none";
   const [arrived, lost] = [true, false].map(c => runs.filter(r => r.c === c));
-  const said = `${f.title}: converged, after so many iterations: ${named(arrived)}. Not: ${named(lost)}.`;
+  const said = `${f.title}: converged (iterations): ${named(arrived)}. Not converged: ${named(lost)}.`;
   if ($("summary").textContent !== said) $("summary").textContent = said;
   const pictures = { map: "Contour map with paths", surface: "Surface with paths", value: "f against iteration", scale: "r against iteration" };
   for (const [id, what] of Object.entries(pictures)) $(id).setAttribute("aria-label", `${what}, up to iteration ${last}. ${said}`);
-  $("table").innerHTML = "<tr><th>optimiser<th>iterations<th>end<th>learning rate<th>momentum<th>ξ" + (D.fresh[f.name] ? "<th>arrives, tuned, from fresh starts (95%)" : "") + runs.map(r =>
+  $("table").innerHTML = "<tr><th>optimiser<th>iterations<th>outcome<th>learning rate<th>momentum<th>ξ" + (D.fresh[f.name] ? "<th>success from fresh starts, tuned (95% interval)" : "") + runs.map(r =>
     `<tr><td>${swatch(r.o)} ${labelOf(r.o)}<td>${r.n}<td>${fate(r)}<td>${exponent(r.lr)}<td>${exponent(r.m)}` +
     `<td>${r.xi === null ? "" : exponent(r.xi)}${fresh(f, r)}`).join("");
 }
@@ -158,7 +158,7 @@ $("stories").replaceChildren(...STORIES.map(story => {
 }));
 const sampled = D.runs.some(r => r.at[1] - r.at[0] < r.n + 1);
 if (sampled) document.querySelector(".sampled").textContent =
-  "Long runs are drawn through some of their iterations only, so paths cut corners.";
+  "Only some iterations of a long run are drawn, so its path cuts corners.";
 $("o").addEventListener("change", e => { e.target.checked ? chosen.add(e.target.value) : chosen.delete(e.target.value); changed(); });
 $("f").addEventListener("change", () => { starts(); changed(); });
 for (const id of ["s", "by", "lr", "m", "xi", "balls"]) $(id).addEventListener("change", changed);

@@ -9,11 +9,12 @@ from induced_metric.analysis.landscapes.success import standing
 from induced_metric.analysis.rendering import markdown
 from induced_metric.analysis.style import ordered, title
 
-_SOURCES = """Sources: `published start` is the grid of the paper from the paper's start points, its
-intervals what rounding alone changes; `tuned` and `shared` are the fair study. An optimiser *finds* a
-minimum where it does from more than half of the starts. *Fastest* is about expected iterations (failures
-included) and that number times the measured cost of an iteration. Intervals that overlap leave a
-statement unresolved."""
+_SOURCES = """Sources: `published start` is the paper's grid from the paper's start points; its intervals show
+what rounding alone changes. `tuned` and `shared` are the fair study. `1e-10` is the tolerance that the
+paper's text states; the other columns have that of its notebook. An optimiser *finds* a minimum if it
+reaches it from more than half of the starts. *Fastest* refers to the expected iterations (failures
+included) and to that number times the measured cost of an iteration. Where intervals overlap, a statement
+is unresolved."""
 
 
 def grid_section(comparison: pd.DataFrame, counts: pd.DataFrame) -> str:
@@ -26,21 +27,25 @@ def grid_section(comparison: pd.DataFrame, counts: pd.DataFrame) -> str:
             "optimizer": comparison["optimizer"],
             "published": [_end(row, "_published") for row in comparison.to_dict("records")],
             "ours": [_end(row, "") for row in comparison.to_dict("records")],
-            "repeats that converge": comparison["converged_share"].map("{:.0%}".format),
+            "converged, repeats included": comparison["converged_share"].map("{:.0%}".format),
             "difference": comparison["explanation"],
         }
     )
-    columns = {"least": "repeats, least", "most": "repeats, most", "explanation": "difference"}
+    columns = {
+        "least": "lowest, repeats included",
+        "most": "highest, repeats included",
+        "explanation": "difference",
+    }
     return f"""## The published grid, run again
 
-Of {len(comparison)} best runs, {reproduced} agree with the published ones in iterations and final value
-and {rounding} are chaotic. A run is called chaotic where repeating the whole grid from starts moved by a
-few units in the last place (x and y alike, so that a start on the diagonal stays there) changes the
-outcome: no two versions of JAX need agree on it, and neither number is the right one. The grid has
-duplicates, as published (a learning rate and Muon's β stand twice): `distinct` counts each configuration
-once. `best.csv` and `counts.csv` have both tolerances.
+Of {len(comparison)} best runs, {reproduced} agree with the published ones in iterations and final value,
+and {rounding} are chaotic. A run is called chaotic if its outcome changes when the whole grid is repeated
+from starts moved by a few units in the last place (x and y alike, so that a start on the diagonal stays
+there). Two versions of JAX need not agree on such a run, and neither number is the right one. The grid has
+duplicates, as published: one learning rate and one β of Muon occur twice. `distinct` counts each
+configuration once. `best.csv` and `counts.csv` have both tolerances.
 
-### Best runs, tolerance of the notebook (iterations, or the final value where none converged)
+### Best runs at the notebook's tolerance (iterations, or the final value where none converged)
 
 {markdown(best)}
 
@@ -66,14 +71,14 @@ def timing_section(timing: pd.DataFrame) -> str:
     brackets = ""
     if "adam" in medians:
         cells += medians.div(medians["adam"], axis=0).map(" ({:.2f})".format)
-        brackets = "; in brackets the ratio to Adam"
+        brackets = ", in brackets its ratio to that of Adam"
     compiled = timing[timing["mode"] == "compiled"]["compile_seconds"].median()
     return f"""## Time
 
-Median over functions of the time of one iteration, gradient included{brackets}.
-`compiled`: the whole descent is one program. `stepped`: one jitted call an update, f tested by Python.
-`eager`: as `stepped`, but the optimizer's operations are dispatched one by one. Figures 4-8 use `compiled`.
-Compilation (or loading from a warm cache) is not in these numbers; here it took {compiled:.2f} s a program.
+The median over functions of the time of one iteration, gradient included{brackets}.
+`compiled`: the whole descent is one program. `stepped`: each update is one jitted call, and Python tests f.
+`eager`: as `stepped`, but the optimiser's operations are dispatched one by one. Figures 4-8 use `compiled`.
+These numbers exclude compilation (or loading from a warm cache), which took {compiled:.2f} s per program.
 
 {markdown(cells.rename_axis("mode").reset_index())}
 
@@ -85,10 +90,10 @@ def _published_gap(medians: pd.DataFrame) -> str:
         return ""
     ours = float(medians["sgd_log_metric"]["stepped"])
     mixed, alike = (float(medians["muon"][mode]) / ours for mode in ("eager", "stepped"))
-    return f"""The published gap in run time is an artefact. The notebook jitted its own optimizers and ran
-optax's eagerly, and reported converged runs as 2R + R/n on top. Mixing the two in that way makes an iteration
-of Muon {mixed:.0f} times as expensive here as one of SGD_LOG_METRIC; with both stepped the ratio is
-{alike:.2f}.
+    return f"""The published gap in run time is an artefact. The notebook jitted its own optimisers but ran
+optax's eagerly. In addition, it reported converged runs as 2R + R/n. Mixing the two modes in that way makes
+an iteration of Muon {mixed:.0f} times as expensive here as one of SGD_LOG_METRIC. With both stepped, the
+ratio is {alike:.2f}.
 """
 
 
@@ -99,15 +104,16 @@ def fair_section(summary: pd.DataFrame, tolerance: str = "notebook") -> str:
     parts = [
         f"""## The fair study
 
-{starts} random starts a function, uniform over its domain, the same for every optimizer; equal numbers
-of settings tried; settings chosen on other starts than these. Success probability with its 95% interval
-(Wilson), tolerance of the notebook. `f + 1` is the control: the same function raised by 1, which changes
-no other optimizer. The log form divides by the loss, so it knows that the minimum is 0; the control
-takes that knowledge away. All measures, both tolerances and the documented defaults are in `fair.csv`.
+Each function has {starts} random starts, uniform over its domain and the same for every optimiser. Every
+optimiser tries the same number of settings, which are chosen on other starts than these. The tables show
+the success probability with its 95% interval (Wilson), at the notebook's tolerance. `f + 1` is the control:
+the same function raised by 1, which changes no other optimiser. The log form divides by the loss, so it
+knows that the minimum is 0; the control takes that knowledge away. `fair.csv` has all measures, both
+tolerances and the documented defaults.
 
-Not in the intervals is the luck of the settings: one draw of them was tried, and another might hold a
-better one. A run that diverges ends early and costs the few iterations that it ran, so the expected
-iterations to success flatter whoever often diverges.
+The intervals do not include the luck of the settings: one draw of them was tried, and another might hold a
+better one. A run that diverges ends early and costs only the iterations that it ran, so the expected
+iterations to success flatter an optimiser that often diverges.
 """
     ]
     for arm, heading in (
@@ -150,11 +156,13 @@ def _answer(own: pd.DataFrame) -> str:
                 alone = ", ".join(title(function) for function in row.loc[row["alone"], "function"])
                 beaten = ", ".join(title(function) for function in row.loc[row["beaten"], "function"])
                 rows.append((arm, name, alone or "nowhere", beaten or "nowhere"))
-    table = pd.DataFrame(rows, columns=["arm", "optimizer", "better than all others on", "beaten on"])
+    table = pd.DataFrame(
+        rows, columns=["arm", "optimizer", "better than all others on", "worse than some other on"]
+    )
     return f"""{markdown(table)}
 
-Better and beaten are about success probabilities whose 95% intervals do not overlap; the
-control is compared with the other optimizers, not with the log form itself."""
+Better and worse mean that the 95% intervals of the success probabilities do not overlap. The
+control is compared with the other optimisers, not with the log form itself."""
 
 
 def _wide(cells: pd.DataFrame) -> str:

@@ -89,7 +89,9 @@ def _decided(statement: Statement, recorded: _Recorded) -> list[Any] | None:
     method = found.method
     stood = [pair for pair in pairs if pair not in statement.pairs]
     if stood:
-        method += "; " + ", ".join(f"{b} for {a}, its case" for a, b in recorded.stands_for.items())
+        method += "; " + ", ".join(
+            f"{b} stands for {a}, its special case" for a, b in recorded.stands_for.items()
+        )
     if unknown:
         method += f"; {unknown} of {len(pairs)} comparisons not on record"
     return [VERDICTS[truth], effect.value, effect.low, effect.high, effect.of, found.n, method]
@@ -151,8 +153,9 @@ def _landscapes(results: Path) -> Iterator[list[Any]]:
             f"{_LANDSCAPES}/{path.name}@{digest([path])}" for path in [*used, paths["timing"]]
         )
         method = (
-            "best of the grid; its range when rounding is nudged" if grid
-            else "Wilson's interval of success; percentile bootstrap of expected iterations over starts"
+            "best run of the grid, with its range over starts moved by rounding errors" if grid
+            else "Wilson's interval of the success probability; percentile bootstrap over starts of the "
+            "expected iterations"
         )  # fmt: skip
         n = "1 start" if grid else f"{summary['starts'].max()} starts"
         where = [_LANDSCAPES, "", SEARCH if grid else CONFIRMATION, row["source"]]

@@ -47,8 +47,8 @@ class Independent:
             margin = EQUAL * self._deviation(one, other)
             effects.append(judged((one, other), value, (low, high), relation=relation,
                                   minimize=self._minimize, margin=margin))  # fmt: skip
-        what = {"best": f"expected best of {self._budget}", "mean": f"mean of the best {self._n}"}
-        found = what.get(measure, f"deviation of the best {self._n}")
+        what = {"best": f"expected best of {self._budget} trials", "mean": f"mean of the best {self._n}"}
+        found = what.get(measure, f"standard deviation of the best {self._n}")
         return Compared(effects, f"{self._size} trials", f"{found}; bootstrap over trial numbers")
 
     def _to_baseline(self, baseline: str, measure: Measure, level: float) -> pd.DataFrame:
@@ -96,7 +96,7 @@ class Studies:
             effects.append(judged((one, other), value, (value - reach, value + reach), relation=relation,
                                   minimize=self._minimize, margin=margin))  # fmt: skip
         what = {"best": "best run", "mean": f"mean of the best {self._n}"}
-        found = what.get(measure, f"deviation of the best {self._n}")
+        found = what.get(measure, f"standard deviation of the best {self._n}")
         number = len(values)
         method = "one study has no interval" if number == 1 else "Student's t over studies"
         return Compared(effects, f"{number} {'study' if number == 1 else 'studies'}", f"{found}; {method}")
@@ -135,8 +135,8 @@ class Trained:
         n = " to ".join(dict.fromkeys(f"{row.studies}×{row.seeds} seeds" for row in each.itertuples()))
         of = "studies and seeds" if (each["studies"] > 1).any() else "seeds"
         scale = scale_of(self._values["value"], minimize=self._minimize)
-        what = "mean log" if scale.logarithmic else "mean"
-        method = f"{what} over fresh seeds; error over {of}, Holm over all pairs"
+        what = "mean logarithm" if scale.logarithmic else "mean"
+        method = f"{what} over fresh seeds; standard error over {of}, Holm's correction over all pairs"
         return Compared([self._effect(pair, relation) for pair in pairs], n, method)
 
     def _effect(self, pair: Pair, relation: Relation) -> Effect:

@@ -31,10 +31,12 @@ class Published:
             values = self._seconds if measure == "seconds" else self._table["best_metric"]
             lower = measure == "seconds" or self._minimize
             effects = [self._single(pair, values, minimize=lower) for pair in pairs]
-            return Compared(effects, "1 run", "an order of single runs has no interval")
+            return Compared(effects, "1 run", "single runs have no interval")
         level, n = simultaneous(len(pairs)), f"{published.RUNS_SUMMARISED} runs"
         if measure == "spread":
-            return Compared([self._spread(pair, level) for pair in pairs], n, "F of the variances")
+            return Compared(
+                [self._spread(pair, level) for pair in pairs], n, "F distribution of the ratio of variances"
+            )
         return Compared(
             [self._mean(pair, level, relation) for pair in pairs], n, "Welch's t of the best runs"
         )

@@ -20,9 +20,9 @@ from induced_metric.errors import UserError
 BEGIN, END = "<!-- claims: made by `make claims` -->", "<!-- claims end -->"
 _COLUMNS = {
     PUBLISHED: "The paper's numbers",
-    SEARCH: "The search again",
-    SEEDS: "Its best settings, fresh seeds",
-    CONFIRMATION: "`fair`: winners, fresh seeds",
+    SEARCH: "The paper's searches, repeated",
+    SEEDS: "The paper's best settings, fresh seeds",
+    CONFIRMATION: "Winners under `fair`, fresh seeds",
 }
 _SHOWN = dict.fromkeys([SEARCH, ELSEWHERE], SEARCH) | {
     name: name for name in (PUBLISHED, SEEDS, CONFIRMATION)
@@ -52,24 +52,26 @@ def claims_table(table: pd.DataFrame) -> Table:
         "n": table["n"],
     }
     title = (
-        "The paper's claims, decided from the records: of the comparisons that a claim makes, the one that "
-        "decides it, with its interval."
+        "The paper's claims, judged from the records. Each row shows the comparison that decides the claim, "
+        "with its interval."
     )
     notes = [
-        "Supported, or contradicted: the intervals of all comparisons say so, over fresh seeds the p-values; "
-        "unresolved: some do not, or none is valid. Intervals hold with 95% for all comparisons of a row "
-        "(Bonferroni); those over fresh seeds for all pairs of optimisers, a little wider than the p-values, "
-        "which are Holm's.",
-        "The paper's numbers: an order that they do not have is contradicted by them. The best 50 are the "
-        "best of one search, so Welch's interval is about these runs, not about another search; of single "
-        "runs there is no interval.",
-        "One study of a search that learns has no interval: its trials depend on each other. More studies "
-        "(STUDIES=5) have one.",
-        "Effects are in the metric of the task, of claim 10c in seconds; of losses over fresh seeds in their "
-        "logarithm, where 0.1 is about a tenth; those of claims 1 to 7 are lists of "
-        "intervals, in the CSV file under `of`. A preset or another size of a task is evidence of its own.",
-        "The CSV file has under `records` what each row rests on: studies, each with the first digits of "
-        "`sha256sum trials.parquet`; files; tests.",
+        "A claim is supported if all its comparisons hold, contradicted if at least one fails, and otherwise "
+        "unresolved. The intervals decide, over fresh seeds the p-values; a comparison without a valid "
+        "interval is unresolved. Intervals hold with 95% for all comparisons of a row together (Bonferroni). "
+        "Those over fresh seeds hold for all pairs of optimisers together, and are a little wider than the "
+        "p-values imply, which are Holm's.",
+        "The paper's numbers contradict any order that they do not show. The best 50 runs come from one "
+        "search, so Welch's interval is about these runs, not about another search. Single runs have no "
+        "interval.",
+        "A single study of a search that learns has no interval, because its trials depend on each other. "
+        "Several studies (STUDIES=5) have one.",
+        "Effects are differences in the metric of the task, for claim 10c in seconds. For losses over fresh "
+        "seeds they are differences of logarithms, where 0.1 is about a tenth. For claims 1 to 7 the column "
+        "`of` of the CSV file lists intervals instead. A preset or another size of a task counts as "
+        "separate evidence.",
+        "The column `records` of the CSV file says what each row rests on: studies, each with the first "
+        "digits of `sha256sum trials.parquet`; files; or tests.",
     ]
     # The intervals of claims 1-7 would be longer than the table is wide.
     long = table["task"] == _LANDSCAPES

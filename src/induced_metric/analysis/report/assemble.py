@@ -48,8 +48,8 @@ def _verdicts(part: Part, made: Tables) -> Iterable[Block | None]:
         yield Text(matrix.matrix(found.table.data, found.stem.name))
     if not any(made.get(name) for name in _VERDICTS):
         yield text(
-            "Nothing was trained again from fresh seeds, so nothing is concluded of any pair: what a search "
-            "saw is chosen by its luck.", "missing",
+            "No setting was trained again from fresh seeds, so there is no verdict on any pair: the best "
+            "trials of a search owe part of their values to luck.", "missing",
         )  # fmt: skip
     confirming = [name for name in part.repeats if name == FIXED or name.endswith(CONFIRMED)]
     if confirming:
@@ -90,7 +90,7 @@ SECTIONS = (
     Plan("winners", "Best runs", ("", "agreement", "differences", "time_to_target"), _winners),
     Plan("seed", "Seeds", ("seeds",), _seeds),
     Plan("more", "More tables", (), lambda _part, _made: ()),
-    Plan("provenance", "Records and how to make them again", (), _records),
+    Plan("provenance", "Records, and how to reproduce them", (), _records),
 )  # fmt: skip
 _REST = "more"
 """The section of all tables that no other section names, so that a new table appears by itself."""

@@ -36,7 +36,7 @@ def _claim(number: str, text: str, own: pd.DataFrame, results: Path) -> str:
     )
     head = "".join(
         f'<th scope="col">{name}</th>'
-        for name in ("Verdict", "From", "Decided by", "n", "Method", "Rests on (sha256)")
+        for name in ("Verdict", "Source", "Deciding effect", "n", "Method", "Rests on (sha256)")
     )
     rows = "".join(_row(row, results) for row in own.to_dict("records"))
     return (

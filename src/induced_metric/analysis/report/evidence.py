@@ -16,7 +16,7 @@ from induced_metric.records import CONFIRMED, FIXED, Records, StudyKey, removed
 def rests_on(part: Part, samplers: Iterable[str]) -> str:
     """A line with a link to the records of each sampler."""
     links = ", ".join(f'<a href="#{anchor(part, name)}">{escape(name)}</a>' for name in samplers)
-    return f'<p class="note">Rests on the records of {links}.</p>'
+    return f'<p class="note">Based on the records of {links}.</p>'
 
 
 def anchor(part: Part, sampler: str) -> str:
@@ -29,7 +29,7 @@ def records_table(part: Part) -> str:
     head = (
         "Sampler",
         "Trials",
-        "Left out",
+        "Not complete",
         "Commit",
         "Device",
         "Libraries and flags",
@@ -57,7 +57,7 @@ def _cells(part: Part, sampler: str, study: Records) -> list[str]:
     facts = [json.loads(text) for text in trials["provenance"].unique()]
     finished = trials["finished"].str.slice(0, 16)
     return [
-        f"{each} of each of {len(numbers)}",
+        f"{each} for each of {len(numbers)} optimiser{'s' * (len(numbers) > 1)}",
         ", ".join(f"{count} {kind}" for kind, count in counts[counts > 0].items()) or "none",
         _joined(map(_commit, facts)),
         _joined(map(_device, facts)),
@@ -74,7 +74,7 @@ def _joined(texts: Iterable[str]) -> str:
 def _commit(facts: Mapping[str, Any]) -> str:
     commit, version = facts.get("commit"), facts.get("version")
     where = f"<code>{escape(str(commit)[:12])}</code>" if commit else f"version {escape(str(version))}"
-    return f"{where}{', with changes' if facts.get('dirty') else ''}"
+    return f"{where}{', with uncommitted changes' if facts.get('dirty') else ''}"
 
 
 def _device(facts: Mapping[str, Any]) -> str:
@@ -82,7 +82,7 @@ def _device(facts: Mapping[str, Any]) -> str:
     layout = (
         f", lanes {lanes['layout']}ped, {lanes['width']} wide" if {"layout", "width"} <= set(lanes) else ""
     )
-    return escape(f"{facts.get('devices', 1)} × {facts.get('device', 'unrecorded')}{layout}")
+    return escape(f"{facts.get('devices', 1)} × {facts.get('device', 'not recorded')}{layout}")
 
 
 def _versions(facts: Mapping[str, Any]) -> str:
@@ -118,11 +118,13 @@ def commands(part: Part) -> str:
     example = next(iter(part.studies.values())).trials.iloc[0]
     study = "/".join(StudyKey(part.protocol, part.task, example["sampler"], example["optimizer"]))
     return (
-        "<p>The records again, bit for bit on the same platform with the same versions; with another "
-        f"<code>results=</code> they are made anew beside these:</p><pre>{escape(chr(10).join(runs))}</pre>"
-        f"<p>The tables and figures from the records, and this page:</p>"
+        "<p>These commands make the records again, bit for bit on the same platform with the same versions. "
+        "Add another <code>results=</code> to make them from scratch and keep these as they are:</p>"
+        f"<pre>{escape(chr(10).join(runs))}</pre>"
+        f"<p>These make the tables, the figures and this page from the records:</p>"
         f"<pre>{escape(chr(10).join([*made, 'make report RESULTS=<this directory>']))}</pre>"
-        "<p>One trial, compared with its record; a dot of a chart says its number. For example:</p>"
+        "<p>This runs one trial and compares it with its record. Point at a dot of a chart to see the "
+        "number of its trial. For example:</p>"
         f"<pre>make trial STUDY={escape(study)} TRIAL={example['trial']} RESULTS=&lt;this directory&gt;</pre>"
     )
 

@@ -20,7 +20,7 @@ def section(results: Path) -> Section | None:
         blocks.append(
             Text(
                 f'<p><a href="{_PAGE}">The page of the landscapes</a>: the paths of all optimisers on each '
-                f"function.</p><details><summary>The same, here</summary>"
+                f"function.</p><details><summary>Show that page here</summary>"
                 f'<iframe data-src="{_PAGE}" title="Functions of two variables"></iframe></details>'
             )
         )

@@ -58,7 +58,7 @@ def _linked(found: re.Match[str]) -> str:
 def shown(found: Shown) -> str:
     """A table with its title, its notes, and links to its files."""
     links = " · ".join(f'<a href="{escape(path)}">{escape(kind)}</a>' for kind, path in found.files.items())
-    files = f'<p class="note">The same as {links}.</p>' if links else ""
+    files = f'<p class="note">The same table as {links}.</p>' if links else ""
     name = escape(found.anchor)
     body = table(found.table, f"{found.anchor}-title") + notes(found.table.notes) + files
     title = escape(found.table.title)
@@ -121,7 +121,7 @@ def ranking(name: str, curves: str, made: Ranking) -> str:
     k = frame["budgets"][place]
     controls = (
         _select(Choice("source", "Search", options))
-        + f'<label class="slider">Trials of each search <input type="range" min="0" max="{last}" step="1" '
+        + f'<label class="slider">Trials of each optimiser <input type="range" min="0" max="{last}" step="1" '
         f'value="{place}" aria-valuetext="{k} trials"></label>'
         f'<label>or exactly <input type="number" min="1" max="{frame["budgets"][-1]}" value="{k}"></label>'
     )
@@ -134,7 +134,7 @@ def ranking(name: str, curves: str, made: Ranking) -> str:
         f"<h4>{escape(made.title)}</h4>"
         f'<div class="choices">{controls}</div>'
         f'<p class="status" role="status">'
-        f"After {k} trial{'s' * (k > 1)}: {escape(leader)} leads, {escape(options[source])}.</p>"
+        f"After {k} trial{'s' * (k > 1)}: {escape(leader)} leads ({escape(options[source])}).</p>"
         f"{_plot(made.title, made.figure.layout.height)}"
         f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(made.title)}"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{_ranks(frame, place, made.digits)}</tbody></table></div>"
@@ -166,7 +166,7 @@ def _select(choice: Choice) -> str:
 def _plot(title: str, height: int) -> str:
     return (
         f'<div class="plot" role="img" aria-label="{escape(title)}" style="min-height:{height}px">'
-        '<p class="wait">Drawn when it comes into view.</p></div>'
+        '<p class="wait">The chart is drawn when it comes into view.</p></div>'
     )
 
 

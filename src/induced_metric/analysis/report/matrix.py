@@ -46,8 +46,8 @@ def matrix(table: pd.DataFrame, name: str) -> str:
     return (
         '<div class="scroll" role="region" tabindex="0" aria-label="Matrix of verdicts"><table>'
         f'<thead><tr><th scope="col">is … than</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-        f'<p class="note">Row against column, with the {scale.difference_words} of their '
-        f"{scale.mean_words}s. "
+        f'<p class="note">Each cell has the verdict on the row against the column, and the '
+        f"{scale.difference_words} of their {scale.mean_words}s. "
         f'<a href="#{escape(table_anchor(name))}">All numbers</a>: intervals, n, and what it '
         "would take to decide.</p>"
     )
@@ -61,6 +61,9 @@ def sentence(table: pd.DataFrame) -> str:
     for row in table.itertuples():
         if row.verdict in _OPPOSITE:
             wins[str(row.optimizer if row.verdict == "better" else row.other)] += 1
-    led = "; ".join(f"{style.label(name)} is better than {number}" for name, number in wins.most_common())
+    led = "; ".join(
+        f"{style.label(name)} is better than {number} other{'s' * (number > 1)}"
+        for name, number in wins.most_common()
+    )
     of_pairs = f"{len(table)} pair{'s' * (len(table) > 1)}"
-    return f"{of_pairs}: {led or 'none is better than another'}{f'; {decided}' if decided else ''}."
+    return f"{of_pairs}: {led or 'no optimiser is better than another'}{f'; {decided}' if decided else ''}."

@@ -17,7 +17,7 @@ from induced_metric.records import published
 
 _PROTOCOLS = ("fair", "paper")
 """The protocols that come first on the page; any others follow by name."""
-TITLE = "What can be concluded: optimisers compared"
+TITLE = "Optimisers compared: what can be concluded"
 
 
 def write(results: Path) -> Path:
@@ -60,7 +60,7 @@ def _place(pair: tuple[str, str]) -> tuple[int, int, str, str]:
 def _summary(each: part.Part, made: assemble.Tables) -> str:
     where = f'<a href="#{escape(each.name)}">{escape(each.task)}, protocol {escape(each.protocol)}</a>'
     verdicts = [matrix.sentence(found.table.data) for found in assemble.compared(made)]
-    said = " ".join(verdicts) or "nothing was confirmed from fresh seeds, so no verdict."
+    said = " ".join(verdicts) or "no setting was trained again from fresh seeds, so there is no verdict."
     return f"<li>{where}: {escape(said)}</li>"
 
 
@@ -72,12 +72,13 @@ def _filled(parts: Sequence[tuple[str, str, Sequence[Section]]], summary: Sequen
         for name, title, sections in parts
     ]
     header = (
-        "<p>Made from the records of trials alone. Each verdict names its method, its n and the records it "
-        "rests on; undecided is a verdict, and says what it would take.</p>" + f"<ul>{''.join(summary)}</ul>"
+        "<p>This page is made from the records of trials alone. Each verdict names its method, its n and the "
+        "records it rests on. “Undecided” is a verdict, too; its table says what a decision would take.</p>"
+        f"<ul>{''.join(summary)}</ul>"
     )
     footer = (
-        "Drawn by plotly.js (MIT licence), which this file holds. Values in charts have seven digits, in "
-        "tables as many as are shown; the linked CSV files have all."
+        "Charts are drawn by plotly.js (MIT licence), which is part of this file. Values in charts have "
+        "seven digits, those in tables as many as are shown; the linked CSV files have all digits."
     )
     values = {
         "TITLE": TITLE,

@@ -51,9 +51,10 @@ def response(part: Part) -> Chart | None:
         Choice("optimizer", "Optimiser", {name: style.label(name) for name in optimizers} | {ANY: "all"}),
     ]  # fmt: skip
     notes = [
-        f"A dot is a trial; one beyond {edge:.3g}, or that diverged or failed, lies there. Vertical "
-        "lines: the ends of the range searched, where all optimisers shown have the same. Hyperparameters "
-        "are searched together, so a cloud shows what is possible at a value, not its effect alone.",
+        f"Each dot is a trial. Trials with values beyond {edge:.3g}, and those that diverged or failed, are "
+        "drawn there. Vertical lines mark the ends of the searched range, if it is the same for all "
+        "optimisers and searches. All hyperparameters are searched together, so the dots at a value show "
+        "what is possible there, not the effect of that value alone.",
     ]
     return Chart("response", f"Response of {style.words(part.objective)} to each hyperparameter", figure,
                  choices, notes)  # fmt: skip

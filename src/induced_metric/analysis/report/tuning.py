@@ -42,10 +42,10 @@ def curves(part: Part) -> Chart | None:
         Choice("optimizer", "Optimiser", {ANY: "all"} | {name: style.label(name) for name in names}),
     ]
     notes = [
-        "A trial that diverged or failed counts as the worst of the support. Curves are drawn at about 24 "
-        "numbers of trials a decade.",
+        "A trial that diverged or failed counts as the worst value of the support. Curves are drawn at "
+        "about 24 numbers of trials per decade.",
     ]
-    title = f"Best {style.words(part.objective)} that so many trials are expected to find"
+    title = f"Best {style.words(part.objective)} that k trials are expected to find"
     return Chart("curves", title, figure, choices, notes)
 
 
@@ -77,10 +77,10 @@ def ranking(part: Part) -> Ranking | None:
     else:
         figure.update_xaxes(looks.fitted(table["best"], 1.3))
     notes = [
-        "Independent trials: the mean over all subsets of k trials and a band that holds with "
-        f"{CONFIDENCE:.0%} for all k of an optimiser at once, not for all optimisers. Studies of a search "
-        "that learns: their mean and, where there are several, the range that was seen. Overlapping "
-        "bands do not mean equal: differences are paired in the table below.",
+        "Independent trials: the mean over all subsets of k trials, and a band that holds with "
+        f"{CONFIDENCE:.0%} for all k of one optimiser at once, not for all optimisers at once. Studies of a "
+        "search that learns: their mean and, if there are several, their range. Overlapping bands do not "
+        "mean that optimisers are equal; the table below has paired differences.",
     ]
     return Ranking("ranking", "Ranking after k trials", "curves", figure, frames, _DIGITS, notes)
 

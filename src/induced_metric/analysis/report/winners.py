@@ -51,7 +51,7 @@ def best_curves(part: Part) -> Chart | None:
         Choice("metric", "Metric", {name: metrics[name] for name in ordered},
                {name: _axis(name, figure) for name in ordered}),
     ]  # fmt: skip
-    notes = [f"Curves of more than {_EPOCHS} epochs are thinned to that many."]
+    notes = [f"Curves of more than {_EPOCHS} epochs are thinned to about that many."]
     return Chart("best-curves", "The best run of each optimiser", figure, choices, notes)
 
 
@@ -105,8 +105,8 @@ def best_runs(part: Part) -> Chart | None:
     notes = [f"The best {n} runs of each optimiser."]
     if quoted:
         notes.append(
-            f"Hollow: the published mean of the best {published.RUNS_SUMMARISED}, with the population "
-            "standard deviations in epoch and value."
+            f"Hollow markers: the published mean of the best {published.RUNS_SUMMARISED} runs, with the "
+            "population standard deviations of epoch and value."
         )
     return Chart("best-runs", "The best runs", figure, choices, notes)
 
@@ -167,10 +167,10 @@ def seeds(part: Part) -> Chart | None:
     figure.update_xaxes(looks.fitted(drawn), title_text=looks.named(objective))
     figure.update_layout(height=120 + 52 * len({trace.name for trace in figure.data}))
     notes = [
-        "A dot is a training from a seed that the search did not see; the box holds the middle half. One "
-        "that diverged counts as the worst of the support."
+        "Each dot is a training run from a seed that the search did not use; the box holds the middle half. "
+        "A run that diverged counts as the worst value of the support."
     ]
-    return Chart("seeds", "What the seed does", figure, [Choice("source", "Settings", sources)], notes)
+    return Chart("seeds", "How much the seed changes", figure, [Choice("source", "Settings", sources)], notes)
 
 
 def _by_source(chosen: dict[str, Records], part: Part) -> list[tuple[str, str, pd.DataFrame]]:
