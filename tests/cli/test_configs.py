@@ -303,7 +303,7 @@ def test_a_pruner_stops_the_worse_at_its_rungs(pruner):
         (["schedule=wsd", "schedule.decay=2"], r"schedule: decay must be in \[0, 1\], got 2"),
         (
             ["optimizer._target_=builtins.dict", "+optimizer.value=1"],
-            r"optimizer: a hyperparameter cannot be called 'value': reserved are",
+            r"optimizer: a hyperparameter cannot be called 'value': the reserved names are",
         ),
         (
             ["optimizer._target_=builtins.dict", "+optimizer.curve=1"],

@@ -120,7 +120,7 @@ def test_a_read_only_directory_stays_as_it_is(root, tmp_path):
 def test_a_place_that_cannot_be_written_is_named(root, tmp_path):
     (root / "induced-metric").write_text("in the way")
     with pytest.raises(
-        UserError, match=r"cannot keep the decoded arrays in .*induced-metric.* or name another place"
+        UserError, match=r"cannot write the decoded arrays to .*induced-metric.* or choose another directory"
     ):
         load("mnist", data_dir=root)
 
@@ -130,7 +130,7 @@ def test_nothing_half_written_is_left(root, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(UserError, match=r"cannot keep .*No space left on device"):
+    with pytest.raises(UserError, match=r"cannot write .*No space left on device"):
         load("mnist", data_dir=root)
     assert not [path for path in (root / "induced-metric").rglob("*") if path.is_file()]
 
@@ -186,7 +186,7 @@ def test_another_data_set_in_its_place_is_refused(root, key, value, sentence):
 
 def test_missing_and_other_versions_say_what_to_run(root):
     directory(root).rename(directory(root).with_name("3.0.0"))
-    with pytest.raises(UserError, match=r"version 3\.0\.0 and 3\.0\.1 is needed; run make data TASK=mnist$"):
+    with pytest.raises(UserError, match=r"version 3\.0\.0 but 3\.0\.1 is needed; run make data TASK=mnist$"):
         load("mnist", data_dir=root)
     with pytest.raises(UserError, match=r"cifar10 is missing: .* does not exist; run make data TASK=cifar10"):
         load("cifar10", data_dir=root)

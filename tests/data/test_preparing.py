@@ -93,7 +93,7 @@ def test_files_that_cannot_be_had_are_named_with_the_remedy(server, tmp_path, fu
     with pytest.raises(UserError) as error:
         function("mnist")
     url = f"{server.url}train-labels-idx1-ubyte.gz"
-    assert str(error.value) == f"mnist is missing here ({url} answers 404); without network, {REMEDY}"
+    assert str(error.value) == f"mnist is missing here ({url} answers 404); without a network, {REMEDY}"
     (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gone)
     assert to_prepare("mnist", manual_dir=tmp_path)
 
@@ -112,7 +112,7 @@ def test_without_network_the_command_says_one_sentence_at_once(check, tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("induced-metric data: mnist is missing here (https://")
-    assert line.endswith(f"cannot be reached: ProxyError); without network, {REMEDY}")
+    assert line.endswith(f"cannot be reached: ProxyError); without a network, {REMEDY}")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -158,4 +158,4 @@ def test_other_files_than_the_released_end_in_one_sentence_without_tensorflows_l
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("induced-metric data: mnist could not be prepared (Artifact https://")
-    assert line.endswith(f"; without network, {REMEDY}")
+    assert line.endswith(f"; without a network, {REMEDY}")

@@ -90,8 +90,8 @@ def test_of_another_winner_a_confirmation_says_what_to_do():
     with pytest.raises(UserError) as error:
         check_config("study", before, now)
     assert str(error.value) == (
-        "study confirms trial 2 of a search whose winner is trial 9 now: give the search as many trials as "
-        "then (TRIALS=, or trials= and sampler.searched=), or take another results directory"
+        "study confirms trial 2 of a search whose winner is now trial 9: give the search as many trials as "
+        "it had then (TRIALS=, or trials= and sampler.searched=), or use another results directory"
     )
     with pytest.raises(UserError, match=r"\(seed: 0 -> 1; source.trial: 2 -> 9; source.value: 0.5 -> 0.25\)"):
         check_config("study", before, {**now, "seed": 1})

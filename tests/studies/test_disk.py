@@ -90,7 +90,7 @@ def test_a_study_goes_on_without_checkpoints_and_says_so_once(tmp_path, disk, la
     (disk / how).mkdir()
     undo = refuse(disk, how)
     try:
-        with pytest.warns(UserWarning, match="a trial that is stopped now goes on") as warned:
+        with pytest.warns(UserWarning, match="a trial that is stopped now will continue") as warned:
             toys.run(where, lanes)
     finally:
         undo()
@@ -103,7 +103,7 @@ def test_a_stop_on_a_full_disk_loses_the_epochs_in_flight_alone(tmp_path, disk, 
     filler = disks.fill(disk)
     stops = iter([False] * 7)
     try:
-        with pytest.warns(UserWarning, match="a trial that is stopped now goes on"):
+        with pytest.warns(UserWarning, match="a trial that is stopped now will continue"):
             toys.run(where, lanes, stop=lambda: next(stops, True))
     finally:
         filler.unlink()
@@ -119,7 +119,7 @@ def test_a_study_whose_tables_cannot_be_written_has_ended_all_the_same(
     where = toys.files(tmp_path, records=disk / f"tables-{how}")
     undo = []
     look = when(lambda progress: progress.finished == 16, lambda: undo.append(refuse(disk, how)))
-    with pytest.warns(UserWarning, match=r"paper-toy-tpe-sgd keeps a file for each trial \(.* cannot be"):
+    with pytest.warns(UserWarning, match=r"paper-toy-tpe-sgd stay in one file per trial \(.* cannot be"):
         toys.run(where, lanes, on_progress=look)
     undo.pop()()
     assert where.records.pending()
@@ -195,7 +195,7 @@ def test_a_damaged_journal_is_named_and_what_is_said_helps(tmp_path, half, lanes
     with pytest.raises(UserError) as raised:
         toys.run(half, lanes)
     assert str(raised.value).startswith(f"the journal {journal} is damaged (")
-    assert str(raised.value).endswith("; remove it: it is made again from the records")
+    assert str(raised.value).endswith("; remove it: the next run recreates it from the records")
     journal.unlink()
     toys.run(half, lanes)
     check(half, undisturbed)

@@ -223,7 +223,7 @@ def test_failed_trials_stay_while_another_worker_has_the_study_open(tmp_path, wo
     again = failed(left.records)
     with shared(tmp_path, workers[1]).storage.open(toys.plan(**SETTINGS), left.records):
         with pytest.warns(
-            UserWarning, match=rf"{len(again)} failed trials of .* are not run again, since other"
+            UserWarning, match=rf"{len(again)} failed trials of .* are not run again, because other"
         ):
             toys.run(shared(tmp_path, workers[0], retry=True), mended, **SETTINGS)
         assert failed(left.records) == again

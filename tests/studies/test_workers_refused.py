@@ -21,7 +21,7 @@ def refused(sentence):
 
 def test_a_second_worker_of_the_same_name_is_refused(database):
     with serving(database, worker="w0", grace=1):
-        sentence = "a worker called w0 is running already; each needs a name of its own"
+        sentence = "a worker called w0 is already running; each needs a name of its own"
         with refused(sentence), serving(database, worker="w0", grace=1):
             pass
         with serving(database, worker="w1", grace=1) as other:
@@ -110,8 +110,8 @@ def test_a_worker_with_another_code_is_refused_unless_that_is_said_not_to_matter
     with serving(database) as server:
         run(plan(), files(tmp_path, server), lanes, stop=stopping_after(3))
         with refused(
-            r"paper-toy-random-sgd was begun with another code \(aaaaaaaaaaaa\) than this worker's "
-            rf"\({words}\); use the same, or storage.same_code=false where it does not matter"
+            r"paper-toy-random-sgd was begun with other code \(aaaaaaaaaaaa\) than this worker's "
+            rf"\({words}\); use the same code, or storage.same_code=false if the difference does not matter"
         ):
             run(other, files(tmp_path, server), lanes)
         found = run(other, files(tmp_path, server, same_code=False), lanes)
@@ -122,7 +122,7 @@ def test_a_worker_with_another_results_directory_is_refused(database, tmp_path, 
     with serving(database) as server:
         run(plan(), files(tmp_path / "one", server), lanes, stop=stopping_after(3))
         with refused(
-            "the database holds paper-toy-random-sgd with another results directory: all workers share one; "
-            "for a study of its own, take another database"
+            "the database holds paper-toy-random-sgd with another results directory; all its workers must "
+            "use the same one, and a separate study needs another database"
         ):
             run(plan(), files(tmp_path / "two", server), lanes)

@@ -78,8 +78,8 @@ def test_each_trial_draws_its_validation_sequences_and_keeps_them(build, start):
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
         ({"layers": 0}, "context, layers, heads and embed_dim must be >= 1"),
         ({"train_sequences": 10**6}, "train_sequences must be between 1 and"),
-        ({"evaluated_sequences": 0}, "sampled must take between 1 and all"),
-        ({"evaluated_sequences": 10**6}, "sampled must take between 1 and all"),
+        ({"evaluated_sequences": 0}, "sampled must be between 1 and all"),
+        ({"evaluated_sequences": 10**6}, "sampled must be between 1 and all"),
         ({"objective": "test/perplexity"}, "objective must be a metric of an evaluated split"),
     ],
 )

@@ -46,7 +46,9 @@ def test_what_trains_goes_on_without_wandb_and_says_so_once(tmp_path):
                 run.log(epoch, metrics)
             run.finish({"value": 0.5})
 
-    with pytest.warns(UserWarning, match=r"W&B's process does not answer \(.+\); this goes on") as warned:
+    with pytest.warns(
+        UserWarning, match=r"W&B's process does not answer \(.+\); the run continues without"
+    ) as warned:
         train()
     assert len(warned) == 1
     with warnings.catch_warnings():

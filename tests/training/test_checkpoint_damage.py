@@ -82,7 +82,7 @@ def test_a_trial_keeps_its_older_checkpoint_where_the_disk_refuses_a_newer_one(r
     (warning,) = warned
     assert str(warning.message).startswith(f"{directory} cannot be written (")
     assert str(warning.message).endswith(
-        "): a trial that is stopped now goes on from its last checkpoint, or begins anew"
+        "): a trial that is stopped now will continue from its last checkpoint, or start again"
     )
     assert capfd.readouterr().err == ""  # orbax's traces
     assert [path.name for path in (directory / "a").iterdir()] == ["3"]  # nothing half written takes room
@@ -144,7 +144,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_an_older_one(tmp_path, whole, h
         if name.name == "digests.json" and how is not DAMAGES["one bit"]:
             assert loaded(checkpoints, "a") == 6  # all that it is about is there
             continue
-        with pytest.warns(UserWarning, match=r"a/6 is damaged \(.*\): the trial goes on from an older one"):
+        with pytest.warns(UserWarning, match=r"a/6 is damaged \(.*\): the trial continues from an older one"):
             assert loaded(checkpoints, "a") == 3
     assert capfd.readouterr().err == ""
 

@@ -49,7 +49,7 @@ class Dataset(NamedTuple):
         there, released = len(self.splits[split]["label"]), self.release.examples[split]
         if start + count > there:
             raise UserError(
-                f"{start + count:,} {split} examples of {self.release.name} are needed and {self.directory} "
+                f"{start + count:,} {split} examples of {self.release.name} are needed, but {self.directory} "
                 f"holds {there:,} of the release's {released:,}; take fewer "
                 f"(task.{split}_examples={there}) or the task's small preset, or prepare the whole data set "
                 f"in another TFDS_DATA_DIR with {self.release.remedy}"

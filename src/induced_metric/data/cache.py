@@ -86,8 +86,8 @@ def keep(splits: Mapping[str, Arrays], kept: Path, source: Path) -> None:
         _write(kept / _MANIFEST, json.dumps(manifest, indent=1).encode())
     except OSError as error:
         raise UserError(
-            f"cannot keep the decoded arrays in {kept} ({error.strerror}); make room there, or name another "
-            "place: TFDS_DATA_DIR, or XDG_CACHE_HOME where the data directory is read-only"
+            f"cannot write the decoded arrays to {kept} ({error.strerror}); make room there, or choose "
+            "another directory: TFDS_DATA_DIR, or XDG_CACHE_HOME if the data directory is read-only"
         ) from error
 
 

@@ -24,7 +24,7 @@ def source(release: Release, root: Path) -> Path:
         others = sorted(path.name for path in directory.parent.glob("[0-9]*") if path.is_dir())
         if others:
             raise UserError(
-                f"{directory.parent} holds {name} in version {', '.join(others)} and {release.version} is "
+                f"{directory.parent} holds {name} in version {', '.join(others)} but {release.version} is "
                 f"needed; run {release.remedy}"
             )
         raise UserError(

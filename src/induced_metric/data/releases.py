@@ -28,11 +28,11 @@ class Release(NamedTuple):
 
     @property
     def offline(self) -> str:
-        """How to prepare it without network."""
+        """How to prepare it without a network."""
         files = ", ".join(url.rsplit("/", 1)[1] for url in self.urls)
         option = "MANUAL_DIR=<directory>" if _MAKEFILE.exists() else "--manual-dir <directory>"
         return (
-            f"without network, put its original files ({files}) into a directory "
+            f"without a network, put its original files ({files}) into a directory "
             f"and run {self.remedy} {option}"
         )
 

@@ -141,5 +141,6 @@ def check_hyperparameter_names(names: Iterable[str]) -> None:
     for name in names:
         if name in RESERVED | {"curve"} or not re.fullmatch(r"[a-z_]\w*(\.[a-z_]\w*)*", name):
             raise ValueError(
-                f"a hyperparameter cannot be called {name!r}: reserved are {', '.join(sorted(RESERVED))}"
+                f"a hyperparameter cannot be called {name!r}: "
+                f"the reserved names are {', '.join(sorted(RESERVED))}"
             )

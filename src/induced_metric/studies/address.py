@@ -27,8 +27,8 @@ def parsed(url: str) -> Any:
         understood = False
     if not understood:
         raise UserError(
-            f"{_SETTINGS} must be postgresql://user:password@host:port/database, where the signs @ : / % of "
-            "a password are written as %40 %3A %2F %25"
+            f"{_SETTINGS} must be postgresql://user:password@host:port/database, where the characters @ : / "
+            "% of a password are written as %40 %3A %2F %25"
         )
     if found.get_backend_name() != "postgresql":
         raise UserError(_unsuited(found.get_backend_name()))

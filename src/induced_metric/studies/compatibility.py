@@ -67,9 +67,9 @@ def check_config(name: str, known: Mapping[str, Any], config: Mapping[str, Any])
     confirmed, winner = (each.get("source", {}).get("trial") for each in (known, config))
     if confirmed != winner and all(change.startswith("source.") for change in changes):
         raise UserError(
-            f"{name} confirms trial {confirmed} of a search whose winner is trial {winner} now: give the "
-            "search as many trials as then (TRIALS=, or trials= and sampler.searched=), or take another "
-            "results directory"
+            f"{name} confirms trial {confirmed} of a search whose winner is now trial {winner}: give the "
+            "search as many trials as it had then (TRIALS=, or trials= and sampler.searched=), or use "
+            "another results directory"
         )
     if changes:
         raise UserError(

@@ -165,8 +165,8 @@ def _finished(journal: Path, *, name: str, config: Mapping[str, Any]) -> set[int
         states = {trial.number: trial.state for trial in study.get_trials(deepcopy=False)}
     except _DAMAGES as error:
         raise UserError(
-            f"the journal {journal} is damaged ({type(error).__name__}: {error}); remove it: it is made "
-            "again from the records"
+            f"the journal {journal} is damaged ({type(error).__name__}: {error}); remove it: the "
+            "next run recreates it from the records"
         ) from error
     check_config(name, known, config)
     # A failed trial has no result that could be lost, and may have been removed to run again.

@@ -182,7 +182,7 @@ class Ledger:
         if lost := [number for number in told if number not in rows]:
             raise UserError(
                 f"the database holds {len(lost)} finished trials of {self._plan.name} (first: {lost[0]}) "
-                "whose records are gone; restore the records, or take another database"
+                "whose records are gone; restore the records, or use another database"
             )
         for trial in trials:
             if trial.state.is_finished():

@@ -89,8 +89,8 @@ class PostgresStorage:
         with worked_on(self.lock.with_suffix(".workers"), take_out if self.retry else lambda: None):
             if self.retry and (left := failed_trials(plan, records)):
                 warnings.warn(
-                    f"{len(left)} failed trials of {plan.name} are not run again, since other workers are at "
-                    "the study; give retry=failed again when none is",
+                    f"{len(left)} failed trials of {plan.name} are not run again, because other workers "
+                    "are working on the study; set retry=failed again when they have stopped",
                     stacklevel=2,
                 )
             yield

@@ -179,7 +179,7 @@ class Server:
             if found is not None:
                 return found
             if time.monotonic() > until:
-                raise UserError(f"a worker called {worker} is running already; each needs a name of its own")
+                raise UserError(f"a worker called {worker} is already running; each needs a name of its own")
             if self._stop():
                 raise StoppedError
             time.sleep(min(1.0, self.grace / 3))

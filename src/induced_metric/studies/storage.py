@@ -174,7 +174,7 @@ def compact(plan: StudyPlan, store: RecordStore) -> None:
     try:
         store.compact()
     except DiskError as error:
-        warnings.warn(f"{plan.name} keeps a file for each trial ({error})", stacklevel=2)
+        warnings.warn(f"the records of {plan.name} stay in one file per trial ({error})", stacklevel=2)
 
 
 def new_study(plan: StudyPlan, storage: optuna.storages.BaseStorage) -> optuna.Study:

@@ -148,14 +148,14 @@ def agree(server: Server, plan: StudyPlan, results: str, *, same_code: bool) -> 
     known = storage.get_study_user_attrs(identity)
     if known.get(_RESULTS, results) != results:
         raise UserError(
-            f"the database holds {name} with another results directory: all workers share one; for a "
-            "study of its own, take another database"
+            f"the database holds {name} with another results directory; all its workers must use the "
+            "same one, and a separate study needs another database"
         )
     check_config(name, known.get(CONFIG, said[CONFIG]), plan.config)
     if same_code and known.get(_CODE, code) != code:
         raise UserError(
-            f"{name} was begun with another code ({_words(known[_CODE])}) than this worker's "
-            f"({_words(code)}); use the same, or storage.same_code=false where it does not matter"
+            f"{name} was begun with other code ({_words(known[_CODE])}) than this worker's ({_words(code)}); "
+            "use the same code, or storage.same_code=false if the difference does not matter"
         )
     for attribute, value in said.items():
         if attribute not in known:

@@ -49,8 +49,8 @@ class Tolerance:
 
     def __str__(self) -> str:
         return (
-            f"the first {self.epochs} epochs within {self.curve:.2g}, the best value within {self.value:.2g},"
-            " relative; later one alone may diverge"
+            f"relative differences up to {self.curve:.2g} in the first {self.epochs} epochs and up to "
+            f"{self.value:.2g} in the best value; one run alone may diverge later"
         )
 
 

@@ -71,7 +71,7 @@ def _logs(path: Path) -> Iterator[dict[str, Any]]:
         return
     except ValueError as error:
         raise UserError(
-            f"the journal {path} is damaged ({error}); the next run makes it again from the records"
+            f"the journal {path} is damaged ({error}); the next run recreates it from the records"
         ) from error
 
 

@@ -39,7 +39,8 @@ class Winner(NamedTuple):
         for number in range(trials):
             if trial_seed(seed, number) in self.seeds:
                 raise UserError(
-                    f"sampler.seed={seed} gives trial {number} a seed that {self.key.name} used; take another"
+                    f"sampler.seed={seed} gives trial {number} a seed that {self.key.name} used; "
+                    "choose another"
                 )
 
 
@@ -73,7 +74,7 @@ def winner(
     if len(known) < trials:
         raise UserError(
             f"{key.name} has {len(known)} of its {trials} trials, and only a finished search has a winner: "
-            "run it to its end, or say by sampler.searched how many trials it was to have"
+            "finish it, or set sampler.searched to the number of trials that it was to have"
         )
     for text in known["config"].unique():
         check_config(key.name, _of_the_pairing(json.loads(text)), _of_the_pairing(config))

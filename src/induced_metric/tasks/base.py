@@ -126,9 +126,9 @@ class Task:
             )
         if self.couples_examples and size != self.batch_size:
             raise ValueError(
-                f"micro_batch must be null: BatchNorm takes its statistics over the whole batch of "
+                f"micro_batch must be null: BatchNorm computes its statistics over the whole batch of "
                 f"{self.batch_size}, and over {size} examples it would be another model; "
-                "to need less memory, take a smaller batch_size"
+                "to use less memory, reduce batch_size"
             )
 
     def _check_evaluation(self) -> None:
@@ -146,7 +146,7 @@ class Task:
         for split in given:
             count, most = self.num_sampled(split), self.num_examples(split)
             if count is not None and not 1 <= count <= most:
-                raise ValueError(f"sampled must take between 1 and all {most} of {split}, got {count}")
+                raise ValueError(f"sampled must be between 1 and all {most} of {split}, got {count}")
 
     def num_examples(self, split: str) -> int:
         """Number of examples in a split."""

@@ -68,7 +68,7 @@ def _normal(seed: int, shape: tuple[int, ...], *, published_bits: bool) -> np.nd
         cpu = jax.local_devices(backend="cpu")[0]
     except RuntimeError as error:
         raise UserError(
-            "the regression data set is drawn on the CPU, for accelerators round otherwise: "
+            "the regression data set is drawn on the CPU, because accelerators round differently: "
             f"JAX_PLATFORMS must name cpu too ({error})"
         ) from error
     # JAX's default for this flag was False when the paper's data was made, and is True now.

@@ -65,7 +65,7 @@ class LiveRun:
                 yield
         except ConnectionError as error:
             self._run = None
-            warnings.warn(f"{error}; this goes on without it", stacklevel=4)
+            warnings.warn(f"{error}; the run continues without W&B", stacklevel=4)
 
     def __enter__(self) -> Self:
         return self

@@ -113,8 +113,8 @@ class Checkpoints:
             if not self._warned:
                 self._warned = True
                 warnings.warn(
-                    f"{self._directory} cannot be written ({reason}): a trial that is stopped now goes on "
-                    "from its last checkpoint, or begins anew",
+                    f"{self._directory} cannot be written ({reason}): a trial that is stopped now will "
+                    "continue from its last checkpoint, or start again",
                     stacklevel=2,
                 )
             return
@@ -143,8 +143,8 @@ class Checkpoints:
             # Orbax raises FileNotFoundError or ValueError; a missing array raises KeyError here.
             except (ValueError, KeyError, OSError) as error:
                 warnings.warn(
-                    f"the checkpoint {path} is damaged ({_first_line(error)}): the trial goes on from an "
-                    "older one, or begins anew",
+                    f"the checkpoint {path} is damaged ({_first_line(error)}): the trial continues from an "
+                    "older one, or starts again",
                     stacklevel=2,
                 )
         return None
