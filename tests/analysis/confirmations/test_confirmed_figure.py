@@ -70,7 +70,10 @@ def test_a_row_has_the_interval_of_its_mean_and_a_bar_a_study(confirmations) -> 
         bars = [line for line in axes.lines if line.get_linewidth() == 3]
         assert len(bars) == 4
     assert figure.get_suptitle().startswith("regression (our runs, protocol paper, tpe, 2 studies)")
-    assert [text.get_text() for text in axes.child_axes[0].get_yticklabels()] == ["a", "b"]  # told apart
+    assert [text.get_text() for text in axes.child_axes[0].get_yticklabels()] == [
+        "a",
+        "b",
+    ]  # significantly different
 
 
 def test_the_axis_ends_near_the_winners_where_one_fails(confirmations) -> None:

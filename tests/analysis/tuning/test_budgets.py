@@ -119,16 +119,19 @@ def test_equal_seconds_turn_an_order_round_that_equal_epochs_have() -> None:
         {"optimizer": "adam", "other": "sgd", "ahead": EPOCHS, "behind": SECONDS, "decided": True}
     ]
     table = budgets.budgets_table("regression", tuned(), {}, pd.Series({"adam": 2.0, "sgd": 1.0}))
-    note = "both orders beyond their errors: ADAM leads SGD at equal epochs, not at equal device seconds."
-    assert f"Reversals, {note}" in table.notes
-    assert table.cells["of these epochs"].tolist() == ["5", "10"]
+    note = "both orders are significant: ADAM leads SGD at equal epochs, but not at equal device seconds."
+    assert f"Reversals where {note}" in table.notes
+    assert table.cells["Epochs in these seconds"].tolist() == ["5", "10"]
 
 
 def test_without_costs_nothing_is_said_of_seconds() -> None:
-    for costs, whose in ((NONE, "is on record"), (pd.Series({"adam": 2.0}), "of: SGD")):
+    for costs, whose in ((NONE, ""), (pd.Series({"adam": 2.0}), " for SGD")):
         assert SECONDS not in budgets.outcomes(tuned(), {}, costs)
         table = budgets.budgets_table("regression", tuned(), {}, costs)
-        assert f"No cost per epoch {whose}; so nothing is said of equal device seconds." in table.notes
+        assert (
+            f"No cost per epoch is on record{whose}, so there is no comparison at equal device seconds."
+            in table.notes
+        )
         assert "No order is reversed." in table.notes
 
 

@@ -98,7 +98,7 @@ def test_the_table_and_the_figure_show_all_of_it() -> None:
     )
     figure = over_tasks.tasks_figure(LOSSES | ACCURACIES)
     assert [axes.get_title() for axes in figure.axes] == [
-        "one\ntest loss", "one\nP(better than ADAMW)", "two\ntest accuracy", "two\nP(better than ADAMW)"
+        "one\ntest loss", "\nP(better)", "two\ntest accuracy", "\nP(better)"
     ]  # fmt: skip
     written = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert written[4:8] == ["1.00*", "–", "0.00*", "0.00*"]

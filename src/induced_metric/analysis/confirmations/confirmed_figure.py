@@ -102,17 +102,31 @@ def confirmed_figure(task: str, ours: Mapping[str, Records], searches: Mapping[s
             f"{confirmed.whose(ours)}, trained again from fresh seeds"
         )
         handles = [
-            Patch(color="0.4", alpha=0.25, lw=0, label=f"{scale.mean_words}, {CONFIDENCE:.0%} interval"),
-            Line2D([], [], color="0.4", lw=3, solid_capstyle="butt", label="a winner's seeds: quartiles,"),
-            Line2D([], [], color="0.4", lw=0.8, label="5 to 95%,"),
-            Line2D([], [], color="0.4", marker="o", ls="", ms=3.5, mec="white", label=scale.mean_words),
+            Patch(
+                color="0.4",
+                alpha=0.25,
+                lw=0,
+                label=f"all winners: {scale.mean_words}, {CONFIDENCE:.0%} interval",
+            ),
+            Line2D([], [], color="0.4", lw=3, solid_capstyle="butt", label="one winner's seeds: quartiles"),
+            Line2D([], [], color="0.4", lw=0.8, label="one winner's seeds: 5 to 95%"),
+            Line2D(
+                [],
+                [],
+                color="0.4",
+                marker="o",
+                ls="",
+                ms=3.5,
+                mec="white",
+                label=f"one winner's seeds: {scale.mean_words}",
+            ),
         ]
         title = (
-            f"No letter in common: told apart ({CONFIDENCE:.0%}, Holm over those with letters)"
+            f"No letter in common: significantly different ({CONFIDENCE:.0%}, Holm over all lettered pairs)"
             if judged is not None
             else None
         )
-        figure.legend(handles=handles, loc="outside lower center", ncols=4, title=title, title_fontsize=7)
+        figure.legend(handles=handles, loc="outside lower center", ncols=2, title=title, title_fontsize=7)
     return figure
 
 

@@ -27,9 +27,9 @@ def confirmed_table(task: str, ours: Mapping[str, Records], searches: Mapping[st
         "Optimism": fixed(table["optimism"], 4, signed=True),
     }
     title = (
-        f"What it is worth once tuned: {metric} of {confirmed.whose(ours)} with the {task} task, trained "
-        "again from fresh seeds. Optimism: the best value that the search saw, minus the mean of the same "
-        "metric here."
+        f"What each optimiser is worth once tuned: {metric} of {confirmed.whose(ours)} with the {task} task, "
+        "trained again from fresh seeds. Optimism: the best value that the search saw, minus the mean of the "
+        "same metric over the fresh seeds."
     )
     scale = Scale(bool(table["logarithmic"].iloc[0]))
     notes = [*_geometric(scale), errors_note(table), *_lost(table, ours, searches)]
@@ -67,9 +67,9 @@ def verdicts_table(
     }
     bold = {"Verdict": table["verdict"].isin(["better", "worse"])}
     title = f"Verdicts on {confirmed.whose(ours)} with the {task} task: {metric} of the optimiser " + (
-        "by that of the other, as a ratio of geometric means, below 1 is better."
+        "divided by that of the other, as a ratio of geometric means; below 1 is better."
         if scale.logarithmic
-        else f"minus that of the other, {'below' if direction == 'minimize' else 'above'} 0 is better."
+        else f"minus that of the other; {'below' if direction == 'minimize' else 'above'} 0 is better."
     )
     of = " of the logarithm" if scale.logarithmic else ""
     rule = (
@@ -78,13 +78,13 @@ def verdicts_table(
     number = f"{len(table)} pair{'s' * (len(table) > 1)}"
     notes = [
         f"Equivalent: the interval lies within the margin of {table['margin'].iloc[0]:.3g} ({rule}). Better "
-        f"or worse: p below {1 - CONFIDENCE:.2g} after Holm over {number}. n: studies × seeds; each winner "
-        "of the one against each of the other, from the same seeds.",
-        f"Intervals hold for {number} at once with {CONFIDENCE:.0%} (Bonferroni, so a little "
-        f"wider than Holm's p asks for). {errors_note(table)}",
-        "P(better): the share of pairs of winners, and of seeds, on which the optimiser beat the other, ties "
-        "half. Needs: "
-        f"so many more to decide with a probability of {verdicts.POWER:.0%}, were the difference as found.",
+        f"or worse: otherwise, if p is at most {1 - CONFIDENCE:.2g} after Holm over {number}. n: studies × "
+        "seeds; each winner of one optimiser is compared with each winner of the other on the same seeds.",
+        f"Intervals hold for {number} at once with {CONFIDENCE:.0%} confidence (Bonferroni, so they are a "
+        f"little wider than Holm's p requires). {errors_note(table)}",
+        "P(better): the share of pairs of winners, and of seeds, on which the optimiser beats the other; a "
+        "tie counts half. Needs about: how many more seeds or studies would decide the pair with a "
+        f"probability of {verdicts.POWER:.0%}, if the true difference is the one found.",
         *_lost(lost, ours, searches),
     ]
     return Table(table, pd.DataFrame(cells), pd.DataFrame(bold), title, notes, metric=metric)
@@ -93,8 +93,11 @@ def verdicts_table(
 def errors_note(table: pd.DataFrame) -> str:
     """Whether the errors of a table's means or differences are over studies and seeds, or seeds alone."""
     if (table["studies"] == 1).all():
-        return "Errors are over the seeds alone: of one study, the luck of its search is not in them."
-    return "Errors by the analysis of variance over studies and seeds, so the luck of the search is in them."
+        return "Errors are over the seeds alone: with one study, they do not include the luck of its search."
+    return (
+        "Errors are from an analysis of variance over studies and seeds, so they include the luck of the "
+        "search."
+    )
 
 
 def _lost(table: pd.DataFrame, ours: Mapping[str, Records], searches: Mapping[str, Records]) -> list[str]:
@@ -103,8 +106,8 @@ def _lost(table: pd.DataFrame, ours: Mapping[str, Records], searches: Mapping[st
         return []
     named = ", ".join(f"{style.label(str(row.optimizer))} {row.lost}" for row in lost.itertuples())
     return [
-        f"{lost_note(confirmed.collect(ours, searches), named)} A few of these decide a mean and its error; "
-        "P(better) counts each as one defeat."
+        f"{lost_note(confirmed.collect(ours, searches), named)} A few of these can dominate a mean and its "
+        "error; P(better) counts each only as one defeat."
     ]
 
 
@@ -117,8 +120,8 @@ def lost_note(found: pd.DataFrame, named: str) -> str:
     """
     worst = found.loc[found["lost"], "value"].iloc[0]
     return (
-        f"Diverged or failed, each counted as {worst:.3g}, what an untrained model has or the worst "
-        f"training: {named}."
+        f"Diverged or failed: {named}. Each counts as {worst:.3g}, about the value of an untrained model (0 "
+        "for an accuracy), or the value of the worst training if that is worse."
     )
 
 

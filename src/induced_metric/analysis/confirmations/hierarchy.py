@@ -98,7 +98,7 @@ def _estimate(tables: Sequence[np.ndarray], by_seed: np.ndarray) -> Estimate:
     """The estimate from a table for each optimizer, shape=(studies, seeds), and the mean of each seed."""
     seeds = len(by_seed)
     if seeds < 2:
-        raise ValueError(f"an error needs at least 2 seeds, got {seeds}")
+        raise ValueError(f"a standard error needs at least 2 seeds, got {seeds}")
     of_seeds = float(by_seed.var(ddof=1)) / seeds
     lucky = [table for table in tables if len(table) > 1]
     of_each = [float(table.mean(axis=1).var(ddof=1)) / len(table) for table in lucky]

@@ -56,8 +56,8 @@ def seeds_table(task: str, records: Records) -> Table:
     }
     metric = style.words(objective)
     title = (
-        f"Seeds alone: best {metric} of a run with the {task} task at the published best hyperparameters of "
-        "each optimiser, over n seeds: quantiles of the values, and the best run of the published search."
+        f"The effect of the seed alone: best {metric} of a run with the {task} task at the published best "
+        "hyperparameters of each optimiser. Quantiles over n seeds, and the best run of the published search."
     )
     notes = []
     lost = table[table["diverged"] > 0]

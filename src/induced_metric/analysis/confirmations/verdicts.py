@@ -69,7 +69,7 @@ def cells(table: Mapping[str, pd.DataFrame], one: str, other: str) -> Cells:
     if not len(studies) or both.shape[2] < 2:
         raise ValueError(
             f"{one} and {other} share {both.shape[2]} seeds of {len(studies)} studies: confirmations are "
-            "paired, so every winner is trained from the same seeds"
+            "paired by seed, so every winner must be trained from the same seeds, at least 2"
         )
     return Cells(*both)
 

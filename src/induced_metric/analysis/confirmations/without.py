@@ -60,7 +60,7 @@ def _check_same(ours: Mapping[str, Records]) -> None:
         for name, winner in _winners(study.trials).items():
             if known.get(name, winner) != winner:
                 raise ValueError(
-                    f"{name} of {sampler} is another winner than that of {sampler.partition(WITHOUT)[0]}: "
+                    f"the winner of {name} differs between {sampler} and {sampler.partition(WITHOUT)[0]}: "
                     f"{winner}, not {known[name]}"
                 )
 

@@ -50,11 +50,12 @@ def without_figure(ours: Mapping[str, Records], searches: Mapping[str, Records])
         if (table["found"] > 0).all():
             axes.set_xscale("log")
         axes.set_ylim(-0.02, 1.02)
-        axes.set_xlabel(f"{name} of the winner, as found")
+        axes.set_xlabel(f"{name} of the winner, as the search found it")
         axes.set_ylabel(f"share of seeds on which\nits {metric} is better with {name}")
         figure.legend(
             handles=handles, loc="outside lower center", ncols=4, title_fontsize=7,
-            title=f"filled: told from itself without {name} over {seeds} seeds ({CONFIDENCE:.0%} each)",
+            title=f"filled: the winner differs significantly from itself without {name}, over {seeds} seeds "
+                  f"({CONFIDENCE:.0%} each)",
         )  # fmt: skip
         figure.suptitle(
             f"{draws.origin(*plain)}:\n"

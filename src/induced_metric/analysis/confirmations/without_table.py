@@ -39,9 +39,9 @@ def without_table(task: str, ours: Mapping[str, Records], searches: Mapping[str,
     side = "below 1" if scale.logarithmic else f"{'below' if direction == 'minimize' else 'above'} 0"
     title = (
         f"What {name} is worth to the winners of each study: their {metric} with the {task} task, trained "
-        f"again from fresh seeds, {'by' if scale.logarithmic else 'minus'} that of the same winners from the "
-        f"same seeds with {name} = 0{', as a ratio of geometric means' * scale.logarithmic}; {side}, {name} "
-        "makes them better."
+        f"again from fresh seeds, {'divided by' if scale.logarithmic else 'minus'} that of the same winners "
+        f"from the same seeds with {name} = 0{', as a ratio of geometric means' * scale.logarithmic}; "
+        f"{side}, {name} makes them better."
     )
     return Table(table, pd.DataFrame(cells), pd.DataFrame(bold), title, _notes(table, ours, searches),
                  metric=metric)  # fmt: skip
@@ -55,17 +55,18 @@ def _notes(table: pd.DataFrame, ours: Mapping[str, Records], searches: Mapping[s
         of = " of the logarithm" * bool(table["logarithmic"].iloc[0])
         margin += f" (a fifth of the median standard deviation{of} over seeds)"
     notes = [
-        f"Verdict on {name}: better or worse, p below {1 - CONFIDENCE:.2g} after Holm over {number}. "
-        f"Equivalent: the interval lies within the margin of {margin}, so the winners are worth the same "
-        f"without {name}. n: studies × seeds, each winner against itself on the same seed.",
-        f"Intervals hold for {number} at once with {CONFIDENCE:.0%} (Bonferroni). {errors_note(table)}",
-        f"P(better): the share of winners and seeds on which the winner beat itself without {name}, ties "
-        f"half. Changed: so many winners are told from themselves without {name} by their own seeds "
-        f"({CONFIDENCE:.0%} each).",
-        f"All else is as found, the learning rate too. Where a winner depends on {name}, the rest suits it "
-        f"and may suit nothing without: that {name} makes such a winner better does not say that it beats an "
-        f"optimiser without {name} that is tuned as well. Where nothing changes, it is not {name} that makes "
-        "the winner good.",
+        f"Verdict on {name}. Equivalent: the interval lies within the margin of {margin}, so the winners are "
+        f"worth the same without {name}. Better or worse: otherwise, if p is at most {1 - CONFIDENCE:.2g} "
+        f"after Holm over {number}. n: studies × seeds; each winner is compared with itself, seed by seed.",
+        f"Intervals hold for {number} at once with {CONFIDENCE:.0%} confidence (Bonferroni). "
+        f"{errors_note(table)}",
+        f"P(better): the share of winners and seeds on which the winner beats itself without {name}; a tie "
+        f"counts half. Changed: how many winners differ significantly from themselves without {name}, over "
+        f"their own seeds ({CONFIDENCE:.0%} each).",
+        "All other hyperparameters, including the learning rate, are those that the search found. Where a "
+        f"winner depends on {name}, they are tuned to it and may suit nothing without it: that {name} makes "
+        f"such a winner better does not show that it beats an equally tuned optimiser without {name}. Where "
+        f"nothing changes, {name} is not what makes the winner good.",
     ]
     lost = table[(table["lost"] > 0) | (table["lost_without"] > 0)]
     if len(lost):

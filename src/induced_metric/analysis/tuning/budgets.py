@@ -1,8 +1,9 @@
 """One comparison at three budgets: equal epochs, equal device seconds, equal trials of the search.
 
-The first two compare tuned settings trained from many seeds, the third what a search of so many trials finds.
-Seconds are epochs times a cost per epoch, which was measured on a quiet machine with the optimizers taking
-turns. The seconds recorded in a sweep are never used, because the machine is loaded then.
+The first two compare tuned settings trained from many seeds, the third compares what searches with the same
+number of trials find. Seconds are epochs times a cost per epoch, which was measured on a quiet machine with
+the optimizers taking turns. The seconds recorded in a sweep are never used, because the machine is loaded
+then.
 """
 
 from collections.abc import Mapping
@@ -63,7 +64,7 @@ def read_costs(path: Path, task: str) -> pd.Series:
 
 
 def best_within(records: Records, epochs: Mapping[str, int]) -> Records:
-    """The trials as if each had ended after so many epochs, with the best of those epochs and its value.
+    """The trials as if each had ended after the given epochs, with the best of those epochs and its value.
 
     The best epoch is chosen by ``runs.chosen_by``, in a confirmation by the validation metric. A trial that
     diverged later counts as not diverged, and one that was stopped later as complete.
@@ -203,12 +204,12 @@ def budgets_table(
         bold[header] = (rank == 1).to_numpy()
         if budget == SECONDS:
             data["epochs"] = outcome.allowed.reindex(names).to_numpy()
-            frame["of these epochs"] = outcome.allowed.reindex(names).astype(str).to_numpy()
+            frame["Epochs in these seconds"] = outcome.allowed.reindex(names).astype(str).to_numpy()
     scale = scale_of(pd.concat([study.trials["value"] for study in ours.values()]), minimize=minimize)
     title = (
-        f"Three budgets: {metric} with the {task} task, and the rank. Equal epochs and equal device seconds: "
-        f"{scale.mean_words} over seeds of {confirmed.whose(ours)}; "
-        f"equal trials: expected best{of_search} of so many of a search."
+        f"Three budgets: {metric} with the {task} task, and the rank in brackets. Equal epochs and equal "
+        f"device seconds: {scale.mean_words} over seeds of {confirmed.whose(ours)}; equal trials: the best "
+        f"value{of_search} that a search with this many trials is expected to find."
     )
     table = pd.DataFrame(data)
     missing = [style.label(name) for name in names if name not in costs.index]
@@ -218,30 +219,32 @@ def budgets_table(
 
 def _notes(found: Mapping[str, Outcome], missing: list[str], *, minimize: bool) -> list[str]:
     last = int(found[EPOCHS].allowed.max())
-    notes = [f"Equal epochs: {last} of each."]
+    notes = [f"Equal epochs: {last} for each optimiser."]
     if SECONDS in found:
         notes.append(
-            f"Equal device seconds: those of {last} epochs of the cheapest, by a cost per epoch that was "
-            "measured quietly and interleaved."
+            f"Equal device seconds: the time that the cheapest optimiser takes for {last} epochs. The cost "
+            "per epoch was measured on a quiet machine, with the optimisers taking turns."
         )
     else:
-        whose = "is on record" if len(missing) == len(found[EPOCHS].values) else f"of: {', '.join(missing)}"
-        notes.append(f"No cost per epoch {whose}; so nothing is said of equal device seconds.")
+        whose = "" if len(missing) == len(found[EPOCHS].values) else f" for {', '.join(missing)}"
+        notes.append(
+            f"No cost per epoch is on record{whose}, so there is no comparison at equal device seconds."
+        )
     if TRIALS in found:
-        notes.append(f"Equal trials: {int(found[TRIALS].allowed.max())} of each search.")
+        notes.append(f"Equal trials: {int(found[TRIALS].allowed.max())} for each optimiser.")
     turned = reversals(found, minimize=minimize)
     for decided, rows in sorted(turned.groupby("decided"), reverse=True):
         named = "; ".join(
             f"{style.label(str(row.optimizer))} leads {style.label(str(row.other))} at {row.ahead}, "
-            f"not at {row.behind}"
+            f"but not at {row.behind}"
             for row in rows.itertuples()
         )
-        what = "both orders beyond their errors" if decided else "an order of the two within its error"
-        notes.append(f"Reversals, {what}: {named}.")
+        what = "both orders are significant" if decided else "at most one of the two orders is significant"
+        notes.append(f"Reversals where {what}: {named}.")
     if turned.empty:
         notes.append("No order is reversed.")
     notes.append(
-        f"Errors at {CONFIDENCE:.0%}: of tuned settings as in the verdicts, with Holm; of a search each pair "
-        "by itself, and of a search that learns none is known."
+        f"Significance is at {CONFIDENCE:.0%}: for tuned settings as in the verdicts, with Holm; for random "
+        "search, each pair by itself; for a search that learns, no error is known."
     )
     return notes

@@ -122,12 +122,14 @@ def tasks_table(family: str, ours: Mapping[str, Records]) -> Table | None:
         columns.append(own.set_index("optimizer").add_prefix(f"{task}: "))
     title = (
         f"All optimisers over {len(tasks.tables)} tasks, {family}: means of the winner of each study, "
-        f"trained again from fresh seeds, against {against}. First who beats it most often, over the tasks."
+        f"trained again from fresh seeds, compared with {against}. Optimisers run on all tasks come first, "
+        "then those run on fewer; each group is sorted by its mean P(better) over the tasks."
     )
     notes = [
-        f"P(better): the share of pairs of winners, and of seeds, on which it beat {against}, ties half; "
-        "bold where the two are told apart. Means of losses are geometric. Verdicts are those of each task's "
-        "tables of verdicts, each corrected for its own family of pairs, not over the tasks."
+        f"P(better): the share of pairs of winners, and of seeds, on which the optimiser beats {against}; a "
+        "tie counts half. Bold: the verdict is better or worse. Means of losses are geometric. Verdicts are "
+        "those of each task's tables of verdicts, each corrected for its own family of pairs, not over the "
+        "tasks."
     ]
     agreed = [
         f"{row['task']} and {row['other']} {row['correlation']:.2f} over {row['optimizers']} "
@@ -136,10 +138,11 @@ def tasks_table(family: str, ours: Mapping[str, Records]) -> Table | None:
     ]
     if agreed:
         alone = [f"{task} {value:.2f}" for task, value in tasks.repeated.items() if value == value]
-        beside = f" Of one search and another of the same task, over its optimisers: {', '.join(alone)}."
+        beside = f" Between two searches of the same task, over its optimisers: {', '.join(alone)}."
         notes.append(
-            "Spearman's rank correlation of the orders of the means, over so many optimisers (p, were these "
-            f"independent, which relatives are not): {'; '.join(agreed)}.{beside if alone else ''}"
+            "Spearman's rank correlation between the means on two tasks, over the optimisers that both have "
+            "(p assumes that these are independent, which variants of one optimiser are not): "
+            f"{'; '.join(agreed)}.{beside if alone else ''}"
         )
     data = pd.concat(columns, axis=1).rename_axis("optimizer").reset_index()
     return Table(data, pd.DataFrame(cells), pd.DataFrame(bold), title, notes, words=1)
@@ -166,8 +169,11 @@ def tasks_figure(ours: Mapping[str, Records]) -> Figure | None:
         figure = heat_map.draw(tasks.order, blocks)
         again = [study.trials for name, study in ours.items() if name.endswith(CONFIRMED)]
         figure.suptitle(
-            f"{draws.origin(*again)}:\n{confirmed.whose(ours)}, trained again from fresh seeds; "
-            f"first who beats {against} most often"
+            f"{draws.origin(*again)}:\n{confirmed.whose(ours)}, trained again from fresh seeds\n"
+            f"optimisers run on all tasks first, each group sorted by its mean P(better than {against})"
         )
-        figure.supxlabel("bold: the paper's. * told apart, after Holm in its family of pairs", fontsize=7)
+        figure.supxlabel(
+            "bold: the paper's optimisers. *: verdict better or worse, after Holm within its family of pairs",
+            fontsize=7,
+        )
     return figure

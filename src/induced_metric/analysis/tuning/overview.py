@@ -1,7 +1,7 @@
 """All optimizers of a task against a baseline, one row each, however many there are.
 
 One table and one figure show what each optimizer is worth once tuned, how often it beats the baseline, what
-so many trials of its search find, and what an epoch costs.
+a given number of trials of its search find, and what an epoch costs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -112,23 +112,23 @@ def overview_table(
     bold = {f"Against {style.label(against)}": table["verdict"].isin(["better", "worse"])}
     title = (
         f"All optimisers, best first: {metric} of {confirmed.whose(ours)} with the {task} task, trained "
-        f"again from fresh seeds, against {style.label(against)}."
+        f"again from fresh seeds, compared with {style.label(against)}."
     )
     notes = [
         "Verdicts are those of the tables of verdicts, each corrected for its own family of pairs. "
-        f"{'Means are geometric, ratios of these.' if scale.logarithmic else 'Differences are of means.'} "
-        "P(better): the share of pairs of winners, and of seeds that both have, on which it beat "
-        f"{style.label(against)}, ties half."
+        f"{'Ratios are of geometric means.' if scale.logarithmic else 'Differences are of means.'} "
+        "P(better): the share of pairs of winners, and of seeds that both have, on which the optimiser beats "
+        f"{style.label(against)}; a tie counts half."
     ]
     if _found(table):
         notes.append(
-            f"Best of k: the {_sought(searches)} that a search of k trials is expected to find, over the "
-            "studies; what the search saw, not what fresh seeds reach."
+            f"Best of k: the best {_sought(searches)} that a search of k trials is expected to find, "
+            "estimated from all studies. This is what the search saw, not what fresh seeds reach."
         )
     if "Epoch" in cells:
         notes.append(
-            f"Epoch: device seconds of one, evaluation included, in those of {style.label(against)}; "
-            "measured quietly, in turns."
+            f"Epoch: device seconds per epoch, evaluation included, relative to {style.label(against)}; "
+            "measured on a quiet machine, with the optimisers taking turns."
         )
     return Table(table, pd.DataFrame(cells), pd.DataFrame(bold), title, notes, metric=metric)
 
@@ -149,19 +149,22 @@ def overview_figure(
     ]
     if found := _found(table):
         columns = [f"best_{k}" for k in found]
-        title = f"best {_sought(searches)}\nof so many trials"
+        title = f"best {_sought(searches)}\nof k trials (k below)"
         blocks.append(_block(table, columns, title, [str(k) for k in found], minimize=minimize))
     if table[_COST].notna().any():
         # Costs hardly differ, so they are not shaded.
         texts = fixed(table[_COST], 2).to_frame()
-        blocks.append(Block(f"epoch's cost\n({against} = 1)", [""], np.zeros((len(table), 1)), texts))
+        blocks.append(Block(f"epoch cost\n({against} = 1)", [""], np.zeros((len(table), 1)), texts))
     with style.style():
         figure = heat_map.draw(table["optimizer"].tolist(), blocks)
         figure.suptitle(
             f"{draws.origin(*(study.trials for study in ours.values()))}:\n"
             f"{confirmed.whose(ours)}, trained again from fresh seeds; best first"
         )
-        figure.supxlabel("bold: the paper's. * told apart, after Holm in its family of pairs", fontsize=7)
+        figure.supxlabel(
+            "bold: the paper's optimisers. *: verdict better or worse, after Holm within its family of pairs",
+            fontsize=7,
+        )
     return figure
 
 

@@ -74,8 +74,8 @@ def tuning_table(task: str, ours: Mapping[str, Records]) -> Table:
         bold[header] = leads(sign * best, names["source"]) & known
     metric = style.words(objective)
     title = (
-        f"What tuning costs: the best {metric} that so many trials are expected to find with the {task} "
-        "task. Bold: best of its source, unless that is a single study, of which the order may be luck."
+        f"What tuning costs: the best {metric} that k trials are expected to find with the {task} task. "
+        "Bold: the best of its source, unless the source is a single study, whose order may be luck."
     )
     notes = [*_method(table, ours), *draws.warnings(ours)]
     return Table(table, pd.DataFrame(cells), pd.DataFrame(bold), title, notes, metric=metric)
@@ -149,7 +149,7 @@ def _named(table: pd.DataFrame, source: str) -> str:
     number = int(own["n"].max())
     if own["kind"].iloc[0] == "trials":
         return f"{source}: expected, {number} independent trials, {CONFIDENCE:.0%} band"
-    return f"{source}: one study" if number == 1 else f"{source}: mean of {number} studies, their range"
+    return f"{source}: one study" if number == 1 else f"{source}: mean and range of {number} studies"
 
 
 def _method(table: pd.DataFrame, ours: Mapping[str, Records]) -> list[str]:
@@ -159,19 +159,20 @@ def _method(table: pd.DataFrame, ours: Mapping[str, Records]) -> list[str]:
         sources = ", ".join(own["source"].unique())
         if kind == "trials":
             lines.append(
-                f"{sources}: the mean over all subsets of the n trials, which are independent; the bands "
-                f"hold with {CONFIDENCE:.0%} for all numbers of trials of an optimiser at once, whatever the "
-                "distribution (central intervals of the order statistics, widened until all hold)."
+                f"{sources}: the mean of the best of k over all subsets of k of the n trials, which are "
+                f"independent. The bands hold with {CONFIDENCE:.0%} confidence for all k of an optimiser at "
+                "once, whatever the distribution (central intervals of the order statistics, widened until "
+                "all hold)."
             )
         else:
             lines.append(
                 f"{sources}: the running best, averaged over independent studies, with their range where "
-                "there are several; one study has no interval, and nothing within a study is resampled."
+                "there are several. One study has no interval, and nothing within a study is resampled."
             )
     bounds = common_support(ours)
     lines.append(
-        f"A trial that diverged or failed counts as {bounds.worst:.3g}, as does any worse than that: the "
-        "median over the optimisers of their worst finite values, or 0 for an accuracy."
+        f"A trial that diverged or failed counts as {bounds.worst:.3g}, and so does any trial with a worse "
+        "value. This is the median over the optimisers of their worst finite values, or 0 for an accuracy."
     )
     return lines
 

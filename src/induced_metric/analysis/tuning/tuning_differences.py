@@ -25,13 +25,14 @@ def paired_table(task: str, ours: Mapping[str, Records], baseline: str | None = 
     if table.empty:
         return None
     notes = [
-        f"Bands: {CONFIDENCE:.0%}, for all numbers of trials of an optimiser at once, not for all "
-        f"optimisers; of a bootstrap of {estimates.RESAMPLES:,} resamples that draws trial numbers, the same "
-        "for all, since trial k of every optimiser has the same seed and the same random draws.",
-        f"Numbers of trials up to {estimates.SHARE:.0%} of n. The settings differ with every search; this "
-        "says what a search of so many trials costs, not which optimiser is better once tuned.",
+        f"Each band holds with {CONFIDENCE:.0%} confidence for all numbers of trials of its optimiser at "
+        f"once, not for all optimisers. It is from a bootstrap of {estimates.RESAMPLES:,} resamples that "
+        "draws trial numbers, the same for all optimisers, since trial k of every optimiser has the same "
+        "seed and the same random draws.",
+        f"Numbers of trials are at most {estimates.SHARE:.0%} of n. The settings differ with every search, "
+        "so this shows what a search of k trials finds, not which optimiser is better once tuned.",
     ]
-    subject = "Expected best {metric} of so many trials of random search"
+    subject = "Expected best {metric} of k trials of random search"
     return as_table(task, ours, table, subject=subject, trials="Best of", ends="band", notes=notes)
 
 
