@@ -124,7 +124,7 @@ def _floor(panels: Sequence[Axes]) -> None:
     for axes in panels:
         axes.axhline(FLOOR, color="0.4", lw=0.8, ls=":")
     panels[0].annotate(
-        f"values below {FLOOR:g}, 0 included, are drawn here",
+        f"f below {FLOOR:g} (or 0) is drawn here",
         (0.98, FLOOR),
         xycoords=("axes fraction", "data"),
         xytext=(0, 4),
