@@ -122,7 +122,7 @@ def cases(
 def duplicates(columns: Mapping[str, Any]) -> np.ndarray:
     """For each configuration, whether an earlier one has the same values; shape (configurations,)."""
     rows = np.stack([np.asarray(column) for column in columns.values()], axis=1)
-    _, first = np.unique(rows, axis=0, return_index=True)
+    _, first_indices = np.unique(rows, axis=0, return_index=True)
     repeated = np.ones(len(rows), bool)
-    repeated[first] = False
+    repeated[first_indices] = False
     return repeated

@@ -78,10 +78,10 @@ class CompiledDescent:
 
         def tiled(hyperparameters: Any, starts: Any) -> Any:
             return jax.lax.map(
-                lambda one: _run_tile(
+                lambda inputs: _run_tile(
                     landscape,
                     optimizer,
-                    *one,
+                    *inputs,
                     tolerances=tolerances,
                     iterations=iterations,
                     keep_path=keep_path,
@@ -92,9 +92,9 @@ class CompiledDescent:
         floats = jnp.result_type(float)
         hyperparameters = {name: _abstract(self._shape, floats, sharding) for name in self._names}
         starts = _abstract((*self._shape, 2), floats, sharding)
-        begun = time.perf_counter()
+        started = time.perf_counter()
         self._program = jax.jit(tiled).lower(hyperparameters, starts).compile()
-        self.compile_seconds = time.perf_counter() - begun
+        self.compile_seconds = time.perf_counter() - started
         self.run_seconds = 0.0
 
     def __call__(self, hyperparameters: Hyperparameters, starts: np.ndarray) -> DescentResult:
@@ -105,7 +105,7 @@ class CompiledDescent:
         for low in range(0, runs, capacity):
             # The last call is filled up with copies of its last run, which therefore stop when it does.
             rows = np.minimum(np.arange(low, low + capacity), runs - 1)
-            begun = time.perf_counter()
+            started = time.perf_counter()
             result = self._program(
                 {
                     name: column[rows].reshape(self._shape)
@@ -114,10 +114,10 @@ class CompiledDescent:
                 np.asarray(starts, float)[rows].reshape(*self._shape, 2),
             )
             result = jax.device_get(result)
-            self.run_seconds += time.perf_counter() - begun
-            wanted = min(capacity, runs - low)
+            self.run_seconds += time.perf_counter() - started
+            number = min(capacity, runs - low)
             parts.append(
-                jax.tree.map(lambda leaf, n=wanted: leaf.reshape(capacity, *leaf.shape[2:])[:n], result)
+                jax.tree.map(lambda leaf, n=number: leaf.reshape(capacity, *leaf.shape[2:])[:n], result)
             )
         return DescentResult(*(np.concatenate(leaves) for leaves in zip(*parts, strict=True)))
 

@@ -72,7 +72,7 @@ def run_fair(
     report = partial(_report, settings=settings, shared=_shared(tuned, settings))
     reported = list(over_devices(report, tuned, devices))
     return FairStudy(
-        settings=pd.concat([_drawn(one, settings) for one in tuned], ignore_index=True),
+        settings=pd.concat([_drawn(case_result, settings) for case_result in tuned], ignore_index=True),
         runs=pd.concat([runs for runs, _ in reported], ignore_index=True),
         chosen=pd.concat([chosen for _, chosen in reported], ignore_index=True),
     )
@@ -120,9 +120,9 @@ def _totals(result: DescentResult, which: slice) -> tuple[np.ndarray, np.ndarray
 def _shared(tuned: Sequence[_Tuned], settings: FairSettings) -> dict[tuple[str, float, int], int]:
     """The setting that converges most often over all functions, by optimiser, offset and tolerance."""
     sums: dict[tuple[str, float], list[tuple[np.ndarray, np.ndarray]]] = {}
-    for one in tuned:
-        key = (one.case.candidate.name, one.case.offset)
-        sums.setdefault(key, []).append(_totals(one.result, slice(settings.selection_starts)))
+    for case_result in tuned:
+        key = (case_result.case.candidate.name, case_result.case.offset)
+        sums.setdefault(key, []).append(_totals(case_result.result, slice(settings.selection_starts)))
     chosen = {}
     for key, totals in sums.items():
         converged, iterations = (np.sum(parts, axis=0) for parts in zip(*totals, strict=True))

@@ -88,17 +88,19 @@ def run_gallery(
 
 def _run_case(case: Case, device: jax.Device, *, settings: PageSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
     landscape, candidate = case.raised, case.candidate
-    own = {candidate.momentum if key == "momentum" else key: each for key, each in settings.choices.items()}
-    own = {key: values for key, values in own.items() if key in candidate.default}
-    chosen = [dict(zip(own, values, strict=True)) for values in itertools.product(*own.values())]
+    choices = {
+        candidate.momentum if key == "momentum" else key: values for key, values in settings.choices.items()
+    }
+    choices = {key: values for key, values in choices.items() if key in candidate.default}
+    chosen = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
     low, high = np.array(view(landscape)).T
     generator = np.random.default_rng([settings.seed, *b"gallery", *case.function.encode()])
     places = np.concatenate([[landscape.start], generator.uniform(low, high, (settings.starts - 1, 2))])
     runs = [(setting, place) for setting in chosen for place in places]
     descent = CompiledDescent(
         landscape,
-        candidate.partial(list(own)),
-        list(own),
+        candidate.partial(list(choices)),
+        list(choices),
         tolerances=[landscape.tolerance],
         iterations=settings.iterations,
         keep_path=True,
@@ -107,10 +109,10 @@ def _run_case(case: Case, device: jax.Device, *, settings: PageSettings) -> tupl
         device=device,
     )
     result = descent(
-        {key: np.array([setting[key] for setting, _ in runs]) for key in own},
+        {key: np.array([setting[key] for setting, _ in runs]) for key in choices},
         np.array([place for _, place in runs]),
     )
-    replay = Replay(landscape, candidate, list(own), iterations=settings.iterations, device=device)
+    replay = Replay(landscape, candidate, list(choices), iterations=settings.iterations, device=device)
     rows, kept = [], []
     for number, (setting, place) in enumerate(runs):
         reached = int(result.iterations[number, 0])

@@ -59,13 +59,13 @@ def measure(
             each.run()
         seconds: list[list[float]] = [[] for _ in measured]
         for _ in range(settings.rounds):
-            for each, found in zip(measured, seconds, strict=True):
+            for each, measurements in zip(measured, seconds, strict=True):
                 begun = time.perf_counter()
                 each.run()
-                found.append((time.perf_counter() - begun) / each.iterations)
+                measurements.append((time.perf_counter() - begun) / each.iterations)
     rows = []
-    for each, found in zip(measured, seconds, strict=True):
-        low, median, high = statistics.quantiles(found, n=4, method="inclusive")
+    for each, measurements in zip(measured, seconds, strict=True):
+        low, median, high = statistics.quantiles(measurements, n=4, method="inclusive")
         rows.append(
             {
                 "function": each.case.function,

@@ -138,11 +138,11 @@ def grid_evidence(
     runs: pd.DataFrame, nudged: pd.DataFrame, timing: pd.DataFrame, tolerance: str = "notebook"
 ) -> Evidence:
     """The best runs of the published grid; intervals span these and the repeats from nudged starts."""
-    ours = best(runs[runs["tolerance"] == tolerance])
-    both = pd.concat([ours, best_nudged(nudged[nudged["tolerance"] == tolerance])])
-    both["iterations"] = both["iterations"].where(both["converged"], float("inf")).astype(float)
-    both["success"] = both["converged"].astype(float)
-    spread = both.groupby(PAIR).agg(
+    best_runs = best(runs[runs["tolerance"] == tolerance])
+    all_runs = pd.concat([best_runs, best_nudged(nudged[nudged["tolerance"] == tolerance])])
+    all_runs["iterations"] = all_runs["iterations"].where(all_runs["converged"], float("inf")).astype(float)
+    all_runs["success"] = all_runs["converged"].astype(float)
+    spread = all_runs.groupby(PAIR).agg(
         success_low=("success", "min"),
         success_high=("success", "max"),
         iterations_low=("iterations", "min"),

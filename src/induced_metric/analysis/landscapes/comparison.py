@@ -40,8 +40,8 @@ def best(runs: pd.DataFrame) -> pd.DataFrame:
         _score=runs["iterations"].astype(float).where(runs["converged"], runs["final_value"]),
     )
     ranked = ranked.sort_values([*KEY, "_missed", "_score", "configuration"], kind="stable")
-    first = ranked.drop_duplicates(KEY).drop(columns=["_missed", "_score"])
-    return first.sort_index().reset_index(drop=True)
+    winners = ranked.drop_duplicates(KEY).drop(columns=["_missed", "_score"])
+    return winners.sort_index().reset_index(drop=True)
 
 
 def best_table(runs: pd.DataFrame) -> pd.DataFrame:
@@ -84,15 +84,15 @@ def compare(runs: pd.DataFrame, nudged: pd.DataFrame) -> pd.DataFrame:
     """
     published = pd.read_csv(PAPER / "landscapes.csv")
     published["converged"] = published["converged"].astype(bool)
-    ours = best(runs[runs["tolerance"] == "notebook"])
+    best_runs = best(runs[runs["tolerance"] == "notebook"])
     repeats = best_nudged(nudged[nudged["tolerance"] == "notebook"])
-    table = ours[[*PAIR, "converged", "iterations", "final_value"]].merge(
+    table = best_runs[[*PAIR, "converged", "iterations", "final_value"]].merge(
         published[[*PAIR, "converged", "iterations", "final_value"]], on=PAIR, suffixes=("", "_published")
     )
-    both = pd.concat([ours, repeats])
-    spread = both.assign(
-        converged_share=both["converged"].astype(float),
-        measure=both["iterations"].where(both["converged"], both["final_value"]).astype(float),
+    all_runs = pd.concat([best_runs, repeats])
+    spread = all_runs.assign(
+        converged_share=all_runs["converged"].astype(float),
+        measure=all_runs["iterations"].where(all_runs["converged"], all_runs["final_value"]).astype(float),
     )
     spread = spread.groupby(PAIR).agg(
         converged_share=("converged_share", "mean"), least=("measure", "min"), most=("measure", "max")
@@ -116,20 +116,20 @@ def compare_counts(runs: pd.DataFrame, nudged: pd.DataFrame) -> pd.DataFrame:
     repeats = repeats.assign(converged=repeats["iterations"] > 0)
     rows = []
     for row in published.to_dict("records"):
-        own = runs[runs[row["by"]] == row["name"]]
-        if len(own) != row["configurations"]:
+        matching = runs[runs[row["by"]] == row["name"]]
+        if len(matching) != row["configurations"]:
             raise ValueError(
-                f"{row['name']}: {row['configurations']} configurations published, {len(own)} recorded"
+                f"{row['name']}: {row['configurations']} configurations published, {len(matching)} recorded"
             )
-        moved = repeats[repeats[row["by"]] == row["name"]].groupby("nudge")["converged"].sum()
-        numbers = [int(own["converged"].sum()), *moved.astype(int)]
+        nudged_counts = repeats[repeats[row["by"]] == row["name"]].groupby("nudge")["converged"].sum()
+        numbers = [int(matching["converged"].sum()), *nudged_counts.astype(int)]
         rows.append(
             {
                 **row,
                 "ours": numbers[0],
                 "least": min(numbers),
                 "most": max(numbers),
-                "distinct": int((own["converged"] & ~own["duplicate"]).sum()),
+                "distinct": int((matching["converged"] & ~matching["duplicate"]).sum()),
                 "explanation": _explain_count(row["converged"], numbers),
             }
         )

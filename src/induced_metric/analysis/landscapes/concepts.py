@@ -29,13 +29,13 @@ def surface_and_path(surface: pd.DataFrame, path: pd.DataFrame, function: str, o
     height = np.log10(table.to_numpy() + 1)
     along = np.log10(path["value"].to_numpy() + 1)
     floor = height.min() - 0.75 * np.ptp(height)
-    own = colour(optimizer)
+    line_colour = colour(optimizer)
     with style():
         figure = Figure(figsize=(COLUMN, 3.2))
         axes = figure.add_subplot(projection="3d", computed_zorder=False)
         axes.plot_surface(x, y, np.full_like(height, floor), color="0.85", alpha=0.6, zorder=0)
         axes.contour(x, y, height, 14, offset=floor, colors="0.55", linewidths=0.6, zorder=1)
-        axes.plot(path["x"], path["y"], floor, color=own, lw=1.1, zorder=2)
+        axes.plot(path["x"], path["y"], floor, color=line_colour, lw=1.1, zorder=2)
         axes.plot_surface(
             x,
             y,
@@ -48,12 +48,12 @@ def surface_and_path(surface: pd.DataFrame, path: pd.DataFrame, function: str, o
             edgecolor="0.35",
             zorder=3,
         )
-        axes.plot(path["x"], path["y"], along + 0.01 * np.ptp(height), color=own, lw=1.5, zorder=4)
+        axes.plot(path["x"], path["y"], along + 0.01 * np.ptp(height), color=line_colour, lw=1.5, zorder=4)
         axes.scatter(
             [path["x"].iloc[-1]] * 2,
             [path["y"].iloc[-1]] * 2,
             [along[-1], floor],
-            color=own,
+            color=line_colour,
             s=22,
             marker="*",
             zorder=5,

@@ -60,14 +60,14 @@ def convergence(
             curves[optimizer] = values
             for axes, unit in zip(panels, (1.0, cost[function, optimizer]), strict=True):
                 x = path["iteration"].to_numpy() * unit
-                own = colour(optimizer)
-                axes.plot(x, values.clip(FLOOR), color=own, lw=0.4, alpha=0.3)
+                line_colour = colour(optimizer)
+                axes.plot(x, values.clip(FLOOR), color=line_colour, lw=0.4, alpha=0.3)
                 axes.plot(
                     x,
                     np.fmin.accumulate(values).clip(FLOOR),
                     # Dashes with gaps, through which the other run is seen.
                     ls=(0, (2, 3)) if twin else "-",
-                    color=own,
+                    color=line_colour,
                     lw=1.9 if twin else 1.2,
                     label=_entry(run, twin),
                 )
@@ -79,16 +79,16 @@ def convergence(
                         ms=6 if twin else 9,
                         mec="white",
                         mew=0.5,
-                        color=own,
+                        color=line_colour,
                         clip_on=False,
                         zorder=5,
                     )
         # The axis is linear up to the power of ten above the least cost of one iteration, so it has a 0.
         early = 10 ** np.ceil(np.log10(min(cost[function, optimizer] for optimizer in curves)))
-        for axes, measure, first in zip(
+        for axes, measure, linear_until in zip(
             panels, ("iterations", "run time (s), all optimisers compiled"), (1.0, early), strict=True
         ):
-            axes.set_xscale("symlog", linthresh=first, linscale=0.4)
+            axes.set_xscale("symlog", linthresh=linear_until, linscale=0.4)
             axes.set_xlim(0, None)
             axes.set_xlabel(measure)
             axes.set_yscale("log")

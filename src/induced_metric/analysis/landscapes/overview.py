@@ -62,8 +62,8 @@ def _points(
         rows = chosen[chosen["optimizer"] == optimizer].set_index("function").loc[functions]
         x = np.arange(len(functions)) + 0.12 * (place - (len(optimizers) - 1) / 2)
         values, converged = rows[measure].clip(lower=FLOOR).to_numpy(), rows["converged"].to_numpy(bool)
-        for chosen_here, look in ((converged, {}), (~converged, HOLLOW)):
-            axes.plot(x[chosen_here], values[chosen_here], ls="", **_look(optimizer) | look)
+        for mask, look in ((converged, {}), (~converged, HOLLOW)):
+            axes.plot(x[mask], values[mask], ls="", **_look(optimizer) | look)
     for edge in range(1, len(functions)):
         axes.axvline(edge - 0.5, color="0.85", lw=0.6)
     axes.set_yscale("log")

@@ -74,7 +74,7 @@ def page_data(
     """
     functions = []
     for name, surface in surfaces.groupby("function", sort=False):
-        own = minima[minima["function"] == name]
+        own_minima = minima[minima["function"] == name]
         functions.append(
             {
                 "name": name,
@@ -82,8 +82,8 @@ def page_data(
                 "x": [float(surface["x"].min()), float(surface["x"].max())],
                 "y": [float(surface["y"].min()), float(surface["y"].max())],
                 "size": int(surface["x"].nunique()),
-                "minimum": float(own["minimum"].iloc[0]),
-                "minima": own[["x", "y"]].to_numpy().tolist(),
+                "minimum": float(own_minima["minimum"].iloc[0]),
+                "minima": own_minima[["x", "y"]].to_numpy().tolist(),
                 "values": _base64(surface.sort_values(["y", "x"])["value"].to_numpy(np.float32)),
             }
         )
@@ -119,9 +119,9 @@ def _fresh(fair: pd.DataFrame) -> dict[str, dict[str, list[float]]]:
     measures = ["success", "success_low", "success_high"]
     return {
         str(function): {
-            str(row["optimizer"]): [round(row[name], 3) for name in measures] for _, row in own.iterrows()
+            str(row["optimizer"]): [round(row[name], 3) for name in measures] for _, row in rows.iterrows()
         }
-        for function, own in tuned.groupby("function", sort=False)
+        for function, rows in tuned.groupby("function", sort=False)
     }
 
 
@@ -148,13 +148,13 @@ def _runs(runs: pd.DataFrame, ends: pd.Series) -> list[dict[str, Any]]:
 
 
 def _columns(points: pd.DataFrame, functions: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    place = {function["name"]: function for function in functions}
+    by_name = {function["name"]: function for function in functions}
     columns = {}
     for axis in ("x", "y"):
-        low, high = (points["function"].map({k: v[axis][end] for k, v in place.items()}) for end in (0, 1))
+        low, high = (points["function"].map({k: v[axis][end] for k, v in by_name.items()}) for end in (0, 1))
         share = (points[axis] - low) / (high - low)
         columns[axis] = _sixteen_bits(share.to_numpy(float), -_MARGIN, 1 + _MARGIN)
-    excess = points["value"] - points["function"].map({k: v["minimum"] for k, v in place.items()})
+    excess = points["value"] - points["function"].map({k: v["minimum"] for k, v in by_name.items()})
     ellipse = ellipses(points)
     with np.errstate(divide="ignore", invalid="ignore"):
         logarithms = {
@@ -180,9 +180,9 @@ def ellipses(points: pd.DataFrame) -> dict[str, np.ndarray]:
         slope = points["slope"].to_numpy(float)
         metric = (xi * slope**2)[:, None, None] * gradient[:, :, None] * gradient[:, None, :]
         metric[:, [0, 1], [0, 1]] += points[["gamma_x", "gamma_y"]].to_numpy(float)
-    known = np.isfinite(metric).all(axis=(1, 2))
-    eigenvalues, vectors = np.linalg.eigh(np.where(known[:, None, None], metric, np.eye(2)))
-    eigenvalues = np.where(known[:, None] & (eigenvalues > 0), eigenvalues, np.nan)
+    finite = np.isfinite(metric).all(axis=(1, 2))
+    eigenvalues, vectors = np.linalg.eigh(np.where(finite[:, None, None], metric, np.eye(2)))
+    eigenvalues = np.where(finite[:, None] & (eigenvalues > 0), eigenvalues, np.nan)
     return {
         "major": eigenvalues[:, 0] ** -0.5,
         "minor": eigenvalues[:, 1] ** -0.5,

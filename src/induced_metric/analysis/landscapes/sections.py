@@ -88,8 +88,8 @@ These numbers exclude compilation (or loading from a warm cache), which took {co
 def _published_gap(medians: pd.DataFrame) -> str:
     if not {"muon", "sgd_log_metric"} <= set(medians):
         return ""
-    ours = float(medians["sgd_log_metric"]["stepped"])
-    mixed, alike = (float(medians["muon"][mode]) / ours for mode in ("eager", "stepped"))
+    log_form = float(medians["sgd_log_metric"]["stepped"])
+    mixed, alike = (float(medians["muon"][mode]) / log_form for mode in ("eager", "stepped"))
     return f"""The published gap in run time is an artefact. The notebook jitted its own optimisers but ran
 optax's eagerly. In addition, it reported converged runs as 2R + R/n. Mixing the two modes in that way makes
 an iteration of Muon {mixed:.0f} times as expensive here as one of SGD_LOG_METRIC. With both stepped, the
@@ -99,8 +99,8 @@ ratio is {alike:.2f}.
 
 def fair_section(summary: pd.DataFrame, tolerance: str = "notebook") -> str:
     """Success and expected iterations from random starts."""
-    own = summary[summary["tolerance"] == tolerance]
-    starts = int(own["starts"].iloc[0])
+    at_tolerance = summary[summary["tolerance"] == tolerance]
+    starts = int(at_tolerance["starts"].iloc[0])
     parts = [
         f"""## The fair study
 
@@ -120,7 +120,7 @@ iterations to success flatter an optimiser that often diverges.
         ("tuned", "Best setting of each function"),
         ("shared", "One setting for all functions"),
     ):
-        chosen = own[own["arm"] == arm]
+        chosen = at_tolerance[at_tolerance["arm"] == arm]
         cells = chosen.assign(
             cell=[
                 f"{row.success:.3f} ({row.success_low:.3f}-{row.success_high:.3f})"
@@ -128,7 +128,7 @@ iterations to success flatter an optimiser that often diverges.
             ]
         )
         parts += [f"### {heading}: success", _wide(cells)]
-    tuned = own[own["arm"] == "tuned"]
+    tuned = at_tolerance[at_tolerance["arm"] == "tuned"]
     cells = tuned.assign(
         cell=[
             f"{row.expected:.0f} ({row.expected_low:.0f}-{row.expected_high:.0f})"
@@ -141,7 +141,7 @@ iterations to success flatter an optimiser that often diverges.
         "### Best setting of each function: expected iterations to success, failures included",
         _wide(cells),
     ]
-    parts += ["### Does the log form win?", _answer(own)]
+    parts += ["### Does the log form win?", _answer(at_tolerance)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -153,9 +153,9 @@ def _answer(own: pd.DataFrame) -> str:
         for name in ordered(ranks["optimizer"]):
             row = ranks[ranks["optimizer"] == name]
             if name.startswith("sgd_log_metric") or row["alone"].any():
-                alone = ", ".join(title(function) for function in row.loc[row["alone"], "function"])
-                beaten = ", ".join(title(function) for function in row.loc[row["beaten"], "function"])
-                rows.append((arm, name, alone or "nowhere", beaten or "nowhere"))
+                better_on = ", ".join(title(function) for function in row.loc[row["alone"], "function"])
+                worse_on = ", ".join(title(function) for function in row.loc[row["beaten"], "function"])
+                rows.append((arm, name, better_on or "nowhere", worse_on or "nowhere"))
     table = pd.DataFrame(
         rows, columns=["arm", "optimizer", "better than all others on", "worse than some other on"]
     )

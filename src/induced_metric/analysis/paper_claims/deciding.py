@@ -54,23 +54,23 @@ def decide_all(results: str | Path) -> pd.DataFrame:
     results = Path(results)
     rows = [*_landscapes(results), *_networks(results), *_identities()]
     table = pd.DataFrame([dict(zip(COLUMNS, row, strict=True)) for row in rows], columns=COLUMNS)
-    first = {claim: place for place, claim in enumerate(dict.fromkeys(table["claim"]))}
-    return table.sort_values("claim", key=lambda claims: claims.map(first), kind="stable", ignore_index=True)
+    order = {claim: place for place, claim in enumerate(dict.fromkeys(table["claim"]))}
+    return table.sort_values("claim", key=lambda claims: claims.map(order), kind="stable", ignore_index=True)
 
 
 def _networks(results: Path) -> Iterator[list[Any]]:
     sources = list(_sources(results))
     for statement in STATEMENTS:
-        found = False
-        for each in [_of_paper(statement.task), *sources]:
-            if each.task.partition("_")[0] != statement.task:
+        judged = False
+        for recorded in [_of_paper(statement.task), *sources]:
+            if recorded.task.partition("_")[0] != statement.task:
                 continue
-            row = _decided(statement, each)
+            row = _decided(statement, recorded)
             if row is not None:
-                found |= each.group != PUBLISHED
-                context = [each.task, each.protocol, each.group, each.name]
-                yield [statement.claim, statement.text, *context, *row, each.rests_on]
-        if not found:
+                judged |= recorded.group != PUBLISHED
+                context = [recorded.task, recorded.protocol, recorded.group, recorded.name]
+                yield [statement.claim, statement.text, *context, *row, recorded.rests_on]
+        if not judged:
             yield [statement.claim, statement.text, statement.task, "", SEARCH, "", *_NOTHING]
 
 
@@ -78,23 +78,23 @@ def _decided(statement: Statement, recorded: _Recorded) -> list[Any] | None:
     """The verdict, its effect, n and method; None if the source has nothing on the claim."""
     source = recorded.source
     pairs = on_record(statement.pairs, source.optimizers, recorded.stands_for)
-    known = [pair for pair in pairs if set(pair) <= set(source.optimizers)]
-    found = source.compare(known, statement.measure, statement.relation) if known else None
-    if found is None:
+    available = [pair for pair in pairs if set(pair) <= set(source.optimizers)]
+    compared = source.compare(available, statement.measure, statement.relation) if available else None
+    if compared is None:
         return None
     # What is not on record could decide otherwise: the claim can be contradicted, but not supported.
-    unknown = len(pairs) - len(known)
-    truth = all_of([*(effect.truth for effect in found.effects), *[None] * unknown])
-    effect = deciding(found.effects)
-    method = found.method
-    stood = [pair for pair in pairs if pair not in statement.pairs]
-    if stood:
+    missing = len(pairs) - len(available)
+    truth = all_of([*(effect.truth for effect in compared.effects), *[None] * missing])
+    effect = deciding(compared.effects)
+    method = compared.method
+    substituted = [pair for pair in pairs if pair not in statement.pairs]
+    if substituted:
         method += "; " + ", ".join(
             f"{b} stands for {a}, its special case" for a, b in recorded.stands_for.items()
         )
-    if unknown:
-        method += f"; {unknown} of {len(pairs)} comparisons not on record"
-    return [VERDICTS[truth], effect.value, effect.low, effect.high, effect.of, found.n, method]
+    if missing:
+        method += f"; {missing} of {len(pairs)} comparisons not on record"
+    return [VERDICTS[truth], effect.value, effect.low, effect.high, effect.of, compared.n, method]
 
 
 def _of_paper(task: str) -> _Recorded:
@@ -116,14 +116,14 @@ def _sources(results: Path) -> Iterator[_Recorded]:
             searches = load(names)
             for family, studies in draws.families(searches).items():
                 n = runs.best_count(studies)
-                made: Source = Independent(studies, n) if independent(studies) else Studies(studies, n)
-                rest = stands_for(studies), _rests_on(results, protocol, task, studies)
-                yield _Recorded(task, protocol, SEARCH, family, made, *rest)
+                source: Source = Independent(studies, n) if independent(studies) else Studies(studies, n)
+                details = stands_for(studies), _rests_on(results, protocol, task, studies)
+                yield _Recorded(task, protocol, SEARCH, family, source, *details)
             for family, studies in draws.families(load([*fixed, *confirmations])).items():
                 group, name = (SEEDS, FIXED) if FIXED in studies else (CONFIRMATION, family + CONFIRMED)
-                made = Trained(studies, searches)
-                rest = stands_for(studies), _rests_on(results, protocol, task, studies)
-                yield _Recorded(task, protocol, group, name, made, *rest)
+                source = Trained(studies, searches)
+                details = stands_for(studies), _rests_on(results, protocol, task, studies)
+                yield _Recorded(task, protocol, group, name, source, *details)
 
 
 def _rests_on(results: Path, protocol: str, task: str, studies: Mapping[str, Records]) -> str:
@@ -158,9 +158,9 @@ def _landscapes(results: Path) -> Iterator[list[Any]]:
             "expected iterations"
         )  # fmt: skip
         n = "1 start" if grid else f"{summary['starts'].max()} starts"
-        where = [_LANDSCAPES, "", SEARCH if grid else CONFIRMATION, row["source"]]
+        context = [_LANDSCAPES, "", SEARCH if grid else CONFIRMATION, row["source"]]
         values = [row["verdict"], np.nan, np.nan, np.nan, row["numbers"], n, method, rests_on]
-        yield [str(row["claim"]), row["text"], *where, *values]
+        yield [str(row["claim"]), row["text"], *context, *values]
 
 
 def _identities() -> Iterator[list[Any]]:

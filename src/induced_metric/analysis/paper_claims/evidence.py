@@ -83,5 +83,5 @@ def stands_for(studies: Mapping[str, Records]) -> dict[str, str]:
 def on_record(pairs: Iterable[Pair], optimizers: Sequence[str], stands_for: Mapping[str, str]) -> list[Pair]:
     """The pairs, in which an optimiser not on record is replaced by the one that stands for it."""
     replaced = {name: other for name, other in stands_for.items() if name not in optimizers}
-    found = [(replaced.get(one, one), replaced.get(other, other)) for one, other in pairs]
-    return list(dict.fromkeys(pair for pair in found if pair[0] != pair[1]))
+    substituted = [(replaced.get(one, one), replaced.get(other, other)) for one, other in pairs]
+    return list(dict.fromkeys(pair for pair in substituted if pair[0] != pair[1]))

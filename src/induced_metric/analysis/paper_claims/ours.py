@@ -37,19 +37,19 @@ class Independent:
             return None
         level, effects = simultaneous(len(pairs)), []
         # Each baseline is resampled once, so the side of the pairs with fewer optimisers is the baseline.
-        turned = len({one for one, _ in pairs}) < len({other for _, other in pairs})
+        swapped = len({one for one, _ in pairs}) < len({other for _, other in pairs})
         for one, other in pairs:
-            table = self._to(one if turned else other, measure, level)
-            row = table.loc[[other if turned else one], ["difference", "low", "high"]]
+            table = self._to(one if swapped else other, measure, level)
+            row = table.loc[[other if swapped else one], ["difference", "low", "high"]]
             value, low, high = row.to_numpy(float)[0].tolist()
-            if turned:
+            if swapped:
                 value, low, high = -value, -high, -low
             margin = EQUAL * self._deviation(one, other)
             effects.append(judged((one, other), value, (low, high), relation=relation,
                                   minimize=self._minimize, margin=margin))  # fmt: skip
-        what = {"best": f"expected best of {self._budget} trials", "mean": f"mean of the best {self._n}"}
-        found = what.get(measure, f"standard deviation of the best {self._n}")
-        return Compared(effects, f"{self._size} trials", f"{found}; bootstrap over trial numbers")
+        words = {"best": f"expected best of {self._budget} trials", "mean": f"mean of the best {self._n}"}
+        statistic = words.get(measure, f"standard deviation of the best {self._n}")
+        return Compared(effects, f"{self._size} trials", f"{statistic}; bootstrap over trial numbers")
 
     def _to_baseline(self, baseline: str, measure: Measure, level: float) -> pd.DataFrame:
         if measure == "best":
@@ -73,9 +73,11 @@ class Studies:
         trials = pd.concat([study.trials.assign(study=name) for name, study in studies.items()])
         self._minimize = bool((trials["direction"] == "minimize").all())
         self.optimizers = trials["optimizer"].unique().tolist()
-        best = pd.concat([runs.top(own, n) for _, own in trials.groupby("study", sort=False)])
-        by = best.groupby(["study", "optimizer"])["value"]
-        columns = by.agg(mean="mean", best="first", spread=lambda own: own.std(ddof=0)).reset_index()
+        best = pd.concat(
+            [runs.top(study_trials, n) for _, study_trials in trials.groupby("study", sort=False)]
+        )
+        grouped = best.groupby(["study", "optimizer"])["value"]
+        columns = grouped.agg(mean="mean", best="first", spread=lambda own: own.std(ddof=0)).reset_index()
         self._values = {
             name: columns.pivot_table(index="study", columns="optimizer", values=name)
             for name in ("mean", "best", "spread")
@@ -88,18 +90,20 @@ class Studies:
         values, deviation = self._values[measure], self._values["spread"].mean()
         level, effects = simultaneous(len(pairs)), []
         for one, other in pairs:
-            each = (values[one] - values[other]).dropna()
-            value, reach = float(each.mean()), np.nan
-            if len(each) > 1:
-                reach = float(stats.t.isf((1 - level) / 2, len(each) - 1) * stats.sem(each))
+            paired = (values[one] - values[other]).dropna()
+            value, reach = float(paired.mean()), np.nan
+            if len(paired) > 1:
+                reach = float(stats.t.isf((1 - level) / 2, len(paired) - 1) * stats.sem(paired))
             margin = EQUAL * float(np.sqrt((deviation[one] ** 2 + deviation[other] ** 2) / 2))
             effects.append(judged((one, other), value, (value - reach, value + reach), relation=relation,
                                   minimize=self._minimize, margin=margin))  # fmt: skip
-        what = {"best": "best run", "mean": f"mean of the best {self._n}"}
-        found = what.get(measure, f"standard deviation of the best {self._n}")
+        words = {"best": "best run", "mean": f"mean of the best {self._n}"}
+        statistic = words.get(measure, f"standard deviation of the best {self._n}")
         number = len(values)
         method = "one study has no interval" if number == 1 else "Student's t over studies"
-        return Compared(effects, f"{number} {'study' if number == 1 else 'studies'}", f"{found}; {method}")
+        return Compared(
+            effects, f"{number} {'study' if number == 1 else 'studies'}", f"{statistic}; {method}"
+        )
 
 
 class Trained:
@@ -110,13 +114,13 @@ class Trained:
     """
 
     def __init__(self, ours: Mapping[str, Records], searches: Mapping[str, Records]) -> None:
-        found = confirmed.collect(ours, searches)
-        seeds = found.groupby(["optimizer", "study"])["seed"].nunique().groupby("optimizer").min()
+        values = confirmed.collect(ours, searches)
+        seeds = values.groupby(["optimizer", "study"])["seed"].nunique().groupby("optimizer").min()
         # The claims are about the paper's optimisers, so Holm's correction is over pairs of these alone.
         papers = [name for name in seeds.index[seeds > 1] if style.is_published(str(name))]
-        found = found[found["optimizer"].isin(papers)]
-        self.optimizers = found["optimizer"].unique().tolist()
-        self._values, self._ours = found, ours
+        values = values[values["optimizer"].isin(papers)]
+        self.optimizers = values["optimizer"].unique().tolist()
+        self._values, self._ours = values, ours
         self._minimize = runs.objective(ours)[1] == "minimize"
 
     @functools.cached_property
@@ -131,21 +135,21 @@ class Trained:
         """As ``Source`` says."""
         if measure in ("seconds", "spread"):
             return None
-        each = self._values.groupby("optimizer").agg(studies=("study", "nunique"), seeds=("seed", "nunique"))
-        n = " to ".join(dict.fromkeys(f"{row.studies}×{row.seeds} seeds" for row in each.itertuples()))
-        of = "studies and seeds" if (each["studies"] > 1).any() else "seeds"
+        sizes = self._values.groupby("optimizer").agg(studies=("study", "nunique"), seeds=("seed", "nunique"))
+        n = " to ".join(dict.fromkeys(f"{row.studies}×{row.seeds} seeds" for row in sizes.itertuples()))
+        of = "studies and seeds" if (sizes["studies"] > 1).any() else "seeds"
         scale = scale_of(self._values["value"], minimize=self._minimize)
         what = "mean logarithm" if scale.logarithmic else "mean"
         method = f"{what} over fresh seeds; standard error over {of}, Holm's correction over all pairs"
         return Compared([self._effect(pair, relation) for pair in pairs], n, method)
 
     def _effect(self, pair: Pair, relation: Relation) -> Effect:
-        turned = pair not in self._pairs
-        row = self._pairs[pair[::-1] if turned else pair]
-        sign = -1 if turned else 1
+        swapped = pair not in self._pairs
+        row = self._pairs[pair[::-1] if swapped else pair]
+        sign = -1 if swapped else 1
         value, ends = sign * row["difference"], sorted((sign * row["low"], sign * row["high"]))
         gain = -value if self._minimize else value
-        better: dict[object, Truth] = {"better": not turned, "worse": turned}
+        better: dict[object, Truth] = {"better": not swapped, "worse": swapped}
         truth = better.get(row["verdict"])
         if relation == "equal":
             gain = row["margin"] - abs(value)
@@ -155,6 +159,6 @@ class Trained:
 
 def independent(studies: Mapping[str, Records]) -> bool:
     """Whether trials can be resampled: random search in which all optimisers have the same seeds."""
-    alone = all(draws.independent(study.trials) for study in studies.values())
+    random_search = all(draws.independent(study.trials) for study in studies.values())
     seeds = pd.concat([study.trials for study in studies.values()]).groupby(["sampler", "trial"])["seed"]
-    return alone and bool((seeds.min() == seeds.max()).all())
+    return random_search and bool((seeds.min() == seeds.max()).all())

@@ -35,13 +35,13 @@ _MAIN = ("published start", "tuned")
 
 def claims_table(table: pd.DataFrame) -> Table:
     """``decide_all``, ready to be shown or written."""
-    where = table[["protocol", "source"]].apply(lambda row: " ".join(filter(None, row)), axis=1)
+    source = table[["protocol", "source"]].apply(lambda row: " ".join(filter(None, row)), axis=1)
     numbers = table["effect"].notna()
     cells = {
         "Claim": table["claim"],
         "Text": table["text"].mask(table["claim"].duplicated(), ""),
         "Task": table["task"],
-        "Source": where,
+        "Source": source,
         "Verdict": table["verdict"],
         "Method": table["method"],
         "Effect of": table["of"],
@@ -81,17 +81,17 @@ def claims_table(table: pd.DataFrame) -> Table:
 
 def lines(table: pd.DataFrame) -> list[str]:
     """The same for the terminal: each claim, and below it one line per source."""
-    found = []
-    for (claim, text), own in table.groupby(["claim", "text"], sort=False):
-        found.append(f"{claim}. {text}")
-        for row in own.to_dict("records"):
-            where = " ".join(filter(None, (row["task"], row["protocol"], row["source"])))
+    output = []
+    for (claim, text), rows in table.groupby(["claim", "text"], sort=False):
+        output.append(f"{claim}. {text}")
+        for row in rows.to_dict("records"):
+            source = " ".join(filter(None, (row["task"], row["protocol"], row["source"])))
             parts = [row["n"], row["method"]]
             if row["effect"] == row["effect"]:
                 ends = f" [{row['low']:+.4f}, {row['high']:+.4f}]" if row["low"] == row["low"] else ""
                 parts.insert(0, f"{row['of']} {row['effect']:+.4f}{ends}")
-            found.append(f"  {row['verdict']}: {'; '.join(filter(None, [where, *parts]))}")
-    return found
+            output.append(f"  {row['verdict']}: {'; '.join(filter(None, [source, *parts]))}")
+    return output
 
 
 def first_screen(table: pd.DataFrame, results: Path, root: Path) -> str:
@@ -107,9 +107,9 @@ def first_screen(table: pd.DataFrame, results: Path, root: Path) -> str:
     # Searches under other protocols are left out: they measure what tuning costs there.
     table = table[(table["group"] != SEARCH) | table["protocol"].isin(["", _PAPER])]
     rows = []
-    for number, own in table.groupby(table["claim"].str.extract(r"(\d+)", expand=False), sort=False):
-        rows.append({"Claim": f"{number}. {_text(own)}"} | {
-            heading: _cell(own[own["group"].map(_SHOWN.get) == group], home, root)
+    for number, claim_rows in table.groupby(table["claim"].str.extract(r"(\d+)", expand=False), sort=False):
+        rows.append({"Claim": f"{number}. {_text(claim_rows)}"} | {
+            heading: _cell(claim_rows[claim_rows["group"].map(_SHOWN.get) == group], home, root)
             for group, heading in _COLUMNS.items()
         })  # fmt: skip
     return markdown(pd.DataFrame(rows))
@@ -145,8 +145,8 @@ def _cell(found: pd.DataFrame, home: str, root: Path) -> str:
     if found.empty:
         return MISSING
     parts: dict[str, list[str]] = {}
-    for claim, own in found.groupby("claim", sort=False):
-        counts = own["verdict"].value_counts()
+    for claim, claim_rows in found.groupby("claim", sort=False):
+        counts = claim_rows["verdict"].value_counts()
         words = [f"{counts[name]} {name}" for name in VERDICTS.values() if name in counts]
         text = str(counts.index[0]) if len(counts) == 1 else ", ".join(words)
         letter = str(claim).lstrip("0123456789")
@@ -161,15 +161,15 @@ def _target(found: pd.DataFrame, home: str) -> str:
     rests_on = found[found["records"] != ""]
     if rests_on.empty:
         return MISSING
-    first = rests_on.iloc[0]
-    if first["group"] == PUBLISHED:
-        return f"src/induced_metric/records/paper/{str(first['records']).partition('@')[0]}"
-    if first["group"] == ELSEWHERE:
-        return str(first["records"]).split()[0].partition("::")[0]
-    if first["task"] == _LANDSCAPES:
+    row = rests_on.iloc[0]
+    if row["group"] == PUBLISHED:
+        return f"src/induced_metric/records/paper/{str(row['records']).partition('@')[0]}"
+    if row["group"] == ELSEWHERE:
+        return str(row["records"]).split()[0].partition("::")[0]
+    if row["task"] == _LANDSCAPES:
         return f"{home}/{_LANDSCAPES}/README.md"
     tasks = rests_on["task"].unique()
-    return f"{home}/records/{first['protocol']}" + (f"/{tasks[0]}" if len(tasks) == 1 else "")
+    return f"{home}/records/{row['protocol']}" + (f"/{tasks[0]}" if len(tasks) == 1 else "")
 
 
 def _end(values: pd.Series) -> "pd.Series[str]":

@@ -43,9 +43,9 @@ class Plan(NamedTuple):
 
 
 def _verdicts(part: Part, made: Tables) -> Iterable[Block | None]:
-    for found in compared(made):
-        yield text(matrix.sentence(found.table.data))
-        yield Text(matrix.matrix(found.table.data, found.stem.name))
+    for comparison in compared(made):
+        yield text(matrix.sentence(comparison.table.data))
+        yield Text(matrix.matrix(comparison.table.data, comparison.stem.name))
     if not any(made.get(name) for name in _VERDICTS):
         yield text(
             "No setting was trained again from fresh seeds, so there is no verdict on any pair: the best "
@@ -101,14 +101,14 @@ _OPEN = ("confirmed", *_VERDICTS, "budgets", reports.FAIRNESS)
 def sections(part: Part, made: Tables) -> list[Section]:
     """All sections that have any blocks."""
     placed = {name for plan in SECTIONS for name in plan.tables}
-    found = []
+    result = []
     for plan in SECTIONS:
         names = plan.tables if plan.name != _REST else [name for name in made if name not in placed]
         blocks = [block for block in plan.blocks(part, made) if block is not None]
         blocks += [_shown(part, table) for name in names for table in made.get(name, ())]
         if blocks:
-            found.append(Section(part.name, plan.name, plan.title, blocks))
-    return found
+            result.append(Section(part.name, plan.name, plan.title, blocks))
+    return result
 
 
 def tables(part: Part, known: set[str]) -> dict[str, list[Made]]:
@@ -119,7 +119,7 @@ def tables(part: Part, known: set[str]) -> dict[str, list[Made]]:
         known: the file names of the tables that the page already has, to which the new ones are added: a
             table over several tasks is shown only once.
     """
-    found: dict[str, list[Made]] = {}
+    result: dict[str, list[Made]] = {}
     planned = making.plan("tables", part.task, protocol=part.protocol, results=part.results, load=part.load)
     for each in planned:
         if each.stem.name in known:
@@ -131,8 +131,8 @@ def tables(part: Part, known: set[str]) -> dict[str, list[Made]]:
             made = str(error)
         if made is not None:
             known.add(each.stem.name)
-            found.setdefault(each.report.name, []).append(Made(each.report.name, each.stem, made))
-    return found
+            result.setdefault(each.report.name, []).append(Made(each.report.name, each.stem, made))
+    return result
 
 
 class Compared(NamedTuple):
@@ -144,8 +144,8 @@ class Compared(NamedTuple):
 
 def compared(made: Tables) -> list[Compared]:
     """The tables of verdicts on pairs."""
-    every = [each for name in _VERDICTS for each in made.get(name, ())]
-    return [Compared(each.table, each.stem) for each in every if isinstance(each.table, Table)]
+    candidates = [each for name in _VERDICTS for each in made.get(name, ())]
+    return [Compared(each.table, each.stem) for each in candidates if isinstance(each.table, Table)]
 
 
 def _shown(part: Part, made: Made) -> Block:

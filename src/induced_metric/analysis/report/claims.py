@@ -21,8 +21,8 @@ def section(results: Path) -> Section:
     table = paper_claims.decide_all(results)
     notes = paper_claims.claims_table(table).notes
     blocks: list[Block] = [
-        Text(_claim(str(number), str(text), own, results))
-        for (number, text), own in table.groupby(["claim", "text"], sort=False)
+        Text(_claim(str(number), str(text), rows, results))
+        for (number, text), rows in table.groupby(["claim", "text"], sort=False)
     ]
     items = "".join(f"<li>{escape(note)}</li>" for note in notes)
     blocks.append(Text(f'<ul class="notes">{items}</ul>'))
@@ -51,7 +51,7 @@ def _badge(verdict: str, text: str) -> str:
 
 
 def _row(row: Mapping[Hashable, Any], results: Path) -> str:
-    where = " ".join(filter(None, (str(row[name]) for name in ("task", "protocol", "source"))))
+    source = " ".join(filter(None, (str(row[name]) for name in ("task", "protocol", "source"))))
     decided = str(row["of"])
     if pd.notna(row["effect"]):
         ends = f" [{row['low']:+.4f}, {row['high']:+.4f}]" if pd.notna(row["low"]) else ""
@@ -59,7 +59,7 @@ def _row(row: Mapping[Hashable, Any], results: Path) -> str:
     verdict = str(row["verdict"])
     cells = [
         f'<th scope="row">{_badge(verdict, verdict)}</th>',
-        *(f"<td>{escape(text)}</td>" for text in (where, decided, str(row["n"]), str(row["method"]))),
+        *(f"<td>{escape(text)}</td>" for text in (source, decided, str(row["n"]), str(row["method"]))),
         f'<td class="small">{" ".join(_source(each, results) for each in str(row["records"]).split())}</td>',
     ]
     return f"<tr>{''.join(cells)}</tr>"
@@ -68,8 +68,8 @@ def _row(row: Mapping[Hashable, Any], results: Path) -> str:
 def _source(named: str, results: Path) -> str:
     """A study, a file or a test, with a link if the results directory has it."""
     name, _, digest = named.partition("@")
-    said = f"{escape(name)}{f' <code>{escape(digest)}</code>' if digest else ''}"
+    label = f"{escape(name)}{f' <code>{escape(digest)}</code>' if digest else ''}"
     for path in (Path("records", name, "trials.parquet"), Path("records", name), Path(name)):
         if (results / path).exists():
-            return f'<a href="{quote(path.as_posix())}">{said}</a>'
-    return f"<span>{said}</span>"
+            return f'<a href="{quote(path.as_posix())}">{label}</a>'
+    return f"<span>{label}</span>"

@@ -53,11 +53,13 @@ def _cells(part: Part, sampler: str, study: Records) -> list[str]:
     trials = study.trials
     counts = statistics.counts(trials).drop(columns="complete").sum()
     numbers = trials.groupby("optimizer", sort=False).size()
-    each = f"{numbers.min()}" if numbers.min() == numbers.max() else f"{numbers.min()} to {numbers.max()}"
+    per_optimizer = (
+        f"{numbers.min()}" if numbers.min() == numbers.max() else f"{numbers.min()} to {numbers.max()}"
+    )
     facts = [json.loads(text) for text in trials["provenance"].unique()]
     finished = trials["finished"].str.slice(0, 16)
     return [
-        f"{each} for each of {len(numbers)} optimiser{'s' * (len(numbers) > 1)}",
+        f"{per_optimizer} for each of {len(numbers)} optimiser{'s' * (len(numbers) > 1)}",
         ", ".join(f"{count} {kind}" for kind, count in counts[counts > 0].items()) or "none",
         _joined(map(_commit, facts)),
         _joined(map(_device, facts)),
@@ -114,7 +116,7 @@ def commands(part: Part) -> str:
         for family, studies in draws.families(reduced).items():
             runs.append(_sweep(part, family, studies, without))
     about = f"TASK={part.task} PROTOCOL={part.protocol}"
-    made = [f"make {kind} {about} RESULTS=<this directory>" for kind in ("tables", "figures")]
+    make_commands = [f"make {kind} {about} RESULTS=<this directory>" for kind in ("tables", "figures")]
     example = next(iter(part.studies.values())).trials.iloc[0]
     study = "/".join(StudyKey(part.protocol, part.task, example["sampler"], example["optimizer"]))
     return (
@@ -122,7 +124,7 @@ def commands(part: Part) -> str:
         "Add another <code>results=</code> to make them from scratch and keep these as they are:</p>"
         f"<pre>{escape(chr(10).join(runs))}</pre>"
         f"<p>These make the tables, the figures and this page from the records:</p>"
-        f"<pre>{escape(chr(10).join([*made, 'make report RESULTS=<this directory>']))}</pre>"
+        f"<pre>{escape(chr(10).join([*make_commands, 'make report RESULTS=<this directory>']))}</pre>"
         "<p>This runs one trial and compares it with its record. Point at a dot of a chart to see the "
         "number of its trial. For example:</p>"
         f"<pre>make trial STUDY={escape(study)} TRIAL={example['trial']} RESULTS=&lt;this directory&gt;</pre>"

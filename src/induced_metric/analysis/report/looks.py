@@ -54,12 +54,12 @@ def figure(x: str, y: str, *, height: int = 440, **layout: Any) -> go.Figure:
 
     The page sets the colours of the background and the text, which depend on the reader's choice.
     """
-    made = go.Figure()
+    chart = go.Figure()
 
     def axis(title: str) -> dict[str, Any]:
         return {"automargin": True, "title": {"standoff": 8, "text": title}, "zeroline": False}
 
-    made.update_layout(
+    chart.update_layout(
         template="none",
         height=height,
         margin={"l": 60, "r": 12, "t": 30, "b": 52},
@@ -68,8 +68,8 @@ def figure(x: str, y: str, *, height: int = 440, **layout: Any) -> go.Figure:
         xaxis=axis(x),
         yaxis=axis(y),
     )
-    made.update_layout(**layout)
-    return made
+    chart.update_layout(**layout)
+    return chart
 
 
 def log_axis(low: float, high: float) -> dict[str, Any]:
@@ -94,9 +94,9 @@ def log_axis(low: float, high: float) -> dict[str, Any]:
 
 def fitted(values: Iterable[float], margin: float = 1.1) -> dict[str, Any]:
     """A ``log_axis`` a little wider than the positive ones of the values; a linear axis if none is."""
-    known = np.asarray(list(values), dtype=float)
-    known = known[np.isfinite(known) & (known > 0)]
-    return log_axis(known.min() / margin, known.max() * margin) if len(known) else {"type": "linear"}
+    positive = np.asarray(list(values), dtype=float)
+    positive = positive[np.isfinite(positive) & (positive > 0)]
+    return log_axis(positive.min() / margin, positive.max() * margin) if len(positive) else {"type": "linear"}
 
 
 def _tick(step: int, power: int) -> str:

@@ -56,7 +56,7 @@ def matrix(table: pd.DataFrame, name: str) -> str:
 def sentence(table: pd.DataFrame) -> str:
     """How many pairs have each verdict, and how many others each optimiser is better than."""
     counts = Counter(table["verdict"].astype(str))
-    decided = ", ".join(f"{counts[word]} {word}" for word in ("equivalent", "undecided") if counts[word])
+    remaining = ", ".join(f"{counts[word]} {word}" for word in ("equivalent", "undecided") if counts[word])
     wins: Counter[str] = Counter()
     for row in table.itertuples():
         if row.verdict in _OPPOSITE:
@@ -66,4 +66,6 @@ def sentence(table: pd.DataFrame) -> str:
         for name, number in wins.most_common()
     )
     of_pairs = f"{len(table)} pair{'s' * (len(table) > 1)}"
-    return f"{of_pairs}: {led or 'no optimiser is better than another'}{f'; {decided}' if decided else ''}."
+    return (
+        f"{of_pairs}: {led or 'no optimiser is better than another'}{f'; {remaining}' if remaining else ''}."
+    )

@@ -26,25 +26,25 @@ def write(results: Path) -> Path:
     Raises:
         FileNotFoundError: if there are no records; the message says where.
     """
-    found = {(key.protocol, key.task) for key in records.begun(results=results)}
-    ordered = sorted(found, key=_place)
+    pairs = {(key.protocol, key.task) for key in records.begun(results=results)}
+    ordered = sorted(pairs, key=_place)
     # Each record is read only once, however many tables and charts use it.
     load = functools.cache(records.load)
-    read = [part.read(protocol, task, results, load) for protocol, task in ordered
-            if records.samplers(task, protocol=protocol, results=results)]  # fmt: skip
-    beside = landscapes.section(results)
-    if not read and beside is None:
+    recorded = [part.read(protocol, task, results, load) for protocol, task in ordered
+                if records.samplers(task, protocol=protocol, results=results)]  # fmt: skip
+    functions = landscapes.section(results)
+    if not recorded and functions is None:
         raise FileNotFoundError(f"no records under {results}; 'make sweep' or 'make fair' makes them")
     parts: list[tuple[str, str, list[Section]]] = []
     summary: list[str] = []
-    known: set[str] = set()
+    shown_tables: set[str] = set()
     parts.append(("claims", "The paper's claims", [claims.section(results)]))
-    for each in read:
-        made = assemble.tables(each, known)
+    for each in recorded:
+        made = assemble.tables(each, shown_tables)
         parts.append((each.name, f"{each.task}, protocol {each.protocol}", assemble.sections(each, made)))
         summary.append(_summary(each, made))
-    if beside is not None:
-        parts.append(("functions", "Functions of two variables", [beside]))
+    if functions is not None:
+        parts.append(("functions", "Functions of two variables", [functions]))
     path = results / "report.html"
     path.write_text(_filled(parts, summary), encoding="utf-8")
     return path
@@ -59,9 +59,9 @@ def _place(pair: tuple[str, str]) -> tuple[int, int, str, str]:
 
 def _summary(each: part.Part, made: assemble.Tables) -> str:
     where = f'<a href="#{escape(each.name)}">{escape(each.task)}, protocol {escape(each.protocol)}</a>'
-    verdicts = [matrix.sentence(found.table.data) for found in assemble.compared(made)]
-    said = " ".join(verdicts) or "no setting was trained again from fresh seeds, so there is no verdict."
-    return f"<li>{where}: {escape(said)}</li>"
+    verdicts = [matrix.sentence(comparison.table.data) for comparison in assemble.compared(made)]
+    message = " ".join(verdicts) or "no setting was trained again from fresh seeds, so there is no verdict."
+    return f"<li>{where}: {escape(message)}</li>"
 
 
 def _filled(parts: Sequence[tuple[str, str, Sequence[Section]]], summary: Sequence[str]) -> str:

@@ -20,10 +20,10 @@ _FIRST = "learning_rate"
 def response(part: Part) -> Chart | None:
     """The objective over each hyperparameter, one dot per trial; None if nothing was searched."""
     spaces = {sampler: _spaces(study.trials) for sampler, study in part.searches.items()}
-    names = {name for found in spaces.values() for space in found.values() for name in space}
-    every = [study.trials for study in part.searches.values()]
+    names = {name for by_optimizer in spaces.values() for space in by_optimizer.values() for name in space}
+    tables = [study.trials for study in part.searches.values()]
     parameters = [name for name in sorted(names, key=lambda name: (name != _FIRST, name))
-                  if any(name in trials and _numeric(trials[name]) for trials in every)]  # fmt: skip
+                  if any(name in trials and _numeric(trials[name]) for trials in tables)]  # fmt: skip
     if not parameters:
         return None
     bounds = tuning_curves.common_support(part.searches)
@@ -37,13 +37,13 @@ def response(part: Part) -> Chart | None:
     for sampler, study in part.searches.items():
         value = values[sampler].clip(upper=edge)
         for name in style.ordered(study.trials["optimizer"].unique()):
-            own = study.trials["optimizer"] == name
+            mask = study.trials["optimizer"] == name
             for parameter in parameters:
                 if parameter in study.trials and parameter in spaces[sampler].get(name, {}):
-                    _dots(figure, study.trials[own], value[own], name, sampler, parameter,
+                    _dots(figure, study.trials[mask], value[mask], name, sampler, parameter,
                           spaces[sampler][name][parameter])  # fmt: skip
     figure.update_yaxes(looks.fitted(pd.concat(values).clip(upper=edge)))
-    optimizers = style.ordered({name for found in spaces.values() for name in found})
+    optimizers = style.ordered({name for by_optimizer in spaces.values() for name in by_optimizer})
     choices = [
         Choice("parameter", "Hyperparameter", {name: name for name in parameters},
                {name: _layout(name, spaces) for name in parameters}),
@@ -68,15 +68,15 @@ def _edge(values: "pd.Series[float]") -> float:
 
 def _spaces(trials: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """The search space of each optimiser: of the dimensions configured, those that its trials have."""
-    found: dict[str, dict[str, Any]] = {}
+    spaces: dict[str, dict[str, Any]] = {}
     for row in trials[["optimizer", "config"]].drop_duplicates().itertuples():
         name = str(row.optimizer)
         configured = json.loads(str(row.config)).get("search_space", {})
-        own = trials[trials["optimizer"] == name]
+        rows = trials[trials["optimizer"] == name]
         # Older studies have no search space on record: the hyperparameters that vary were searched.
         searched = configured or {key: {} for key in set(trials.columns) - RESERVED}
-        found[name] = {key: space for key, space in searched.items() if key in own and _varies(own[key])}
-    return found
+        spaces[name] = {key: space for key, space in searched.items() if key in rows and _varies(rows[key])}
+    return spaces
 
 
 def _varies(column: pd.Series) -> bool:
@@ -114,13 +114,15 @@ def _axis(parameter: str, *, mirrored: bool) -> str:
 
 def _layout(parameter: str, spaces: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
     """The axis of a hyperparameter, with lines at the ends of its range if all searches have the same."""
-    found = [space[parameter] for study in spaces.values() for space in study.values() if parameter in space]
-    first = found[0]
+    configured = [
+        space[parameter] for study in spaces.values() for space in study.values() if parameter in space
+    ]
+    first = configured[0]
     mirrored = bool(first.get("complement"))
     layout: dict[str, Any] = {"xaxis.title.text": _axis(parameter, mirrored=mirrored), "shapes": []}
     if "high" not in first:
         return layout | {"xaxis.type": "linear", "xaxis.autorange": True}
-    sides = [side for space in found for side in (space["low"], space["high"])]
+    sides = [side for space in configured for side in (space["low"], space["high"])]
     sides = [1 - side if mirrored else side for side in sides]
     if first.get("log") and min(sides) > 0:
         axis = looks.fitted(sides, 1.5)
@@ -130,7 +132,7 @@ def _layout(parameter: str, spaces: Mapping[str, Mapping[str, Mapping[str, Any]]
     if mirrored:
         axis["range"] = axis["range"][::-1]
     layout |= {f"xaxis.{name}": value for name, value in axis.items()}
-    if all(space == first for space in found):
+    if all(space == first for space in configured):
         for at in sides[:2]:
             layout["shapes"].append(
                 {"type": "line", "x0": at, "x1": at, "yref": "paper", "y0": 0, "y1": 1,

@@ -33,9 +33,9 @@ def curves(part: Part) -> Chart | None:
     sources = _sources(table)
     for source in sources:
         for name in style.ordered(table["optimizer"].unique()):
-            own = table[(table["source"] == source) & (table["optimizer"] == name)]
-            if not own.empty:
-                _curve(figure, own, name, {"source": source, "optimizer": name}, floor)
+            curve = table[(table["source"] == source) & (table["optimizer"] == name)]
+            if not curve.empty:
+                _curve(figure, curve, name, {"source": source, "optimizer": name}, floor)
     names = style.ordered(table["optimizer"].unique())
     choices = [
         Choice("source", "Search", {source: _named(table, source) for source in sources}),
@@ -122,12 +122,12 @@ def _curve(figure: Any, own: pd.DataFrame, name: str, meta: dict[str, str], floo
 
 
 def _frames(table: pd.DataFrame, source: str, direction: str) -> dict[str, Any]:
-    own = table[table["source"] == source]
-    wide = own.pivot_table(index="trials", columns="optimizer", values=["best", "low", "high"])
+    rows = table[table["source"] == source]
+    wide = rows.pivot_table(index="trials", columns="optimizer", values=["best", "low", "high"])
     wide = wide.dropna()
     names = style.ordered(wide["best"].columns)
     best = wide["best"][names].to_numpy()
-    known = own["kind"].iloc[0] == "trials" or int(own["n"].max()) > 1
+    has_range = rows["kind"].iloc[0] == "trials" or int(rows["n"].max()) > 1
     order = np.argsort(best if direction == "minimize" else -best, axis=1, kind="stable")
     budgets = [int(k) for k in wide.index]
     return {
@@ -137,7 +137,7 @@ def _frames(table: pd.DataFrame, source: str, direction: str) -> dict[str, Any]:
         "names": names,
         **{
             end: [_rounded(column) for column in wide[end][names].to_numpy().T]
-            if known or end == "best"
+            if has_range or end == "best"
             else []
             for end in ("best", "low", "high")
         },
@@ -155,8 +155,8 @@ def _sources(table: pd.DataFrame) -> list[str]:
 
 
 def _named(table: pd.DataFrame, source: str) -> str:
-    own = table[table["source"] == source]
-    number = int(own["n"].max())
-    if own["kind"].iloc[0] == "trials":
+    rows = table[table["source"] == source]
+    number = int(rows["n"].max())
+    if rows["kind"].iloc[0] == "trials":
         return f"{source}: {number} independent trials"
     return f"{source}: one study" if number == 1 else f"{source}: {number} studies"

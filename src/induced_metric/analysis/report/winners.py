@@ -26,14 +26,14 @@ def best_curves(part: Part) -> Chart | None:
     for sampler, study in part.searches.items():
         for run in style.in_order(runs.top(study.trials, 1)).to_dict("records"):
             name, trial = str(run["optimizer"]), int(run["trial"])
-            own = study.curves
-            own = own[(own["optimizer"] == name) & (own["trial"] == trial)]
-            own = own.iloc[_thinned(len(own), int(run["best_epoch"]))]
-            for metric in (each for each in map(str, own) if "/" in each and own[each].notna().any()):
+            curve = study.curves
+            curve = curve[(curve["optimizer"] == name) & (curve["trial"] == trial)]
+            curve = curve.iloc[_thinned(len(curve), int(run["best_epoch"]))]
+            for metric in (each for each in map(str, curve) if "/" in each and curve[each].notna().any()):
                 metrics[metric] = style.words(metric)
                 figure.add_scatter(
-                    x=(own["epoch"] + 1).to_numpy(np.int32),
-                    y=looks.compact(looks.distance(own[metric], metric)),
+                    x=(curve["epoch"] + 1).to_numpy(np.int32),
+                    y=looks.compact(looks.distance(curve[metric], metric)),
                     mode="lines",
                     line=looks.line(name) | {"width": 1.8},
                     name=style.label(name),
@@ -80,13 +80,13 @@ def best_runs(part: Part) -> Chart | None:
     for sampler, study in part.searches.items():
         best = runs.top(study.trials, n)
         for name in style.ordered(best["optimizer"].unique()):
-            own = best[best["optimizer"] == name]
-            value = looks.distance(own["value"], part.objective)
+            rows = best[best["optimizer"] == name]
+            value = looks.distance(rows["value"], part.objective)
             drawn += value.tolist()
             figure.add_scatter(
-                x=own["best_epoch"].to_numpy(np.int32),
+                x=rows["best_epoch"].to_numpy(np.int32),
                 y=looks.compact(value),
-                **looks.points(name, own["trial"], size=7, opacity=0.7),
+                **looks.points(name, rows["trial"], size=7, opacity=0.7),
                 meta={"source": sampler, "optimizer": name},
                 hovertemplate=f"{style.label(name)}, trial %{{customdata}}, epoch %{{x}}: %{{y:.5g}}"
                 "<extra></extra>",
@@ -144,13 +144,13 @@ def seeds(part: Part) -> Chart | None:
         for source, label, table in _by_source(chosen, part):
             sources[source] = label
             for name in reversed(style.ordered(table["optimizer"].unique())):
-                own = table[table["optimizer"] == name]
-                value = looks.compact(looks.distance(own["value"], objective))
+                rows = table[table["optimizer"] == name]
+                value = looks.compact(looks.distance(rows["value"], objective))
                 drawn += value.tolist()
                 figure.add_box(
                     x=value,
-                    y=[style.label(name)] * len(own),
-                    customdata=own["seed"].to_numpy(np.int32),
+                    y=[style.label(name)] * len(rows),
+                    customdata=rows["seed"].to_numpy(np.int32),
                     orientation="h",
                     boxpoints="all",
                     jitter=0.6,
@@ -179,6 +179,6 @@ def _by_source(chosen: dict[str, Records], part: Part) -> list[tuple[str, str, p
     if FIXED in chosen:
         return [(FIXED, "the published best settings", table)]
     studies = list(dict.fromkeys(table["study"]))
-    each = [(study, f"winners of {study}", table[table["study"] == study]) for study in studies]
-    together = (_TOGETHER, f"winners of all {len(studies)} studies", table)
-    return [together, *each] if len(studies) > 1 else each
+    per_study = [(study, f"winners of {study}", table[table["study"] == study]) for study in studies]
+    combined = (_TOGETHER, f"winners of all {len(studies)} studies", table)
+    return [combined, *per_study] if len(studies) > 1 else per_study
