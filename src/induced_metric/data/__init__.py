@@ -46,13 +46,13 @@ class Dataset(NamedTuple):
         Raises:
             UserError: if there are too few examples, since the prepared data may be a subset of the release.
         """
-        there, released = len(self.splits[split]["label"]), self.release.examples[split]
-        if start + count > there:
+        available, released = len(self.splits[split]["label"]), self.release.examples[split]
+        if start + count > available:
             raise UserError(
                 f"{start + count:,} {split} examples of {self.release.name} are needed, but {self.directory} "
-                f"holds {there:,} of the release's {released:,}; take fewer "
-                f"(task.{split}_examples={there}) or the task's small preset, or prepare the whole data set "
-                f"in another TFDS_DATA_DIR with {self.release.remedy}"
+                f"holds {available:,} of the release's {released:,}; take fewer "
+                f"(task.{split}_examples={available}) or the task's small preset, or prepare the whole data "
+                f"set in another TFDS_DATA_DIR with {self.release.remedy}"
             )
         return {feature: array[start : start + count] for feature, array in self.splits[split].items()}
 

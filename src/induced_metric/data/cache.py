@@ -59,11 +59,11 @@ def load(kept: Path, source: Path) -> dict[str, Arrays] | None:
             }
             for split, entry in manifest["splits"].items()
         }
-        whole = all(digest(splits[split]) == entry["sha256"] for split, entry in manifest["splits"].items())
+        intact = all(digest(splits[split]) == entry["sha256"] for split, entry in manifest["splits"].items())
     # A damaged copy does not matter: it is decoded again from the source.
     except (OSError, ValueError, LookupError, TypeError, EOFError):
         return None
-    return splits if whole else None
+    return splits if intact else None
 
 
 def keep(splits: Mapping[str, Arrays], kept: Path, source: Path) -> None:

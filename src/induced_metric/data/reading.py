@@ -34,12 +34,12 @@ def source(release: Release, root: Path) -> Path:
     for file in (directory / "dataset_info.json", directory / "features.json"):
         try:
             content = json.loads(file.read_text())
-            found = [content.get(key) for key in ("name", "version", "fileFormat")]
+            described = [content.get(key) for key in ("name", "version", "fileFormat")]
         except (OSError, ValueError, AttributeError) as error:
             raise damaged(file, error, release, directory) from error
-        if file.name == "dataset_info.json" and found != [name, release.version, "array_record"]:
+        if file.name == "dataset_info.json" and described != [name, release.version, "array_record"]:
             raise UserError(
-                f"{file} describes {' '.join(map(str, found))} and not {name} {release.version} "
+                f"{file} describes {' '.join(map(str, described))} and not {name} {release.version} "
                 f"array_record; remove {directory} and run {release.remedy}"
             )
     return directory

@@ -52,22 +52,22 @@ def search(
         >>> study.best_value < 1e-3
         True
     """
-    asked: dict[int, optuna.Trial] = {}
-    left = deque(range(trials))
+    trial_of: dict[int, optuna.Trial] = {}
+    remaining = deque(range(trials))
 
     def ask() -> Assignment | None:
-        if not left:
+        if not remaining:
             return None
-        left.popleft()
+        remaining.popleft()
         trial = study.ask(dict(space))
-        asked[trial.number] = trial
+        trial_of[trial.number] = trial
         return Assignment(trial.number, {**(fixed or {}), **trial.params}, trial.number, steps)
 
     def tell(reports: Sequence[Report]) -> list[bool]:
         return [_goes_on(report) for report in reports]
 
     def _goes_on(report: Report) -> bool:
-        trial = asked[report.trial]
+        trial = trial_of[report.trial]
         if report.halted or report.failed is not None:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             return False

@@ -69,10 +69,10 @@ class Placement:
 
     def after(self, facts: Mapping[str, Any] | None) -> "Placement":
         """The same with a record's facts as ``before``, if such a device and this JAX made the record."""
-        here = {"device": jax.devices()[0].device_kind}
+        current = {"device": jax.devices()[0].device_kind}
         if not self.exact:  # how many there are changes what is fast, but no bit
-            here["devices"] = len(jax.devices())
-        if facts is None or any(facts.get(name) != value for name, value in here.items()):
+            current["devices"] = len(jax.devices())
+        if facts is None or any(facts.get(name) != value for name, value in current.items()):
             return self
         same = facts.get("versions", {}).get("jax") == jax.__version__
         return replace(self, before=facts.get("lanes")) if same else self
@@ -100,14 +100,14 @@ class Placement:
 
     def places(self, examples: int) -> Sequence[Place]:
         """The devices that train trials of their own, or meshes of devices that divide a trial's batches."""
-        devices, together = jax.devices(), self.shards(examples)
+        devices, shards = jax.devices(), self.shards(examples)
         if self.data_parallel == "auto" and jax.default_backend() == "cpu":
-            devices = devices[:together]  # one trial at a time: the devices of a CPU share its memory
-        if together == 1:
+            devices = devices[:shards]  # one trial at a time: the devices of a CPU share its memory
+        if shards == 1:
             return devices[: self.trials]
         meshes = [
-            jax.NamedSharding(jax.sharding.Mesh(devices[first : first + together], "data"), jax.P())
-            for first in range(0, len(devices), together)
+            jax.NamedSharding(jax.sharding.Mesh(devices[start : start + shards], "data"), jax.P())
+            for start in range(0, len(devices), shards)
         ]
         return meshes[: self.trials]
 
@@ -171,11 +171,11 @@ class Placement:
                 f"layout and width must be auto, or {layout} and {width}, with which the deterministic "
                 f"records were made, got {self.layout} and {self.width}"
             )
-        known = Choice(**before["measured"]) if "measured" in before else Choice(layout, width, {}, width)
-        steps = before.get("steps", self._compiled(trial, measured=bool(known.rates)))
+        choice = Choice(**before["measured"]) if "measured" in before else Choice(layout, width, {}, width)
+        steps = before.get("steps", self._compiled(trial, measured=bool(choice.rates)))
         lanes = make(layout, width, steps)
         most = steps if self.steps_per_dispatch == "auto" else min(self.steps_per_dispatch, steps)
-        lanes.steps_per_dispatch = min(most, self._steps(known, places, steps))
+        lanes.steps_per_dispatch = min(most, self._steps(choice, places, steps))
         kept = {name: before[name] for name in ("measured", "asked", "fits") if name in before}
         lanes.facts |= kept | {"steps": steps}
         return lanes
@@ -193,15 +193,15 @@ class Placement:
             width = self.width if self.exact else min(self.width, most)
             if maps or width == 1 or self.layout == "vmap":
                 return Choice(self.layout, self.width, {}, most)
-            known = self._known()
-            if known is not None and known.width == self.width:
-                return known
+            measured = self._known()
+            if measured is not None and measured.width == self.width:
+                return measured
             return faster(make, trial, width)._replace(width=self.width)
         if maps:
             return Choice(self.layout, 1 if self._alone else MAPPED_WIDTH, {}, most)
-        known = self._known()
-        if known is not None and known.suffices(most):
-            return known
+        measured = self._known()
+        if measured is not None and measured.suffices(most):
+            return measured
         return fastest(make, trial, ["vmap"] if self.layout == "vmap" else ["map", "vmap"], most=most)
 
     def _known(self) -> Choice | None:

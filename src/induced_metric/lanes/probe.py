@@ -75,11 +75,11 @@ def fastest(
     Raises:
         Exception: whatever the program raises, unless it runs out of memory.
     """
-    first: Layout = "map" if "map" in layouts else "vmap"
+    initial: Layout = "map" if "map" in layouts else "vmap"
     if most == 1:
-        return Choice(first, 1, {}, 1)
-    rates = {f"{first} 1": _steps_per_second(lambda: make(first, 1), trial, clock)}
-    layout, width = first, 1
+        return Choice(initial, 1, {}, 1)
+    rates = {f"{initial} 1": _steps_per_second(lambda: make(initial, 1), trial, clock)}
+    layout, width = initial, 1
     for wider in [*(_GROWTH**k for k in range(1, most.bit_length()) if _GROWTH**k < most), most]:
         before = max(rates.values())
         rate = _measured(make, wider, trial, clock, rates)

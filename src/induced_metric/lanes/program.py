@@ -80,5 +80,5 @@ def _set(step: jax.Array, column: jax.Array, value: jax.Array) -> jax.Array:
 
 def _select(step: jax.Array, column: jax.Array, value: jax.Array) -> jax.Array:
     """Like ``_set``, but not a scatter under vmap, where each lane is at a step of its own."""
-    here = jnp.arange(len(column)).reshape(-1, *[1] * value.ndim) == step
-    return jnp.where(here, value, column)
+    mask = jnp.arange(len(column)).reshape(-1, *[1] * value.ndim) == step
+    return jnp.where(mask, value, column)

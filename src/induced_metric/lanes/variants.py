@@ -156,6 +156,6 @@ class Variants:
 
         shared = self._shared(static) if callable(self._shared) else self._shared
         dispatch = program(init, advance, self._halt, self._steps, self._layout)
-        one = jax.tree.map(lambda array: array[0], self._idle)
-        shapes = jax.eval_shape(init, one.hyperparameters, one.seed, *shared)
+        slot = jax.tree.map(lambda array: array[0], self._idle)
+        shapes = jax.eval_shape(init, slot.hyperparameters, slot.seed, *shared)
         return Variant(jax.jit(dispatch, donate_argnums=0), shapes, shared, self._idle, self._copies)

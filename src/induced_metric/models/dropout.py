@@ -20,8 +20,8 @@ class StepKeys(NamedTuple):
         ``split(key, n)[i]`` is ``fold_in(key, i)``, so splitting and folding the same key would give the same
         keys twice. Each of the two fields therefore has a key of its own.
         """
-        shared, own = jax.random.split(key)
-        return cls(shared, jax.random.split(own, examples))
+        shared, per_example = jax.random.split(key)
+        return cls(shared, jax.random.split(per_example, examples))
 
     def at(self, place: int) -> "StepKeys":
         """The keys for one of the places in a model that use randomness."""

@@ -12,13 +12,13 @@ def digest(paths: Iterable[Path]) -> str:
 
     The files of a study are its ``trials.parquet`` and, while it runs, those in ``pending/`` (``parts``).
     """
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     for path in paths:
-        found.update(path.read_bytes())
-    return found.hexdigest()[:DIGITS]
+        hasher.update(path.read_bytes())
+    return hasher.hexdigest()[:DIGITS]
 
 
 def parts(study: Path) -> list[Path]:
     """The files that hold the summaries of a study's trials, in order."""
-    whole = study / "trials.parquet"
-    return [path for path in (whole, *sorted((study / "pending").glob("*.parquet"))) if path.exists()]
+    folded = study / "trials.parquet"
+    return [path for path in (folded, *sorted((study / "pending").glob("*.parquet"))) if path.exists()]

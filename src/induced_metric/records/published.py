@@ -62,24 +62,24 @@ def time_to_target(task: str) -> pd.DataFrame:
 
 def spaces(task: str) -> dict[str, dict[str, dict[str, Any]]]:
     """The published ranges of a task (``low``, ``high``, ``log``) by optimiser and name; empty if none."""
-    given = _search_spaces()
-    own = given["per_task"].get(task)
-    if own is None:
+    published = _search_spaces()
+    task_entry = published["per_task"].get(task)
+    if task_entry is None:
         return {}
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for name, ranges in given["shared"].items():
-        shared = {"learning_rate": own["learning_rate"], **ranges}
+    by_optimizer: dict[str, dict[str, dict[str, Any]]] = {}
+    for name, ranges in published["shared"].items():
+        shared = {"learning_rate": task_entry["learning_rate"], **ranges}
         if name.endswith(("_metric", "_rms")):
-            shared["xi"] = own["xi"]
-        shared |= given["exceptions"].get(f"{task}_{name}", {})
-        found[name] = {key: dict(value) for key, value in shared.items() if isinstance(value, Mapping)}
-    return found
+            shared["xi"] = task_entry["xi"]
+        shared |= published["exceptions"].get(f"{task}_{name}", {})
+        by_optimizer[name] = {key: dict(value) for key, value in shared.items() if isinstance(value, Mapping)}
+    return by_optimizer
 
 
 def budget(task: str) -> dict[str, int]:
     """``epochs`` and ``trials`` of the published studies of a task, and their ``batch_size``."""
-    own = _search_spaces()["per_task"][task]
-    return {name: int(own[name]) for name in ("epochs", "trials", "batch_size")}
+    task_entry = _search_spaces()["per_task"][task]
+    return {name: int(task_entry[name]) for name in ("epochs", "trials", "batch_size")}
 
 
 def early_stopping() -> str:

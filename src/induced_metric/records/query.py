@@ -33,8 +33,8 @@ def samplers(task: str, *, protocol: str = "paper", results: str | Path = "resul
 
 def searches(task: str, *, protocol: str = "paper", results: str | Path = "results") -> list[str]:
     """Those of ``samplers`` that search; ``FIXED`` repeats one setting, so there is no best to compare."""
-    found = samplers(task, protocol=protocol, results=results)
-    return [name for name in found if name != FIXED and not (name.endswith(CONFIRMED) or removed(name))]
+    names = samplers(task, protocol=protocol, results=results)
+    return [name for name in names if name != FIXED and not (name.endswith(CONFIRMED) or removed(name))]
 
 
 def confirmations(task: str, *, protocol: str = "paper", results: str | Path = "results") -> list[str]:
@@ -86,14 +86,14 @@ def studies(
         FileNotFoundError: if one that is asked for has no record, or none has; the message says which have.
     """
     root = StudyKey(protocol, task, sampler, "").directory(results)
-    found = _recorded(root)
-    wanted = found if optimizers is None else list(optimizers)
-    missing = [name for name in wanted if name not in found]
+    available = _recorded(root)
+    wanted = available if optimizers is None else list(optimizers)
+    missing = [name for name in wanted if name not in available]
     if missing or not wanted:
         others = _samplers(task, protocol, results)
         raise FileNotFoundError(
             f"no records of {', '.join(missing) or task} under {root};"
-            f" there are: {', '.join(found) or 'none'}"
+            f" there are: {', '.join(available) or 'none'}"
             f" (samplers with records: {', '.join(others) or 'none'})"
         )
     return wanted

@@ -47,8 +47,8 @@ WITHOUT = "-without_"
 
 def removed(sampler: str) -> str | None:
     """The hyperparameter set to 0: ``xi`` for ``tpe-confirmed-without_xi``, None for any other sampler."""
-    _, found, name = sampler.rpartition(CONFIRMED + WITHOUT)
-    return name if found else None
+    _, separator, name = sampler.rpartition(CONFIRMED + WITHOUT)
+    return name if separator else None
 
 
 class StudyKey(NamedTuple):
@@ -107,9 +107,9 @@ def curve_table(trial: int, curve: Mapping[str, Any]) -> pa.Table:
 
 def tidy(trials: pd.DataFrame, curves: pd.DataFrame) -> Records:
     """Orders the columns: those of the schema in the schema's order, the others by name."""
-    first = [name for name in ("optimizer", *_CURVE) if name in curves]
-    metrics = sorted(set(curves.columns) - set(first))
-    return Records(trials[_trial_order(trials.columns)], curves[[*first, *metrics]])
+    leading = [name for name in ("optimizer", *_CURVE) if name in curves]
+    metrics = sorted(set(curves.columns) - set(leading))
+    return Records(trials[_trial_order(trials.columns)], curves[[*leading, *metrics]])
 
 
 def _trial_order(names: Iterable[str]) -> list[str]:
@@ -124,9 +124,9 @@ def schema(columns: Mapping[str, Sequence[Any]]) -> pa.Schema:
 
 
 def _type(column: str, values: Sequence[Any] = ()) -> pa.DataType:
-    known = (_TRIAL | _CONTEXT | _CURVE).get(column)
-    if known is not None:
-        return known
+    fixed = (_TRIAL | _CONTEXT | _CURVE).get(column)
+    if fixed is not None:
+        return fixed
     if "/" in column:  # a metric, whose name begins with its split
         return pa.float32()
     kinds = {type(value) for value in values} - {type(None)}

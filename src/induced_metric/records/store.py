@@ -58,20 +58,20 @@ class RecordStore:
             DiskError: if the file cannot be written.
         """
         final = self.file_of(trial["trial"])
-        mine = self._pending / f"{final.stem}-{uuid.uuid4().hex[:12]}.written"
+        temporary = self._pending / f"{final.stem}-{uuid.uuid4().hex[:12]}.written"
         table = nested([trial], [curve])
         while True:
             self._make_pending()
             try:
-                write_table(table, mine, compression_level=1)
+                write_table(table, temporary, compression_level=1)
                 with written(final):
-                    first = linked(mine, final)
+                    first = linked(temporary, final)
                 break
             except FileNotFoundError:
                 pass  # a compaction removed the file, or the directory while it was empty
             finally:
                 with contextlib.suppress(OSError):  # on a read-only disk the write has failed already
-                    mine.unlink()
+                    temporary.unlink()
         if first and trial["trial"] in self._numbers_in_tables():
             # It was recorded before, and its file has been folded in: the record in the tables stays.
             final.unlink(missing_ok=True)
@@ -115,8 +115,8 @@ class RecordStore:
             lock = (self.directory / ".lock").open("w")
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed
-            known = self.trials()
-            number = 0 if known.empty else int(known["trial"].max()) + 1
+            recorded = self.trials()
+            number = 0 if recorded.empty else int(recorded["trial"].max()) + 1
             self.append([{**row, "trial": number}], [curve])
             self.compact()
         return number

@@ -19,10 +19,10 @@ def parsed(url: str) -> Any:
     import sqlalchemy
 
     try:
-        found = sqlalchemy.make_url(url)
+        address = sqlalchemy.make_url(url)
         # With an unescaped @ in the password, a part of the password would be taken for the host, and the
         # error would show it as a host that was not found.
-        understood = "@" not in (found.host or "")
+        understood = "@" not in (address.host or "")
     except (sqlalchemy.exc.ArgumentError, ValueError):
         understood = False
     if not understood:
@@ -30,9 +30,9 @@ def parsed(url: str) -> Any:
             f"{_SETTINGS} must be postgresql://user:password@host:port/database, where the characters @ : / "
             "% of a password are written as %40 %3A %2F %25"
         )
-    if found.get_backend_name() != "postgresql":
-        raise UserError(_unsuited(found.get_backend_name()))
-    return found.set(drivername="postgresql+psycopg")
+    if address.get_backend_name() != "postgresql":
+        raise UserError(_unsuited(address.get_backend_name()))
+    return address.set(drivername="postgresql+psycopg")
 
 
 def _unsuited(backend: str) -> str:
@@ -46,8 +46,8 @@ def _unsuited(backend: str) -> str:
 
 def secrets(url: str) -> list[str]:
     """The parts of a URL that must not be shown, the longest first."""
-    found = re.findall(r"^[\w+]+://[^:/@]*:(.*)@", url) + re.findall(r"[?&]password=([^&]*)", url)
-    return sorted({url, *found, *map(urllib.parse.unquote, found)} - {""}, key=len, reverse=True)
+    passwords = re.findall(r"^[\w+]+://[^:/@]*:(.*)@", url) + re.findall(r"[?&]password=([^&]*)", url)
+    return sorted({url, *passwords, *map(urllib.parse.unquote, passwords)} - {""}, key=len, reverse=True)
 
 
 def public(error: BaseException, hidden: Sequence[str]) -> str:

@@ -73,8 +73,8 @@ class Browsed:
     def _study(self, key: StudyKey, row: Mapping[str, Any]) -> int:
         if key not in self._ids:
             direction = StudyDirection[row["direction"].upper()]
-            made = self.storage.create_new_study([direction], key.name)
-            self.storage.set_study_system_attr(made, _SYSTEM_ATTR_METRIC_NAMES, [row["objective"]])
+            study_id = self.storage.create_new_study([direction], key.name)
+            self.storage.set_study_system_attr(study_id, _SYSTEM_ATTR_METRIC_NAMES, [row["objective"]])
             self._ids[key] = []
         return int(self.storage.get_study_id_from_name(key.name))
 
@@ -113,8 +113,8 @@ def _thinned(curve: Any, objective: str) -> dict[int, float]:
     """The finite values of a curve; of a long one, evenly spaced points with the first and the last."""
     if not len(curve) or objective not in curve:
         return {}
-    kept = np.unique(np.linspace(0, len(curve) - 1, min(len(curve), _POINTS)).round().astype(int))
-    epochs, values = curve["epoch"].to_numpy()[kept], curve[objective].to_numpy()[kept]
+    indices = np.unique(np.linspace(0, len(curve) - 1, min(len(curve), _POINTS)).round().astype(int))
+    epochs, values = curve["epoch"].to_numpy()[indices], curve[objective].to_numpy()[indices]
     finite = np.isfinite(values)
     return dict(zip(epochs[finite].tolist(), values[finite].tolist(), strict=True))
 

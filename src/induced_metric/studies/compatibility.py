@@ -86,10 +86,10 @@ def as_today(config: Mapping[str, Any], task_settings: Collection[str]) -> dict[
         task_settings: the settings that the function of its task takes today. A task setting is given its new
             name only if that is among them.
     """
-    known = {f"task.{name}" for name in task_settings}
-    flat = _renamed(_settings(config), known)
+    task_names = {f"task.{name}" for name in task_settings}
+    flat = _renamed(_settings(config), task_names)
     for name, (meant, *_) in _LATER.items():
-        if name in known or not name.startswith("task."):
+        if name in task_names or not name.startswith("task."):
             flat.setdefault(name, meant)
     return _nested(flat)
 

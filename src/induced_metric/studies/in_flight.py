@@ -175,13 +175,13 @@ class InFlight:
             return
         rows = [asked.make_row(self._plan, state) for asked, state in new]
         curves = [asked.trial.curve() for asked, _ in new]
-        for (asked, _), row, known in zip(new, rows, self._storage.publish(rows, curves), strict=True):
+        for (asked, _), row, published in zip(new, rows, self._storage.publish(rows, curves), strict=True):
             self.tally.train(asked.trial)
-            if known.row is row:
+            if published.row is row:
                 asked.row = row
             else:
-                asked.recorded(known)
-            self.tally.count(known.row)
+                asked.recorded(published)
+            self.tally.count(published.row)
 
     def _tell(self, asked: Asked, state: str) -> None:
         row = asked.row or {"state": state}

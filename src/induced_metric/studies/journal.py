@@ -112,11 +112,11 @@ class _OpenJournal:
 
     def __init__(self, path: Path, plan: StudyPlan, records: RecordStore) -> None:
         self._path, self._records = path, records
-        found = published(agreed(plan, records), curves=bool(plan.rungs))
-        self.rows = {int(row["trial"]): row for row, _ in found}
-        self.curves = {int(row["trial"]): curve for row, curve in found if curve is not None}
-        told = _finished(path, name=plan.name, config=plan.config)
-        if lost := sorted(told - self.rows.keys()):
+        recorded = published(agreed(plan, records), curves=bool(plan.rungs))
+        self.rows = {int(row["trial"]): row for row, _ in recorded}
+        self.curves = {int(row["trial"]): curve for row, curve in recorded if curve is not None}
+        finished = _finished(path, name=plan.name, config=plan.config)
+        if lost := sorted(finished - self.rows.keys()):
             raise UserError(
                 f"the journal of {plan.name} holds {len(lost)} finished trials "
                 f"(first: {lost[0]}) whose records are gone; restore the records or remove the journal"
@@ -155,20 +155,20 @@ def _finished(journal: Path, *, name: str, config: Mapping[str, Any]) -> set[int
         UserError: if the study was begun with another configuration, or the journal cannot be read.
     """
     content = journal.read_bytes() if journal.exists() else b""
-    whole = content[: content.rfind(b"\n") + 1]  # a kill may leave half a line
-    if not whole:
+    whole_lines = content[: content.rfind(b"\n") + 1]  # a kill may leave half a line
+    if not whole_lines:
         return set()
     try:
-        lines = _Lines([json.loads(line) for line in whole.decode().splitlines()])
+        lines = _Lines([json.loads(line) for line in whole_lines.decode().splitlines()])
         study = optuna.load_study(study_name=name, storage=optuna.storages.JournalStorage(lines))
-        known = study.user_attrs.get(CONFIG, config)
+        stored_config = study.user_attrs.get(CONFIG, config)
         states = {trial.number: trial.state for trial in study.get_trials(deepcopy=False)}
     except _DAMAGES as error:
         raise UserError(
             f"the journal {journal} is damaged ({type(error).__name__}: {error}); remove it: the "
             "next run recreates it from the records"
         ) from error
-    check_config(name, known, config)
+    check_config(name, stored_config, config)
     # A failed trial has no result that could be lost, and may have been removed to run again.
     return {
         number for number, state in states.items() if state.is_finished() and state is not TrialState.FAIL

@@ -61,16 +61,16 @@ def _threshold(pruner: BasePruner, study: optuna.Study, trial: FrozenTrial) -> f
     trials = study.get_trials(deepcopy=False)
     if isinstance(pruner, HyperbandPruner):
         bracket = pruner._get_bracket_id(study, trial)
-        trials = [one for one in trials if pruner._get_bracket_id(study, one) == bracket]
+        trials = [each for each in trials if pruner._get_bracket_id(study, each) == bracket]
         pruner = pruner._pruners[bracket]
     if not isinstance(pruner, SuccessiveHalvingPruner):
         return None
-    now = next(one.system_attrs for one in trials if one.number == trial.number)
-    rungs = [name for name in now if name.startswith(_RUNG) and name not in trial.system_attrs]
+    attributes = next(each.system_attrs for each in trials if each.number == trial.number)
+    rungs = [name for name in attributes if name.startswith(_RUNG) and name not in trial.system_attrs]
     if not rungs:
         return None
-    last = max(rungs, key=lambda name: int(name.removeprefix(_RUNG)))
-    values = [one.system_attrs[last] for one in trials if last in one.system_attrs]
+    rung = max(rungs, key=lambda name: int(name.removeprefix(_RUNG)))
+    values = [each.system_attrs[rung] for each in trials if rung in each.system_attrs]
     return _best_part(values, pruner._reduction_factor, study.direction)
 
 

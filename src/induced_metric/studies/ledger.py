@@ -108,13 +108,13 @@ class Ledger:
         }
         if self._plan.rungs:
             for trial in self._server.call(self._trials.running):
-                said = trial.intermediate_values
+                reported = trial.intermediate_values
                 if trial.number in elsewhere:
                     # Only up to the first value that a crash lost: its worker will report it again.
-                    until = min(set(self._plan.rungs) - said.keys(), default=math.inf)
-                    elsewhere[trial.number] = {rung: said[rung] for rung in said if rung < until}
+                    until = min(set(self._plan.rungs) - reported.keys(), default=math.inf)
+                    elsewhere[trial.number] = {rung: reported[rung] for rung in reported if rung < until}
                 elif trial.number in self.mine:
-                    self._say_again(trial.number, said)
+                    self._say_again(trial.number, reported)
         return lost, elsewhere
 
     def reap(self, recorded: Callable[[int], Row | None]) -> None:
@@ -137,17 +137,17 @@ class Ledger:
 
     def release(self, numbers: list[int]) -> None:
         """Gives back trials of this worker, so that any worker may claim them."""
-        ours = [number for number in numbers if number in self.mine]
-        for number in ours:
+        held = [number for number in numbers if number in self.mine]
+        for number in held:
             self._server.rest(self.mine.pop(number))
 
         def give_back() -> None:
-            for number in ours:
+            for number in held:
                 identity = self._trials.identity_of(number)
                 if identity is not None and self._holds(self._storage.get_trial(identity)):
                     self._storage.set_trial_state_values(identity, TrialState.WAITING)
 
-        if ours:
+        if held:
             self.alone(give_back)
 
     def forget(self) -> bool:
@@ -178,8 +178,8 @@ class Ledger:
     def _catch_up(self, recorded: Callable[[], Mapping[int, Row]]) -> None:
         trials = self._storage.get_all_trials(self._id, deepcopy=False)
         rows = recorded()
-        told = [trial.number for trial in trials if trial.state.is_finished()]
-        if lost := [number for number in told if number not in rows]:
+        finished = [trial.number for trial in trials if trial.state.is_finished()]
+        if lost := [number for number in finished if number not in rows]:
             raise UserError(
                 f"the database holds {len(lost)} finished trials of {self._plan.name} (first: {lost[0]}) "
                 "whose records are gone; restore the records, or use another database"

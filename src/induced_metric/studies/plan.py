@@ -88,10 +88,10 @@ class StudyPlan:
 
     def described(self, **facts: Any) -> dict[str, Any]:
         """``columns`` with facts about one trial in the provenance; facts that are None are left out."""
-        known = {name: fact for name, fact in facts.items() if fact is not None}
-        if not known:
+        extra = {name: fact for name, fact in facts.items() if fact is not None}
+        if not extra:
             return self.columns
-        provenance = json.dumps({**self.provenance, **known}, sort_keys=True)
+        provenance = json.dumps({**self.provenance, **extra}, sort_keys=True)
         return {**self.columns, "provenance": provenance}
 
 

@@ -87,9 +87,9 @@ class PostgresStorage:
                 records.remove(failed)
 
         with worked_on(self.lock.with_suffix(".workers"), take_out if self.retry else lambda: None):
-            if self.retry and (left := failed_trials(plan, records)):
+            if self.retry and (remaining := failed_trials(plan, records)):
                 warnings.warn(
-                    f"{len(left)} failed trials of {plan.name} are not run again, because other workers "
+                    f"{len(remaining)} failed trials of {plan.name} are not run again, because other workers "
                     "are working on the study; set retry=failed again when they have stopped",
                     stacklevel=2,
                 )
@@ -124,22 +124,22 @@ class _OpenStudy:
         self._ledger.report(number, epochs, value)
 
     def publish(self, rows: Sequence[Mapping[str, Any]], curves: Sequence[Curve]) -> Sequence[Published]:
-        known = []
+        outcomes = []
         for row, curve in zip(rows, curves, strict=True):
             number = int(row["trial"])
             first = self._records.publish(row, curve)
-            known.append(Published(row, curve) if first else self._read(number))
+            outcomes.append(Published(row, curve) if first else self._read(number))
             self._known.add(number)
             self._feed.skip(number)
-            self._ledger.tell(number, known[-1].row)
-        return known
+            self._ledger.tell(number, outcomes[-1].row)
+        return outcomes
 
     def look(self, *, waiting: bool) -> News | None:
         now = time.monotonic()
         if now - self._looked < (_WAITING_SECONDS if waiting else _LOOK_SECONDS):
             return None
-        news = [found for found in self._news() if int(found.row["trial"]) not in self._known]
-        self._known.update(int(found.row["trial"]) for found in news)
+        news = [trial for trial in self._news() if int(trial.row["trial"]) not in self._known]
+        self._known.update(int(trial.row["trial"]) for trial in news)
         if now - self._reaped > self._server.period:
             self._reaped = now
             self._ledger.reap(self._row)
@@ -158,8 +158,8 @@ class _OpenStudy:
         """Compacts the records once all trials are recorded."""
         if set(range(self._plan.trials)) <= self._known:
             # Two locks: a worker that is stopped loses the one of its session, but goes on when it wakes.
-            with sole(self._lock.with_suffix(".compacting")) as alone:
-                if alone:
+            with sole(self._lock.with_suffix(".compacting")) as acquired:
+                if acquired:
                     self._ledger.alone(lambda: compact(self._plan, self._records))
 
     def _news(self) -> list[Published]:
@@ -179,8 +179,8 @@ class _OpenStudy:
     def _read(self, number: int) -> Published:
         """Reads a recorded trial."""
         return next(
-            found
+            trial
             for records in (self._records.read_one(number), self._records.read())
-            for found in published(records, curves=True)
-            if int(found.row["trial"]) == number
+            for trial in published(records, curves=True)
+            if int(trial.row["trial"]) == number
         )

@@ -48,14 +48,16 @@ class Proposals:
         if self.exhausted:
             return None
         self.number += 1
-        known = self._recorded.pop(number, None)
+        published = self._recorded.pop(number, None)
         identity, searched = (
-            self._propose(number) if known is None else remember(self._study, plan.search_space, known.row)
+            self._propose(number)
+            if published is None
+            else remember(self._study, plan.search_space, published.row)
         )
         trial = Trial(number, {**plan.fixed, **searched}, trial_seed(plan.seed, number), plan.goal)
         asked = Asked(trial, identity)
-        if known is not None:
-            asked.recorded(known)
+        if published is not None:
+            asked.recorded(published)
         return asked
 
     def _propose(self, number: int) -> tuple[int, dict[str, Any]]:

@@ -42,9 +42,11 @@ class Studies:
 
         def ask() -> Assignment | None:
             nonlocal any_trained
-            found = next((found for study in self._studies if (found := study.ask()) is not None), None)
-            any_trained = any_trained or found is not None
-            return found
+            assignment = next(
+                (assignment for study in self._studies if (assignment := study.ask()) is not None), None
+            )
+            any_trained = any_trained or assignment is not None
+            return assignment
 
         def tell(reports: Sequence[Report]) -> list[bool]:
             self.stopping = stop()  # once a dispatch, so that all of its trials are saved, or all go on

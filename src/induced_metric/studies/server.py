@@ -150,7 +150,7 @@ class Server:
     def _again(self, work: Callable[[], T]) -> T:
         from sqlalchemy.exc import DBAPIError
 
-        since, pause, again = time.monotonic(), 0.1, False
+        since, pause, retried = time.monotonic(), 0.1, False
         while True:
             try:
                 with self._thread:
@@ -163,9 +163,9 @@ class Server:
                     line = public(cause or error, self._secrets)
                     raise UserError(f"the database cannot be used: {line}") from None
             # Retry once in any case, in another session: then the trials can be given back.
-            if again and self._stop():
+            if retried and self._stop():
                 raise StoppedError
-            again = True
+            retried = True
             time.sleep(pause)
             pause = min(2 * pause, 5.0)
 
@@ -175,9 +175,9 @@ class Server:
         names = [worker] if worker else [f"{host}.{number}" for number in range(1000)]
         until = time.monotonic() + self.grace
         while True:
-            found = self._again(lambda: next(filter(self._take, names), None))
-            if found is not None:
-                return found
+            name = self._again(lambda: next(filter(self._take, names), None))
+            if name is not None:
+                return name
             if time.monotonic() > until:
                 raise UserError(f"a worker called {worker} is already running; each needs a name of its own")
             if self._stop():
@@ -198,8 +198,8 @@ class Server:
 
     def execute(self, statement: str, **values: Any) -> Any:
         """Executes a statement; returns the first value of its result, None if it has none."""
-        found = self.rows(statement, **values)
-        return found[0][0] if found else None
+        result = self.rows(statement, **values)
+        return result[0][0] if result else None
 
     def rows(self, statement: str, **values: Any) -> Sequence[Any]:
         """Executes a statement with ``values`` for its ``:names``, as one transaction; returns the rows."""
@@ -208,8 +208,8 @@ class Server:
         with self.storage.engine.connect() as connection:
             # This takes one round trip; beginning and ending a transaction would take two more.
             connection.execution_options(isolation_level="AUTOCOMMIT")
-            found = connection.execute(sqlalchemy.text(statement), values)
-            return found.all() if found.returns_rows else []
+            result = connection.execute(sqlalchemy.text(statement), values)
+            return result.all() if result.returns_rows else []
 
     @contextlib.contextmanager
     def _lock(self, key: str) -> Iterator[None]:

@@ -82,9 +82,9 @@ def identity_of(directory: Path) -> str:
         if not path.exists():
             # Written to another name and linked, so that whoever finds the file finds its content, too.
             name = uuid.uuid4().hex
-            mine = directory / f".identity-{name}"
-            mine.write_text(name)
+            temporary = directory / f".identity-{name}"
+            temporary.write_text(name)
             with contextlib.suppress(FileExistsError):
-                os.link(mine, path)
-            mine.unlink()
+                os.link(temporary, path)
+            temporary.unlink()
     return path.read_text()

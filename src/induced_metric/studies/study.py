@@ -96,12 +96,12 @@ class Study:
 
     def close(self) -> None:
         """Saves unrecorded trials that wait outside the lanes, and gives back all unrecorded trials."""
-        mine = self._in_flight.mine
-        for asked in mine:
+        unrecorded = self._in_flight.mine
+        for asked in unrecorded:
             trial = asked.trial
             if trial.state is not None:
                 self._checkpoints.save(trial.checkpoint, trial.state, trial.curve(), claim=asked.claim)
-        self._storage.release([asked.trial.number for asked in mine])
+        self._storage.release([asked.trial.number for asked in unrecorded])
 
     def _say_failed(self, asked: Asked) -> None:
         """Warns why a trial failed, but only for the first: others may fail for the same reason."""
@@ -172,5 +172,5 @@ class Study:
         return True
 
     def _report(self) -> None:
-        mine = [asked.trial for asked in self._in_flight.mine]
-        self._on_progress(self._in_flight.tally.status(mine))
+        trials = [asked.trial for asked in self._in_flight.mine]
+        self._on_progress(self._in_flight.tally.status(trials))

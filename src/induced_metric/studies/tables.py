@@ -139,28 +139,29 @@ def agree(server: Server, plan: StudyPlan, results: str, *, same_code: bool) -> 
     """
     name, storage = plan.name, server.storage
     code = {fact: plan.provenance.get(fact) for fact in ("commit", "dirty")}
-    said = {CONFIG: dict(plan.config), _CODE: code, _RESULTS: results}
+    attributes = {CONFIG: dict(plan.config), _CODE: code, _RESULTS: results}
     try:
         identity = storage.get_study_id_from_name(name)
     except KeyError:
         direction = optuna.study.StudyDirection[plan.goal.direction.upper()]
         identity = storage.create_new_study([direction], name)
-    known = storage.get_study_user_attrs(identity)
-    if known.get(_RESULTS, results) != results:
+    stored = storage.get_study_user_attrs(identity)
+    if stored.get(_RESULTS, results) != results:
         raise UserError(
             f"the database holds {name} with another results directory; all its workers must use the "
             "same one, and a separate study needs another database"
         )
-    check_config(name, known.get(CONFIG, said[CONFIG]), plan.config)
-    if same_code and known.get(_CODE, code) != code:
+    check_config(name, stored.get(CONFIG, attributes[CONFIG]), plan.config)
+    if same_code and stored.get(_CODE, code) != code:
         raise UserError(
-            f"{name} was begun with other code ({_words(known[_CODE])}) than this worker's ({_words(code)}); "
-            "use the same code, or storage.same_code=false if the difference does not matter"
+            f"{name} was begun with other code ({_words(stored[_CODE])}) than this worker's "
+            f"({_words(code)}); use the same code, or storage.same_code=false if the difference does not "
+            "matter"
         )
-    for attribute, value in said.items():
-        if attribute not in known:
+    for attribute, value in attributes.items():
+        if attribute not in stored:
             storage.set_study_user_attr(identity, attribute, value)
-    if known.get(TRIALS) != plan.trials:
+    if stored.get(TRIALS) != plan.trials:
         storage.set_study_user_attr(identity, TRIALS, plan.trials)
     server.sync()
     return identity

@@ -97,13 +97,13 @@ def checked(key: StudyKey, records: Records, trial: int) -> tuple[dict[str, Any]
         UserError: if there is no trial of this number, or it failed and there is nothing to repeat.
     """
     rows = records.trials
-    found = rows[rows["trial"] == trial]
-    if found.empty:
+    matches = rows[rows["trial"] == trial]
+    if matches.empty:
         raise UserError(
             f"{key.name} has no trial {trial}: there are {len(rows)}, from {rows['trial'].min()} to "
             f"{rows['trial'].max()}"
         )
-    row = {str(name): value for name, value in found.iloc[0].items()}
+    row = {str(name): value for name, value in matches.iloc[0].items()}
     if row["state"] == "failed":
         raise UserError(f"trial {trial} of {key.name} failed when it was recorded: it has no curve to repeat")
     return row, curve_of(records, trial)
@@ -111,8 +111,8 @@ def checked(key: StudyKey, records: Records, trial: int) -> tuple[dict[str, Any]
 
 def curve_of(records: Records, trial: int) -> Curve:
     """A recorded curve as its columns by name."""
-    own = records.curves[records.curves["trial"] == trial].sort_values("epoch")
-    return {str(name): own[name].to_numpy() for name in own if name not in ("trial", "optimizer")}
+    rows = records.curves[records.curves["trial"] == trial].sort_values("epoch")
+    return {str(name): rows[name].to_numpy() for name in rows if name not in ("trial", "optimizer")}
 
 
 def trial_of(row: Mapping[Any, Any], hyperparameters: Mapping[str, Any], goal: Goal) -> Trial:
@@ -160,14 +160,14 @@ def agreement(again: Again, epochs: int) -> Agreement:
     for name in metrics:
         alike &= _alike(recorded[name][:length], curve[name][:length])
     same = length if alike.all() else int(alike.argmin())
-    first = min(epochs, len(recorded["epoch"]))
+    compared = min(epochs, len(recorded["epoch"]))
     outcome = again.trial.outcome()
-    values = [np.array([found["value"]]) for found in (again.row, outcome)]
-    diverged = [bool(found["diverged"]) for found in (again.row, outcome)]
+    values = [np.array([run["value"]]) for run in (again.row, outcome)]
+    diverged = [bool(run["diverged"]) for run in (again.row, outcome)]
     return Agreement(
         identical=same == len(recorded["epoch"]) == len(curve["epoch"]),
         same=same,
-        early=_difference(recorded[objective][:first], curve[objective][:first]),
+        early=_difference(recorded[objective][:compared], curve[objective][:compared]),
         value=_difference(*values) if diverged[0] == diverged[1] else math.nan,
     )
 
@@ -212,7 +212,7 @@ def changed(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         now: the provenance of a record made here.
     """
     before, after = _facts(recorded), _facts(now)
-    known = [
+    differing = [
         f"{name} {before[name]} -> {after.get(name)}"
         for name in (*_NUMERICAL, "machine")
         if name in before and before[name] != after.get(name)
@@ -220,7 +220,7 @@ def changed(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     unknown = [name for name in _NUMERICAL if name in after and name not in before]
     free = before.get("device", "cpu") != "cpu" and not before.get("deterministic")
     return [
-        *known,
+        *differing,
         *([f"{', '.join(unknown)} not on record"] if unknown else []),
         *(["not deterministic, on an accelerator"] if free else []),
     ]
@@ -233,10 +233,10 @@ def _facts(provenance: Mapping[str, Any]) -> dict[str, Any]:
     """
     words = str(provenance.get("platform", "")).split("-")
     machine = "-".join(word for word in words if word in _SYSTEMS or word in _ARCHITECTURES)
-    known = {name: fact for name, fact in _flat(provenance).items() if fact is not None}
-    if known.get("lanes.layout") != "vmap":
-        known.pop("lanes.width", None)
-    return known | ({"machine": machine} if machine else {})
+    facts = {name: fact for name, fact in _flat(provenance).items() if fact is not None}
+    if facts.get("lanes.layout") != "vmap":
+        facts.pop("lanes.width", None)
+    return facts | ({"machine": machine} if machine else {})
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

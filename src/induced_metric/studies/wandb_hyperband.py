@@ -47,9 +47,9 @@ class WandbHyperbandPruner(optuna.pruners.BasePruner):
         # The trial itself is taken as given: the study may not have its last report yet.
         others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
         reached = sorted(
-            _cost(one.intermediate_values[band], sign)
-            for one in [*others, trial]
-            if band in one.intermediate_values
+            _cost(each.intermediate_values[band], sign)
+            for each in [*others, trial]
+            if band in each.intermediate_values
         )
         return sign * reached[len(reached) // self._eta] if reached else None
 

@@ -124,8 +124,8 @@ class WandbBayesSampler(optuna.samplers.BaseSampler):
         # What trials reported on their way counts too: otherwise the worst of those that were not stopped, a
         # good value, would stand for all that were.
         reports = [report for trial in finished for report in _reports(trial, sign)]
-        known = np.concatenate([values[np.isfinite(values)], np.array(reports)])
-        worst = known.max() if len(known) else 0.0
+        finite = np.concatenate([values[np.isfinite(values)], np.array(reports)])
+        worst = finite.max() if len(finite) else 0.0
         values[~np.isfinite(values)] = worst
         return _to_unit(finished, space), values, _to_unit(running, space)
 
@@ -222,12 +222,12 @@ def _to_unit(trials: list[FrozenTrial], space: Space) -> np.ndarray:
 
 def _from_unit(point: np.ndarray, space: Space) -> dict[str, float]:
     """The hyperparameters of a point of the unit cube."""
-    found = {}
+    hyperparameters = {}
     for u, (name, distribution) in zip(point, space.items(), strict=True):
         low, high = distribution.low, distribution.high
         if distribution.log:
             value = np.exp(np.log(low) + u * (np.log(high) - np.log(low)))
         else:
             value = low + u * (high - low)
-        found[name] = float(np.clip(value, low, high))  # rounding may have left the range
-    return found
+        hyperparameters[name] = float(np.clip(value, low, high))  # rounding may have left the range
+    return hyperparameters

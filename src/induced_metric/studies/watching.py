@@ -97,13 +97,13 @@ def in_database(url: str, names: Iterable[str]) -> dict[str, Coordinated]:
             "application_name": "induced-metric status",
         },
     )
-    asked = {"names": list(names), "trials": TRIALS}
+    parameters = {"names": list(names), "trials": TRIALS}
     try:
         with engine.connect() as connection:
             if connection.execute(sqlalchemy.text("select to_regclass('trials')")).scalar() is None:
                 return {}  # no worker has created the tables yet
             studies, trials = (
-                [dict(row) for row in connection.execute(sqlalchemy.text(query), asked).mappings()]
+                [dict(row) for row in connection.execute(sqlalchemy.text(query), parameters).mappings()]
                 for query in (_STUDIES, _TRIALS)
             )
     except sqlalchemy.exc.SQLAlchemyError as error:
@@ -129,17 +129,17 @@ where study_name = any(:names) and trials.state in ('RUNNING', 'WAITING') order 
 
 
 def _coordinated(study: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> Coordinated:
-    its = [trial for trial in trials if trial["study_name"] == study["study_name"]]
+    unfinished = [trial for trial in trials if trial["study_name"] == study["study_name"]]
     return Coordinated(
         trials=None if study["trials"] is None else json.loads(study["trials"]),
         under_way=[
             UnderWay(trial["number"], json.loads(trial["claim"] or "{}").get("worker"), trial["age"])
-            for trial in its
+            for trial in unfinished
             if trial["state"] == TrialState.RUNNING.name
         ],
         lost=[
             trial["number"]
-            for trial in its
+            for trial in unfinished
             if trial["state"] == TrialState.WAITING.name and json.loads(trial["lost"] or "0")
         ],
     )

@@ -70,31 +70,31 @@ def winner(
             is complete and did not diverge.
     """
     rows = store.trials()
-    known = rows[rows["trial"] < trials] if len(rows) else rows
-    if len(known) < trials:
+    searched = rows[rows["trial"] < trials] if len(rows) else rows
+    if len(searched) < trials:
         raise UserError(
-            f"{key.name} has {len(known)} of its {trials} trials, and only a finished search has a winner: "
-            "finish it, or set sampler.searched to the number of trials that it was to have"
+            f"{key.name} has {len(searched)} of its {trials} trials, and only a finished search has a "
+            "winner: finish it, or set sampler.searched to the number of trials that it was to have"
         )
-    for text in known["config"].unique():
+    for text in searched["config"].unique():
         check_config(key.name, _of_the_pairing(json.loads(text)), _of_the_pairing(config))
-    sound = known[(known["state"] == "complete") & ~known["diverged"]]
-    if sound.empty:
+    eligible = searched[(searched["state"] == "complete") & ~searched["diverged"]]
+    if eligible.empty:
         raise UserError(f"all {trials} trials of {key.name} diverged or failed: there is nothing to confirm")
-    minimize = sound["direction"].iloc[0] == "minimize"
-    value = sound["value"].to_numpy()
-    best = sound.iloc[int(value.argmin() if minimize else value.argmax())].to_dict()
+    minimize = eligible["direction"].iloc[0] == "minimize"
+    value = eligible["value"].to_numpy()
+    best = eligible.iloc[int(value.argmin() if minimize else value.argmax())].to_dict()
     return Winner(
         key=key,
         trial=int(best["trial"]),
         value=float(best["value"]),
         hyperparameters=hyperparameters_of(best, hyperparameters, space),
-        seeds=frozenset(map(int, known["seed"])),
+        seeds=frozenset(map(int, searched["seed"])),
     )
 
 
 def _of_the_pairing(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a search and the confirmation of its winner have in common."""
     task = {name: value for name, value in config["task"].items() if name != "eval_splits"}
-    own = ("sampler", "pruner", "seed", "source")
-    return {**{name: value for name, value in config.items() if name not in own}, "task": task}
+    search_only = ("sampler", "pruner", "seed", "source")
+    return {**{name: value for name, value in config.items() if name not in search_only}, "task": task}

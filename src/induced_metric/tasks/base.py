@@ -132,18 +132,19 @@ class Task:
             )
 
     def _check_evaluation(self) -> None:
-        given = self.eval_splits
-        listed = isinstance(given, Sequence) and not isinstance(given, str)
-        if not given or not listed or any(split not in self.splits for split in given):
+        evaluated = self.eval_splits
+        listed = isinstance(evaluated, Sequence) and not isinstance(evaluated, str)
+        if not evaluated or not listed or any(split not in self.splits for split in evaluated):
             raise ValueError(
-                f"eval_splits must list at least one of the splits {', '.join(self.splits)}, got {given!r}"
+                f"eval_splits must list at least one of the splits {', '.join(self.splits)}, "
+                f"got {evaluated!r}"
             )
-        if not isinstance(self.objective, str) or self.objective.split("/")[0] not in given:
+        if not isinstance(self.objective, str) or self.objective.split("/")[0] not in evaluated:
             raise ValueError(
-                f"objective must be a metric of an evaluated split ({', '.join(given)}), "
+                f"objective must be a metric of an evaluated split ({', '.join(evaluated)}), "
                 f"got {self.objective!r}"
             )
-        for split in given:
+        for split in evaluated:
             count, most = self.num_sampled(split), self.num_examples(split)
             if count is not None and not 1 <= count <= most:
                 raise ValueError(f"sampled must be between 1 and all {most} of {split}, got {count}")

@@ -107,12 +107,12 @@ def export(
             # With the time it finished, so that a study that was deleted and run again is exported again.
             if (line := f"{entity or ''}/{project}/{trial.run_id} {trial.row['finished']}") not in exported
         ]
-        there = _offline_runs(directory) if mode == "offline" else {}
+        offline_runs = _offline_runs(directory) if mode == "offline" else {}
         owners = _Owners(exported)
         report = progress or (lambda _done, _total: None)
         report(0, len(todo))
         for done, (trial, line) in enumerate(todo, start=1):
-            for path in there.get(trial.run_id, ()):
+            for path in offline_runs.get(trial.run_id, ()):
                 if owners.makes_way(path, line.rpartition(" ")[0]):
                     shutil.rmtree(path)
             try:
@@ -201,8 +201,8 @@ def _offline_runs(directory: Path) -> dict[str, list[Path]]:
     """Directories of offline runs by run id."""
     runs: dict[str, list[Path]] = {}
     for path in directory.glob("offline-run-*"):
-        if found := re.fullmatch(r"offline-run-\d+_\d+-(.+)", path.name):
-            runs.setdefault(found[1], []).append(path)
+        if match := re.fullmatch(r"offline-run-\d+_\d+-(.+)", path.name):
+            runs.setdefault(match[1], []).append(path)
     return runs
 
 

@@ -66,14 +66,14 @@ def load(
         row = _row(run)
         rows.append(row)
         tables.append(_curve(run, row))
-    found = sorted({row["optimizer"] for row in rows})
-    missing = sorted(set(wanted or ()) - set(found))
+    available = sorted({row["optimizer"] for row in rows})
+    missing = sorted(set(wanted or ()) - set(available))
     if missing or not rows:
         raise FileNotFoundError(
             f"no runs of {', '.join(missing) or task} ({protocol}, {sampler}) in the W&B project {path};"
-            f" there are: {', '.join(found) or 'none'}"
+            f" there are: {', '.join(available) or 'none'}"
         )
-    order = {name: place for place, name in enumerate(found if wanted is None else wanted)}
+    order = {name: place for place, name in enumerate(available if wanted is None else wanted)}
     trials = trial_table(rows).to_pandas()
     curves = pa.concat_tables(tables, promote_options="default").to_pandas()
     return tidy(_sorted(trials, order, ["trial"]), _sorted(curves, order, ["trial", "epoch"]))
@@ -89,9 +89,9 @@ def _runs(path: str, filters: dict[str, Any]) -> Iterator[Any]:
 
 
 def _row(run: Any) -> dict[str, Any]:
-    given = {name: value for name, value in run.config.items() if not name.startswith("_")}
-    row = {name: value for name, value in given.items() if name not in RESERVED} | {
-        name: given[name] for name in RESERVED - set(OUTCOME)
+    config = {name: value for name, value in run.config.items() if not name.startswith("_")}
+    row = {name: value for name, value in config.items() if name not in RESERVED} | {
+        name: config[name] for name in RESERVED - set(OUTCOME)
     }
     row |= {name: json.dumps(row[name], sort_keys=True) for name in NESTED}
     return row | {name: run.summary[name] for name in OUTCOME}

@@ -56,12 +56,12 @@ def read_arrays(path: Path) -> dict[str, Any]:
     import orbax.checkpoint as ocp
 
     try:
-        known = json.loads((path / _DIGESTS).read_text())
+        recorded = json.loads((path / _DIGESTS).read_text())
     except (OSError, ValueError):
-        known = {}  # saved by an earlier version, or cut off by a crash; the arrays may still be intact
-    found = _digests(path)
-    if changed := sorted(name for name, digest in known.items() if found.get(name) != digest):
-        raise ValueError(f"{changed[0]} is {'changed' if changed[0] in found else 'missing'}")
+        recorded = {}  # saved by an earlier version, or cut off by a crash; the arrays may still be intact
+    present = _digests(path)
+    if changed := sorted(name for name, digest in recorded.items() if present.get(name) != digest):
+        raise ValueError(f"{changed[0]} is {'changed' if changed[0] in present else 'missing'}")
     with _silent("absl", "asyncio"), ocp.StandardCheckpointer() as checkpointer:
         return dict(checkpointer.restore(path))
 
@@ -80,18 +80,18 @@ def refusal(error: OSError | ValueError) -> str | None:
     """Why the system refused to write; None if it did not. Orbax's ValueError has only the error number."""
     if isinstance(error, OSError):
         return error.strerror
-    found = re.search(r"os_error_code='(\d+)'", str(error))
-    return os.strerror(int(found[1])) if found else None
+    match = re.search(r"os_error_code='(\d+)'", str(error))
+    return os.strerror(int(match[1])) if match else None
 
 
 @contextlib.contextmanager
 def _silent(*loggers: str) -> Iterator[None]:
-    found = [logging.getLogger(name) for name in loggers]
-    before = [logger.disabled for logger in found]
+    silenced = [logging.getLogger(name) for name in loggers]
+    before = [logger.disabled for logger in silenced]
     try:
-        for logger in found:
+        for logger in silenced:
             logger.disabled = True
         yield
     finally:
-        for logger, disabled in zip(found, before, strict=True):
+        for logger, disabled in zip(silenced, before, strict=True):
             logger.disabled = disabled

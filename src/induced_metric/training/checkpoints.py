@@ -132,12 +132,12 @@ class Checkpoints:
             like: a state of the same structure; arrays or their shapes.
         """
         directory = self._directory / str(trial)
-        found = [
+        saved = [
             path / str(step)
             for path in (directory, *sorted(directory.glob(f"{_CLAIM}*")))
             for step in _steps(path)
         ]
-        for path in sorted(found, key=lambda path: int(path.name), reverse=True):
+        for path in sorted(saved, key=lambda path: int(path.name), reverse=True):
             try:
                 return _checkpoint(int(path.name), read_arrays(path), like)
             # Orbax raises FileNotFoundError or ValueError; a missing array raises KeyError here.

@@ -55,22 +55,22 @@ def trial_lanes(
 
     def parts(numbers: Mapping[str, Any]) -> tuple[Task, dict[str, Any]]:
         settings = {name: value for name, value in numbers.items() if name.startswith(_TASK)}
-        its = task_with(tuple((name.removeprefix(_TASK), value) for name, value in settings.items()))
+        variant = task_with(tuple((name.removeprefix(_TASK), value) for name, value in settings.items()))
         rest = {name: value for name, value in numbers.items() if name not in settings}
         if schedule is not None:
-            own = {name: rest.pop(name) for name in list(rest) if name.startswith(_SCHEDULE)}
-            bare = {name.removeprefix(_SCHEDULE): value for name, value in own.items()}
-            rest["learning_rate"] = schedule(rest["learning_rate"], its.steps, **bare)
-        return its, rest
+            prefixed = {name: rest.pop(name) for name in list(rest) if name.startswith(_SCHEDULE)}
+            bare = {name.removeprefix(_SCHEDULE): value for name, value in prefixed.items()}
+            rest["learning_rate"] = schedule(rest["learning_rate"], variant.steps, **bare)
+        return variant, rest
 
     def init(numbers: Any, seed: Any, data: Any) -> Any:
         del data
-        its, rest = parts(numbers)
-        return init_trial(its, optimizer, rest, seed)
+        variant, rest = parts(numbers)
+        return init_trial(variant, optimizer, rest, seed)
 
     def advance(state: Any, numbers: Any, data: Any) -> Any:
-        its, rest = parts(numbers)
-        return train_epoch(its, optimizer, state, rest, data)
+        variant, rest = parts(numbers)
+        return train_epoch(variant, optimizer, state, rest, data)
 
     parts(hyperparameters)  # builds the task outside JAX's tracing, as for every variant
     _check_program(task, init, advance, hyperparameters, static)
@@ -90,8 +90,8 @@ def _like(task: Task, other: Task) -> Task:
         raise UserError(
             "a searched setting must leave the task's objective, direction and epochs as they are"
         )
-    ours, theirs = jax.tree.leaves(task.splits), jax.tree.leaves(other.splits)
-    same = len(ours) == len(theirs) and all(map(np.array_equal, ours, theirs))
+    arrays, others = jax.tree.leaves(task.splits), jax.tree.leaves(other.splits)
+    same = len(arrays) == len(others) and all(map(np.array_equal, arrays, others))
     return replace(other, splits=task.splits) if same else other
 
 

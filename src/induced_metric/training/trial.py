@@ -120,11 +120,11 @@ class Trial:
     def restore(self, checkpoints: Checkpoints, lanes: Lanes) -> bool:
         """Restores it from its newest checkpoint; returns False if there is none."""
         shapes = lanes.state_shapes(self.hyperparameters)
-        kept = None if shapes is None else checkpoints.load(self.checkpoint, shapes)
-        if kept is None:
+        saved = None if shapes is None else checkpoints.load(self.checkpoint, shapes)
+        if saved is None:
             return False
-        self._parts, self.done, self.restored, self.state = [kept.curve], kept.done, kept.done, kept.state
-        self.halted = not all(np.isfinite(values[-1]).all() for values in kept.curve.values())
+        self._parts, self.done, self.restored, self.state = [saved.curve], saved.done, saved.done, saved.state
+        self.halted = not all(np.isfinite(values[-1]).all() for values in saved.curve.values())
         return True
 
     def read(self, epochs: int, curve: Curve | None) -> None:
