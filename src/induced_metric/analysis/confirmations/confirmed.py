@@ -39,18 +39,18 @@ def collect(ours: Mapping[str, Records], searches: Mapping[str, Records]) -> pd.
     parts = []
     for sampler, study in ours.items():
         trials = study.trials
-        name = PUBLISHED if sampler == FIXED else sampler.removesuffix(CONFIRMED)
-        whose = trials["study"].fillna(name) if "study" in trials else name
+        search_name = PUBLISHED if sampler == FIXED else sampler.removesuffix(CONFIRMED)
+        study_names = trials["study"].fillna(search_name) if "study" in trials else search_name
         value = trials["value"].where(runs.eligible(trials), worst)
         parts.append(
             pd.DataFrame(
                 {
                     "optimizer": trials["optimizer"],
-                    "study": whose,
+                    "study": study_names,
                     "seed": trials["seed"],
                     "value": value,
                     "lost": ~runs.eligible(trials),
-                    "chosen_by": _chosen_by(study, searches.get(name), value),
+                    "chosen_by": _chosen_by(study, searches.get(search_name), value),
                 }
             )
         )
@@ -59,9 +59,9 @@ def collect(ours: Mapping[str, Records], searches: Mapping[str, Records]) -> pd.
 
 def _worst(ours: Mapping[str, Records], searches: Mapping[str, Records]) -> float:
     """The value that a lost training counts as, chosen so that being lost is never an advantage."""
-    known = pd.concat([study.trials for study in ours.values()])
-    worst = support(pd.concat([known, *(study.trials for study in searches.values())])).worst
-    finite = known.loc[runs.eligible(known) & np.isfinite(known["value"]), "value"]
+    trials = pd.concat([study.trials for study in ours.values()])
+    worst = support(pd.concat([trials, *(study.trials for study in searches.values())])).worst
+    finite = trials.loc[runs.eligible(trials) & np.isfinite(trials["value"]), "value"]
     if finite.empty:
         return worst
     if runs.objective(ours)[1] == "minimize":
@@ -79,8 +79,8 @@ def _chosen_by(study: Records, search: Records | None, value: pd.Series) -> pd.S
         return value
     key = ["optimizer", "trial", "epoch"]
     trials = study.trials.rename(columns={"best_epoch": "epoch"})
-    found = trials[key].merge(study.curves[[*key, metric]], on=key, how="left")[metric].astype(float)
-    return pd.Series(found.to_numpy(), index=value.index).where(runs.eligible(trials), value)
+    chosen = trials[key].merge(study.curves[[*key, metric]], on=key, how="left")[metric].astype(float)
+    return pd.Series(chosen.to_numpy(), index=value.index).where(runs.eligible(trials), value)
 
 
 def standings(
@@ -95,16 +95,16 @@ def standings(
         ``searched`` minus the mean of ``chosen_by`` (``collect``); ``logarithmic``, whether the means are
         geometric (``scale``).
     """
-    found = collect(ours, searches)
-    scale = scale_of(found["value"], minimize=runs.objective(ours)[1] == "minimize")
+    trainings = collect(ours, searches)
+    scale = scale_of(trainings["value"], minimize=runs.objective(ours)[1] == "minimize")
     best = _searched(task, searches)
     rows = []
-    for name, grid in verdicts.grids(found).items():
+    for name, grid in verdicts.grids(trainings).items():
         cells = grid.dropna(axis="columns").to_numpy()
         estimate = hierarchy.estimate(scale.to(cells))
         mean, low, high = map(float, scale.back([estimate.mean, *estimate.interval(level)]))
         searched = scale.mean([best.get((name, str(study)), float("nan")) for study in grid.index])
-        chosen_by = scale.mean(found.loc[found["optimizer"] == name, "chosen_by"])
+        chosen_by = scale.mean(trainings.loc[trainings["optimizer"] == name, "chosen_by"])
         rows.append(
             {
                 "optimizer": name,
@@ -113,7 +113,7 @@ def standings(
                 "mean": mean,
                 "low": low,
                 "high": high,
-                "lost": int(found.loc[found["optimizer"] == name, "lost"].sum()),
+                "lost": int(trainings.loc[trainings["optimizer"] == name, "lost"].sum()),
                 "searched": searched,
                 "optimism": searched - chosen_by,
                 "logarithmic": scale.logarithmic,
@@ -127,21 +127,21 @@ def _searched(task: str, searches: Mapping[str, Records]) -> dict[tuple[str, str
     quoted = published.summary(task)
     best = {(str(name), PUBLISHED): float(value) for name, value in quoted.get("best_metric", {}).items()}
     for sampler, study in searches.items():
-        first = runs.top(study.trials, 1)
+        winners = runs.top(study.trials, 1)
         best |= {
-            (name, sampler): value for name, value in zip(first["optimizer"], first["value"], strict=True)
+            (name, sampler): value for name, value in zip(winners["optimizer"], winners["value"], strict=True)
         }
     return best
 
 
 def stated_margin(ours: Mapping[str, Records]) -> float | None:
     """The margin that the protocol of the recorded trials states (``protocol.margin``); None where none."""
-    stated = {
+    margins = {
         json.loads(text).get("protocol", {}).get("margin")
         for study in ours.values()
         for text in study.trials["config"].unique()
     }
-    return stated.pop() if len(stated) == 1 else None
+    return margins.pop() if len(margins) == 1 else None
 
 
 def judged(
@@ -159,11 +159,11 @@ def judged(
         margin: as in ``compare``; by default the margin that the protocol states.
         pairs: the pairs to judge; all by default.
     """
-    found = judged_trainings(ours, searches, pairs)
-    if found.empty:
+    trainings = judged_trainings(ours, searches, pairs)
+    if trainings.empty:
         return None
     margin = stated_margin(ours) if margin is None else margin
-    table = compare(found, minimize=runs.objective(ours)[1] == "minimize", margin=margin, pairs=pairs)
+    table = compare(trainings, minimize=runs.objective(ours)[1] == "minimize", margin=margin, pairs=pairs)
     return None if table.empty else table
 
 
@@ -196,10 +196,10 @@ def judged_trainings(
     ours: Mapping[str, Records], searches: Mapping[str, Records], pairs: Sequence[tuple[str, str]] | None
 ) -> pd.DataFrame:
     """``collect`` for the optimizers in the pairs only, so that no other affects the default margin."""
-    found = collect(ours, searches)
+    trainings = collect(ours, searches)
     if pairs is None:
-        return found
-    return found[found["optimizer"].isin({name for pair in pairs for name in pair})]
+        return trainings
+    return trainings[trainings["optimizer"].isin({name for pair in pairs for name in pair})]
 
 
 def whose(ours: Mapping[str, Records]) -> str:

@@ -58,29 +58,29 @@ def confirmed_figure(task: str, ours: Mapping[str, Records], searches: Mapping[s
         ours: the confirmations, by sampler, or the published settings (``FIXED``).
         searches: the searches, by sampler.
     """
-    found = confirmed.collect(ours, searches)
+    trainings = confirmed.collect(ours, searches)
     objective, direction = runs.objective(ours)
     minimize = direction == "minimize"
     table = confirmed.standings(task, ours, searches)
     table = table.sort_values("mean", ascending=minimize, kind="stable", ignore_index=True)
-    scale = scale_of(found["value"], minimize=minimize)
+    scale = scale_of(trainings["value"], minimize=minimize)
     # Only some of the other optimizers are shown, and a verdict depends on how many are judged: the tables
     # have their verdicts.
     judged = confirmed.judged(ours, searches, pairs=verdicts.families(table["optimizer"])[0])
     groups = _groups(table["optimizer"].tolist(), judged)
-    most = int(table["studies"].max())
+    most_studies = int(table["studies"].max())
     with style.style():
-        row = 0.22 + 0.09 * most
-        figure = Figure(figsize=(style.PAGE, 1.2 + row * len(table)), layout="constrained")
+        row_height = 0.22 + 0.09 * most_studies
+        figure = Figure(figsize=(style.PAGE, 1.2 + row_height * len(table)), layout="constrained")
         axes = figure.subplots()
         for place, standing in table.iterrows():
             name = str(standing["optimizer"])
-            own = found[found["optimizer"] == name]
+            rows = trainings[trainings["optimizer"] == name]
             _row(
                 axes,
                 int(str(place)),
                 standing,
-                [study["value"] for _, study in own.groupby("study", sort=False)],
+                [study["value"] for _, study in rows.groupby("study", sort=False)],
                 scale,
             )
         axes.set_yticks(range(len(table)), [_named(standing) for _, standing in table.iterrows()])
@@ -90,13 +90,13 @@ def confirmed_figure(task: str, ours: Mapping[str, Records], searches: Mapping[s
             axes.set_xscale("log")
         axes.autoscale_view(scaley=False)
         if not scale.logarithmic:
-            _crop(axes, found, table["optimizer"].tolist())
+            _crop(axes, trainings, table["optimizer"].tolist())
         style.readable(axes.xaxis)
         axes.set_xlabel(style.words(objective))
-        beside = axes.secondary_yaxis("right")
-        beside.set_yticks(range(len(table)), [groups.get(name, "") for name in table["optimizer"]])
-        beside.tick_params(length=0)
-        beside.spines["right"].set_visible(False)
+        right_axis = axes.secondary_yaxis("right")
+        right_axis.set_yticks(range(len(table)), [groups.get(name, "") for name in table["optimizer"]])
+        right_axis.tick_params(length=0)
+        right_axis.spines["right"].set_visible(False)
         figure.suptitle(
             f"{draws.origin(*(study.trials for study in ours.values()))}:\n"
             f"{confirmed.whose(ours)}, trained again from fresh seeds"
@@ -156,27 +156,30 @@ def _crop(axes: Axes, found: pd.DataFrame, optimizers: list[str]) -> None:
 def _groups(names: list[str], judged: pd.DataFrame | None) -> dict[str, str]:
     if judged is None:
         return {}
-    there = {*judged["optimizer"], *judged["other"]}
-    told = judged[judged["verdict"].isin(["better", "worse"])]
-    apart = [(str(row.optimizer), str(row.other)) for row in told.itertuples()]
-    return letters([name for name in names if name in there], apart)
+    with_letters = {*judged["optimizer"], *judged["other"]}
+    significant = judged[judged["verdict"].isin(["better", "worse"])]
+    apart = [(str(row.optimizer), str(row.other)) for row in significant.itertuples()]
+    return letters([name for name in names if name in with_letters], apart)
 
 
 def _row(axes: Axes, place: int, standing: pd.Series, studies: list[pd.Series], scale: Scale) -> None:
     name = str(standing["optimizer"])
-    own = style.colour(name)
-    ends = standing["low"], place - _HEIGHT / 2
-    axes.add_patch(Rectangle(ends, standing["high"] - standing["low"], _HEIGHT, color=own, alpha=0.25, lw=0))
-    axes.plot([standing["mean"]] * 2, [place - _HEIGHT / 2, place + _HEIGHT / 2], color=own, lw=0.8)
+    colour = style.colour(name)
+    corner = standing["low"], place - _HEIGHT / 2
+    axes.add_patch(
+        Rectangle(corner, standing["high"] - standing["low"], _HEIGHT, color=colour, alpha=0.25, lw=0)
+    )
+    axes.plot([standing["mean"]] * 2, [place - _HEIGHT / 2, place + _HEIGHT / 2], color=colour, lw=0.8)
     offsets = (np.arange(len(studies)) - (len(studies) - 1) / 2) * _HEIGHT / (len(studies) + 1)
     for values, offset in zip(studies, offsets, strict=True):
         low, lower, upper, high = values.quantile([0.05, 0.25, 0.75, 0.95])
         y = place + offset
-        axes.plot([low, high], [y, y], color=own, lw=0.8)
-        axes.plot([lower, upper], [y, y], color=own, lw=3, solid_capstyle="butt")
+        axes.plot([low, high], [y, y], color=colour, lw=0.8)
+        axes.plot([lower, upper], [y, y], color=colour, lw=3, solid_capstyle="butt")
         axes.plot(
-            scale.mean(values), y, marker=style.marker(name), color=own, ms=4, mec="white", mew=0.5, zorder=4
-        )
+            scale.mean(values), y,
+            marker=style.marker(name), color=colour, ms=4, mec="white", mew=0.5, zorder=4,
+        )  # fmt: skip
 
 
 def _named(standing: pd.Series) -> str:

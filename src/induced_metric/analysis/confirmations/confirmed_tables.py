@@ -33,8 +33,8 @@ def confirmed_table(task: str, ours: Mapping[str, Records], searches: Mapping[st
     )
     scale = Scale(bool(table["logarithmic"].iloc[0]))
     notes = [*_geometric(scale), errors_note(table), *_lost(table, ours, searches)]
-    none = pd.DataFrame(index=table.index)
-    return Table(table, pd.DataFrame(cells), none, title, notes, metric=metric)
+    no_bold = pd.DataFrame(index=table.index)
+    return Table(table, pd.DataFrame(cells), no_bold, title, notes, metric=metric)
 
 
 def verdicts_table(
@@ -75,12 +75,12 @@ def verdicts_table(
     rule = (
         f"a fifth of the median standard deviation{of} over seeds" if margin is None else "stated beforehand"
     )
-    number = f"{len(table)} pair{'s' * (len(table) > 1)}"
+    count = f"{len(table)} pair{'s' * (len(table) > 1)}"
     notes = [
         f"Equivalent: the interval lies within the margin of {table['margin'].iloc[0]:.3g} ({rule}). Better "
-        f"or worse: otherwise, if p is at most {1 - CONFIDENCE:.2g} after Holm over {number}. n: studies × "
+        f"or worse: otherwise, if p is at most {1 - CONFIDENCE:.2g} after Holm over {count}. n: studies × "
         "seeds; each winner of one optimiser is compared with each winner of the other on the same seeds.",
-        f"Intervals hold for {number} at once with {CONFIDENCE:.0%} confidence (Bonferroni, so they are a "
+        f"Intervals hold for {count} at once with {CONFIDENCE:.0%} confidence (Bonferroni, so they are a "
         f"little wider than Holm's p requires). {errors_note(table)}",
         "P(better): the share of pairs of winners, and of seeds, on which the optimiser beats the other; a "
         "tie counts half. Needs about: how many more seeds or studies would decide the pair with a "
@@ -104,9 +104,9 @@ def _lost(table: pd.DataFrame, ours: Mapping[str, Records], searches: Mapping[st
     lost = table[table["lost"] > 0]
     if lost.empty:
         return []
-    named = ", ".join(f"{style.label(str(row.optimizer))} {row.lost}" for row in lost.itertuples())
+    counts = ", ".join(f"{style.label(str(row.optimizer))} {row.lost}" for row in lost.itertuples())
     return [
-        f"{lost_note(confirmed.collect(ours, searches), named)} A few of these can dominate a mean and its "
+        f"{lost_note(confirmed.collect(ours, searches), counts)} A few of these can dominate a mean and its "
         "error; P(better) counts each only as one defeat."
     ]
 

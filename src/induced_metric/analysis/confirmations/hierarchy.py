@@ -41,8 +41,8 @@ class Estimate(NamedTuple):
 
     def interval(self, level: float) -> tuple[float, float]:
         r"""Student's interval, :math:`\bar D \pm t_{(1 + \text{level})/2}\, s`."""
-        reach = float(stats.t.isf((1 - level) / 2, self.freedom)) * self.error
-        return self.mean - reach, self.mean + reach
+        half_width = float(stats.t.isf((1 - level) / 2, self.freedom)) * self.error
+        return self.mean - half_width, self.mean + half_width
 
     def p_value(self) -> float:
         """Two-sided p-value of the hypothesis that the mean is 0."""
@@ -100,22 +100,22 @@ def _estimate(tables: Sequence[np.ndarray], by_seed: np.ndarray) -> Estimate:
     if seeds < 2:
         raise ValueError(f"a standard error needs at least 2 seeds, got {seeds}")
     of_seeds = float(by_seed.var(ddof=1)) / seeds
-    lucky = [table for table in tables if len(table) > 1]
-    of_each = [float(table.mean(axis=1).var(ddof=1)) / len(table) for table in lucky]
-    shared = min(sum(of_each), of_seeds, sum(map(_of_rest, lucky)))
-    squared = sum(of_each) + of_seeds - shared
-    if lucky and min(map(len, lucky)) < FEW:
-        freedom = min(map(len, lucky)) - 1.0
-    elif squared == 0:
+    repeated = [table for table in tables if len(table) > 1]
+    of_each = [float(table.mean(axis=1).var(ddof=1)) / len(table) for table in repeated]
+    shared = min(sum(of_each), of_seeds, sum(map(_of_rest, repeated)))
+    variance = sum(of_each) + of_seeds - shared
+    if repeated and min(map(len, repeated)) < FEW:
+        freedom = min(map(len, repeated)) - 1.0
+    elif variance == 0:
         freedom = seeds - 1.0
     else:
-        squares = [part**2 / (len(table) - 1) for part, table in zip(of_each, lucky, strict=True)]
-        freedom = squared**2 / (sum(squares) + of_seeds**2 / (seeds - 1))
-    return Estimate(float(by_seed.mean()), float(np.sqrt(squared)), freedom, sum(of_each) - shared)
+        squares = [part**2 / (len(table) - 1) for part, table in zip(of_each, repeated, strict=True)]
+        freedom = variance**2 / (sum(squares) + of_seeds**2 / (seeds - 1))
+    return Estimate(float(by_seed.mean()), float(np.sqrt(variance)), freedom, sum(of_each) - shared)
 
 
 def _of_rest(table: np.ndarray) -> float:
     """The part of a mean's squared error that is due to the interaction of study and seed."""
     studies, seeds = table.shape
-    rest = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
-    return float((rest**2).sum()) / (studies * seeds * (studies - 1) * (seeds - 1))
+    residuals = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
+    return float((residuals**2).sum()) / (studies * seeds * (studies - 1) * (seeds - 1))

@@ -33,8 +33,8 @@ class Scale(NamedTuple):
 
     def mean(self, values: ArrayLike) -> float:
         """The mean of values on this scale, in their own unit; NaN where there are none."""
-        found = np.asarray(values, dtype=float)
-        return float(self.back(self.to(found).mean())) if found.size else float("nan")
+        array = np.asarray(values, dtype=float)
+        return float(self.back(self.to(array).mean())) if array.size else float("nan")
 
     @property
     def mean_words(self) -> str:
@@ -53,5 +53,5 @@ class Scale(NamedTuple):
 
 def scale_of(values: ArrayLike, *, minimize: bool) -> Scale:
     """The scale for all values that are compared: logarithmic if they are minimised and all positive."""
-    found = np.asarray(values, dtype=float)
-    return Scale(minimize and bool(found.size) and bool(np.nanmin(found) > 0))
+    array = np.asarray(values, dtype=float)
+    return Scale(minimize and bool(array.size) and bool(np.nanmin(array) > 0))

@@ -22,11 +22,11 @@ def summary(records: Records) -> pd.DataFrame:
     """
     trials = records.trials
     rows = {}
-    for name, own in trials.groupby("optimizer", sort=False):
-        direction = own["direction"].iloc[0]
-        finished = (own["state"] == "complete") & ~own["diverged"]
-        infinite = np.inf if direction == "minimize" else -np.inf
-        values = own["value"].where(finished, infinite).sort_values().to_numpy()
+    for name, group in trials.groupby("optimizer", sort=False):
+        direction = group["direction"].iloc[0]
+        finished = (group["state"] == "complete") & ~group["diverged"]
+        worst_possible = np.inf if direction == "minimize" else -np.inf
+        values = group["value"].where(finished, worst_possible).sort_values().to_numpy()
         best, worst = (values[0], values[-1]) if direction == "minimize" else (values[-1], values[0])
         rows[name] = {
             "n": len(values),
@@ -45,12 +45,12 @@ def seeds_table(task: str, records: Records) -> Table:
     objective, _ = runs.objective({"": records})
     quoted = published.summary(task)["best_metric"]
     table = style.in_order(table.assign(published=table["optimizer"].map(quoted), objective=objective))
-    names = [f"{share:.0%}" if key != "median" else "Median" for key, share in QUANTILES.items()]
+    headers = [f"{share:.0%}" if key != "median" else "Median" for key, share in QUANTILES.items()]
     cells = {
         "Optimiser": table["optimizer"].map(style.label),
         "n": table["n"].astype(str),
         "Best": fixed(table["best"], 4),
-        **{header: fixed(table[key], 4) for header, key in zip(names, QUANTILES, strict=True)},
+        **{header: fixed(table[key], 4) for header, key in zip(headers, QUANTILES, strict=True)},
         "Worst": fixed(table["worst"], 4),
         "Published best": fixed(table["published"], 4),
     }
@@ -62,18 +62,18 @@ def seeds_table(task: str, records: Records) -> Table:
     notes = []
     lost = table[table["diverged"] > 0]
     if not lost.empty:
-        named = ", ".join(f"{row.optimizer} {row.diverged}" for row in lost.itertuples())
-        notes.append(f"Diverged or failed, counted as worse than any other: {named}.")
+        counts = ", ".join(f"{row.optimizer} {row.diverged}" for row in lost.itertuples())
+        notes.append(f"Diverged or failed, counted as worse than any other: {counts}.")
     if table["published"].notna().any():
         notes.append(
             "The published best is the best of a search, chosen by this metric; our seeds are not chosen."
         )
-    none = pd.DataFrame(index=table.index)
-    return Table(table, pd.DataFrame(cells), none, title, notes, metric=metric)
+    no_bold = pd.DataFrame(index=table.index)
+    return Table(table, pd.DataFrame(cells), no_bold, title, notes, metric=metric)
 
 
 def _quantile(values: np.ndarray, share: float) -> float:
     """The quantile of sorted values; where it lies between two of them, their mean."""
     # numpy interpolates with the difference of two values, which can be NaN where values are infinite.
-    place = round(share * len(values), 9)
-    return float((values[int(np.ceil(place)) - 1] + values[int(np.floor(place))]) / 2)
+    rank = round(share * len(values), 9)
+    return float((values[int(np.ceil(rank)) - 1] + values[int(np.floor(rank))]) / 2)

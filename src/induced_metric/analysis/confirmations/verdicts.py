@@ -49,12 +49,12 @@ def grids(confirmed: pd.DataFrame) -> dict[str, pd.DataFrame]:
     Raises:
         ValueError: if an optimizer was trained twice from a seed of a study.
     """
-    twice = confirmed.duplicated(["optimizer", "study", "seed"])
-    if twice.any():
-        name = confirmed.loc[twice, "optimizer"].iloc[0]
+    duplicated = confirmed.duplicated(["optimizer", "study", "seed"])
+    if duplicated.any():
+        name = confirmed.loc[duplicated, "optimizer"].iloc[0]
         raise ValueError(f"{name} was trained more than once from the same seed of a study")
     wide = confirmed.pivot_table(index=["optimizer", "study"], columns="seed", values="value", sort=False)
-    return {str(name): own.droplevel("optimizer") for name, own in wide.groupby("optimizer", sort=False)}
+    return {str(name): grid.droplevel("optimizer") for name, grid in wide.groupby("optimizer", sort=False)}
 
 
 def cells(table: Mapping[str, pd.DataFrame], one: str, other: str) -> Cells:
@@ -82,8 +82,8 @@ def default_margin(confirmed: pd.DataFrame) -> float:
 
 def baseline(names: Iterable[str]) -> str:
     """The optimizer that all others are compared with: ``BASELINE``, or the first where that is missing."""
-    every = style.ordered(names)
-    return BASELINE if BASELINE in every else every[0]
+    ordered = style.ordered(names)
+    return BASELINE if BASELINE in ordered else ordered[0]
 
 
 def families(names: Iterable[str]) -> list[list[tuple[str, str]]]:
@@ -97,17 +97,17 @@ def families(names: Iterable[str]) -> list[list[tuple[str, str]]]:
     Args:
         names: the optimizers.
     """
-    every = style.ordered(names)
-    first = [name for name in every if style.is_published(name)] or every
-    against = baseline(every)
-    others = [name for name in every if name not in first]
+    ordered = style.ordered(names)
+    core = [name for name in ordered if style.is_published(name)] or ordered
+    against = baseline(ordered)
+    others = [name for name in ordered if name not in core]
     extended = [
         (other, name)
         for other in others
-        for name in every
+        for name in ordered
         if name != against and (other.startswith(f"{name}_") or other.replace("_log_", "_") == name != other)
     ]
-    return [list(combinations(first, 2)), [(other, against) for other in others], extended]
+    return [list(combinations(core, 2)), [(other, against) for other in others], extended]
 
 
 def compare(
@@ -144,28 +144,28 @@ def compare(
     margin = default_margin(confirmed) if margin is None else margin
     if not margin >= 0:
         raise ValueError(f"the margin must be >= 0, got {margin}")
-    own_level = 1 - (1 - level) / max(len(pairs), 1)
+    pair_level = 1 - (1 - level) / max(len(pairs), 1)
     rows = []
     for one, other in pairs:
         both = cells(table, one, other)
         differences = both.one[:, None] - both.other[None]
-        found = hierarchy.contrast(differences)
+        contrast = hierarchy.contrast(differences)
         gains = -differences if minimize else differences
-        superior = hierarchy.contrast((1 + np.sign(gains)) / 2)
-        ends = found.interval(own_level), np.clip(superior.interval(level), 0, 1)
+        superiority = hierarchy.contrast((1 + np.sign(gains)) / 2)
+        ends = contrast.interval(pair_level), np.clip(superiority.interval(level), 0, 1)
         rows.append(
             {
                 "optimizer": one,
                 "other": other,
-                "difference": found.mean,
+                "difference": contrast.mean,
                 "low": ends[0][0],
                 "high": ends[0][1],
-                "p": found.p_value(),
-                "superiority": superior.mean,
+                "p": contrast.p_value(),
+                "superiority": superiority.mean,
                 "superiority_low": ends[1][0],
                 "superiority_high": ends[1][1],
-                "detectable": found.error * _reach(found, own_level),
-                **needed(found, margin, own_level, both.one.shape),
+                "detectable": contrast.error * _reach(contrast, pair_level),
+                **needed(contrast, margin, pair_level, both.one.shape),
                 "studies": both.one.shape[0],
                 "seeds": both.one.shape[1],
                 "margin": margin,

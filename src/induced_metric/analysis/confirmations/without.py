@@ -39,16 +39,17 @@ def collect(ours: Mapping[str, Records], searches: Mapping[str, Records]) -> pd.
         ValueError: if the two ways trained different winners of a study.
     """
     _check_same(ours)
-    found = confirmed.collect(ours, searches)
-    names = found["study"].map(removed)  # for an ablation, the study is the full name of its sampler
+    trainings = confirmed.collect(ours, searches)
+    # For an ablation, the study is the full name of its sampler.
+    removed_names = trainings["study"].map(removed)
     studies = [
         study if pd.isna(name) else study.removesuffix(f"{CONFIRMED}{WITHOUT}{name}")
-        for study, name in zip(found["study"], names, strict=True)
+        for study, name in zip(trainings["study"], removed_names, strict=True)
     ]
-    found = found.assign(study=studies, without=names.notna())
-    both = found.groupby(["optimizer", "study", "seed"])["without"].transform("nunique") == 2
-    seeds = both.groupby([found["optimizer"], found["study"]]).transform("sum") / 2
-    return found[both & (seeds >= _FEWEST)]
+    trainings = trainings.assign(study=studies, without=removed_names.notna())
+    trained_both_ways = trainings.groupby(["optimizer", "study", "seed"])["without"].transform("nunique") == 2
+    seeds = trained_both_ways.groupby([trainings["optimizer"], trainings["study"]]).transform("sum") / 2
+    return trainings[trained_both_ways & (seeds >= _FEWEST)]
 
 
 def _check_same(ours: Mapping[str, Records]) -> None:
@@ -56,12 +57,12 @@ def _check_same(ours: Mapping[str, Records]) -> None:
         plain = ours.get(sampler.removesuffix(f"{WITHOUT}{removed(sampler)}"))
         if plain is None or plain is study:
             continue
-        known = _winners(plain.trials)
+        plain_winners = _winners(plain.trials)
         for name, winner in _winners(study.trials).items():
-            if known.get(name, winner) != winner:
+            if plain_winners.get(name, winner) != winner:
                 raise ValueError(
                     f"the winner of {name} differs between {sampler} and {sampler.partition(WITHOUT)[0]}: "
-                    f"{winner}, not {known[name]}"
+                    f"{winner}, not {plain_winners[name]}"
                 )
 
 
@@ -97,25 +98,25 @@ def compare(
     Raises:
         ValueError: as for ``collect``, or if the studies of an optimizer share fewer than two seeds.
     """
-    found = collect(ours, searches)
-    if found.empty:
+    trainings = collect(ours, searches)
+    if trainings.empty:
         return pd.DataFrame()
     minimize = runs.objective(ours)[1] == "minimize"
-    scale = scale_of(found["value"], minimize=minimize)
-    scaled = found.assign(value=scale.to(found["value"]))
+    scale = scale_of(trainings["value"], minimize=minimize)
+    scaled = trainings.assign(value=scale.to(trainings["value"]))
     margin = confirmed.stated_margin(ours)
     if margin is None:
         margin = verdicts.default_margin(scaled[~scaled["without"]])
-    each = by_winner(ours, found, level=level)
-    names = style.ordered(found["optimizer"].unique())
-    own_level = 1 - (1 - level) / len(names)
+    all_winners = by_winner(ours, trainings, level=level)
+    names = style.ordered(trainings["optimizer"].unique())
+    optimizer_level = 1 - (1 - level) / len(names)
     rows = []
     for name in names:
-        own, winners = scaled[scaled["optimizer"] == name], each[each["optimizer"] == name]
-        both = _cells(own)
+        group, winners = scaled[scaled["optimizer"] == name], all_winners[all_winners["optimizer"] == name]
+        both = _cells(group)
         differences = both.one - both.other
         estimate = hierarchy.estimate(differences)
-        low, high = estimate.interval(own_level)
+        low, high = estimate.interval(optimizer_level)
         rows.append(
             {
                 "optimizer": name,
@@ -130,9 +131,9 @@ def compare(
                 "p": estimate.p_value(),
                 "superiority": float(_won(both, minimize).mean()),
                 "changed": int(winners["changed"].sum()),
-                "lost": int(own.loc[~own["without"], "lost"].sum()),
-                "lost_without": int(own.loc[own["without"], "lost"].sum()),
-                **verdicts.needed(estimate, margin, own_level, differences.shape),
+                "lost": int(group.loc[~group["without"], "lost"].sum()),
+                "lost_without": int(group.loc[group["without"], "lost"].sum()),
+                **verdicts.needed(estimate, margin, optimizer_level, differences.shape),
                 "studies": differences.shape[0],
                 "seeds": differences.shape[1],
                 "margin": margin,
@@ -160,9 +161,9 @@ def by_winner(ours: Mapping[str, Records], found: pd.DataFrame, *, level: float 
     values = _values(ours, hyperparameter)
     scaled = found.assign(value=scale_of(found["value"], minimize=minimize).to(found["value"]))
     rows = []
-    for pair, own in scaled.groupby(["optimizer", "study"]):
+    for pair, group in scaled.groupby(["optimizer", "study"]):
         name, study = map(str, pair)
-        both = _cells(own)
+        both = _cells(group)
         rows.append(
             {
                 "optimizer": name,
@@ -201,5 +202,6 @@ def _values(ours: Mapping[str, Records], hyperparameter: str) -> "dict[str, pd.S
         ]
     ).dropna()
     return {
-        str(name): own.groupby("study")[hyperparameter].first() for name, own in plain.groupby("optimizer")
+        str(name): group.groupby("study")[hyperparameter].first()
+        for name, group in plain.groupby("optimizer")
     }

@@ -24,22 +24,22 @@ def without_figure(ours: Mapping[str, Records], searches: Mapping[str, Records])
     Returns:
         None where no winner was trained both ways.
     """
-    found = without.collect(ours, searches)
-    if found.empty:
+    trainings = without.collect(ours, searches)
+    if trainings.empty:
         return None
-    table = without.by_winner(ours, found)
+    table = without.by_winner(ours, trainings)
     name, metric = table["hyperparameter"].iloc[0], style.words(runs.objective(ours)[0])
     seeds = style.span(table["seeds"])
-    plain = [study.trials for sampler, study in ours.items() if removed(sampler) is None]
+    confirmations = [study.trials for sampler, study in ours.items() if removed(sampler) is None]
     with style.style():
         figure = Figure(figsize=(style.PAGE, 3.4), layout="constrained")
         axes = figure.subplots()
         axes.axhline(0.5, color="0.6", lw=0.8)
         handles = []
         for optimizer in style.ordered(table["optimizer"].unique()):
-            own = table[table["optimizer"] == optimizer]
+            winners = table[table["optimizer"] == optimizer]
             colour, marker = style.colour(optimizer), style.marker(optimizer)
-            for changed, part in own.groupby("changed"):
+            for changed, part in winners.groupby("changed"):
                 axes.plot(
                     part["found"], part["superiority"], ls="", marker=marker, color=colour, ms=5.5,
                     mfc=colour if changed else "none", clip_on=False, zorder=3,
@@ -58,7 +58,7 @@ def without_figure(ours: Mapping[str, Records], searches: Mapping[str, Records])
                   f"({CONFIDENCE:.0%} each)",
         )  # fmt: skip
         figure.suptitle(
-            f"{draws.origin(*plain)}:\n"
+            f"{draws.origin(*confirmations)}:\n"
             f"the winner of each study against itself with {name} = 0, from the same seeds"
         )
     return figure

@@ -49,7 +49,7 @@ def without_table(task: str, ours: Mapping[str, Records], searches: Mapping[str,
 
 def _notes(table: pd.DataFrame, ours: Mapping[str, Records], searches: Mapping[str, Records]) -> list[str]:
     name = table["hyperparameter"].iloc[0]
-    number = f"{len(table)} optimiser{'s' * (len(table) > 1)}"
+    count = f"{len(table)} optimiser{'s' * (len(table) > 1)}"
     margin = f"{table['margin'].iloc[0]:.3g}"
     if confirmed.stated_margin(ours) is None:
         of = " of the logarithm" * bool(table["logarithmic"].iloc[0])
@@ -57,8 +57,8 @@ def _notes(table: pd.DataFrame, ours: Mapping[str, Records], searches: Mapping[s
     notes = [
         f"Verdict on {name}. Equivalent: the interval lies within the margin of {margin}, so the winners are "
         f"worth the same without {name}. Better or worse: otherwise, if p is at most {1 - CONFIDENCE:.2g} "
-        f"after Holm over {number}. n: studies × seeds; each winner is compared with itself, seed by seed.",
-        f"Intervals hold for {number} at once with {CONFIDENCE:.0%} confidence (Bonferroni). "
+        f"after Holm over {count}. n: studies × seeds; each winner is compared with itself, seed by seed.",
+        f"Intervals hold for {count} at once with {CONFIDENCE:.0%} confidence (Bonferroni). "
         f"{errors_note(table)}",
         f"P(better): the share of winners and seeds on which the winner beats itself without {name}; a tie "
         f"counts half. Changed: how many winners differ significantly from themselves without {name}, over "
@@ -70,11 +70,11 @@ def _notes(table: pd.DataFrame, ours: Mapping[str, Records], searches: Mapping[s
     ]
     lost = table[(table["lost"] > 0) | (table["lost_without"] > 0)]
     if len(lost):
-        named = ", ".join(
+        counts = ", ".join(
             f"{style.label(str(row.optimizer))} {row.lost} with and {row.lost_without} without"
             for row in lost.itertuples()
         )
-        notes.append(lost_note(without.collect(ours, searches), named))
+        notes.append(lost_note(without.collect(ours, searches), counts))
     return notes
 
 

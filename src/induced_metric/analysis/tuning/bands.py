@@ -64,14 +64,14 @@ def _pointwise(number: int, level: float) -> float:
         return crossing(*_central(number, float(np.exp(log_outside)))) - level
 
     # The bracket of the root: Bonferroni leaves out too little, a single draw's interval too much.
-    left_out = np.log([(1 - level) / number / 2, min(2 * (1 - level), 1 - 1e-9)])
-    return float(np.exp(brentq(excess, *left_out, xtol=1e-10)))
+    bracket = np.log([(1 - level) / number / 2, min(2 * (1 - level), 1 - 1e-9)])
+    return float(np.exp(brentq(excess, *bracket, xtol=1e-10)))
 
 
 def _central(number: int, outside: float) -> tuple[np.ndarray, np.ndarray]:
-    place = np.arange(1, number + 1)
-    order = beta(place, number + 1 - place)
-    return order.ppf(outside / 2), order.isf(outside / 2)
+    rank = np.arange(1, number + 1)
+    order_statistic = beta(rank, number + 1 - rank)
+    return order_statistic.ppf(outside / 2), order_statistic.isf(outside / 2)
 
 
 def crossing(low: np.ndarray, high: np.ndarray) -> float:
@@ -92,21 +92,21 @@ def crossing(low: np.ndarray, high: np.ndarray) -> float:
     log_factorial = gammaln(np.arange(number + 2) + 1.0)
     times = np.concatenate([low, high])
     is_high = np.repeat([False, True], number)
-    first, mass, now, allowed = 0, np.ones(1), 0.0, 0  # counts first, first + 1, ... and their probabilities
+    lowest, mass, now, allowed = 0, np.ones(1), 0.0, 0  # mass: the probabilities of lowest, lowest + 1, ...
     for index in np.lexsort((is_high, times)):
         time = times[index]
         # Before l_i the count is at most i - 1, so larger counts need not be propagated.
-        mass = _advanced(mass, number * (time - now), allowed - first + 1, log_factorial)
+        mass = _advanced(mass, number * (time - now), allowed - lowest + 1, log_factorial)
         now = time
         if is_high[index]:
-            least = index - number + 1
-            mass, first = mass[max(least - first, 0) :], max(first, least)
+            least_count = index - number + 1
+            mass, lowest = mass[max(least_count - lowest, 0) :], max(lowest, least_count)
         else:
             allowed += 1
         if not mass.size:
             return 0.0
-    last = _advanced(mass, number * (1 - now), number - first + 1, log_factorial)[number - first]
-    return float(last / np.exp(number * np.log(number) - number - log_factorial[number]))
+    final_mass = _advanced(mass, number * (1 - now), number - lowest + 1, log_factorial)[number - lowest]
+    return float(final_mass / np.exp(number * np.log(number) - number - log_factorial[number]))
 
 
 def _advanced(mass: np.ndarray, mean: float, size: int, log_factorial: np.ndarray) -> np.ndarray:

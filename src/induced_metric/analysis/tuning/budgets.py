@@ -79,14 +79,14 @@ def best_within(records: Records, epochs: Mapping[str, int]) -> Records:
     limit = trials["optimizer"].map(epochs)
     curves = records.curves[records.curves["epoch"] < records.curves["optimizer"].map(epochs)]
     ranked = curves.sort_values(metric, ascending=direction == "minimize", kind="stable")
-    first = ranked.dropna(subset=[metric]).drop_duplicates(key).set_index(key)
-    first = first.reindex(pd.MultiIndex.from_frame(trials[key]))
+    best = ranked.dropna(subset=[metric]).drop_duplicates(key).set_index(key)
+    best = best.reindex(pd.MultiIndex.from_frame(trials[key]))
     ended = trials["epochs"] <= limit
     diverged = trials["diverged"] & ended
     return Records(
         trials.assign(
-            value=trials["value"].where(diverged, first[objective].astype(float).to_numpy()),
-            best_epoch=trials["best_epoch"].where(diverged, first["epoch"].to_numpy()).astype(int),
+            value=trials["value"].where(diverged, best[objective].astype(float).to_numpy()),
+            best_epoch=trials["best_epoch"].where(diverged, best["epoch"].to_numpy()).astype(int),
             diverged=diverged,
             state=trials["state"].where(ended, "complete"),
             epochs=np.minimum(trials["epochs"], limit),
@@ -108,17 +108,17 @@ def outcomes(
         searches: the searches, by sampler; equal trials are of random search if there is one, else the first.
         costs: device seconds per epoch, by optimizer (``read_costs``).
     """
-    every = pd.concat([study.trials for study in ours.values()])
-    names = style.ordered(every["optimizer"].unique())
-    last = int(every["epochs"].max())
-    found = {EPOCHS: _of_tuned(ours, searches, pd.Series(last, names))}
+    trials = pd.concat([study.trials for study in ours.values()])
+    names = style.ordered(trials["optimizer"].unique())
+    epochs = int(trials["epochs"].max())
+    by_budget = {EPOCHS: _of_tuned(ours, searches, pd.Series(epochs, names))}
     if set(names) <= set(costs.index):
         share = costs[names].min() / costs[names]
-        allowed = (last * share + 1e-9).astype(int).clip(lower=1)
-        found[SECONDS] = _of_tuned(ours, searches, allowed)
+        allowed = (epochs * share + 1e-9).astype(int).clip(lower=1)
+        by_budget[SECONDS] = _of_tuned(ours, searches, allowed)
     if searches:
-        found[TRIALS] = _of_search(searches, names)
-    return found
+        by_budget[TRIALS] = _of_search(searches, names)
+    return by_budget
 
 
 def _of_tuned(ours: Mapping[str, Records], searches: Mapping[str, Records], allowed: pd.Series) -> Outcome:
@@ -134,23 +134,23 @@ def _of_tuned(ours: Mapping[str, Records], searches: Mapping[str, Records], allo
         if row.verdict != "undecided":
             leads.add(pair if row.verdict == "better" else pair[::-1])
     scale = scale_of(table["value"], minimize=minimize)
-    means = {name: scale.mean(own) for name, own in table.groupby("optimizer", sort=False)["value"]}
+    means = {name: scale.mean(values) for name, values in table.groupby("optimizer", sort=False)["value"]}
     return Outcome(pd.Series(means), leads, allowed)
 
 
 def _of_search(searches: Mapping[str, Records], names: list[str]) -> Outcome:
     families = draws.families(searches)
     source = "random" if "random" in families else next(iter(families))
-    chosen = families[source]
-    _, direction = runs.objective(chosen)
-    fewest = min(int(study.trials.groupby("optimizer").size().min()) for study in chosen.values())
-    independent = all(draws.independent(study.trials) for study in chosen.values())
+    studies = families[source]
+    _, direction = runs.objective(studies)
+    fewest = min(int(study.trials.groupby("optimizer").size().min()) for study in studies.values())
+    independent = all(draws.independent(study.trials) for study in studies.values())
     k = max(1, min(_SEARCHED, int(estimates.SHARE * fewest) if independent else fewest))
-    curves = tuning_curves.curves(chosen, [k]).set_index("optimizer")["best"]
+    curves = tuning_curves.curves(studies, [k]).set_index("optimizer")["best"]
     leads: set[tuple[str, str]] = set()
     for baseline in set(names) & set(curves.index) if independent else ():
         # Each pair stands for itself, uncorrected although all pairs are looked at; the note says so.
-        table = tuning_differences.differences(chosen, [k], baseline)
+        table = tuning_differences.differences(studies, [k], baseline)
         if table.empty:  # no other optimizer to compare with
             continue
         worse = table["low"] > 0 if direction == "minimize" else table["high"] < 0
@@ -184,17 +184,17 @@ def budgets_table(
     costs: "pd.Series[float]",
 ) -> Table:
     """The value and rank of each optimizer at each budget, with a note on every reversal."""
-    found = outcomes(ours, searches, costs)
+    by_budget = outcomes(ours, searches, costs)
     objective, direction = runs.objective(ours)
     minimize = direction == "minimize"
-    names = style.ordered(found[EPOCHS].values.index)
+    names = style.ordered(by_budget[EPOCHS].values.index)
     metric = style.words(objective)
     searched = style.words(runs.objective(searches or ours)[0])
     of_search = f" ({searched})" if searched != metric else ""
     data: dict[str, Any] = {"optimizer": names}
     bold = {}
     frame = pd.DataFrame({"Optimiser": [style.label(name) for name in names], "Task": task})
-    for budget, outcome in found.items():
+    for budget, outcome in by_budget.items():
         values = outcome.values.reindex(names)
         rank = values.rank(ascending=minimize)
         data |= {budget: values.to_numpy(), f"rank at {budget}": rank.to_numpy()}
@@ -213,35 +213,35 @@ def budgets_table(
     )
     table = pd.DataFrame(data)
     missing = [style.label(name) for name in names if name not in costs.index]
-    notes = _notes(found, missing, minimize=minimize)
+    notes = _notes(by_budget, missing, minimize=minimize)
     return Table(table, frame, pd.DataFrame(bold), title, notes, metric=metric)
 
 
 def _notes(found: Mapping[str, Outcome], missing: list[str], *, minimize: bool) -> list[str]:
-    last = int(found[EPOCHS].allowed.max())
-    notes = [f"Equal epochs: {last} for each optimiser."]
+    epochs = int(found[EPOCHS].allowed.max())
+    notes = [f"Equal epochs: {epochs} for each optimiser."]
     if SECONDS in found:
         notes.append(
-            f"Equal device seconds: the time that the cheapest optimiser takes for {last} epochs. The cost "
+            f"Equal device seconds: the time that the cheapest optimiser takes for {epochs} epochs. The cost "
             "per epoch was measured on a quiet machine, with the optimisers taking turns."
         )
     else:
-        whose = "" if len(missing) == len(found[EPOCHS].values) else f" for {', '.join(missing)}"
+        lacking = "" if len(missing) == len(found[EPOCHS].values) else f" for {', '.join(missing)}"
         notes.append(
-            f"No cost per epoch is on record{whose}, so there is no comparison at equal device seconds."
+            f"No cost per epoch is on record{lacking}, so there is no comparison at equal device seconds."
         )
     if TRIALS in found:
         notes.append(f"Equal trials: {int(found[TRIALS].allowed.max())} for each optimiser.")
-    turned = reversals(found, minimize=minimize)
-    for decided, rows in sorted(turned.groupby("decided"), reverse=True):
-        named = "; ".join(
+    reversed_pairs = reversals(found, minimize=minimize)
+    for decided, rows in sorted(reversed_pairs.groupby("decided"), reverse=True):
+        pairs = "; ".join(
             f"{style.label(str(row.optimizer))} leads {style.label(str(row.other))} at {row.ahead}, "
             f"but not at {row.behind}"
             for row in rows.itertuples()
         )
-        what = "both orders are significant" if decided else "at most one of the two orders is significant"
-        notes.append(f"Reversals where {what}: {named}.")
-    if turned.empty:
+        orders = "both orders are significant" if decided else "at most one of the two orders is significant"
+        notes.append(f"Reversals where {orders}: {pairs}.")
+    if reversed_pairs.empty:
         notes.append("No order is reversed.")
     notes.append(
         f"Significance is at {CONFIDENCE:.0%}: for tuned settings as in the verdicts, with Holm; for random "

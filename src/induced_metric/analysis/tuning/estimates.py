@@ -75,11 +75,11 @@ def expected_band(
     """
     sign = 1 if bounds.best <= bounds.worst else -1
     points = np.concatenate([[sign * bounds.best], np.sort(sign * values), [sign * bounds.worst]])
-    found = bands.band(len(values), level, method)
+    band = bands.band(len(values), level, method)
     ends = []
-    for side in (found.upper, found.lower):  # the larger distribution function has the lower values
-        left = 1 - np.concatenate([[0.0], side, [1.0]])
-        powers = left ** np.asarray(budgets)[:, None]
+    for side in (band.upper, band.lower):  # the larger distribution function has the lower values
+        survival = 1 - np.concatenate([[0.0], side, [1.0]])
+        powers = survival ** np.asarray(budgets)[:, None]
         weight = powers[:, :-1] - powers[:, 1:]
         # An infinite end of the support counts only where it has mass.
         ends.append(sign * (weight * np.where(weight > 0, points, 0.0)).sum(axis=1))
@@ -111,12 +111,12 @@ def of_random(
     """
     _independent(trials)
     parts = []
-    for name, own in trials.groupby("optimizer", sort=False):
-        values = counted(own, bounds).to_numpy()
-        at = [k for k in budgets or budgets_up_to(len(values)) if k <= len(values)]
-        low, high = expected_band(values, at, bounds, level=level, method=method)
-        best = expected_best(values, at, minimize=bounds.best <= bounds.worst)
-        columns = {"trials": at, "best": best, "low": low, "high": high, "n": len(values)}
+    for name, group in trials.groupby("optimizer", sort=False):
+        values = counted(group, bounds).to_numpy()
+        usable = [k for k in budgets or budgets_up_to(len(values)) if k <= len(values)]
+        low, high = expected_band(values, usable, bounds, level=level, method=method)
+        best = expected_best(values, usable, minimize=bounds.best <= bounds.worst)
+        columns = {"trials": usable, "best": best, "low": low, "high": high, "n": len(values)}
         parts.append(pd.DataFrame({"optimizer": name, **columns}))
     return pd.concat(parts, ignore_index=True)
 
@@ -135,14 +135,16 @@ def of_studies(studies: Mapping[str, pd.DataFrame], bounds: Support) -> pd.DataF
         studies (the observed range, not a confidence interval), and ``n``. A curve ends with its shortest
         study.
     """
-    best: Literal["cummin", "cummax"] = "cummin" if bounds.best <= bounds.worst else "cummax"
+    accumulate: Literal["cummin", "cummax"] = "cummin" if bounds.best <= bounds.worst else "cummax"
     parts = []
     for study, trials in studies.items():
         ordered = trials.assign(value=counted(trials, bounds), study=study).sort_values("trial")
-        by = ordered.groupby("optimizer", sort=False)
-        parts.append(ordered.assign(best=by["value"].transform(best), trials=by.cumcount() + 1))
-    found = pd.concat(parts).groupby(["optimizer", "trials"], sort=False)["best"]
-    table = found.agg(best="mean", low="min", high="max", n="size").reset_index()
+        grouped = ordered.groupby("optimizer", sort=False)
+        parts.append(
+            ordered.assign(best=grouped["value"].transform(accumulate), trials=grouped.cumcount() + 1)
+        )
+    best_so_far = pd.concat(parts).groupby(["optimizer", "trials"], sort=False)["best"]
+    table = best_so_far.agg(best="mean", low="min", high="max", n="size").reset_index()
     complete = table["n"] == table.groupby("optimizer")["n"].transform("max")
     return table[complete].reset_index(drop=True)
 
@@ -192,13 +194,13 @@ def paired(
     )
     table = table.dropna()
     size = len(table)
-    at = [k for k in budgets if k <= max(1, SHARE * size)]
+    usable = [k for k in budgets if k <= max(1, SHARE * size)]
     minimize = bounds.best <= bounds.worst
     weights = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), resamples)
-    curves = {name: _resampled(table[name].to_numpy(), weights, at, minimize=minimize) for name in table}
-    point = {name: expected_best(table[name].to_numpy(), at, minimize=minimize) for name in table}
+    curves = {name: _resampled(table[name].to_numpy(), weights, usable, minimize=minimize) for name in table}
+    point = {name: expected_best(table[name].to_numpy(), usable, minimize=minimize) for name in table}
     parts = [pd.DataFrame(columns=["optimizer", "trials", "difference", "low", "high", "n"])]
-    for name in names if at else []:
+    for name in names if usable else []:
         if name == baseline:
             continue
         difference, drawn = point[name] - point[baseline], curves[name] - curves[baseline]
@@ -206,9 +208,9 @@ def paired(
         # A resample repeats values, which shifts all resampled curves alike: centre them on their own mean.
         with np.errstate(invalid="ignore"):
             furthest = np.nan_to_num(np.abs(drawn - drawn.mean(axis=0)) / spread).max(axis=1)
-        reach = np.quantile(furthest, level) * spread
-        ends = {"difference": difference, "low": difference - reach, "high": difference + reach}
-        parts.append(pd.DataFrame({"optimizer": name, "trials": at, **ends, "n": size}))
+        half_width = np.quantile(furthest, level) * spread
+        ends = {"difference": difference, "low": difference - half_width, "high": difference + half_width}
+        parts.append(pd.DataFrame({"optimizer": name, "trials": usable, **ends, "n": size}))
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
 

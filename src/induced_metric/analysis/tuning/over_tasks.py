@@ -52,34 +52,36 @@ def compare(ours: Mapping[str, Records]) -> Tasks | None:
     against = verdicts.baseline(names)
     tables, metrics, directions, repeated = {}, {}, {}, {}
     for task in dict.fromkeys(name.split("/")[0] for name in ours):
-        own = {name.split("/")[1]: study for name, study in ours.items() if name.split("/")[0] == task}
-        again = {name: study for name, study in own.items() if name.endswith(CONFIRMED)}
-        if not again:
+        studies = {name.split("/")[1]: study for name, study in ours.items() if name.split("/")[0] == task}
+        confirmations = {name: study for name, study in studies.items() if name.endswith(CONFIRMED)}
+        if not confirmations:
             continue
-        searches = {name: study for name, study in own.items() if name not in again}
-        table = overview.against_baseline(task, again, searches).set_index("optimizer")
+        searches = {name: study for name, study in studies.items() if name not in confirmations}
+        table = overview.against_baseline(task, confirmations, searches).set_index("optimizer")
         if "verdict" in table and against in table.index:
             tables[task] = table
-            objective, directions[task] = runs.objective(again)
+            objective, directions[task] = runs.objective(confirmations)
             metrics[task] = style.words(objective)
-            repeated[task] = _repeated(again, searches)
+            repeated[task] = _repeated(confirmations, searches)
     if len(tables) < 2:
         return None
-    won = pd.DataFrame({task: table["superiority"] for task, table in tables.items()})
-    won.loc[against] = 0.5
-    key = pd.DataFrame({"missing": won.isna().sum(axis=1), "won": -won.mean(axis=1)})
+    superiority = pd.DataFrame({task: table["superiority"] for task, table in tables.items()})
+    superiority.loc[against] = 0.5
+    key = pd.DataFrame({"missing": superiority.isna().sum(axis=1), "won": -superiority.mean(axis=1)})
     order = key.sort_values(["missing", "won"], kind="stable").index
     return Tasks(tables, metrics, directions, against, repeated, list(order))
 
 
 def _repeated(again: Mapping[str, Records], searches: Mapping[str, Records]) -> float:
-    found = confirmed.collect(again, searches)
-    scale = scale_of(found["value"], minimize=runs.objective(again)[1] == "minimize")
-    means = found.pivot_table(index="optimizer", columns="study", values="value", aggfunc=scale.mean).dropna()
+    trainings = confirmed.collect(again, searches)
+    scale = scale_of(trainings["value"], minimize=runs.objective(again)[1] == "minimize")
+    means = trainings.pivot_table(
+        index="optimizer", columns="study", values="value", aggfunc=scale.mean
+    ).dropna()
     if len(means) < _FEW or means.shape[1] < 2:
         return float("nan")
-    agreed = means.corr(method="spearman").to_numpy()
-    return float(agreed[np.triu_indices_from(agreed, k=1)].mean())
+    correlations = means.corr(method="spearman").to_numpy()
+    return float(correlations[np.triu_indices_from(correlations, k=1)].mean())
 
 
 def agreements(tasks: Tasks) -> pd.DataFrame:
@@ -100,8 +102,8 @@ def agreements(tasks: Tasks) -> pd.DataFrame:
     for task, other in combinations(means, 2):
         both = means[[task, other]].dropna()
         if len(both) >= _FEW:
-            found = stats.spearmanr(both[task], both[other])
-            rows.append((task, other, float(found.statistic), float(found.pvalue), len(both)))
+            result = stats.spearmanr(both[task], both[other])
+            rows.append((task, other, float(result.statistic), float(result.pvalue), len(both)))
     return pd.DataFrame(rows, columns=["task", "other", "correlation", "p", "optimizers"])
 
 
@@ -114,12 +116,12 @@ def tasks_table(family: str, ours: Mapping[str, Records]) -> Table | None:
     cells = {"Optimiser": pd.Series(map(style.label, tasks.order))}
     columns, bold = [], {}
     for task, table in tasks.tables.items():
-        own = table.reindex(tasks.order).reset_index()
-        cells[f"{task}: {tasks.metrics[task]}"] = fixed(own["mean"], 4)
-        won = f"{task}: P(better)"
-        cells[won] = fixed(own["superiority"], 2)
-        bold[won] = own["verdict"].isin(["better", "worse"])
-        columns.append(own.set_index("optimizer").add_prefix(f"{task}: "))
+        rows = table.reindex(tasks.order).reset_index()
+        cells[f"{task}: {tasks.metrics[task]}"] = fixed(rows["mean"], 4)
+        header = f"{task}: P(better)"
+        cells[header] = fixed(rows["superiority"], 2)
+        bold[header] = rows["verdict"].isin(["better", "worse"])
+        columns.append(rows.set_index("optimizer").add_prefix(f"{task}: "))
     title = (
         f"All optimisers over {len(tasks.tables)} tasks, {family}: means of the winner of each study, "
         f"trained again from fresh seeds, compared with {against}. Optimisers run on all tasks come first, "
@@ -131,18 +133,18 @@ def tasks_table(family: str, ours: Mapping[str, Records]) -> Table | None:
         "those of each task's tables of verdicts, each corrected for its own family of pairs, not over the "
         "tasks."
     ]
-    agreed = [
+    correlations = [
         f"{row['task']} and {row['other']} {row['correlation']:.2f} over {row['optimizers']} "
         f"(p {row['p']:.3f})"
         for row in agreements(tasks).to_dict("records")
     ]
-    if agreed:
-        alone = [f"{task} {value:.2f}" for task, value in tasks.repeated.items() if value == value]
-        beside = f" Between two searches of the same task, over its optimisers: {', '.join(alone)}."
+    if correlations:
+        repeated = [f"{task} {value:.2f}" for task, value in tasks.repeated.items() if value == value]
+        within_task = f" Between two searches of the same task, over its optimisers: {', '.join(repeated)}."
         notes.append(
             "Spearman's rank correlation between the means on two tasks, over the optimisers that both have "
             "(p assumes that these are independent, which variants of one optimiser are not): "
-            f"{'; '.join(agreed)}.{beside if alone else ''}"
+            f"{'; '.join(correlations)}.{within_task if repeated else ''}"
         )
     data = pd.concat(columns, axis=1).rename_axis("optimizer").reset_index()
     return Table(data, pd.DataFrame(cells), pd.DataFrame(bold), title, notes, words=1)
@@ -156,20 +158,20 @@ def tasks_figure(ours: Mapping[str, Records]) -> Figure | None:
     against = style.label(tasks.against)
     blocks = []
     for task, table in tasks.tables.items():
-        own = table.reindex(tasks.order)
-        own["verdict"] = own["verdict"].astype(object)
-        mean = own[["mean"]].to_numpy(dtype=float)
+        rows = table.reindex(tasks.order)
+        rows["verdict"] = rows["verdict"].astype(object)
+        mean = rows[["mean"]].to_numpy(dtype=float)
         shade = heat_map.shades(mean, minimize=tasks.directions[task] == "minimize")
         blocks.append(
-            heat_map.Block(f"{task}\n{tasks.metrics[task]}", [""], shade, fixed(own["mean"], 4).to_frame())
+            heat_map.Block(f"{task}\n{tasks.metrics[task]}", [""], shade, fixed(rows["mean"], 4).to_frame())
         )
         # The title of the figure names the baseline: here there is no room for it.
-        blocks.append(overview.superiority_block(own, against)._replace(title="\nP(better)"))
+        blocks.append(overview.superiority_block(rows, against)._replace(title="\nP(better)"))
     with style.style():
         figure = heat_map.draw(tasks.order, blocks)
-        again = [study.trials for name, study in ours.items() if name.endswith(CONFIRMED)]
+        confirmations = [study.trials for name, study in ours.items() if name.endswith(CONFIRMED)]
         figure.suptitle(
-            f"{draws.origin(*again)}:\n{confirmed.whose(ours)}, trained again from fresh seeds\n"
+            f"{draws.origin(*confirmations)}:\n{confirmed.whose(ours)}, trained again from fresh seeds\n"
             f"optimisers run on all tasks first, each group sorted by its mean P(better than {against})"
         )
         figure.supxlabel(

@@ -43,9 +43,9 @@ def overview(
     table = against_baseline(task, ours, searches).set_index("optimizer", drop=False)
     against = verdicts.baseline(table.index)
     family = {draws.family(sampler) for sampler in ours}
-    sought = {name: found for name, found in searches.items() if draws.family(name) in family}
-    if sought:
-        curves = tuning_curves.curves(sought, BUDGETS)
+    family_searches = {name: study for name, study in searches.items() if draws.family(name) in family}
+    if family_searches:
+        curves = tuning_curves.curves(family_searches, BUDGETS)
         wide = curves.pivot_table(index="optimizer", columns="trials", values="best")
         table = table.join(wide.rename(columns="best_{}".format))
     table[_COST] = costs.reindex(table.index) / costs.get(against, float("nan"))
@@ -69,23 +69,23 @@ def against_baseline(task: str, ours: Mapping[str, Records], searches: Mapping[s
     against = verdicts.baseline(table.index)
     among_papers, others, _ = verdicts.families(table.index)
     judged = [
-        _against(against, found)
+        _against(against, verdict_rows)
         for pairs in (among_papers, others)
-        if (found := confirmed.judged(ours, searches, pairs=pairs)) is not None
+        if (verdict_rows := confirmed.judged(ours, searches, pairs=pairs)) is not None
     ]
     return (table.join(pd.concat(judged)) if judged else table).reset_index(drop=True)
 
 
 def _against(against: str, judged: pd.DataFrame) -> pd.DataFrame:
     """The pairs with the baseline, seen from the other optimizer, which is the index."""
-    second = judged[judged["other"] == against].set_index("optimizer")
-    first = judged[judged["optimizer"] == against].set_index("other")
-    turned = first.assign(
-        difference=-first["difference"],
-        superiority=1 - first["superiority"],
-        verdict=first["verdict"].replace({"better": "worse", "worse": "better"}),
+    baseline_second = judged[judged["other"] == against].set_index("optimizer")
+    baseline_first = judged[judged["optimizer"] == against].set_index("other")
+    turned = baseline_first.assign(
+        difference=-baseline_first["difference"],
+        superiority=1 - baseline_first["superiority"],
+        verdict=baseline_first["verdict"].replace({"better": "worse", "worse": "better"}),
     )
-    return pd.concat([turned, second])[["difference", "superiority", "verdict"]]
+    return pd.concat([turned, baseline_second])[["difference", "superiority", "verdict"]]
 
 
 def overview_table(
@@ -147,10 +147,10 @@ def overview_figure(
         _block(table, ["mean"], style.words(objective).replace(" ", "\n"), minimize=minimize),
         superiority_block(table, against),
     ]
-    if found := _found(table):
-        columns = [f"best_{k}" for k in found]
+    if budgets := _found(table):
+        columns = [f"best_{k}" for k in budgets]
         title = f"best {_sought(searches)}\nof k trials (k below)"
-        blocks.append(_block(table, columns, title, [str(k) for k in found], minimize=minimize))
+        blocks.append(_block(table, columns, title, [str(k) for k in budgets], minimize=minimize))
     if table[_COST].notna().any():
         # Costs hardly differ, so they are not shaded.
         texts = fixed(table[_COST], 2).to_frame()

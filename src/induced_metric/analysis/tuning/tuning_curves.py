@@ -49,12 +49,12 @@ def curves(ours: Mapping[str, Records], budgets: Sequence[int] | None = None) ->
 
 def tuning_table(task: str, ours: Mapping[str, Records]) -> Table:
     """The expected best after a few numbers of trials, ready to be shown or written."""
-    most = min(int(study.trials.groupby("optimizer").size().max()) for study in ours.values())
-    shown = [k for k in SHOWN if k <= most] or [most]
+    most_trials = min(int(study.trials.groupby("optimizer").size().max()) for study in ours.values())
+    shown = [k for k in SHOWN if k <= most_trials] or [most_trials]
     table = curves(ours, shown)
     objective, direction = runs.objective(ours)
-    row = ["optimizer", "source", "kind"]
-    wide = table.pivot_table(index=row, columns="trials", values=["best", "low", "high", "n"], sort=False)
+    key = ["optimizer", "source", "kind"]
+    wide = table.pivot_table(index=key, columns="trials", values=["best", "low", "high", "n"], sort=False)
     names = wide.index.to_frame(index=False)
     count = wide["n"].T.max().astype(int).reset_index(drop=True)
     cells = {
@@ -64,14 +64,14 @@ def tuning_table(task: str, ours: Mapping[str, Records]) -> Table:
     }
     bold = {}
     sign = 1 if direction == "minimize" else -1
-    known = (names["kind"] == "trials") | (count > 1)
+    has_interval = (names["kind"] == "trials") | (count > 1)
     for k in shown:
         best, low, high = (wide[name][k].reset_index(drop=True) for name in ("best", "low", "high"))
         header = f"Best of {k}"
         cells[header] = fixed(best, 4)
-        between = fixed(low, 3) + " to " + fixed(high, 3)
-        cells[f"{k}: band"] = between.where(known, MISSING)
-        bold[header] = leads(sign * best, names["source"]) & known
+        interval = fixed(low, 3) + " to " + fixed(high, 3)
+        cells[f"{k}: band"] = interval.where(has_interval, MISSING)
+        bold[header] = leads(sign * best, names["source"]) & has_interval
     metric = style.words(objective)
     title = (
         f"What tuning costs: the best {metric} that k trials are expected to find with the {task} task. "
@@ -94,31 +94,31 @@ def tuning_figure(ours: Mapping[str, Records]) -> Figure:
     if flipped:
         table[["best", "low", "high"]] = 1 - table[["best", "high", "low"]].to_numpy()
     sources = list(dict.fromkeys(table.sort_values("kind", ascending=False, kind="stable")["source"]))
-    looks = dict(zip(sources, _LINES * len(sources), strict=False))
+    line_styles = dict(zip(sources, _LINES * len(sources), strict=False))
     names = style.ordered(table["optimizer"].unique())
     with style.style():
         figure, grid = style.panels(len(names) + 1, columns=_COLUMNS, height=1.9, spare=0.9, xlabel="trials")
         for name in names:
-            own = table[(table["optimizer"] == name) & (table["source"] == sources[0])]
-            _curve(grid[0], own, style.line(name), color=style.colour(name))
+            curve = table[(table["optimizer"] == name) & (table["source"] == sources[0])]
+            _curve(grid[0], curve, style.line(name), color=style.colour(name))
             for axes, other in zip(grid[1:], names, strict=True):
                 if other != name:
-                    _curve(axes, own, "-", color="0.85", lw=0.7, zorder=1)
+                    _curve(axes, curve, "-", color="0.85", lw=0.7, zorder=1)
         grid[0].set_title(f"all, {sources[0]}")
         for axes, name in zip(grid[1:], names, strict=True):
-            for source, look in looks.items():
-                own = table[(table["optimizer"] == name) & (table["source"] == source)]
-                _curve(axes, own, look, color=style.colour(name), zorder=3)
-                if not own.empty and (own["kind"].iloc[0] == "trials" or own["n"].iloc[0] > 1):
-                    ends = own["trials"], own["low"], own["high"]
+            for source, line_style in line_styles.items():
+                curve = table[(table["optimizer"] == name) & (table["source"] == source)]
+                _curve(axes, curve, line_style, color=style.colour(name), zorder=3)
+                if not curve.empty and (curve["kind"].iloc[0] == "trials" or curve["n"].iloc[0] > 1):
+                    ends = curve["trials"], curve["low"], curve["high"]
                     axes.fill_between(*ends, color=style.colour(name), alpha=0.2, lw=0)
             axes.set_title(style.label(name))
         _scales(grid[0], table, log=flipped or direction == "minimize")
-        handles = [Line2D([], [], color="0.3", ls=look, lw=1.2, label=_named(table, source))
-                   for source, look in looks.items()]  # fmt: skip
+        handles = [Line2D([], [], color="0.3", ls=line_style, lw=1.2, label=_named(table, source))
+                   for source, line_style in line_styles.items()]  # fmt: skip
         figure.legend(handles=handles, loc="outside lower center", ncols=2)
-        whose = draws.origin(*(study.trials for study in ours.values()))
-        figure.suptitle(f"{whose}: what tuning costs")
+        origin = draws.origin(*(study.trials for study in ours.values()))
+        figure.suptitle(f"{origin}: what tuning costs")
         metric = style.words(objective)
         figure.supylabel(f"best {metric} so far" if not flipped else f"1 - best {metric} so far")
     return figure
@@ -126,8 +126,8 @@ def tuning_figure(ours: Mapping[str, Records]) -> Figure:
 
 def _curve(axes: Axes, own: pd.DataFrame, line: Any, **look: Any) -> None:
     # The running best of a study changes in steps, at trials; an expectation is smooth.
-    drawn = "steps-post" if (own["kind"] == "studies").all() else "default"
-    axes.plot(own["trials"], own["best"], ls=line, drawstyle=drawn, **{"lw": 1.1} | look)
+    drawstyle = "steps-post" if (own["kind"] == "studies").all() else "default"
+    axes.plot(own["trials"], own["best"], ls=line, drawstyle=drawstyle, **{"lw": 1.1} | look)
 
 
 def _scales(axes: Axes, table: pd.DataFrame, *, log: bool) -> None:
@@ -145,36 +145,36 @@ def _scales(axes: Axes, table: pd.DataFrame, *, log: bool) -> None:
 
 
 def _named(table: pd.DataFrame, source: str) -> str:
-    own = table[table["source"] == source]
-    number = int(own["n"].max())
-    if own["kind"].iloc[0] == "trials":
-        return f"{source}: expected, {number} independent trials, {CONFIDENCE:.0%} band"
-    return f"{source}: one study" if number == 1 else f"{source}: mean and range of {number} studies"
+    rows = table[table["source"] == source]
+    count = int(rows["n"].max())
+    if rows["kind"].iloc[0] == "trials":
+        return f"{source}: expected, {count} independent trials, {CONFIDENCE:.0%} band"
+    return f"{source}: one study" if count == 1 else f"{source}: mean and range of {count} studies"
 
 
 def _method(table: pd.DataFrame, ours: Mapping[str, Records]) -> list[str]:
     """How the numbers of a table were computed, one sentence per kind of source."""
-    lines = []
-    for kind, own in table.groupby("kind", sort=False):
-        sources = ", ".join(own["source"].unique())
+    notes = []
+    for kind, rows in table.groupby("kind", sort=False):
+        sources = ", ".join(rows["source"].unique())
         if kind == "trials":
-            lines.append(
+            notes.append(
                 f"{sources}: the mean of the best of k over all subsets of k of the n trials, which are "
                 f"independent. The bands hold with {CONFIDENCE:.0%} confidence for all k of an optimiser at "
                 "once, whatever the distribution (central intervals of the order statistics, widened until "
                 "all hold)."
             )
         else:
-            lines.append(
+            notes.append(
                 f"{sources}: the running best, averaged over independent studies, with their range where "
                 "there are several. One study has no interval, and nothing within a study is resampled."
             )
     bounds = common_support(ours)
-    lines.append(
+    notes.append(
         f"A trial that diverged or failed counts as {bounds.worst:.3g}, and so does any trial with a worse "
         "value. This is the median over the optimisers of their worst finite values, or 0 for an accuracy."
     )
-    return lines
+    return notes
 
 
 def common_support(ours: Mapping[str, Records]) -> Support:

@@ -50,8 +50,8 @@ def differences(
         names = trials["optimizer"].drop_duplicates()
         if len(names) < 2 or not draws.independent(trials):
             continue
-        first = baseline or str(names.iloc[style.ranks(names).argmin()])
-        most = max(1, int(estimates.SHARE * trials["trial"].nunique()))
-        part = estimates.paired(trials, first, bounds, [k for k in budgets if k <= most] or [most])
-        parts.append(part.assign(source=source, baseline=first))
+        reference = baseline or str(names.iloc[style.ranks(names).argmin()])
+        largest = max(1, int(estimates.SHARE * trials["trial"].nunique()))
+        part = estimates.paired(trials, reference, bounds, [k for k in budgets if k <= largest] or [largest])
+        parts.append(part.assign(source=source, baseline=reference))
     return style.in_order(pd.concat(parts, ignore_index=True)) if parts else pd.DataFrame()
