@@ -152,6 +152,39 @@ def test_confirmations_are_decided_by_their_verdicts() -> None:
     assert source.compare([("sgd_rms", "adamw")], "spread", "more") is None
 
 
+def reaching(**epochs) -> Records:
+    """The published settings from a seed for each number: the epochs to 0.98, of 9 that are trained."""
+    parts = [study("fixed", **{name: np.full(len(own), 0.9)}).trials for name, own in epochs.items()]
+    curves = [
+        {"optimizer": name, "trial": k, "epoch": epoch, "seconds": 1.0,
+         "test/accuracy": 0.99 if epoch + 1 == first else 0.9}
+        for name, own in epochs.items() for k, first in enumerate(own) for epoch in range(9)
+    ]  # fmt: skip
+    trials = pd.concat(parts, ignore_index=True).assign(objective="test/accuracy", direction="maximize")
+    return Records(trials, pd.DataFrame(curves))
+
+
+def test_who_reaches_a_target_sooner_is_decided_seed_by_seed() -> None:
+    never = 99
+    records = reaching(sgd_rms=[2] * 10 + [never, never], adamw=[5] * 9 + [never, 1, never])
+    source = Trained({"fixed": records}, {}, target=0.98)
+    effect = of(source, measure="seconds")
+    # Fewer epochs on 10 seeds, more on one, and on the last neither gets there.
+    assert effect.value == pytest.approx(9 / 12)
+    interval = stats.binomtest(10, 11).proportion_ci(0.95)
+    assert (effect.low, effect.high) == pytest.approx(
+        (11 / 12 * (2 * interval.low - 1), 11 / 12 * (2 * interval.high - 1))
+    )
+    assert effect.truth is True
+    assert of(source, ("adamw", "sgd_rms"), "seconds").truth is False
+    assert (
+        "reaches 0.98 in fewer epochs" in source.compare([("adamw", "sgd_rms")], "seconds", "better").method
+    )
+    same = Trained({"fixed": reaching(sgd_rms=[3, never], adamw=[3, never])}, {}, target=0.98)
+    assert (of(same, measure="seconds").value, of(same, measure="seconds").truth) == (0, None)
+    assert Trained({"fixed": records}, {}).compare([("sgd_rms", "adamw")], "seconds", "better") is None
+
+
 def test_adamw_stands_for_adam_where_its_space_contains_adam() -> None:
     fair, paper = (
         {

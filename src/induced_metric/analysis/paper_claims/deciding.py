@@ -17,7 +17,7 @@ from induced_metric.analysis.paper_claims.evidence import Source, on_record, sta
 from induced_metric.analysis.paper_claims.ours import Independent, Studies, Trained, independent
 from induced_metric.analysis.paper_claims.quoted import Published
 from induced_metric.analysis.paper_claims.statements import IDENTITIES, STATEMENTS, Statement
-from induced_metric.records import CONFIRMED, FIXED, Records, StudyKey
+from induced_metric.records import CONFIRMED, FIXED, Records, StudyKey, published
 from induced_metric.records.digests import digest, parts
 from induced_metric.records.published import PAPER
 
@@ -110,6 +110,7 @@ def _sources(results: Path) -> Iterator[_Recorded]:
             confirmations = records.confirmations(task, protocol=protocol, results=results)
             recorded = records.samplers(task, protocol=protocol, results=results)
             fixed = [FIXED] if FIXED in recorded else []
+            target = next(iter(published.targets(task).index), None)
 
             load = functools.partial(runs.load_samplers, task, protocol=protocol, results=results)
 
@@ -121,7 +122,7 @@ def _sources(results: Path) -> Iterator[_Recorded]:
                 yield _Recorded(task, protocol, SEARCH, family, source, *details)
             for family, studies in draws.families(load([*fixed, *confirmations])).items():
                 group, name = (SEEDS, FIXED) if FIXED in studies else (CONFIRMATION, family + CONFIRMED)
-                source = Trained(studies, searches)
+                source = Trained(studies, searches, target)
                 details = stands_for(studies), _rests_on(results, protocol, task, studies)
                 yield _Recorded(task, protocol, group, name, source, *details)
 

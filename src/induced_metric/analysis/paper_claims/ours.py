@@ -13,6 +13,7 @@ from induced_metric.analysis.claims import Effect, Truth
 from induced_metric.analysis.confirmations import confirmed
 from induced_metric.analysis.confirmations.scale import scale_of
 from induced_metric.analysis.paper_claims.evidence import EQUAL, Compared, Pair, judged, named, simultaneous
+from induced_metric.analysis.paper_claims.sooner import sooner
 from induced_metric.analysis.paper_claims.statements import Measure, Relation
 from induced_metric.analysis.searches import differences
 from induced_metric.analysis.support import support
@@ -111,9 +112,17 @@ class Trained:
 
     The paper makes one claim of the mean of its best runs and another of the best of them. Here both are the
     same question: which setting is better.
+
+    Args:
+        ours: the studies of one setting from many seeds.
+        searches: the searches that found the settings.
+        target: the value of the objective of which a claim says who reaches it sooner, if there is one.
     """
 
-    def __init__(self, ours: Mapping[str, Records], searches: Mapping[str, Records]) -> None:
+    def __init__(
+        self, ours: Mapping[str, Records], searches: Mapping[str, Records], target: float | None = None
+    ) -> None:
+        self._target = target
         values = confirmed.collect(ours, searches)
         seeds = values.groupby(["optimizer", "study"])["seed"].nunique().groupby("optimizer").min()
         # The claims are about the paper's optimisers, so Holm's correction is over pairs of these alone.
@@ -133,6 +142,8 @@ class Trained:
 
     def compare(self, pairs: Sequence[Pair], measure: Measure, relation: Relation) -> Compared | None:
         """As ``Source`` says."""
+        if measure == "seconds" and self._target is not None and len(self._ours) == 1:
+            return sooner(next(iter(self._ours.values())), self._target, pairs)
         if measure in ("seconds", "spread"):
             return None
         sizes = self._values.groupby("optimizer").agg(studies=("study", "nunique"), seeds=("seed", "nunique"))

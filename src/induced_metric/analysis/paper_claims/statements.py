@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 Measure: TypeAlias = Literal["mean", "best", "spread", "seconds"]
-"""The mean, the best, or the standard deviation of the best runs; or the seconds to the target."""
+"""The mean, the best, or the standard deviation of the best runs; or how soon they reach the target."""
 Relation: TypeAlias = Literal["better", "more", "equal"]
 
 SEVEN = ("adam", "adamw", "muon", "sgd", "sgd_metric", "sgd_log_metric", "sgd_rms")
