@@ -87,7 +87,7 @@ class File:
             return
         found = json.loads(path.read_text())
         if not found.keys() >= {"made", "results"}:
-            sys.exit(f"{path} has other results than this benchmark's: {self.otherwise}")
+            sys.exit(f"{path} does not have results of this benchmark: {self.otherwise}")
         self.results, made = found["results"], found["made"]
         self.made = made | {"dirty": made["dirty"] or code["dirty"]}
         self.same({"commit": code["commit"], "quick": quick})
@@ -100,7 +100,7 @@ class File:
 
     @property
     def otherwise(self):
-        return f"--anew begins anew (and keeps it as {self.path.name}.before), --output takes another file"
+        return f"--anew begins again (and keeps it as {self.path.name}.before), --output takes another file"
 
     def add(self, name, found):
         self.results[name] = found
@@ -131,13 +131,13 @@ def line_of(name, found):
         return f"{name} failed: {found['failed']}"
     words = []
     if "trials_per_hour" in found:
-        words.append(f"{found['trials_per_hour']:.4g} trials an hour")
+        words.append(f"{found['trials_per_hour']:.4g} trials per hour")
     if "share_of_peak" in found:
         words.append(f"{found['flops']:.3g} FLOP/s, {found['share_of_peak']:.2g} of the measured peak")
     if "price" in found:
-        words.append(f"{found['price']:.3g} times the seconds with deterministic kernels")
+        words.append(f"{found['price']:.3g} times as many seconds with deterministic kernels")
     if "in_flight" in found:
-        busy = "too short to say how" if found["occupancy"] is None else f"{found['occupancy']:.1%}"
+        busy = "too short to measure how" if found["occupancy"] is None else f"{found['occupancy']:.1%}"
         words.append(f"{busy} busy, {found['seconds']:.3g} s, {found['in_flight']} in flight")
     if name == PEAK:
         words += [f"{precision} {rate:.3g} FLOP/s" for precision, rate in found["flops"].items()]
@@ -155,19 +155,25 @@ def worth(results, quick):
                 rates[way] = found["trials_per_hour"]
         ours = rates.pop("lanes", None)
         if ours and rates:
-            times = ", ".join(f"{ours / rate:.3g} times {way}" for way, rate in rates.items())
-            yield f"{task}: lanes of {most} trials train {times}"
+            times = ", ".join(f"{ours / rate:.3g} times those of {way}" for way, rate in rates.items())
+            yield f"{task}: trials per hour of the lanes, in a study of {most}: {times}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=9.0, help="of this run (default: 9)")
-    parser.add_argument("--limit", type=float, default=6.0, help="minutes without a result are a failure (6)")
+    parser.add_argument("--minutes", type=float, default=9.0, help="length of this run (default: 9)")
+    parser.add_argument(
+        "--limit", type=float, default=6.0, help="minutes without a result that are a failure (6)"
+    )
     parser.add_argument("--output", type=Path, default=Path("accelerator.json"))
-    parser.add_argument("--anew", action="store_true", help="begin anew, and keep the file beside")
+    parser.add_argument(
+        "--anew", action="store_true", help="begin again, and keep the old file as FILE.before"
+    )
     parser.add_argument("--retry", action="store_true", help="try again what failed")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, which only show that all runs")
-    parser.add_argument("--only", help="these alone, by task, way or whole name, separated by commas")
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny sizes, which only show that everything runs"
+    )
+    parser.add_argument("--only", help="only these, by task, way or whole name, separated by commas")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no process is left behind
     end = time.monotonic() + 60 * arguments.minutes
@@ -177,7 +183,9 @@ def main():
     only, names = set((arguments.only or "").split(",")) - {""}, plan(arguments.quick)
     for one in only:
         if not any(chosen(name, {one}) for name in names):
-            parser.error(f"--only: no result has {one}; they are task/way/precision/number as {names[1]}")
+            parser.error(
+                f"--only: no result has {one}; they are called task/way/precision/number, such as {names[1]}"
+            )
     done = file.done(arguments.retry)
     remaining = [name for name in names if name not in done and chosen(name, only)]
     print(f"{len(remaining)} results remain" + (", in this order:" if remaining else ""))
@@ -205,7 +213,7 @@ def main():
         print(line)
     failed = [name for name, found in file.results.items() if "failed" in found]
     if remaining:
-        print(f"the time is over; the same command goes on with {remaining[0]}")
+        print(f"the time is up; the same command continues with {remaining[0]}")
     if failed:
         print(f"{len(failed)} results are failures; --retry tries them again")
 

@@ -44,13 +44,15 @@ def kills(options):
     exact = set(numbers.index) == set(names) and all(
         found == list(range(options.trials)) for found in numbers
     )
-    print(f"trials recorded: {len(many.trials)} of {total}, each number once in every study: {exact}")
+    print(
+        f"trials recorded: {len(many.trials)} of {total}; every study has each number exactly once: {exact}"
+    )
     print(
         f"workers killed: {killed}; trials lost by a worker and trained by another: {_inherited(many.trials)}"
     )
     print(f"records equal to the undisturbed sweep's, bit for bit: {_same(one, many)}")
     print(
-        f"seconds, {options.workers} workers and kills / one process: {disturbed:.0f} / {undisturbed:.0f} "
+        f"seconds, {options.workers} workers with kills / one process: {disturbed:.0f} / {undisturbed:.0f} "
         f"= {disturbed / undisturbed:.2f}x"
     )
 

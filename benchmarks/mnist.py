@@ -108,20 +108,22 @@ def main():
     try:
         load("mnist")
     except UserError as error:
-        print(f"mnist.py measures nothing: {error}")
+        print(f"mnist.py cannot measure anything: {error}")
         return
     for eval_splits in (("test",), ("train", "test")):
         sides = {side.__name__: partial(side, eval_splits=eval_splits) for side in (published, plain, ours)}
         measured = interleave({**sides, "matmul": matmul}, rounds=rounds)
         seconds = {name: one.median for name, one in measured.items()}
         print(
-            f"{'seconds an epoch, evaluated: ' + ' and '.join(eval_splits):44} {'seconds':>8} {'to ours':>8}"
+            f"{'seconds per epoch, evaluating ' + ' and '.join(eval_splits):44} {'seconds':>8} {'to ours':>8}"
         )
         for name in sides:
             print(f"{name:44} {seconds[name]:8.4f} {seconds[name] / seconds['ours']:7.2f}x")
         work = TRAINING + sum(EVALUATION[split] for split in eval_splits)
         rate, peak = work / seconds["ours"] / 1e9, 1 / seconds["matmul"]
-        print(f"ours: {rate:.0f} GFLOP/s in products, {rate / peak:.0%} of a large product's {peak:.0f}")
+        print(
+            f"ours: {rate:.0f} GFLOP/s in matrix products, {rate / peak:.0%} of a large product's {peak:.0f}"
+        )
 
 
 if __name__ == "__main__":

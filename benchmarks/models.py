@@ -189,7 +189,9 @@ def main():
     numbers = [int(argument) for argument in sys.argv[1:] if argument.isdigit()]
     rounds = numbers[0] if numbers else 3
     cases = [argument for argument in sys.argv[1:] if argument in CASES] or ["gpt", "resnet"]
-    print(f"{'seconds a step, median of ' + str(rounds):28} {'plain':>8} {'ours':>8} {'ratio':>8}  peak GiB")
+    print(
+        f"{'seconds per step, median of ' + str(rounds):28} {'plain':>8} {'ours':>8} {'ratio':>8}  peak GiB"
+    )
     for case in cases:
         sides = {side.__name__: partial(side, case=case) for side in (plain, ours)}
         measured = interleave(sides, rounds=rounds)

@@ -200,10 +200,10 @@ def configure(way):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("piece", help="task/way/precision")
-    parser.add_argument("whats", nargs="*", help="numbers of trials, or what else the way has")
+    parser.add_argument("whats", nargs="*", help="numbers of trials, or other options of the way")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--known", type=json.loads, help="a result of its lanes")
-    parser.add_argument("--alone", type=float, help="one trial at a time, for so many seconds")
+    parser.add_argument("--known", type=json.loads, help="a known result of its lanes")
+    parser.add_argument("--alone", type=float, help="train one trial at a time, for this many seconds")
     arguments = parser.parse_args()
     piece = tuple(arguments.piece.split("/"))
     if arguments.alone is not None:

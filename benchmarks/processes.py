@@ -47,7 +47,7 @@ def run(command, whats, *, end, limit):
                 sys.stderr.write(line)
                 if line.strip() and (AN_ERROR.match(line) or not AN_ERROR.match(why)):
                     why = line.strip()
-    yield from ((what, {"failed": (why or "it ended without a word")[:300]}) for what in left)
+    yield from ((what, {"failed": (why or "it ended without a message")[:300]}) for what in left)
 
 
 @contextlib.contextmanager

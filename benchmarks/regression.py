@@ -93,7 +93,9 @@ def ours(requests, optimizer_name, trials, **options):
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
     headings = ("plain", "latency", "ratio", "throughput", "ratio")
-    print(f"{'seconds a trial, median of ' + str(rounds):32} " + " ".join(f"{name:>10}" for name in headings))
+    print(
+        f"{'seconds per trial, median of ' + str(rounds):32} " + " ".join(f"{name:>10}" for name in headings)
+    )
     for name in HYPERPARAMETERS:
         sides = {
             "plain": partial(plain, optimizer_name=name),

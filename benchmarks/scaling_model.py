@@ -203,7 +203,7 @@ def at_once(options, times, **settings):
 
 def check(options, times):
     """Prints the refused claims of workers that do nothing but claim, as measured and as simulated."""
-    print("claims refused for each that is not, by workers that do nothing else")
+    print("refused claims per successful one, of workers that do nothing but claim")
     print(f"{'workers':>12} {'measured':>10} {'simulated':>10}")
     for workers, steps in times["together"].items():
         cluster = Cluster(
@@ -215,15 +215,15 @@ def check(options, times):
 
 
 def table(options, times, *, batch):
-    how = "with the first free trial taken under one lock" if batch else "as it is"
-    print(f"\n{how}: in the middle of sweeps")
+    how = "if a claim took the first free trial under one lock" if batch else "as implemented"
+    print(f"\n{how}: workers in the middle of sweeps")
     columns = ("lanes busy", "trials/s", "server cores", "lock held", "refused")
     print(f"{'trial':>8} {'workers':>8} {'studies':>8} " + " ".join(f"{name:>12}" for name in columns))
     for trial, workers, studies in product(options.trials, options.workers, options.studies):
         found = steady(options, times, workers=workers, studies=studies, trial=trial, batch=batch)
         line = " ".join(f"{found[name]:12.3g}" for name in columns)
         print(f"{trial:7g}s {workers:8} {studies:8} {line}", flush=True)
-    print("the same when all workers begin at once")
+    print("the same, if all workers begin at once")
     print(f"{'workers':>8} {'studies':>8} {'lanes with a trial':>20} {'after seconds':>15}")
     for workers, studies in product(options.workers, options.studies):
         share, seconds = at_once(options, times, workers=workers, studies=studies, batch=batch)
@@ -233,18 +233,20 @@ def table(options, times, *, batch):
 def limits(options, times):
     """Prints the limits of a single study and of a single worker."""
     _, here, there = times["together"]["1"]["claim"]
-    print(f"\nclaims of a study a second: {1 / (here + there + ROUND_TRIPS['claim'] * options.network):.0f}")
-    print(f"records of other workers that one can read a second: {1 / times['read']:.0f}")
-    print("proposals by TPE that a worker can make a second")
+    print(
+        f"\nclaims per second in one study: {1 / (here + there + ROUND_TRIPS['claim'] * options.network):.0f}"
+    )
+    print(f"records of other workers that one worker can read per second: {1 / times['read']:.0f}")
+    print("TPE proposals that one worker can make per second")
     for told in (500, 5000):
         print(f"{told:8} told trials: {1 / (times['tpe'][0] + times['tpe'][1] * told):.0f}")
-    print("milliseconds of a look: here, in the server")
+    print("milliseconds per look: in the worker, in the server")
     (here, slope), (there, its) = times["look"]
     for trials in (100, 1000, 4000):
         mine, server = 1e3 * (here + slope * trials), 1e3 * (there + its * trials)
         print(f"{trials:8} trials under way: {mine:.1f}, {server:.1f}")
     cores = 1e3 * (there + its * 8) / WAITING
-    print(f"server cores of 1000 workers that wait beside 8 trials under way: {cores:.1f}")
+    print(f"server cores used by 1000 waiting workers, with 8 trials under way: {cores:.1f}")
     for files in (1000, 10000):
         print(f"{files:8} records not in the tables: {1e3 * files * times['list']:.0f}, 0")
 
@@ -253,14 +255,14 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--times", type=Path, help="service times, by service_times.py")
+    parser.add_argument("--times", type=Path, help="service times measured by service_times.py")
     parser.add_argument("--workers", type=int, nargs="+", default=[4, 16, 100, 1000])
     parser.add_argument("--studies", type=int, nargs="+", default=[1, 7])
     parser.add_argument("--trials", type=float, nargs="+", default=[0.1, 60, 3600], help="seconds each")
-    parser.add_argument("--lanes", type=int, default=4, help="of a worker")
+    parser.add_argument("--lanes", type=int, default=4, help="per worker")
     parser.add_argument("--cores", type=int, default=4, help="of the server")
     parser.add_argument("--network", type=float, default=2e-4, help="seconds of a round trip")
-    parser.add_argument("--seconds", type=float, default=60, help="that are simulated")
+    parser.add_argument("--seconds", type=float, default=60, help="simulated")
     options = parser.parse_args()
     if options.times:
         times = json.loads(options.times.read_text())

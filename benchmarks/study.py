@@ -50,7 +50,7 @@ def main():
         sampler: partial(study, sampler=sampler, trials=trials) for sampler in samplers
     }
     medians = {side: measured.median for side, measured in interleave(sides, rounds=rounds).items()}
-    print(f"{f'seconds a trial of {trials}, median of {rounds}':40} {'':>8} {'to lanes':>9}")
+    print(f"{f'seconds per trial of {trials}, median of {rounds}':40} {'':>8} {'to lanes':>9}")
     for side, seconds in medians.items():
         print(f"{side:40} {seconds:8.4f} {seconds / medians['lanes']:8.2f}x")
 

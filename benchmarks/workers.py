@@ -58,7 +58,7 @@ def throughput(options):
     two = sorted(os.sched_getaffinity(0))[:2]
     if len(two) < 2:
         sys.exit("two cores are needed")
-    title = f"seconds a trial, median of {options.rounds}"
+    title = f"seconds per trial, median of {options.rounds}"
     print(f"{title:32} {'one':>8} {'two':>8} {'throughput of two':>18}")
     for sampler in options.samplers:
         with database() as server, tempfile.TemporaryDirectory() as directory:
@@ -98,9 +98,7 @@ def cost(options):
                 found["postgresql"].append(run(storage, f"postgresql-{turn}"))
                 found["its server"].append((cpu_seconds(server) - before) / options.trials)
     medians = {name: statistics.median(seconds[1:]) for name, seconds in found.items()}
-    print(
-        f"{f'CPU milliseconds a trial of {options.trials}, median of {options.rounds}':52} {'to journal':>19}"
-    )
+    print(f"{f'CPU ms per trial of {options.trials}, median of {options.rounds}':52} {'to journal':>19}")
     for name, seconds in medians.items():
         print(f"{name:52} {1e3 * seconds:8.2f} {seconds / medians['journal']:9.2f}x")
 
@@ -110,9 +108,7 @@ def resume(options):
 
     xla.configure()
     ways = ("journal", "postgresql", "postgresql, empty")
-    print(
-        f"{f'seconds to finish {options.trials} trials, of which one lacks':52} {'median':>7} {'a trial':>8}"
-    )
+    print(f"{f'seconds to finish {options.trials} trials, all but one done':52} {'median':>7} {'1 trial':>8}")
     for sampler in options.samplers:
         found = {way: [] for way in ways}
         plan, lanes = regression_study(sampler, options.trials, epochs=options.epochs)
@@ -163,7 +159,7 @@ def main():
     part(throughput, trials=120, rounds=5, samplers=["random", "tpe"])
     part(cost, trials=200, rounds=5)
     part(kills, trials=100, kills=30, workers=4, seed=0, optimizers=OPTIMIZERS).add_argument(
-        "settings", nargs="*", help="of sweeps/sweep.py, such as task.epochs=20 for a quick try"
+        "settings", nargs="*", help="settings of sweeps/sweep.py, such as task.epochs=20 for a quick try"
     )
     part(resume, trials=500, rounds=3, epochs=200, samplers=["random", "tpe"])
     options = parser.parse_args()

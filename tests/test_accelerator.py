@@ -237,7 +237,7 @@ def told_by(benchmark, script, whats, *, minutes=1.0, limit=60.0):
         ("raise ValueError('no such card')", "ValueError: no such card"),
         ("import os; os.kill(os.getpid(), 9)", "ended by SIGKILL"),
         ("sys.exit('with failed')", "with failed"),
-        ("", "it ended without a word"),
+        ("", "it ended without a message"),
     ],
 )
 def test_a_process_that_ends_is_a_failure_of_what_it_did_not_tell(ending, why, benchmark, capsys):
@@ -378,7 +378,7 @@ def test_flops_are_told_as_a_share_of_the_peak_of_the_same_precision(command):
     found = json.loads(command.output.read_text())["results"]
     for precision, share in (("float32", 1 / 4), ("tf32", 1 / 16), ("bfloat16", 1 / 32)):
         assert found[f"regression/lanes/{precision}/500"]["share_of_peak"] == share
-    line = "shakespeare/lanes/tf32/500 3 trials an hour, 50 FLOP/s, 0.062 of the measured peak"
+    line = "shakespeare/lanes/tf32/500 3 trials per hour, 50 FLOP/s, 0.062 of the measured peak"
     assert line in said
 
 
@@ -388,7 +388,10 @@ def test_what_lanes_are_worth_is_told_at_the_end(command):
         "--only", "regression/lanes,regression/process,regression/naive",
         says=lambda piece, what: {"trials_per_hour": rates[piece.split("/")[1]]},
     )  # fmt: skip
-    assert said[-1] == "regression: lanes of 500 trials train 2 times naive, 100 times process"
+    assert said[-1] == (
+        "regression: trials per hour of the lanes, in a study of 500: 2 times those of naive, "
+        "100 times those of process"
+    )
 
 
 def test_the_lanes_that_are_known_are_handed_on(command):
@@ -417,7 +420,7 @@ def test_results_of_another_device_or_commit_are_not_mixed(change, sentence, com
     before = json.loads(command.output.read_text())
     assert before["made"].items() >= HERE.items()
     command.output.write_text(json.dumps({"made": before["made"] | change, "results": {}}))
-    with pytest.raises(SystemExit, match=f"{sentence}: --anew begins anew .*, --output takes another"):
+    with pytest.raises(SystemExit, match=f"{sentence}: --anew begins again .*, --output takes another"):
         command(*only)
     asked, _ = command(*only, "--anew")
     assert [piece for piece, *_ in asked] == ["regression/lanes/float32"]
@@ -441,7 +444,7 @@ def test_a_file_is_whole_also_when_its_next_writing_fails(command, monkeypatch):
 
 def test_what_is_no_file_of_its_own_and_no_result_is_said(command, capsys):
     command.output.write_text("{}")
-    with pytest.raises(SystemExit, match=r"other results than this benchmark's: --anew"):
+    with pytest.raises(SystemExit, match=r"not have results of this benchmark: --anew"):
         command()
     command.output.unlink()
     with pytest.raises(SystemExit):
@@ -459,7 +462,7 @@ def test_it_runs_on_a_cpu_and_goes_on_where_it_was(tmp_path):
 
     only = ["--only", "regression/lanes/float32/3,regression/deterministic"]
     assert run("--minutes", "0", *only)[-1] == (
-        "the time is over; the same command goes on with regression/lanes/float32/3"
+        "the time is up; the same command continues with regression/lanes/float32/3"
     )
     assert not output.exists()
     run("--minutes", "20", *only)

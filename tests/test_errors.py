@@ -49,5 +49,5 @@ def test_the_host_may_have_none_and_what_a_user_asks_for_is_no_matter_of_memory(
 )
 def test_the_sentence_says_what_was_asked_for_where_that_is_known(name, asked):
     said = memory_sentence(ValueError(NO_MEMORY[name]), "lower it")
-    between = f" ({asked} were asked for)" if asked else ""
-    assert said == f"the device has not enough memory{between}: lower it"
+    between = f" ({asked} were requested)" if asked else ""
+    assert said == f"the device does not have enough memory{between}: lower it"

@@ -150,7 +150,7 @@ def test_the_same_bits_are_asked_for_once_beside_the_users_flags(monkeypatch, fl
 
 def test_flags_of_the_user_that_say_otherwise_are_not_overruled(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_deterministic_ops=false")
-    with pytest.raises(ValueError, match="must be false where XLA_FLAGS has --xla_gpu_deterministic_ops=fal"):
+    with pytest.raises(ValueError, match="must be false if XLA_FLAGS has --xla_gpu_deterministic_ops=fal"):
         xla.make_deterministic()
 
 

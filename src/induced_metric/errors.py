@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 
 _REMEDIES = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room there"),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space there"),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make it writable"),
     **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "remove what is in the place of a directory"),
 }
@@ -53,8 +53,8 @@ def out_of_memory(error: Exception) -> bool:
 def memory_sentence(error: Exception, remedy: str) -> str:
     """A sentence for a device out of memory, with the size asked for, if the error has it, and the remedy."""
     size = re.search(r"allocat\w* +(?:request for +)?([\d.]+ ?[KMGTPE]?i?[bB]\w*)", str(error))
-    asked = f" ({size[1]} were asked for)" if size else ""
-    return f"the device has not enough memory{asked}: {remedy}"
+    asked = f" ({size[1]} were requested)" if size else ""
+    return f"the device does not have enough memory{asked}: {remedy}"
 
 
 @contextlib.contextmanager
@@ -71,7 +71,7 @@ def written(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         if error.errno is None:  # raised by a library, not by the system
             raise
-        remedy = _REMEDIES.get(error.errno, "see to its disk")
+        remedy = _REMEDIES.get(error.errno, "check its disk")
         raise DiskError(
             f"{os.fspath(path)} cannot be written ({error.strerror}): {remedy}; what is recorded is kept, "
             "and the same command continues"

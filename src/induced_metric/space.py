@@ -37,7 +37,7 @@ class Float:
         if not self.low < self.high or (self.log and least <= 0):
             positive = "high < 1" if self.complement else "low > 0"
             raise ValueError(
-                f"a range must have low < high, and {positive} where log, got {self.low} and {self.high}"
+                f"a range must have low < high, and {positive} with log, got {self.low} and {self.high}"
             )
 
     @property
@@ -93,7 +93,7 @@ class Int:
         """Checks the range."""
         if not self.low < self.high or self.step < 1 or (self.log and (self.low < 1 or self.step != 1)):
             raise ValueError(
-                "a range of integers must have low < high and step >= 1, and low >= 1 and step 1 where log, "
+                "a range of integers must have low < high and step >= 1, and low >= 1 and step 1 with log, "
                 f"got {self.low}, {self.high} and step {self.step}"
             )
 
@@ -142,7 +142,7 @@ class Choice:
             raise ValueError(f"choices must be at least two different values, got {list(self.choices)}")
         kinds = {"number" if type(value) in (int, float) else type(value) for value in self.choices}
         if len(kinds - {type(None)}) > 1:
-            raise ValueError(f"choices must be of one kind, null aside, got {list(self.choices)}")
+            raise ValueError(f"choices must be of one kind, except for null, got {list(self.choices)}")
         if kinds != {"number"}:
             object.__setattr__(self, "static", True)
 

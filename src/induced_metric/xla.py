@@ -81,7 +81,7 @@ def make_deterministic() -> None:
     if is_deterministic(flags):
         return
     if _DETERMINISTIC in flags:
-        raise ValueError(f"it must be false where XLA_FLAGS has --{_DETERMINISTIC}=false")
+        raise ValueError(f"it must be false if XLA_FLAGS has --{_DETERMINISTIC}=false")
     if "jax" in sys.modules:
         raise RuntimeError("XLA must be configured before JAX is imported")
     os.environ["XLA_FLAGS"] = f"{flags} --{_DETERMINISTIC}=true".strip()

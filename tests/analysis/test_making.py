@@ -99,7 +99,7 @@ def test_what_searches_nothing_is_shown_where_asked_for_alone(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["tables", "--task", "regresion"], "unknown task 'regresion': there are cifar10, cifar10_small"),
+        (["tables", "--task", "regresion"], "unknown task 'regresion': allowed are cifar10, cifar10_small"),
         (["tables", "--task", "regresion"], "did you mean regression?"),
         (
             ["tables", "--task", "mnist_small"],

@@ -301,7 +301,7 @@ def test_too_little_memory_is_one_sentence_that_says_what_to_lower(ask, tmp_path
     code, said = end_of(lambda cfg: ask(), tmp_path, monkeypatch, capsys)
     assert code == 2
     (line,) = said.splitlines()
-    assert line.startswith("train.py: the device has not enough memory (")
+    assert line.startswith("train.py: the device does not have enough memory (")
     assert "lower lanes.width" in line
     assert "task.batch_size" in line
 

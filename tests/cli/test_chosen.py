@@ -44,7 +44,7 @@ def test_a_file_of_its_own_name_is_taken(written, text):
         (
             "optimizer/mine",
             MINE.replace("  name: mine\n", ""),
-            "has no name under optimizer: write name: mine, as its file is called, since its records get",
+            "has no name under optimizer: write name: mine, the name of its file, since its records get",
         ),
         (
             "optimizer/mine",
@@ -59,7 +59,11 @@ def test_a_file_of_its_own_name_is_taken(written, text):
         ("task/mine", f"{HEADER}task:\n  name: mnist\n", "has name: mnist under task: write name: mine"),
         ("optimizer/mine", HEADER, "must have a section optimizer: with name: mine in it"),
         ("optimizer/mine", f"{HEADER}- sgd\n", "must have a section optimizer: with name: mine in it"),
-        ("optimizer/mine", f"{HEADER}optimizer:\n  a: 1\n b: 2\n", "line 4 is no YAML: expected <block end>"),
+        (
+            "optimizer/mine",
+            f"{HEADER}optimizer:\n  a: 1\n b: 2\n",
+            "line 4 is not valid YAML: expected <block end>",
+        ),
     ],
 )
 def test_another_is_refused_and_named(written, name, text, sentence):
@@ -93,5 +97,5 @@ def test_a_broken_file_that_nobody_chose_stops_no_study_or_is_named(written, tmp
     written("optimizer/empty", "")
     assert spaces._shared("regression", "paper") == {"xi"}
     written("optimizer/broken", "optimizer:\n  a: 1\n b: 2\n")
-    with pytest.raises(UserError, match=r"conf/optimizer/broken.yaml line 3 is no YAML"):
+    with pytest.raises(UserError, match=r"conf/optimizer/broken.yaml line 3 is not valid YAML"):
         spaces._shared("regression", "paper")

@@ -71,7 +71,10 @@ def test_a_command_that_gets_no_memory_says_so(kind, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         commands.main(["verify"])
     assert ended.value.code == 2
-    said = "the device has not enough memory (3743729664 bytes were asked for): end what else uses it"
+    said = (
+        "the device does not have enough memory (3743729664 bytes were requested): "
+        "end other programs that use it"
+    )
     assert capsys.readouterr().err == f"induced-metric verify: {said}\n"
 
 
@@ -169,11 +172,11 @@ def test_a_name_that_nobody_knows_is_no_name_without_records(command, tmp_path, 
 
     synthetic.write_study(tmp_path, "sgd", task="mine", trials=3, epochs=3)
     line = refused("--task", "regresion")
-    assert line.startswith("unknown task 'regresion': there are cifar10, ")
+    assert line.startswith("unknown task 'regresion': allowed are cifar10, ")
     assert "mine, " in line  # of the records alone
     assert line.endswith("; did you mean regression?")
     line = refused("--task", "regression", "--protocol", "fairr")
-    assert line.startswith("unknown protocol 'fairr': there are fair, paper, ")
+    assert line.startswith("unknown protocol 'fairr': allowed are fair, paper, ")
 
 
 @pytest.mark.parametrize("command", ["tables", "wandb", "replay"])

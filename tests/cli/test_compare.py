@@ -35,7 +35,7 @@ def test_an_unknown_name_ends_in_one_sentence(task, optimizer, sentence):
     [
         (
             ["+search_space.momentun={low: 0.1, high: 0.9}"],
-            "search_space.momentun is no hyperparameter of lion",
+            "search_space.momentun is not a hyperparameter of lion",
         ),
         (["~optimizer.learning_rate"], "optimizer: lion() missing 1 required .* 'learning_rate'"),
         (["+optimizer.momentum=0.9"], "unknown 'optimizer.momentum': allowed under optimizer are"),
@@ -46,7 +46,7 @@ def test_an_unknown_name_ends_in_one_sentence(task, optimizer, sentence):
                 "optimizer=sgd_nesterov",
                 "+search_space.direction.nesterov={choices: [false, true]}",
             ],
-            "direction.nesterov make 2 programs, more than lanes.programs=1",
+            "direction.nesterov need 2 programs, more than lanes.programs=1",
         ),
     ],
 )

@@ -276,17 +276,20 @@ def test_a_pruner_stops_the_worse_at_its_rungs(pruner):
         (["task.name=${nowhere}"], r"nowhere"),
         (
             ["search_space.xi.low=1"],
-            r"search_space.xi: a range must have low < high, and low > 0 where log, got 1.0 and 0.1",
+            r"search_space.xi: a range must have low < high, and low > 0 with log, got 1.0 and 0.1",
         ),
         (["search_space.momentum.high=2"], r"search_space: momentum must be in \[0, 1\)"),
         (["search_space.xi.log=maybe"], r"search_space.xi.log: input should be a valid boolean"),
         (
             ["+search_space.momentun={low: 0.1, high: 0.2}"],
-            r"search_space.momentun is no hyperparameter of sgd_rms, which has learning_rate, momentum, xi, "
-            r"beta, beta_rms, weight_decay, eps; did you mean momentum\?",
+            r"search_space.momentun is not a hyperparameter of sgd_rms, which has learning_rate, momentum, "
+            r"xi, beta, beta_rms, weight_decay, eps; did you mean momentum\?",
         ),
         # Of another optimizer, and not shared by the task.
-        (["optimizer=sgd", "+search_space.beta1={low: 0.1, high: 0.2}"], r"search_space.beta1 is no hyperp"),
+        (
+            ["optimizer=sgd", "+search_space.beta1={low: 0.1, high: 0.2}"],
+            r"search_space.beta1 is not a hyperp",
+        ),
         (
             ["optimizer._target_=induced_metric.sgdd"],
             r"optimizer._target_: cannot find 'induced_metric.sgdd",

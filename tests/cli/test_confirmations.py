@@ -82,7 +82,7 @@ def test_winners_are_trained_again_from_seeds_that_all_share(tmp_path, sweep):
 def test_winners_are_trained_again_without_a_hyperparameter_from_the_same_seeds(tmp_path, sweep):
     confirm = ["optimizer=sgd_metric", *CONFIRM, f"trials={SEEDS}"]
     for arguments, sentence in [
-        (["optimizer=sgd"], "sampler.without=xi is no hyperparameter of sgd, which has learning_rate, mo"),
+        (["optimizer=sgd"], "sampler.without=xi is not a hyperparameter of sgd, which has learning_rate, mo"),
         ([], f"fair-regression-random-sgd_metric has 0 of its {TRIALS} trials"),
     ]:
         code, said = sweep(tmp_path, *confirm, "sampler.without=xi", *arguments)
@@ -142,7 +142,7 @@ def test_a_hyperparameter_that_cannot_be_0_is_refused(tmp_path, sweep):
         (
             "sgd_metric_power",
             "task.epochs",
-            "task.epochs is no hyperparameter of sgd_metric_power, which has",
+            "task.epochs is not a hyperparameter of sgd_metric_power, which has",
         ),
         ("adamw_metric", "embedding.height", "embedding.height cannot be 0 with adamw_metric: it was chosen"),
     ]:

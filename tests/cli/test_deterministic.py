@@ -227,7 +227,7 @@ def test_a_verify_of_deterministic_records_runs_in_their_lanes_and_apart_from_ot
     )
     assert (code, complained) == (0, "")
     assert "2 trials of 1 studies" in printed
-    assert "made otherwise" not in printed
+    assert "what differs from the records" not in printed
     assert "left out" not in printed
     code, _, complained = sweep(results, "optimizer=adam", "trials=2", "deterministic=false")
     assert (code, complained) == (0, "")

@@ -145,7 +145,7 @@ def test_a_changed_sweep_is_refused(swept, here):
         (
             "sweeps/sweep.py",
             ["sampler=fixed", "~pairing"],
-            "sampler fixed takes the published best hyperparameters, and there are none of regression",
+            "sampler fixed takes the published best hyperparameters, and conf/pairing has none for",
         ),
         (
             "sweeps/sweep.py",
@@ -243,7 +243,7 @@ def test_a_checkpoint_goes_when_its_result_is_safe_and_not_before(tmp_path, here
     assert [path.name for path in checkpoints.iterdir() if path.is_dir()] == [unfinished]
     done = here("train.py", *arguments, "seed=1")
     assert done.returncode == 0, done.stderr
-    assert "going on after epoch 3" in done.stdout
+    assert "continuing after epoch 3" in done.stdout
     assert steps() == []
     results = [json.loads(path.read_text()) for path in tmp_path.rglob("trial.json")]
     assert sorted(result["seed"] for result in results) == [1, 2, 3]
@@ -279,7 +279,7 @@ def test_train_goes_on_where_it_was_stopped(tmp_path, how, here):
     finish = ["checkpoint_every=0"]  # which does not belong to the trial
     done = here("train.py", *arguments, *finish, f"results={tmp_path / 'parts'}")
     assert done.returncode == 0, done.stderr
-    assert "going on after epoch" in done.stdout
+    assert "continuing after epoch" in done.stdout
     assert here("train.py", *LONG, f"results={tmp_path / 'whole'}").returncode == 0
     (parts,), (whole,) = ((tmp_path / name).rglob("curve.parquet") for name in ("parts", "whole"))
     metrics = ["epoch", "train/loss", "test/loss", "train/minibatch_loss"]

@@ -205,7 +205,8 @@ def test_the_training_set_is_the_published_one_and_the_splits_are_disjoint():
         ),
         (
             ["protocol=paper", "sampler=confirmed"],
-            "sampler confirmed reads winners on a split that chose nothing, and protocol paper names none",
+            "sampler confirmed measures winners on a split on which nothing was chosen, and protocol "
+            "paper names none",
         ),
     ],
 )

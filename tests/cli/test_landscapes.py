@@ -165,7 +165,7 @@ def test_notebook_runs_and_is_stripped(results, monkeypatch):
         ("steps=[grids]", "steps must be among grid, timing, fair, page, got 'grids'"),
         ("functions=[bale]", "functions must be among beale, .* got 'bale'"),
         ("functions=[]", "functions must be among beale, .* got none"),
-        ("functions=[booth]", "functions must have one of the paper's five where steps has grid or timing"),
+        ("functions=[booth]", "functions must have one of the paper's five if steps has grid or timing"),
         ("iterations=0", "grid: iterations must be an integer from 1 to 1000000, got 0"),
         ("iterations=true", "grid.iterations must be a number, got true"),
         ("tolerances.paper_text=true", "grid.tolerances.paper_text must be a number, got true"),
@@ -181,7 +181,7 @@ def test_notebook_runs_and_is_stripped(results, monkeypatch):
         ("+optimizers.sgd.moment=1", "unknown 'optimizers.sgd.moment': allowed are"),
         (
             "search_space.momentum.high=1.0",
-            "optimizers.adam.search_space.beta1: a range must have low < high, and high < 1 where log",
+            "optimizers.adam.search_space.beta1: a range must have low < high, and high < 1 with log",
         ),
     ],
 )

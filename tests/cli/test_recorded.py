@@ -16,7 +16,9 @@ def test_of_many_studies_the_nearest_are_named(tmp_path):
     assert recorded.study_key("paper/regression/tpe/adam", tmp_path).optimizer == "adam"
     with pytest.raises(UserError) as error:
         recorded.study_key("paper/regression/tpe/adamx", tmp_path)
-    said = "of the 22 that there are the nearest are paper/regression/tpe/adam, paper/regression/tpe/adamw, "
+    said = (
+        "of the 22 recorded studies the nearest are paper/regression/tpe/adam, paper/regression/tpe/adamw, "
+    )
     assert said in str(error.value)
     assert len(str(error.value)) < 500
 

@@ -126,7 +126,7 @@ def test_a_study_is_run_again_and_compared(tmp_path, capsys, here, monkeypatch):
     [
         (["--study", "table_9"], "study must be all or one of cifar10_small, "),
         (["--study", "table_1", "--trials", "0"], "trials must be >= 1, got 0"),
-        (["--names", "nowhere"], "no studies by name under nowhere"),
+        (["--names", "nowhere"], "no published studies under nowhere"),
     ],
 )
 def test_a_mistake_ends_in_one_sentence(arguments, sentence, capsys, monkeypatch):

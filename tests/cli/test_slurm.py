@@ -99,7 +99,7 @@ def test_an_array_is_submitted_with_what_the_configuration_says(tmp_path, stand_
             "submitted 16 workers as job 70, at most 4 at a time",
             "  watch:  squeue --jobs 70",
             f"  logs:   tail -F {tmp_path}/workers/slurm-70-*.log",
-            f"          {tmp_path}/workers/submitit has what SLURM says of a worker that has none",
+            f"          {tmp_path}/workers/submitit has SLURM's output for a worker without a log",
             "  cancel: scancel 70; the same command continues",
         ],
     )

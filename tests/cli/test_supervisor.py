@@ -166,7 +166,9 @@ def test_a_worker_keeps_to_its_cores(tmp_path):
 def test_a_name_that_another_process_has_is_refused_before_any_start(tmp_path):
     held, free = fake(tmp_path, "a", "done"), fake(tmp_path, "b", "done")
     with Supervisor([held], QUICK, say=lambda _: None):
-        with pytest.raises(UserError, match=r"worker a runs already: another process writes .*a\.log"):
+        with pytest.raises(
+            UserError, match=r"worker a is already running: another process is writing .*a\.log"
+        ):
             supervise([free, held])
         assert runs(free) == 0
         supervise([free])

@@ -100,7 +100,10 @@ def test_a_record_that_was_made_the_same_way_must_be_identical(results, capsys):
     code, printed, _ = ask(capsys, "verify", "--results", results, "--share", 1)
     assert code == 1
     assert row_of(printed, "fair/regression/random/adamw")[1:] == ["5", "4", "0", "1"]
-    assert "OUTSIDE: fair/regression/random/adamw trial 0: outside (3 epochs identical, first 0" in printed
+    assert (
+        "OUTSIDE: fair/regression/random/adamw trial 0: outside (3 epochs identical; differences: early 0"
+        in printed
+    )
     code, printed, _ = ask(capsys, "trial", "--results", results, "--study", "/".join(ADAMW), "--trial", 0)
     assert code == 1
     assert "OUTSIDE: what made the record is the same here" in printed

@@ -39,7 +39,7 @@ def test_the_epochs_of_an_earlier_run_do_not_shorten_the_time_left(monkeypatch, 
         bar.update(8, "adam")
         bar.update(9, "adam")
     assert capsys.readouterr().out.splitlines() == [
-        "going on after epoch 7",
+        "continuing after epoch 7",
         "about 4 min for 2 epochs at this speed",
         "adam, epoch 9 of 10, 2:00 left",
     ]

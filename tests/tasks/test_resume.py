@@ -62,7 +62,7 @@ def test_a_killed_trial_goes_on_to_the_uninterrupted_curve_bit_for_bit(prepared,
 
     resumed = train(parts, sizes=sizes)
     assert resumed.returncode == 0, resumed.stderr
-    assert "going on after epoch 1" in resumed.stdout
+    assert "continuing after epoch 1" in resumed.stdout
     curves = [
         pd.read_parquet(path).drop(columns="seconds")
         for part in ("parts", "whole")

@@ -24,7 +24,7 @@ _CAME: set[int] = set()  # stop signals received; shared by all Hydra jobs, so t
 _PACKAGE = Path(__file__).parents[1]
 _LOWER = (
     "lower lanes.width or lanes.queue, task.micro_batch where the task has one, task.batch_size, or the size "
-    "of the model; or end what else uses the device"
+    "of the model; or end other programs that use the device"
 )
 
 

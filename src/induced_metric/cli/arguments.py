@@ -32,7 +32,9 @@ def samplers(parser: argparse.ArgumentParser, default: str) -> None:
 
 def every(parser: argparse.ArgumentParser, doing: str) -> None:
     """Adds the interval, in seconds, at which ``doing`` is repeated."""
-    parser.add_argument("--every", type=seconds, metavar="SECONDS", help=f"{doing} again and again")
+    parser.add_argument(
+        "--every", type=seconds, metavar="SECONDS", help=f"{doing} repeatedly, at this interval"
+    )
 
 
 def check_known(results: Path, *, task: str | None, protocol: str | None) -> None:
@@ -55,7 +57,7 @@ def check_known(results: Path, *, task: str | None, protocol: str | None) -> Non
         if name is not None and name not in known:
             close = difflib.get_close_matches(name, sorted(known), n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
-            raise UserError(f"unknown {group} {name!r}: there are {', '.join(sorted(known))}{hint}")
+            raise UserError(f"unknown {group} {name!r}: allowed are {', '.join(sorted(known))}{hint}")
 
 
 def check_directory(results: Path) -> None:

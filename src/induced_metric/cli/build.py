@@ -136,8 +136,8 @@ def static_programs(cfg: DictConfig, space: Mapping[str, Dimension]) -> tuple[li
     number = programs(space)
     if static and number > (most := integer(cfg, "lanes.programs", low=1, high=10**6)):
         raise UserError(
-            f"{', '.join(static)} make {number} programs, more than lanes.programs={most}: give them fewer "
-            "values, or raise it"
+            f"{', '.join(static)} need {number} programs, more than lanes.programs={most}: give them fewer "
+            "values, or raise that limit"
         )
     return static, number
 

@@ -40,7 +40,7 @@ def read(path: Path) -> Any:
         return OmegaConf.load(path)
     except yaml.MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UserError(f"{_shown(path)}{line} is no YAML: {error.problem}") from error
+        raise UserError(f"{_shown(path)}{line} is not valid YAML: {error.problem}") from error
 
 
 def _check(path: Path, group: str) -> None:
@@ -55,7 +55,7 @@ def _check(path: Path, group: str) -> None:
     if name != path.stem:
         said = "no name" if name is None else f"name: {name}"
         raise UserError(
-            f"{_shown(path)} has {said} under {group}: write name: {path.stem}, as its file is called, since "
+            f"{_shown(path)} has {said} under {group}: write name: {path.stem}, the name of its file, since "
             "its records get that name"
         )
 

@@ -10,10 +10,10 @@ from induced_metric.cli.reports import say_written
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the results directory, and the document that shows the short table."""
     parser.add_argument(
-        "--results", type=Path, help="default: results where that has records, else results/published"
+        "--results", type=Path, help="default: results if it has records, otherwise results/published"
     )
     parser.add_argument(
-        "--readme", type=Path, help="a document, between whose markers the short table is written too"
+        "--readme", type=Path, help="a document; the short table is also written between its markers"
     )
 
 

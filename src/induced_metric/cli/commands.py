@@ -11,7 +11,7 @@ from induced_metric.cli import entry
 from induced_metric.errors import memory_sentence, out_of_memory
 
 PROGRAM = "induced-metric"
-_FREE = "end what else uses it"
+_FREE = "end other programs that use it"
 HYDRA = {
     "train": "train one trial: optimizer=sgd_rms task=regression seed=3",
     "sweep": "run or continue the studies of a task: task=regression optimizer=adam,sgd_rms trials=100",
@@ -31,14 +31,14 @@ class Command(NamedTuple):
 COMMANDS = {
     "tables": Command("reports", "write and print the tables of a task", {"kind": "tables"}),
     "figures": Command("reports", "draw the figures of a task", {"kind": "figures"}),
-    "report": Command("report", "write one page to explore, of all records of a results directory"),
-    "compare": Command("compare", "judge an optimizer tuned here against baselines tuned before"),
+    "report": Command("report", "write one interactive page from all records of a results directory"),
+    "compare": Command("compare", "compare an optimizer tuned here with baselines tuned before"),
     "claims": Command("claims", "decide the paper's claims from all records"),
     "landscapes-report": Command("landscapes_report", "write the landscapes' tables, figures and page again"),
     "wandb": Command("mirroring", "mirror the recorded trials of a task to Weights & Biases"),
-    "status": Command("status", "say where the studies of a results directory stand"),
+    "status": Command("status", "show the progress of the studies of a results directory"),
     "dashboard": Command("dashboard", "serve Optuna's dashboard on the records"),
-    "costs": Command("costs", "measure the device seconds of an epoch of each optimizer"),
+    "costs": Command("costs", "measure the device seconds per epoch of each optimizer"),
     "trial": Command("trial", "train one recorded trial again, and compare"),
     "verify": Command("verify", "train a random share of all recorded trials again, and compare"),
     "replay": Command("replay", "show recorded searches under other rules, without training"),
@@ -63,7 +63,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.argv = [f"{PROGRAM} {name}", *words[1:]]
         entry.start(name)
         return
-    parser = _Parser(prog=PROGRAM, description="Optimisers from the metric of a loss landscape, compared.")
+    parser = _Parser(
+        prog=PROGRAM, description="Optimisers built on the metric of a loss landscape, and their comparison."
+    )
     parsers = parser.add_subparsers(dest="command", required=True, metavar="command")
     lines = HYDRA | {other: command.line for other, command in COMMANDS.items()}
     named = {other: parsers.add_parser(other, help=line) for other, line in lines.items()}

@@ -19,10 +19,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     common.results(parser)
     parser.add_argument(
-        "--baselines", type=Path, required=True, help="results directory of the baselines: results/published"
+        "--baselines",
+        type=Path,
+        required=True,
+        help="results directory of the baselines, such as results/published",
     )
     parser.add_argument(
-        "--check", action="store_true", help="only say, before training, whether they can be compared"
+        "--check", action="store_true", help="only check, before training, whether they can be compared"
     )
 
 

@@ -21,8 +21,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the optimisers to measure, and how often to measure them."""
     common.study(parser)
     common.results(parser)
-    parser.add_argument("--optimizers", nargs="+", required=True, metavar="OPTIMIZER", help="take turns")
-    parser.add_argument("--rounds", type=common.count, default=7, help="turns of each (default: 7)")
+    parser.add_argument(
+        "--optimizers", nargs="+", required=True, metavar="OPTIMIZER", help="measured in turns"
+    )
+    parser.add_argument("--rounds", type=common.count, default=7, help="number of turns of each (default: 7)")
 
 
 def run(task: str, protocol: str, optimizers: Sequence[str], rounds: int, results: Path) -> None:

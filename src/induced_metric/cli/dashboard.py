@@ -33,7 +33,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the studies to serve, and the port."""
     common.watched(parser)
     common.results(parser)
-    parser.add_argument("--port", type=int, default=8080, help="of 127.0.0.1; 0: a free one (default: 8080)")
+    parser.add_argument(
+        "--port", type=int, default=8080, help="on 127.0.0.1; 0: any free port (default: 8080)"
+    )
 
 
 def run(results: Path, *, port: int, task: str | None, protocol: str | None) -> None:
@@ -59,7 +61,7 @@ def run(results: Path, *, port: int, task: str | None, protocol: str | None) -> 
         server = make_server(HOST, port, application(browsed), _Server, _Quiet)
     except OSError as error:
         raise UserError(
-            f"port {port} cannot be used ({error.strerror}); another one: --port, or PORT="
+            f"port {port} cannot be used ({error.strerror}): choose another with --port or PORT="
         ) from error
     with server:
         sys.stdout.write(

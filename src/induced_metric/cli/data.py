@@ -12,11 +12,11 @@ _DATA_SETS = {"shakespeare": "tiny_shakespeare"}
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the data set, and what to do with it."""
     parser.add_argument("--task", required=True, help="a task, a preset of one, or a data set")
-    parser.add_argument("--manual-dir", help="directory with the original files, to do without network")
+    parser.add_argument("--manual-dir", help="directory with the original files, if there is no network")
     parser.add_argument(
         "--check",
         action="store_true",
-        help="only say by the exit code: 0 if there is nothing to prepare, 1 if there is",
+        help="only set the exit code: 0 if there is nothing to prepare, 1 if there is",
     )
 
 

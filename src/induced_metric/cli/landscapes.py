@@ -92,7 +92,7 @@ def run(cfg: DictConfig) -> None:
         done("runs of the page", {f"page_{name}": table for name, table in gallery._asdict().items()})
     for path in report.write(results):
         print(f"wrote {path}")
-    print(f"{time.perf_counter() - begun:.1f} s in all")
+    print(f"{time.perf_counter() - begun:.1f} s in total")
 
 
 def studies(cfg: DictConfig) -> Studies:
@@ -112,7 +112,7 @@ def studies(cfg: DictConfig) -> Studies:
     functions = {name: room.LANDSCAPES[name] for name in names}
     published = {name: function for name, function in functions.items() if function.published}
     if not published and {"grid", "timing"} & set(config["steps"]):
-        raise UserError("functions must have one of the paper's five where steps has grid or timing")
+        raise UserError("functions must have one of the paper's five if steps has grid or timing")
     return Studies(
         functions=functions,
         published=published,

@@ -22,8 +22,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--optimizers", nargs="+", metavar="OPTIMIZER", help="default: all that have records")
     parser.add_argument("--mode", choices=["offline", "online", "disabled"], default="offline")
     parser.add_argument("--project", default="induced-metric", help="default: induced-metric")
-    parser.add_argument("--entity", help="user or team (default: the account's)")
-    common.every(parser, "mirror")
+    parser.add_argument("--entity", help="user or team (default: that of the account)")
+    common.every(parser, "mirror new trials")
 
 
 def run(every: float | None, **chosen: Any) -> None:

@@ -24,8 +24,8 @@ def check(cfg: DictConfig) -> None:
         )
     if confirms(cfg) and "confirmation" not in cfg.protocol:
         raise UserError(
-            f"sampler {cfg.sampler.name} reads winners on a split that chose nothing, and protocol {name} "
-            "names none as protocol.confirmation: use protocol=fair"
+            f"sampler {cfg.sampler.name} measures winners on a split on which nothing was chosen, and "
+            f"protocol {name} names none as protocol.confirmation: use protocol=fair"
         )
 
 
@@ -119,7 +119,7 @@ def _check_removable(name: Any, pair: build.Pairing) -> None:
     own = _own(pair.hyperparameters)
     if name not in own:
         raise UserError(
-            f"sampler.without={name} is no hyperparameter of {pair.name}, which has {', '.join(own)}"
+            f"sampler.without={name} is not a hyperparameter of {pair.name}, which has {', '.join(own)}"
         )
     if isinstance(pair.search_space.get(name), Choice):
         raise UserError(

@@ -118,7 +118,7 @@ def check_agreed(placement: "Placement") -> None:
     if placement.exact and placement.before is None and measures and default_layout() == "vmap":
         raise UserError(
             "workers of a deterministic study must have the same lanes, and each would measure which are the "
-            "fastest: say lanes.layout=vmap or map, and lanes.width"
+            "fastest: set lanes.layout to vmap or map, and lanes.width to a number"
         )
 
 
@@ -138,7 +138,9 @@ def study_key(text: str, results: Path) -> "StudyKey":
             return key
     near = difflib.get_close_matches(text, ["/".join(key) for key in known], n=_NEAREST, cutoff=0.0)
     said = (
-        f"of the {len(known)} that there are the nearest are {', '.join(near)}" if near else "there are none"
+        f"of the {len(known)} recorded studies the nearest are {', '.join(near)}"
+        if near
+        else "there are none"
     )
     raise UserError(
         f"no records of a study {text!r} under {results}: write protocol/task/sampler/optimizer; {said}"

@@ -9,7 +9,7 @@ from induced_metric.cli.reports import say_written
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the option of the command."""
     parser.add_argument(
-        "--results", type=Path, help="default: results, or what is published where that has no records"
+        "--results", type=Path, help="default: results if it has records, otherwise results/published"
     )
 
 

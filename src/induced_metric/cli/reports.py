@@ -21,14 +21,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     common.results(parser)
     common.samplers(parser, "all that search and have records")
     parser.add_argument(
-        "--best", type=common.count, help="runs summarised (default: 50, at most a quarter of the trials)"
+        "--best",
+        type=common.count,
+        help="number of runs averaged (default: 50, at most a quarter of the trials)",
     )
     parser.add_argument(
         "--targets",
         nargs="+",
         type=float,
         metavar="VALUE",
-        help="of the objective, for the time to them (default: the task's, near the published level)",
+        help="of the objective, for the time to target (default: the task's, near the published level)",
     )
 
 

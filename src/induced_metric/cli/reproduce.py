@@ -20,11 +20,17 @@ _SAME_LANDSCAPES = ("grid", "nudged", "paths", "fair_runs", "fair_chosen")
 
 def arguments(command: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
-    command.add_argument("--study", help=f"its name, or {ALL}: those on record (default: list them)")
-    command.add_argument("--results", type=Path, default=Path("results/reproduced"), help="where it is run")
-    command.add_argument("--against", type=Path, default=Path("results/published"), help="the records")
-    command.add_argument("--trials", type=int, help="only the first so many of every search, for a try")
-    command.add_argument("--names", type=Path, default=_NAMES, help=f"default: {_NAMES}")
+    command.add_argument("--study", help=f"its name, or {ALL}: every recorded one (default: list them)")
+    command.add_argument(
+        "--results", type=Path, default=Path("results/reproduced"), help="directory to run it in"
+    )
+    command.add_argument(
+        "--against", type=Path, default=Path("results/published"), help="the published records"
+    )
+    command.add_argument("--trials", type=int, help="only the first n trials of every search, as a quick try")
+    command.add_argument(
+        "--names", type=Path, default=_NAMES, help=f"the files that define the studies (default: {_NAMES})"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +107,7 @@ def published(names: Path) -> dict[str, Published]:
     """
     found = {path.stem: Published.read(path) for path in sorted(names.glob("*.yaml"))}
     if not found:
-        raise UserError(f"no studies by name under {names}: run this in a copy of the repository")
+        raise UserError(f"no published studies under {names}: run this in a copy of the repository")
     return found
 
 
@@ -190,7 +196,7 @@ def _compared_landscapes(ours: Path, theirs: Path) -> str:
             continue
         one, other = map(pd.read_parquet, paths)
         if one.shape != other.shape or list(one) != list(other):
-            lines.append(f"{name}: {len(one)} rows, {len(other)} committed, in other columns or numbers")
+            lines.append(f"{name}: {len(one)} rows, {len(other)} committed; columns or numbers differ")
             continue
         same = ((one == other) | (one.isna() & other.isna())).all(axis=1)
         lines.append(f"{name}: {int(same.sum())} of {len(same)} rows bit-identical")

@@ -112,7 +112,7 @@ class Slurm(Restarts):
         print(f"submitted {self.workers} workers as job {', '.join(ids)}{most}")
         print(f"  watch:  {watch} {','.join(ids)}")
         print(f"  logs:   tail -F {' '.join(str(sweep.logs / log) for log in logs)}")
-        print(f"          {sweep.logs / 'submitit'} has what SLURM says of a worker that has none")
+        print(f"          {sweep.logs / 'submitit'} has SLURM's output for a worker without a log")
         print(f"  cancel: {cancel} {' '.join(ids)}; the same command continues", flush=True)
 
 

@@ -103,7 +103,7 @@ def _words(choices: Any, where: str) -> Any:
     if not isinstance(choices, list) or not any(isinstance(each, list) for each in choices):
         return choices
     if other := [each for each in choices if not isinstance(each, list | None)]:
-        raise UserError(f"{where}: choices must be of one kind, null aside, got lists and {other[0]!r}")
+        raise UserError(f"{where}: choices must be of one kind, except for null, got lists and {other[0]!r}")
     return [as_word(each) for each in choices]
 
 
@@ -113,7 +113,7 @@ def _static(name: str, dimension: Dimension, needed: bool) -> Dimension:
         return replace(dimension, static=dimension.static or needed)
     if needed:
         raise UserError(
-            f"search_space.{name} makes a program of each value: give it type: int, or choices, "
+            f"search_space.{name} needs a program for each value: give it type: int, or choices, "
             "not a range of real numbers"
         )
     return dimension
@@ -139,7 +139,8 @@ def _check_names(
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise UserError(
-            f"search_space.{name} is no hyperparameter of {optimizer}, which has {', '.join(numbers)}{hint}"
+            f"search_space.{name} is not a hyperparameter of {optimizer}, which has "
+            f"{', '.join(numbers)}{hint}"
         )
 
 

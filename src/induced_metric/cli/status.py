@@ -20,9 +20,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     common.watched(parser)
     common.results(parser)
     parser.add_argument("--storage", choices=["journal", "postgresql"], default="journal")
-    parser.add_argument("--url-file", help="the database's URL (default: in INDUCED_METRIC_STORAGE)")
+    parser.add_argument(
+        "--url-file", help="file with the database's URL (default: $INDUCED_METRIC_STORAGE has it)"
+    )
     parser.add_argument("--json", action="store_true", dest="as_json", help="print a JSON object")
-    common.every(parser, "ask")
+    common.every(parser, "show the progress")
 
 
 def run(results: Path, *, as_json: bool, every: float | None, **chosen: Any) -> None:

@@ -156,8 +156,8 @@ class Supervisor:
                 fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise UserError(
-                    f"worker {worker.name} runs already: another process writes {worker.log}; "
-                    "end that one, or give these workers other names by launcher.prefix"
+                    f"worker {worker.name} is already running: another process is writing {worker.log}; "
+                    "end that one, or give these workers other names with launcher.prefix"
                 ) from error
             except OSError:
                 pass  # the file system has no locks: the user must then keep names apart

@@ -160,8 +160,8 @@ def plan_of(cfg: DictConfig, pair: build.Pairing, index: int) -> "StudyPlan":
     if not cfg.sampler.get("searches", True) and not confirms:
         if pair.published_best is None:
             raise UserError(
-                f"sampler {cfg.sampler.name} takes the published best hyperparameters, and there are "
-                f"none of {pair.task.name} with {cfg.optimizer.name} in conf/pairing"
+                f"sampler {cfg.sampler.name} takes the published best hyperparameters, and conf/pairing has "
+                f"none for {pair.task.name} with {cfg.optimizer.name}"
             )
         searched = {}
     sampler = "+".join(filter(None, [cfg.sampler.name, cfg.pruner.name]))
@@ -198,7 +198,7 @@ def in_flight(cfg: DictConfig) -> int | None:
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
             raise UserError(
                 f"{group}.in_flight must say how many trials are under way, an integer >= 1, "
-                f"or null where no trial depends on others, got {value}"
+                f"or null if no trial depends on others, got {value}"
             )
         said.append(value)
     return next((value for value in said if value is not None), None)

@@ -79,13 +79,15 @@ def sentence(again: "Again", found: "Agreement", changes: list[str], tolerance: 
         said = f"bit-identical to the record in all {epochs} epochs"
         return said + (f" ({'; '.join(changes)})" if changes else "")
     value = (
-        "one alone diverged" if math.isnan(found.value) else f"the best values differ by {found.value:.2g}"
+        "only one of the two diverged"
+        if math.isnan(found.value)
+        else f"the best values differ by {found.value:.2g}"
     )
     said = (
-        f"not bit-identical: the first {found.same} of {epochs} epochs are; the first {tolerance.epochs} "
-        f"differ by {found.early:.2g} at most, {value}"
+        f"not bit-identical: only the first {found.same} of {epochs} epochs are; the first "
+        f"{tolerance.epochs} differ by at most {found.early:.2g}, {value}"
     )
     if not changes:
-        return f"{said}. OUTSIDE: what made the record is the same here, so it should be identical"
+        return f"{said}. OUTSIDE: nothing differs from what made the record, so it should be identical"
     place = "within" if found.within(tolerance) else "OUTSIDE"
-    return f"{said}: {place} of the tolerance ({tolerance}). Made otherwise: {'; '.join(changes)}"
+    return f"{said}: {place} the tolerance ({tolerance}). What differs from the record: {'; '.join(changes)}"

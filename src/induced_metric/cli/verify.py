@@ -24,16 +24,16 @@ _COMPILE_SECONDS = 4  # the approximate time to compile a program, once; it is t
 def arguments(command: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     command.add_argument("--results", type=Path, default=Path("results"), help="default: results")
-    command.add_argument("--share", type=float, help="of the trials of a study, at least one (default: 0.01)")
+    command.add_argument("--share", type=float, help="of each study's trials, at least one (default: 0.01)")
     command.add_argument("--seed", type=int, help="of the draw (default: 0)")
-    command.add_argument("--task", help="of this task alone")
-    command.add_argument("--study", help="this study alone: protocol/task/sampler/optimizer")
+    command.add_argument("--task", help="only the studies of this task")
+    command.add_argument("--study", help="only this study: protocol/task/sampler/optimizer")
     command.add_argument(
         "--deterministic", action="store_true",
-        help="of the trials of deterministic=true alone; without, of the others where there are any",
+        help="draw only trials of deterministic=true (default: only the others, if there are any)",
     )  # fmt: skip
     command.add_argument(
-        "--plan", action="store_true", help="only say which trials it would be, and how long it would take"
+        "--plan", action="store_true", help="only show which trials it would train, and for how long"
     )
 
 
@@ -78,7 +78,7 @@ def run(
     read = trained(results, task=task, study=study)
     exact, others = parted(read)
     if deterministic and not exact:
-        raise UserError(f"no record under {results} that was asked for was made with deterministic=true")
+        raise UserError(f"no matching record under {results} was made with deterministic=true")
     deterministic = deterministic or not others
     flags = recorded.start_jax(deterministic=deterministic)  # before anything imports JAX
     chosen = recorded.verify_settings()
@@ -127,7 +127,7 @@ def trained(results: Path, *, task: str | None, study: str | None) -> "dict[Stud
     if not found:
         there = sorted({key.task for key in records.recorded(results=results)})
         raise UserError(
-            f"no records{f' of {task}' if task else ''} under {results}; there are those of: "
+            f"no records{f' of {task}' if task else ''} under {results}; there are records of: "
             f"{', '.join(there) or 'no task'}"
         )
     return found
@@ -194,7 +194,7 @@ def expected(groups: Mapping[str, Group], share: float, seed: int) -> str:
     about = duration(seconds + _COMPILE_SECONDS * len(groups))
     return (
         f"{len(rows)} trials of {studies} studies (a share of {share:g} of each, drawn with seed {seed}), in "
-        f"{len(groups)} programs: about {about}, by what these trials took on record"
+        f"{len(groups)} programs: about {about}, judging by their recorded times"
     )
 
 
@@ -218,8 +218,8 @@ def said(each: Checked) -> str:
     if each.found.identical:
         return "identical"
     found = each.found
-    value = "one alone diverged" if math.isnan(found.value) else f"value {found.value:.2g}"
-    return f"{each.verdict} ({found.same} epochs identical, first {found.early:.2g}, {value})"
+    value = "only one of the two diverged" if math.isnan(found.value) else f"best value {found.value:.2g}"
+    return f"{each.verdict} ({found.same} epochs identical; differences: early {found.early:.2g}, {value})"
 
 
 def table(checked: Sequence[Checked]) -> str:
@@ -239,12 +239,12 @@ def conclusion(checked: Sequence[Checked], seconds: float) -> str:
     lines = [f"trained again in {seconds:.0f} s"]
     changes = sorted({change for each in checked for change in each.changes})
     if changes:
-        lines.append(f"made otherwise than the records: {'; '.join(changes)}")
+        lines.append(f"what differs from the records: {'; '.join(changes)}")
         for task in sorted({each.key.task for each in checked if each.changes}):
             tolerance = next(each.tolerance for each in checked if each.key.task == task)
             lines.append(f"tolerance of {task}: {tolerance}")
     if parted := sum(math.isnan(each.found.value) for each in checked):
-        lines.append(f"diverged in one alone, the record or again: {parted}")
+        lines.append(f"diverged either only in the record or only when trained again: {parted}")
     outside = [each for each in checked if each.verdict == "outside"]
     for each in outside:
         lines.append(f"OUTSIDE: {'/'.join(each.key)} trial {each.trial}: {said(each)}")

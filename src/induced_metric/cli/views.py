@@ -55,7 +55,7 @@ class TrialBar:
         """Starts the clock after the compilation; an earlier run has done ``done`` epochs."""
         self._begun, self._already = time.monotonic(), done
         if done:
-            self.print(f"going on after epoch {done - 1}")
+            self.print(f"continuing after epoch {done - 1}")
 
     def update(self, done: int, description: str) -> None:
         """Shows that ``done`` epochs are done."""
