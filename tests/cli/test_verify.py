@@ -106,7 +106,7 @@ def test_a_record_that_was_made_the_same_way_must_be_identical(results, capsys):
     )
     code, printed, _ = ask(capsys, "trial", "--results", results, "--study", "/".join(ADAMW), "--trial", 0)
     assert code == 1
-    assert "OUTSIDE: what made the record is the same here" in printed
+    assert "OUTSIDE: nothing differs from what made the record" in printed
 
 
 @pytest.mark.exhaustive
