@@ -22,7 +22,7 @@ from induced_metric.analysis.reports import (
     Material,
     Report,
 )
-from induced_metric.analysis.tuning import budgets
+from induced_metric.analysis.tuning.costs import read_costs
 from induced_metric.records import FIXED, Records
 
 _UNCOMPARED = (ABLATIONS, EVERYTHING, TASKS, CONFIRMED_TASKS)
@@ -128,7 +128,7 @@ def plan(
     asked = ABLATIONS in made_of
     reduced = read(records.ablations(task, protocol=protocol, results=results)) if asked else {}
     n = best or (runs.best_count(ours) if ours else 1)
-    costs = budgets.read_costs(Path(results, "costs.csv"), task)
+    costs = read_costs(Path(results, "costs.csv"), task)
     linted = fairness.findings(fairness.comparisons(task, ours, repeats, n=n))
     best_first = _best_first(ours or repeats)
     every = parts.Recorded(task, protocol, results, load, ours, repeats, reduced)

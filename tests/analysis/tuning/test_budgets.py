@@ -11,6 +11,7 @@ from induced_metric import records
 from induced_metric.analysis.confirmations import confirmed
 from induced_metric.analysis.tuning import budgets
 from induced_metric.analysis.tuning.budgets import EPOCHS, SECONDS, TRIALS, Outcome
+from induced_metric.analysis.tuning.costs import read_costs
 from induced_metric.records import CONFIRMED, FIXED, Records
 
 PUBLISHED = Path(__file__).parents[3] / "results" / "published"
@@ -124,6 +125,20 @@ def test_equal_seconds_turn_an_order_round_that_equal_epochs_have() -> None:
     assert table.cells["Epochs in these seconds"].tolist() == ["5", "10"]
 
 
+def test_many_reversals_that_may_be_chance_are_counted_not_listed() -> None:
+    names = [f"p{k}" for k in range(5)]
+    flat = {EPOCHS: np.arange(5.0), SECONDS: -np.arange(5.0)}
+    found = {budget: budgets.Outcome(pd.Series(values, names), set(), pd.Series(5, names))
+             for budget, values in flat.items()}  # fmt: skip
+    rows = budgets.reversals(found, minimize=True)
+    assert len(rows) == 10
+    assert "at most one of the two orders is significant: 10, so" in budgets._reversed_note(
+        rows, decided=False
+    )
+    assert "P0 leads P1" in budgets._reversed_note(rows[:6], decided=False)
+    assert "P0 leads P4" in budgets._reversed_note(rows, decided=True)
+
+
 def test_without_costs_nothing_is_said_of_seconds() -> None:
     for costs, whose in ((NONE, ""), (pd.Series({"adam": 2.0}), " for SGD")):
         assert SECONDS not in budgets.outcomes(tuned(), {}, costs)
@@ -149,15 +164,15 @@ def test_a_reversal_within_the_error_is_named_as_one() -> None:
 
 def test_costs_are_read_from_their_table(tmp_path) -> None:
     path = tmp_path / "costs.csv"
-    assert budgets.read_costs(path, "regression").empty
+    assert read_costs(path, "regression").empty
     path.write_text("task,optimizer,seconds_per_epoch\nregression,adam,0.5\nmnist,adam,2\n")
-    assert budgets.read_costs(path, "regression").to_dict() == {"adam": 0.5}
+    assert read_costs(path, "regression").to_dict() == {"adam": 0.5}
     path.write_text("task,optimizer,seconds_per_epoch\nregression,adam,0\n")
     with pytest.raises(ValueError, match="must be > 0, got 0"):
-        budgets.read_costs(path, "regression")
+        read_costs(path, "regression")
     path.write_text("task,optimizer\nregression,adam\n")
     with pytest.raises(ValueError, match="there is no seconds_per_epoch"):
-        budgets.read_costs(path, "regression")
+        read_costs(path, "regression")
 
 
 def test_the_published_settings_and_the_random_search_disagree_on_muon() -> None:

@@ -2,13 +2,11 @@
 
 The first two compare tuned settings trained from many seeds, the third compares what searches with the same
 number of trials find. Seconds are epochs times a cost per epoch, which was measured on a quiet machine with
-the optimizers taking turns. The seconds recorded in a sweep are never used, because the machine is loaded
-then.
+the optimizers taking turns; those recorded in a sweep are never used, because the machine is loaded then.
 """
 
 from collections.abc import Mapping
 from itertools import combinations
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +26,8 @@ _SEARCHED = 100
 
 It is at most all trials of a search, or the share ``estimates.SHARE`` of them where they are independent.
 """
+_LISTED = 6
+"""The most reversals that may be chance of which a note names the pairs."""
 
 
 class Outcome(NamedTuple):
@@ -42,25 +42,6 @@ class Outcome(NamedTuple):
     values: pd.Series
     leads: set[tuple[str, str]]
     allowed: pd.Series
-
-
-def read_costs(path: Path, task: str) -> pd.Series:
-    """Device seconds per epoch of each optimizer, from a table ``task,optimizer,seconds_per_epoch``.
-
-    Returns:
-        The costs by optimizer; empty where there is no such table, or the task is not in it.
-
-    Raises:
-        ValueError: if a column is missing, or a cost is not positive.
-    """
-    columns = ["task", "optimizer", "seconds_per_epoch"]
-    table = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=columns)
-    if missing := [name for name in columns if name not in table]:
-        raise ValueError(f"{path} needs the columns {', '.join(columns)}; there is no {missing[0]}")
-    costs = table[table["task"] == task].set_index("optimizer")["seconds_per_epoch"].astype(float)
-    if not (costs > 0).all():
-        raise ValueError(f"a cost per epoch must be > 0, got {costs.min()} in {path}")
-    return costs
 
 
 def best_within(records: Records, epochs: Mapping[str, int]) -> Records:
@@ -106,7 +87,7 @@ def outcomes(
     Args:
         ours: tuned settings trained from many seeds, by sampler (``confirmed``).
         searches: the searches, by sampler; equal trials are of random search if there is one, else the first.
-        costs: device seconds per epoch, by optimizer (``read_costs``).
+        costs: device seconds per epoch, by optimizer (``costs.read_costs``).
     """
     trials = pd.concat([study.trials for study in ours.values()])
     names = style.ordered(trials["optimizer"].unique())
@@ -234,13 +215,7 @@ def _notes(found: Mapping[str, Outcome], missing: list[str], *, minimize: bool) 
         notes.append(f"Equal trials: {int(found[TRIALS].allowed.max())} for each optimiser.")
     reversed_pairs = reversals(found, minimize=minimize)
     for decided, rows in sorted(reversed_pairs.groupby("decided"), reverse=True):
-        pairs = "; ".join(
-            f"{style.label(str(row.optimizer))} leads {style.label(str(row.other))} at {row.ahead}, "
-            f"but not at {row.behind}"
-            for row in rows.itertuples()
-        )
-        orders = "both orders are significant" if decided else "at most one of the two orders is significant"
-        notes.append(f"Reversals where {orders}: {pairs}.")
+        notes.append(_reversed_note(rows, decided=bool(decided)))
     if reversed_pairs.empty:
         notes.append("No order is reversed.")
     notes.append(
@@ -248,3 +223,16 @@ def _notes(found: Mapping[str, Outcome], missing: list[str], *, minimize: bool) 
         "search, each pair by itself; for a search that learns, no error is known."
     )
     return notes
+
+
+def _reversed_note(rows: pd.DataFrame, *, decided: bool) -> str:
+    """The reversals in words; of those that may be chance, only how many there are if they are many."""
+    pairs = "; ".join(
+        f"{style.label(str(row.optimizer))} leads {style.label(str(row.other))} at {row.ahead}, but not at "
+        f"{row.behind}"
+        for row in rows.itertuples()
+    )
+    if not decided and len(rows) > _LISTED:
+        pairs = f"{len(rows)}, so they may be chance"
+    orders = "both orders are significant" if decided else "at most one of the two orders is significant"
+    return f"Reversals where {orders}: {pairs}."

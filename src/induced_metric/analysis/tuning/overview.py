@@ -32,7 +32,7 @@ def overview(
         task: name of the task.
         ours: the confirmations of a family of samplers, by sampler.
         searches: the searches, by sampler.
-        costs: device seconds per epoch, by optimizer (``budgets.read_costs``); may be empty.
+        costs: device seconds per epoch, by optimizer (``costs.read_costs``); may be empty.
 
     Returns:
         The columns of ``against_baseline``; ``best_<k>``, the expected best of k trials of its search
