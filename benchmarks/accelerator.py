@@ -85,10 +85,10 @@ class File:
         if anew:
             path.replace(path.with_name(f"{path.name}.before"))
             return
-        found = json.loads(path.read_text())
-        if not found.keys() >= {"made", "results"}:
+        content = json.loads(path.read_text())
+        if not content.keys() >= {"made", "results"}:
             sys.exit(f"{path} does not have results of this benchmark: {self.otherwise}")
-        self.results, made = found["results"], found["made"]
+        self.results, made = content["results"], content["made"]
         self.made = made | {"dirty": made["dirty"] or code["dirty"]}
         self.same({"commit": code["commit"], "quick": quick})
 
@@ -112,9 +112,9 @@ class File:
                 places = result.get("lanes", {}).get("places", 1) if self.made.get("platform") != "cpu" else 1
                 result["share_of_peak"] = result["flops"] / (peak * places)
         text = json.dumps({"made": self.made, "results": self.results}, indent=1, sort_keys=True)
-        beside = self.path.with_name(f"{self.path.name}.part")
-        beside.write_text(text)
-        beside.replace(self.path)  # the file stays complete, even if this process is killed
+        partial = self.path.with_name(f"{self.path.name}.part")
+        partial.write_text(text)
+        partial.replace(self.path)  # the file stays complete, even if this process is killed
 
     def done(self, retry):
         return {name for name, found in self.results.items() if not (retry and "failed" in found)}
@@ -122,8 +122,8 @@ class File:
     def lanes_of(self, piece, quick):
         """The result of the lanes of a whole study, whose width is then known; None if there is none."""
         task, way, precision = piece.split("/")
-        found = self.results.get(f"{task}/lanes/{precision}/{study(quick)}", {})
-        return found if way in PLACED and "lanes" in found else None
+        result = self.results.get(f"{task}/lanes/{precision}/{study(quick)}", {})
+        return result if way in PLACED and "lanes" in result else None
 
 
 def line_of(name, found):
@@ -150,12 +150,12 @@ def worth(results, quick):
     for task in (*SMALL, *LARGE):
         rates = {}
         for way, number in [("lanes", most), ("naive", most), *((way, "1") for way in RIVALS)]:
-            found = results.get(f"{task}/{way}/float32/{number}", {})
-            if "trials_per_hour" in found:
-                rates[way] = found["trials_per_hour"]
-        ours = rates.pop("lanes", None)
-        if ours and rates:
-            times = ", ".join(f"{ours / rate:.3g} times those of {way}" for way, rate in rates.items())
+            result = results.get(f"{task}/{way}/float32/{number}", {})
+            if "trials_per_hour" in result:
+                rates[way] = result["trials_per_hour"]
+        lanes_rate = rates.pop("lanes", None)
+        if lanes_rate and rates:
+            times = ", ".join(f"{lanes_rate / rate:.3g} times those of {way}" for way, rate in rates.items())
             yield f"{task}: trials per hour of the lanes, in a study of {most}: {times}"
 
 
@@ -195,13 +195,13 @@ def main():
         if end - time.monotonic() < 1:
             break
         command = [sys.executable, str(Path(__file__).with_name("pieces.py")), piece, *whats]
-        known = file.lanes_of(piece, arguments.quick)
+        lanes_result = file.lanes_of(piece, arguments.quick)
         command += [
             *(["--quick"] if arguments.quick else []),
-            *(["--known", json.dumps(known)] if known else []),
+            *(["--known", json.dumps(lanes_result)] if lanes_result else []),
         ]
-        with contextlib.closing(run(command, whats, end=end, limit=limit)) as told:
-            for what, found in told:
+        with contextlib.closing(run(command, whats, end=end, limit=limit)) as results:
+            for what, found in results:
                 if what == "here":
                     file.same(found)
                     continue

@@ -95,10 +95,10 @@ def interleave(sides: Mapping[str, Process | Sequence[Process]], *, rounds: int)
         for name, side in sides.items():
             pipes[name] = []
             for process in side if isinstance(side, Sequence) else [side]:
-                here, there = context.Pipe()
-                pipes[name].append(here)
-                context.Process(target=process, args=(there,), daemon=True).start()
-                there.close()  # so that the end of the process is noticed here
+                parent_end, child_end = context.Pipe()
+                pipes[name].append(parent_end)
+                context.Process(target=process, args=(child_end,), daemon=True).start()
+                child_end.close()  # so that the end of the process is noticed here
             _answers(pipes[name])
         seconds: dict[str, list[float]] = {name: [] for name in sides}
         for _ in range(rounds):

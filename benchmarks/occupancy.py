@@ -115,19 +115,19 @@ def main():
     from induced_metric.training.program import trial_lanes
 
     task = task_of("regression")
-    found = {pruner: [] for pruner in pruners}
+    by_pruner = {pruner: [] for pruner in pruners}
     with trial_lanes(task, induced_metric.adam, HYPERPARAMETERS["adam"]) as lanes:
         for seed in range(studies):
             for pruner in pruners:
                 cfg = configured(sampler, pruner)
-                found[pruner].append(measured(plan(cfg, task, trials, seed, lane_facts(lanes)), lanes))
+                by_pruner[pruner].append(measured(plan(cfg, task, trials, seed, lane_facts(lanes)), lanes))
     print(f"{studies} studies of {trials} trials each, {sampler}: medians (and ranges)")
     headings = [*HEADINGS[:-1], f"{HEADINGS[-1]} {trials}"]
     print(f"{'':20}" + "".join(f"{heading:>32}" for heading in headings))
-    for pruner, each in found.items():
+    for pruner, each in by_pruner.items():
         cells = [words(column, form) for column, form in zip(zip(*each, strict=True), FORMS, strict=True)]
         print(f"{pruner:20}" + "".join(f"{cell:>32}" for cell in cells))
-    medians = {pruner: statistics.median(one.occupancy for one in each) for pruner, each in found.items()}
+    medians = {pruner: statistics.median(one.occupancy for one in each) for pruner, each in by_pruner.items()}
     short = [pruner for pruner, median in medians.items() if not median >= NEEDED]
     print(f"below {NEEDED:.0%} until the last trials: {', '.join(short) or 'none'}")
 

@@ -33,9 +33,9 @@ def operations(jaxpr):
             total += 2 * size * math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
         elif equation.primitive.name == "conv_general_dilated":
             kernel, numbers = equation.invars[1].aval.shape, equation.params["dimension_numbers"]
-            each = 2 * size * math.prod(kernel) // kernel[numbers.rhs_spec[0]]
+            count = 2 * size * math.prod(kernel) // kernel[numbers.rhs_spec[0]]
             # The input's gradient of a strided convolution is a convolution of cotangents with zeros between.
-            total += each // math.prod(equation.params["lhs_dilation"])
+            total += count // math.prod(equation.params["lhs_dilation"])
         elif equation.primitive.name == "cond":
             # A convolution has a branch for each kind of device; the last is for accelerators. The one for
             # CPUs also has a gradient of the first layer's images, which XLA leaves out.
@@ -58,7 +58,7 @@ def peak(quick):
     size = 256 if quick else 2048 if jax.default_backend() == "cpu" else 8192
     # Random numbers instead of ones, since the power that a card draws, and so its clock, depends on them.
     numbers = jax.random.normal(jax.random.key(0), (2, size, size))
-    found = {}
+    rates = {}
     for precision, name in PEAKS.items():
         a, b = numbers.astype(jnp.bfloat16 if precision == "bfloat16" else jnp.float32)
         with jax.default_matmul_precision(name):
@@ -71,5 +71,5 @@ def peak(quick):
                     out = product(a, b)
                 out.block_until_ready()
                 times.append((time.perf_counter() - start) / 4)
-        found[precision] = 2 * size**3 / min(times)
-    return {"size": size, "flops": found}
+        rates[precision] = 2 * size**3 / min(times)
+    return {"size": size, "flops": rates}

@@ -69,10 +69,10 @@ def occupied(what, quick, before):
         if what == "wide":
             cfg.pruner.in_flight = engine.capacity
         facts = lane_facts(engine)
-        found = occupancy.measured(occupancy.plan(cfg, task, trials, 0, facts), engine)
-    busy = None if math.isnan(found.occupancy) else found.occupancy
+        study_result = occupancy.measured(occupancy.plan(cfg, task, trials, 0, facts), engine)
+    busy = None if math.isnan(study_result.occupancy) else study_result.occupancy
     return {
-        **found._asdict(), **facts, "occupancy": busy,
+        **study_result._asdict(), **facts, "occupancy": busy,
         "trials": trials, "in_flight": cfg.pruner.in_flight, "capacity": engine.capacity,
     }  # fmt: skip
 
@@ -86,10 +86,10 @@ def deterministic(piece, trials, quick, before):
         serve_deterministic, task=task, precision=precision, quick=quick, trials=trials, before=before
     )
     sides = {"without": side, "with": functools.partial(side, deterministic=True)}
-    found = interleave(sides, rounds=2 if quick else 5)
+    by_side = interleave(sides, rounds=2 if quick else 5)
     return {
-        **{f"seconds_{name}": each.seconds for name, each in found.items()},
-        "price": found["with"].median / found["without"].median, "lanes": before,
+        **{f"seconds_{name}": each.seconds for name, each in by_side.items()},
+        "price": by_side["with"].median / by_side["without"].median, "lanes": before,
     }  # fmt: skip
 
 
@@ -131,17 +131,17 @@ def results(piece, whats, *, quick, known=None, seconds):
     for what in whats:
         try:
             if way == "occupancy":
-                found = occupied(what, quick, known["lanes"])
+                result = occupied(what, quick, known["lanes"])
             elif way == "deterministic":
-                found = deterministic(piece, int(what), quick, known["lanes"])
+                result = deterministic(piece, int(what), quick, known["lanes"])
             else:
-                found = whole_trials(piece, task, int(what), quick, known, seconds)
-                found |= told(task_name, int(what), found, operations)
+                result = whole_trials(piece, task, int(what), quick, known, seconds)
+                result |= told(task_name, int(what), result, operations)
                 if way == "lanes" and what == str(study(quick)):
-                    known = found
+                    known = result
         except (ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
-            found = {"failed": sentence(error)}  # the next may succeed
-        yield what, found
+            result = {"failed": sentence(error)}  # the next may succeed
+        yield what, result
 
 
 def whole_trials(piece, task, number, quick, known, seconds):
@@ -151,16 +151,16 @@ def whole_trials(piece, task, number, quick, known, seconds):
     _, way, _ = piece
     if way == "process":
         command = [sys.executable, __file__, "/".join(piece), *(["--quick"] if quick else []), "--alone"]
-        found = process(command, seconds=seconds)
+        result = process(command, seconds=seconds)
     elif way == "lanes" and known and known["trials_measured"] <= number:
-        found = known  # the same lanes, with no more trials at once
+        result = known  # the same lanes, with no more trials at once
     else:
         before = known["lanes"] if known else None
-        found = measured(way, task, number, seconds=seconds, before=before)
+        result = measured(way, task, number, seconds=seconds, before=before)
         if known and way == "lanes":  # probed once for all numbers; it compiles the program that is then used
-            found["probe_seconds"] = known["probe_seconds"]
+            result["probe_seconds"] = known["probe_seconds"]
     facts = device_facts(task.matmul_precision)
-    return {**found, "matmul_precision": facts["matmul_precision"]}
+    return {**result, "matmul_precision": facts["matmul_precision"]}
 
 
 def told(task, number, found, operations):
@@ -183,8 +183,8 @@ def sentence(error):
 
     if out_of_memory(error):
         return "out of memory"
-    said = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {said[0]}"[:300]
+    message = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {message[0]}"[:300]
 
 
 def configure(way):

@@ -24,11 +24,11 @@ def run(command, whats, *, end, limit):
         end: the end of the whole run on the monotonic clock; results missing then are not failures.
         limit: seconds without a result that count as a failure.
     """
-    why, left, since = "", list(whats), time.monotonic()
-    with _group(command) as (child, said):
-        while left:
+    why, missing, since = "", list(whats), time.monotonic()
+    with _group(command) as (child, output):
+        while missing:
             try:
-                line, is_result = said.get(timeout=max(0.0, min(end, since + limit) - time.monotonic()))
+                line, is_result = output.get(timeout=max(0.0, min(end, since + limit) - time.monotonic()))
             except queue.Empty:
                 if time.monotonic() >= end:
                     return
@@ -40,42 +40,42 @@ def run(command, whats, *, end, limit):
                 break
             if is_result:
                 ((what, found),) = json.loads(line).items()
-                left = [other for other in left if other != what]
+                missing = [other for other in missing if other != what]
                 since = time.monotonic()
                 yield what, found
             else:
                 sys.stderr.write(line)
                 if line.strip() and (AN_ERROR.match(line) or not AN_ERROR.match(why)):
                     why = line.strip()
-    yield from ((what, {"failed": (why or "it ended without a message")[:300]}) for what in left)
+    yield from ((what, {"failed": (why or "it ended without a message")[:300]}) for what in missing)
 
 
 @contextlib.contextmanager
 def _group(command):
     """A process with its own session, and the queue of (line, whether on stdout), which ends with None."""
-    said = queue.SimpleQueue()
+    output = queue.SimpleQueue()
 
     def read(child):
         error = threading.Thread(
-            target=lambda: [said.put((line, False)) for line in child.stderr], daemon=True
+            target=lambda: [output.put((line, False)) for line in child.stderr], daemon=True
         )
         error.start()
         for line in child.stdout:
-            said.put((line, True))
+            output.put((line, True))
         error.join()
-        said.put((None, False))
+        output.put((None, False))
 
     with (
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as its,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch,
         subprocess.Popen(
-            command, env=os.environ | {"TMPDIR": its}, text=True, start_new_session=True,
+            command, env=os.environ | {"TMPDIR": scratch}, text=True, start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         ) as child,
     ):  # fmt: skip
         reader = threading.Thread(target=read, args=(child,), daemon=True)
         reader.start()
         try:
-            yield child, said
+            yield child, output
         finally:
             # If only the process itself were killed, its children would keep using the card.
             with contextlib.suppress(ProcessLookupError):
@@ -104,8 +104,8 @@ def process(command, *, seconds):
         took = time.perf_counter() - start
         sys.stderr.write(done.stderr)
         if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line.strip()]
-            raise RuntimeError(f"a trial's process failed: {said[-1] if said else done.returncode}")
+            output = [line for line in done.stderr.splitlines() if line.strip()]
+            raise RuntimeError(f"a trial's process failed: {output[-1] if output else done.returncode}")
         found = json.loads(done.stdout.splitlines()[-1])
         timed = found["first_epoch_seconds"]
         if found["epochs_measured"] > 1:

@@ -115,11 +115,11 @@ class Cluster:
         self.server.leave(there)
 
     def _line(self, step, x):
-        (here, slope), (there, its_slope) = self.times[step]
-        return self._use(step, here + slope * x, there + its_slope * x)
+        (seconds, slope), (server_seconds, server_slope) = self.times[step]
+        return self._use(step, seconds + slope * x, server_seconds + server_slope * x)
 
     def _worker(self, study, busy):
-        clock, known, read = self.clock, study.created, study.recorded
+        clock, created, read = self.clock, study.created, study.recorded
         lanes = [clock.now] * self.lanes
         if busy:
             lanes = [self._trained(self.dice.uniform(0, self.trial)) for _ in lanes]
@@ -138,14 +138,14 @@ class Cluster:
                     read += 1
                     yield from self._use("tell", *self.crowded["tell"][1:])
                     self.told += 1
-                known = yield from self._claim(study, known)
+                created = yield from self._claim(study, created)
                 heapq.heappush(lanes, self._trained(self.trial * self.dice.uniform(0.9, 1.1)))
             elif look <= clock.now:
                 look = clock.now + LOOK
                 yield (study.recorded - read) * self.times["read"] + study.recorded * self.times["list"]
                 read = study.recorded
                 yield from self._line("look", study.lanes)
-                known = study.created
+                created = study.created
             else:
                 beat = clock.now + BEAT
                 yield from self._line("beat", self.lanes)
@@ -220,8 +220,8 @@ def table(options, times, *, batch):
     columns = ("lanes busy", "trials/s", "server cores", "lock held", "refused")
     print(f"{'trial':>8} {'workers':>8} {'studies':>8} " + " ".join(f"{name:>12}" for name in columns))
     for trial, workers, studies in product(options.trials, options.workers, options.studies):
-        found = steady(options, times, workers=workers, studies=studies, trial=trial, batch=batch)
-        line = " ".join(f"{found[name]:12.3g}" for name in columns)
+        result = steady(options, times, workers=workers, studies=studies, trial=trial, batch=batch)
+        line = " ".join(f"{result[name]:12.3g}" for name in columns)
         print(f"{trial:7g}s {workers:8} {studies:8} {line}", flush=True)
     print("the same, if all workers begin at once")
     print(f"{'workers':>8} {'studies':>8} {'lanes with a trial':>20} {'after seconds':>15}")
@@ -232,20 +232,21 @@ def table(options, times, *, batch):
 
 def limits(options, times):
     """Prints the limits of a single study and of a single worker."""
-    _, here, there = times["together"]["1"]["claim"]
+    _, in_worker, in_server = times["together"]["1"]["claim"]
     print(
-        f"\nclaims per second in one study: {1 / (here + there + ROUND_TRIPS['claim'] * options.network):.0f}"
+        f"\nclaims per second in one study: "
+        f"{1 / (in_worker + in_server + ROUND_TRIPS['claim'] * options.network):.0f}"
     )
     print(f"records of other workers that one worker can read per second: {1 / times['read']:.0f}")
     print("TPE proposals that one worker can make per second")
     for told in (500, 5000):
         print(f"{told:8} told trials: {1 / (times['tpe'][0] + times['tpe'][1] * told):.0f}")
     print("milliseconds per look: in the worker, in the server")
-    (here, slope), (there, its) = times["look"]
+    (in_worker, slope), (in_server, server_slope) = times["look"]
     for trials in (100, 1000, 4000):
-        mine, server = 1e3 * (here + slope * trials), 1e3 * (there + its * trials)
-        print(f"{trials:8} trials under way: {mine:.1f}, {server:.1f}")
-    cores = 1e3 * (there + its * 8) / WAITING
+        worker_ms, server_ms = 1e3 * (in_worker + slope * trials), 1e3 * (in_server + server_slope * trials)
+        print(f"{trials:8} trials under way: {worker_ms:.1f}, {server_ms:.1f}")
+    cores = 1e3 * (in_server + server_slope * 8) / WAITING
     print(f"server cores used by 1000 waiting workers, with 8 trials under way: {cores:.1f}")
     for files in (1000, 10000):
         print(f"{files:8} records not in the tables: {1e3 * files * times['list']:.0f}, 0")

@@ -87,13 +87,13 @@ def together(url, processes, trials):
     context = multiprocessing.get_context("forkserver")
     # Every worker is forked from a process that has imported everything and started no thread.
     context.set_forkserver_preload(["induced_metric.studies.ledger", "setups"])
-    begin, found = context.Barrier(processes), context.Queue()
-    workers = [context.Process(target=worker, args=(url, trials, begin, found)) for _ in range(processes)]
+    begin, results = context.Barrier(processes), context.Queue()
+    workers = [context.Process(target=worker, args=(url, trials, begin, results)) for _ in range(processes)]
     for each in workers:
         each.start()
     steps = {}
     for _ in workers:
-        for name, (times, seconds) in found.get(timeout=600).items():
+        for name, (times, seconds) in results.get(timeout=600).items():
             steps.setdefault(name, []).append((times, *seconds))
     for each in workers:
         each.join()
@@ -166,7 +166,7 @@ def records():
     meter = Meter()
     with tempfile.TemporaryDirectory() as directory:
         store = RecordStore(directory)
-        ours, theirs, known = RecordFeed(store), RecordFeed(store), []
+        own_feed, other_feed, times = RecordFeed(store), RecordFeed(store), []
         curve = {"epoch": np.arange(EPOCHS), "seconds": np.ones(EPOCHS), "test/loss": np.ones(EPOCHS)}
         common = dict.fromkeys(
             ("task", "optimizer", "sampler", "protocol", "objective", "direction", "finished"), "a"
@@ -182,17 +182,17 @@ def records():
         }
         for number in range(40):
             meter("publish", lambda number=number: store.publish(row(number) | facts, curve))
-            ours.skip(number)
-            meter("read", theirs.news)
+            own_feed.skip(number)
+            meter("read", other_feed.news)
         text = (store.file_of(0)).read_bytes()
         for files in FILES:
             for number in range(len(store.pending()), files):
                 store.file_of(number).write_bytes(text)
-                ours.skip(number)
+                own_feed.skip(number)
             for _ in range(5):
-                meter(f"list {files}", ours.news)
-            known.append(meter.mean(f"list {files}")[0])
-    return {"publish": meter.mean("publish")[0], "read": meter.mean("read")[0], "list": line(FILES, known)[1]}
+                meter(f"list {files}", own_feed.news)
+            times.append(meter.mean(f"list {files}")[0])
+    return {"publish": meter.mean("publish")[0], "read": meter.mean("read")[0], "list": line(FILES, times)[1]}
 
 
 def measured(processes=PROCESSES, trials=100):
@@ -203,8 +203,8 @@ def measured(processes=PROCESSES, trials=100):
 
 
 def main():
-    found = measured()
-    text = json.dumps(found, indent=1)
+    times = measured()
+    text = json.dumps(times, indent=1)
     if len(sys.argv) > 1:
         Path(sys.argv[1]).write_text(text)
     print(text)

@@ -27,10 +27,10 @@ def database(**settings):
 def cpu_seconds(server):
     """CPU seconds that all processes of a PostgreSQL server have used, including those that have ended."""
     main = int(server.execute("select pg_read_file('postmaster.pid')")[0][0].split()[0])
-    its = [stat for stat in map(_stat, filter(str.isdigit, os.listdir("/proc"))) if stat is not None]
+    processes = [stat for stat in map(_stat, filter(str.isdigit, os.listdir("/proc"))) if stat is not None]
     # utime and stime, and for the main process also those of the ended children that it has waited for.
-    ticks = sum(sum(times[:4]) for pid, _, times in its if pid == main)
-    ticks += sum(sum(times[:2]) for _, parent, times in its if parent == main)
+    ticks = sum(sum(times[:4]) for pid, _, times in processes if pid == main)
+    ticks += sum(sum(times[:2]) for _, parent, times in processes if parent == main)
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

@@ -193,20 +193,20 @@ def measured(way, task, trials, *, seconds, **options):
     """Seconds of compilation and of one epoch of one trial, with the details of the measurement."""
     with contextlib.ExitStack() as held:
         start = time.perf_counter()
-        made = WAYS[way](task, trials, held=held, **options)
+        prepared = WAYS[way](task, trials, held=held, **options)
         compiled = time.perf_counter() - start
-        first = took = _timed(made.run, 1)
+        first = took = _timed(prepared.run, 1)
         epochs = max(1, min(200, math.floor(seconds / first)))
         if epochs > 1:
-            took = _timed(made.run, epochs)
+            took = _timed(prepared.run, epochs)
     return {
         "compile_seconds": compiled,
         "epochs_measured": epochs,
-        "trials_measured": made.trials,
+        "trials_measured": prepared.trials,
         "seconds_measured": took,
         "first_epoch_seconds": first,
-        "seconds_per_trial_epoch": took / (epochs * made.trials),
-        **made.facts,
+        "seconds_per_trial_epoch": took / (epochs * prepared.trials),
+        **prepared.facts,
     }
 
 

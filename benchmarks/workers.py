@@ -81,7 +81,7 @@ def cost(options):
     xla.configure()
     from induced_metric.studies.running import run_studies
 
-    found = {name: [] for name in ("journal", "postgresql", "its server")}
+    by_storage = {name: [] for name in ("journal", "postgresql", "its server")}
     with database() as server, toy_lanes() as lanes, tempfile.TemporaryDirectory() as directory:
         url = server.url()
         for turn in range(options.rounds + 1):  # the first compiles programs and creates tables
@@ -92,12 +92,12 @@ def cost(options):
                 run_studies([(plan, files(Path(directory, where), storage), lambda _: None)], lanes)  # noqa: B023
                 return (time.process_time() - start) / options.trials
 
-            found["journal"].append(run(None, f"journal-{turn}"))
+            by_storage["journal"].append(run(None, f"journal-{turn}"))
             with connected(url) as storage:
                 before = cpu_seconds(server)
-                found["postgresql"].append(run(storage, f"postgresql-{turn}"))
-                found["its server"].append((cpu_seconds(server) - before) / options.trials)
-    medians = {name: statistics.median(seconds[1:]) for name, seconds in found.items()}
+                by_storage["postgresql"].append(run(storage, f"postgresql-{turn}"))
+                by_storage["its server"].append((cpu_seconds(server) - before) / options.trials)
+    medians = {name: statistics.median(seconds[1:]) for name, seconds in by_storage.items()}
     print(f"{f'CPU ms per trial of {options.trials}, median of {options.rounds}':52} {'to journal':>19}")
     for name, seconds in medians.items():
         print(f"{name:52} {1e3 * seconds:8.2f} {seconds / medians['journal']:9.2f}x")
@@ -110,27 +110,27 @@ def resume(options):
     ways = ("journal", "postgresql", "postgresql, empty")
     print(f"{f'seconds to finish {options.trials} trials, all but one done':52} {'median':>7} {'1 trial':>8}")
     for sampler in options.samplers:
-        found = {way: [] for way in ways}
+        by_way = {way: [] for way in ways}
         plan, lanes = regression_study(sampler, options.trials, epochs=options.epochs)
         with lanes, database() as database_server, tempfile.TemporaryDirectory() as made:
             train = partial(_train, plan, lanes)
             train(Path(made, "first"), options.trials - 1)
-            alone = train(Path(made, "alone"), 1)
+            one_trial = train(Path(made, "alone"), 1)
             for turn in range(options.rounds):
                 for way in ways:
                     where = Path(made, f"{way}-{turn}")
                     shutil.copytree(Path(made, "first"), where)
                     if way == "journal":
-                        found[way].append(train(where, options.trials))
+                        by_way[way].append(train(where, options.trials))
                         continue
                     with connected(database_server.url()) as server:
                         if (
                             way == "postgresql"
                         ):  # this database knows the recorded trials; an empty one is told all of them
                             train(where, options.trials - 1, server)
-                        found[way].append(train(where, options.trials, server))
-        for way, seconds in found.items():
-            print(f"{f'{sampler}: {way}':52} {statistics.median(seconds):7.2f} {alone:8.2f}", flush=True)
+                        by_way[way].append(train(where, options.trials, server))
+        for way, seconds in by_way.items():
+            print(f"{f'{sampler}: {way}':52} {statistics.median(seconds):7.2f} {one_trial:8.2f}", flush=True)
 
 
 def _train(plan, lanes, directory, trials, server=None):
@@ -149,12 +149,12 @@ def main():
     parts = parser.add_subparsers(required=True, metavar="part")
 
     def part(work, **defaults):
-        found = parts.add_parser(work.__name__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        subparser = parts.add_parser(work.__name__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
         for name, value in defaults.items():
             many = {"nargs": "+", "type": str} if isinstance(value, list) else {"type": type(value or 0)}
-            found.add_argument(f"--{name}", default=value, **many)
-        found.set_defaults(work=work)
-        return found
+            subparser.add_argument(f"--{name}", default=value, **many)
+        subparser.set_defaults(work=work)
+        return subparser
 
     part(throughput, trials=120, rounds=5, samplers=["random", "tpe"])
     part(cost, trials=200, rounds=5)

@@ -53,8 +53,8 @@ def out_of_memory(error: Exception) -> bool:
 def memory_sentence(error: Exception, remedy: str) -> str:
     """A sentence for a device out of memory, with the size asked for, if the error has it, and the remedy."""
     size = re.search(r"allocat\w* +(?:request for +)?([\d.]+ ?[KMGTPE]?i?[bB]\w*)", str(error))
-    asked = f" ({size[1]} were requested)" if size else ""
-    return f"the device does not have enough memory{asked}: {remedy}"
+    requested = f" ({size[1]} were requested)" if size else ""
+    return f"the device does not have enough memory{requested}: {remedy}"
 
 
 @contextlib.contextmanager

@@ -89,9 +89,9 @@ def make_deterministic() -> None:
 
 def is_deterministic(flags: str) -> bool:
     """Whether XLA's flags ask for the same bits on the same accelerator."""
-    asked = [flag.lstrip("-").partition("=") for flag in flags.split()]
-    said = [value for name, _, value in asked if name == _DETERMINISTIC]
-    return bool(said) and said[-1].lower() in ("", "1", "true")
+    pairs = [flag.lstrip("-").partition("=") for flag in flags.split()]
+    values = [value for name, _, value in pairs if name == _DETERMINISTIC]
+    return bool(values) and values[-1].lower() in ("", "1", "true")
 
 
 def _tidy(directory: Path, most: int) -> None:
@@ -130,8 +130,8 @@ def _quotas(root: Path) -> Iterator[tuple[int, int]]:
     Version 2 has them in ``cpu.max``, version 1 in two files. In a container, the group may have the name
     that the host uses and be found only at the root of the mount.
     """
-    own = root / "proc/self/cgroup"
-    for line in own.read_text().splitlines() if own.exists() else []:
+    membership = root / "proc/self/cgroup"
+    for line in membership.read_text().splitlines() if membership.exists() else []:
         _, controllers, name = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
             continue

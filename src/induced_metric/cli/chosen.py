@@ -53,10 +53,10 @@ def _check(path: Path, group: str) -> None:
         raise UserError(f"{_shown(path)} must have a section {group}: with name: {path.stem} in it")
     name = section.get("name")
     if name != path.stem:
-        said = "no name" if name is None else f"name: {name}"
+        actual = "no name" if name is None else f"name: {name}"
         raise UserError(
-            f"{_shown(path)} has {said} under {group}: write name: {path.stem}, the name of its file, since "
-            "its records get that name"
+            f"{_shown(path)} has {actual} under {group}: write name: {path.stem}, the name of its file, "
+            "since its records get that name"
         )
 
 

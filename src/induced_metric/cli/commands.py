@@ -76,10 +76,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     entry.import_from_here()
     module = importlib.import_module(f"induced_metric.cli.{command.module}")
     module.arguments(named[name])
-    asked = vars(parser.parse_args(words))
-    del asked["command"]
+    options = vars(parser.parse_args(words))
+    del options["command"]
     try:
-        module.run(**command.fixed, **asked)
+        module.run(**command.fixed, **options)
     except (OSError, ValueError, MemoryError, RuntimeError) as error:
         no_memory = out_of_memory(error)
         if not no_memory and not isinstance(error, OSError | ValueError):

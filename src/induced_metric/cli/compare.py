@@ -45,23 +45,23 @@ def run(
     from induced_metric.analysis import compare
     from induced_metric.studies.compatibility import differences
 
-    known: Any = {"protocol": PROTOCOL, "baselines": baselines, "differences": differences}
+    shared: Any = {"protocol": PROTOCOL, "baselines": baselines, "differences": differences}
     if check:
         planned = {name: _planned(task, name) for name in optimizers}
-        compare.check_planned(task, planned, against, **known)
+        compare.check_planned(task, planned, against, **shared)
         return
     from rich.console import Console
 
     from induced_metric.cli.reports import LOG_WIDTH, say_written
 
-    found = compare.read(task, optimizers, against, results=results, **known)
-    made = compare.make(found)
+    evidence = compare.read(task, optimizers, against, results=results, **shared)
+    comparison = compare.make(evidence)
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=LOG_WIDTH)
-    for table in made.tables.values():
+    for table in comparison.tables.values():
         console.print(table.title, "", table.terminal(), "", *table.notes, "", sep="\n")
-    say_written(made.write(results, "-".join([PROTOCOL, task, "compare", *optimizers])))
+    say_written(comparison.write(results, "-".join([PROTOCOL, task, "compare", *optimizers])))
 
 
 def _planned(task: str, optimizer: str) -> dict[str, Any]:

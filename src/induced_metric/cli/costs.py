@@ -57,16 +57,16 @@ def run(task: str, protocol: str, optimizers: Sequence[str], rounds: int, result
         for _ in range(rounds):
             for name, engine in engines.items():
                 seconds[name].append(_train(*engine))
-    found = pd.DataFrame(
+    measured = pd.DataFrame(
         {"task": task, "optimizer": name, "seconds_per_epoch": statistics.median(each)}
         for name, each in seconds.items()
     )
     path = results / "costs.csv"
-    known = [pd.read_csv(path)] if path.exists() else []
-    table = pd.concat([*known, found]).drop_duplicates(["task", "optimizer"], keep="last")
+    earlier = [pd.read_csv(path)] if path.exists() else []
+    table = pd.concat([*earlier, measured]).drop_duplicates(["task", "optimizer"], keep="last")
     path.parent.mkdir(parents=True, exist_ok=True)
     table.sort_values(["task", "optimizer"]).to_csv(path, index=False, float_format="%.4g")
-    sys.stdout.write(f"{found.to_string(index=False, float_format='{:.4g}'.format)}\nwrote {path}\n")
+    sys.stdout.write(f"{measured.to_string(index=False, float_format='{:.4g}'.format)}\nwrote {path}\n")
 
 
 def _train(lanes: "Lanes", hyperparameters: dict[str, Any], epochs: int) -> float:

@@ -37,9 +37,9 @@ def run(task: str, manual_dir: str | None, check: bool) -> None:
         raise SystemExit(int(name in RELEASES and to_prepare(name, manual_dir=manual_dir or None)))
     tasks = sorted(path.stem for path in (CONF / "task").glob("*.yaml"))
     if name not in RELEASES or task not in {*tasks, *RELEASES}:
-        said = f"task {task} has no data set to prepare" if task in tasks else f"unknown task {task!r}"
-        have = ", ".join(each for each in tasks if _data_set(each) in RELEASES)
-        raise UserError(f"{said}; tasks that have one are {have}")
+        message = f"task {task} has no data set to prepare" if task in tasks else f"unknown task {task!r}"
+        available = ", ".join(each for each in tasks if _data_set(each) in RELEASES)
+        raise UserError(f"{message}; tasks that have one are {available}")
     sys.stdout.write(f"{prepare(name, manual_dir=manual_dir or None)}\n")
 
 

@@ -47,8 +47,8 @@ def import_from_here() -> None:
 
     The directory comes last on the path, so that a module there hides no other.
     """
-    if not sys.flags.safe_path and (here := os.getcwd()) not in sys.path:
-        sys.path.append(here)
+    if not sys.flags.safe_path and (directory := os.getcwd()) not in sys.path:
+        sys.path.append(directory)
 
 
 def say_interrupted() -> None:

@@ -82,13 +82,13 @@ class Factory:
 
     def __call__(self, *arguments: Any, **values: Any) -> Any:
         """Calls the function with these hyperparameters."""
-        own = {name: value for name, value in values.items() if "." not in name}
-        made = {
+        direct = {name: value for name, value in values.items() if "." not in name}
+        built = {
             name: factory(**below(f"{name}.", values))
             for name, factory in self.nested.items()
-            if name not in own  # a search may choose the whole argument
+            if name not in direct  # a search may choose the whole argument
         }
-        return self.create(*arguments, **{**self.constants, **made, **own})
+        return self.create(*arguments, **{**self.constants, **built, **direct})
 
     def check(self, changed: Mapping[str, Any], *arguments: Any) -> Any:
         """Calls the function with plain numbers, since it cannot check traced ones; returns the result.

@@ -128,16 +128,16 @@ def candidates(optimizers: dict[str, Any]) -> "list[Candidate]":
     """The optimisers of ``conf/landscapes.yaml``, with the defaults from ``conf/optimizer``."""
     from induced_metric.landscapes import Candidate
 
-    known = {path.stem: path for path in (values.CONF / "optimizer").glob("*.yaml")}
-    _check_among("optimizers", optimizers, sorted(known))
-    found = []
+    paths = {path.stem: path for path in (values.CONF / "optimizer").glob("*.yaml")}
+    _check_among("optimizers", optimizers, sorted(paths))
+    result = []
     for name, settings in optimizers.items():
-        default = values.plain(OmegaConf.load(known[name]).optimizer)
+        default = values.plain(OmegaConf.load(paths[name]).optimizer)
         factory = values.target(default, f"optimizers.{name}")
         default.pop("name")
-        given = {"name": name, "optimizer": factory, "default": default, **settings}
-        found.append(values.settings(Candidate, given, f"optimizers.{name}"))
-    return found
+        fields = {"name": name, "optimizer": factory, "default": default, **settings}
+        result.append(values.settings(Candidate, fields, f"optimizers.{name}"))
+    return result
 
 
 def _check_among(where: str, names: Any, allowed: Any) -> None:

@@ -152,11 +152,11 @@ class Local(Restarts):
         if not cards or self.workers == 1:
             return {}
         # A JAX process takes the memory of all cards that it sees.
-        own = cards[index :: self.workers] or [cards[index % len(cards)]]
-        environment = {"CUDA_VISIBLE_DEVICES": ",".join(own)}
-        together = len(range(index % len(cards), self.workers, len(cards)))
-        if together > 1 and not any(os.environ.get(name) for name in _FRACTIONS):
-            environment[_FRACTIONS[0]] = f"{self.card_memory / together:.3f}"
+        assigned = cards[index :: self.workers] or [cards[index % len(cards)]]
+        environment = {"CUDA_VISIBLE_DEVICES": ",".join(assigned)}
+        sharing = len(range(index % len(cards), self.workers, len(cards)))
+        if sharing > 1 and not any(os.environ.get(name) for name in _FRACTIONS):
+            environment[_FRACTIONS[0]] = f"{self.card_memory / sharing:.3f}"
         return environment
 
 
@@ -174,7 +174,7 @@ def _cards() -> list[str]:
     query = shutil.which("nvidia-smi")
     if query is None:
         return []
-    found = subprocess.run(
+    listing = subprocess.run(
         [query, "--query-gpu=uuid", "--format=csv,noheader"], capture_output=True, text=True, check=False
     )
-    return [line.strip() for line in found.stdout.splitlines() if line.startswith("GPU-")]
+    return [line.strip() for line in listing.stdout.splitlines() if line.startswith("GPU-")]

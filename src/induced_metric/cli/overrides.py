@@ -45,8 +45,8 @@ def sentence(error: ConfigCompositionException | OverrideParseException, config:
         return f"unknown {group} {choice!r}: allowed are {allowed}"
     if _SEVERAL.match(str(error)):
         return _several(config)
-    if there := _THERE.match(str(error)):
-        return f"{there[1]} has a value already: write it without the +"
+    if existing := _THERE.match(str(error)):
+        return f"{existing[1]} has a value already: write it without the +"
     return _unknown(error, config)
 
 
@@ -71,11 +71,11 @@ def _several(config: str) -> str:
         return sentence(error, config)
     word = next(iter(firsts))
     name, _, values = word.partition("=")
-    said = f"{word} has several values, and this takes one"
+    message = f"{word} has several values, and this takes one"
     if config == "config":
-        said += ": add -m to train a trial of each, or search with sweeps/sweep.py"
+        message += ": add -m to train a trial of each, or search with sweeps/sweep.py"
     # Hydra's own range(...) and choice(...) are intended as several values, so no list is suggested for them.
-    return said if "." not in name or "(" in values else f"{said}; a list is written {name}=[{values}]"
+    return message if "." not in name or "(" in values else f"{message}; a list is written {name}=[{values}]"
 
 
 def _unknown(error: ConfigCompositionException, config: str) -> str:

@@ -86,9 +86,9 @@ def confirmation(cfg: DictConfig, pair: build.Pairing, plan: "StudyPlan", index:
     without = cfg.sampler.get("without")
     if without is not None:
         _check_removable(without, pair)
-    of = study_name(str(cfg.sampler.of), plan.seed, index)
-    search = plan.key._replace(sampler=of)
-    found = winners.winner(
+    searched = study_name(str(cfg.sampler.of), plan.seed, index)
+    search = plan.key._replace(sampler=searched)
+    winner = winners.winner(
         RecordStore(search.directory(cfg.results)),
         search,
         trials=values.integer(cfg, "sampler.searched", low=1, high=10**6),
@@ -97,7 +97,7 @@ def confirmation(cfg: DictConfig, pair: build.Pairing, plan: "StudyPlan", index:
         config=plan.config,
     )
     seed = values.integer(cfg, "sampler.seed", low=0, high=2**32 - 1)
-    found.check_fresh(seed, plan.trials)
+    winner.check_fresh(seed, plan.trials)
     _, metric = plan.goal.objective.split("/")
     # The winner is confirmed, so the number of trials of its search is not part of the configuration.
     sampler = {
@@ -105,21 +105,21 @@ def confirmation(cfg: DictConfig, pair: build.Pairing, plan: "StudyPlan", index:
     }
     return replace(
         plan,
-        key=plan.key._replace(sampler=confirmed_name(cfg, of)),
+        key=plan.key._replace(sampler=confirmed_name(cfg, searched)),
         search_space={},
-        fixed=found.hyperparameters if without is None else _without(without, found.hyperparameters, pair),
+        fixed=winner.hyperparameters if without is None else _without(without, winner.hyperparameters, pair),
         goal=plan.goal._replace(reported=f"{cfg.protocol.confirmation}/{metric}"),
         seed=seed,
-        config={**plan.config, "sampler": sampler, "seed": seed, "source": found.facts()},
+        config={**plan.config, "sampler": sampler, "seed": seed, "source": winner.facts()},
     )
 
 
 def _check_removable(name: Any, pair: build.Pairing) -> None:
     """Raises UserError if the optimiser lacks a hyperparameter, or takes it from a list of choices."""
-    own = _own(pair.hyperparameters)
-    if name not in own:
+    removable = _own(pair.hyperparameters)
+    if name not in removable:
         raise UserError(
-            f"sampler.without={name} is not a hyperparameter of {pair.name}, which has {', '.join(own)}"
+            f"sampler.without={name} is not a hyperparameter of {pair.name}, which has {', '.join(removable)}"
         )
     if isinstance(pair.search_space.get(name), Choice):
         raise UserError(

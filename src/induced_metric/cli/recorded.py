@@ -94,20 +94,20 @@ def last(stores: "Sequence[RecordStore]", *, deterministic: bool) -> dict[str, A
     Raises:
         UserError: if deterministic studies that were begun in different lanes are to be continued together.
     """
-    found: list[dict[str, Any]] = []
+    newest: list[dict[str, Any]] = []
     for store in stores:
         trials = store.trials()
         every = map(json.loads, reversed(trials["provenance"].tolist() if len(trials) else []))
-        known = (facts for facts in every if facts.get("deterministic") or not deterministic)
-        found += itertools.islice(known, 1)
+        usable = (facts for facts in every if facts.get("deterministic") or not deterministic)
+        newest += itertools.islice(usable, 1)
     if deterministic:
-        lanes = {f"{facts['lanes']['layout']} {facts['lanes']['width']}" for facts in found}
+        lanes = {f"{facts['lanes']['layout']} {facts['lanes']['width']}" for facts in newest}
         if len(lanes) > 1:
             raise UserError(
                 f"these deterministic studies were begun in lanes that differ ({', '.join(sorted(lanes))}): "
                 "run them one by one, with studies=1 and the seed of each"
             )
-    return found[0] if found else None
+    return newest[0] if newest else None
 
 
 def check_agreed(placement: "Placement") -> None:
@@ -131,19 +131,19 @@ def study_key(text: str, results: Path) -> "StudyKey":
     from induced_metric import records
 
     parts = text.strip("/").split("/")
-    known = records.recorded(results=results)
+    recorded = records.recorded(results=results)
     if len(parts) == len(records.StudyKey._fields):
         key = records.StudyKey(*parts)
-        if key in known:
+        if key in recorded:
             return key
-    near = difflib.get_close_matches(text, ["/".join(key) for key in known], n=_NEAREST, cutoff=0.0)
-    said = (
-        f"of the {len(known)} recorded studies the nearest are {', '.join(near)}"
-        if near
+    nearest = difflib.get_close_matches(text, ["/".join(key) for key in recorded], n=_NEAREST, cutoff=0.0)
+    hint = (
+        f"of the {len(recorded)} recorded studies the nearest are {', '.join(nearest)}"
+        if nearest
         else "there are none"
     )
     raise UserError(
-        f"no records of a study {text!r} under {results}: write protocol/task/sampler/optimizer; {said}"
+        f"no records of a study {text!r} under {results}: write protocol/task/sampler/optimizer; {hint}"
     )
 
 

@@ -45,8 +45,10 @@ def run(
 
     common.check_known(results, task=task, protocol=protocol)
     common.check_directory(results)
-    asked = Rules(**rules, pruner=None if pruner in (None, "none") else pruner_of(str(pruner)))
-    table = replay_table(task, runs.load_samplers(task, samplers, protocol=protocol, results=results), asked)
+    chosen_rules = Rules(**rules, pruner=None if pruner in (None, "none") else pruner_of(str(pruner)))
+    table = replay_table(
+        task, runs.load_samplers(task, samplers, protocol=protocol, results=results), chosen_rules
+    )
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_WIDTH)
@@ -64,20 +66,20 @@ def pruner_of(name: str) -> "Pruner":
     from induced_metric.analysis.replays.pruning import RULES, Pruner
     from induced_metric.cli.values import CONF
 
-    known: dict[str, Any] = {
+    configs: dict[str, Any] = {
         path.stem: OmegaConf.to_container(OmegaConf.load(path)) for path in (CONF / "pruner").glob("*.yaml")
     }
-    can = sorted(each for each, found in known.items() if _class(found) in RULES)
-    if name not in can:
-        raise UserError(f"pruner must be none or one of {', '.join(can)}, got {name}")
-    found = known[name]
-    numbers = {key: value for key, value in found["create"].items() if not key.startswith("_")}
+    applicable = sorted(each for each, config in configs.items() if _class(config) in RULES)
+    if name not in applicable:
+        raise UserError(f"pruner must be none or one of {', '.join(applicable)}, got {name}")
+    config = configs[name]
+    numbers = {key: value for key, value in config["create"].items() if not key.startswith("_")}
     return Pruner(
         name=name,
-        rule=RULES[_class(found)](**numbers),
-        rungs=found["rungs"],
-        in_flight=found["in_flight"],
-        ranks_stopped=found.get("ranks_stopped", False),
+        rule=RULES[_class(config)](**numbers),
+        rungs=config["rungs"],
+        in_flight=config["in_flight"],
+        ranks_stopped=config.get("ranks_stopped", False),
     )
 
 

@@ -60,14 +60,14 @@ class Published:
         """Reads ``sweeps/published/<name>.yaml``."""
         from omegaconf import OmegaConf
 
-        found: Any = OmegaConf.to_container(OmegaConf.load(path))
+        content: Any = OmegaConf.to_container(OmegaConf.load(path))
         return cls(
             name=path.stem,
-            about=found["about"],
-            recorded=found["recorded"],
-            sweeps=found.get("sweeps", []),
-            landscapes=found.get("landscapes", []),
-            **found["cost"],
+            about=content["about"],
+            recorded=content["recorded"],
+            sweeps=content.get("sweeps", []),
+            landscapes=content.get("landscapes", []),
+            **content["cost"],
         )
 
     def commands(self, results: Path, trials: int | None = None) -> list[list[str]]:
@@ -105,10 +105,10 @@ def published(names: Path) -> dict[str, Published]:
     Raises:
         UserError: if there are none: they are files in the repository.
     """
-    found = {path.stem: Published.read(path) for path in sorted(names.glob("*.yaml"))}
-    if not found:
+    studies = {path.stem: Published.read(path) for path in sorted(names.glob("*.yaml"))}
+    if not studies:
         raise UserError(f"no published studies under {names}: run this in a copy of the repository")
-    return found
+    return studies
 
 
 def study_keys(sweep: Mapping[str, Any]) -> "list[StudyKey]":
@@ -129,15 +129,15 @@ def run(study: str | None, results: Path, against: Path, trials: int | None, nam
         UserError: for an unknown name, or a number of trials below 1.
         SystemExit: with the exit code of a sweep that failed.
     """
-    known = published(names)
+    studies = published(names)
     if study is None:
-        print(listed(known.values()))
+        print(listed(studies.values()))
         return
     if trials is not None and trials < 1:
         raise UserError(f"trials must be >= 1, got {trials}")
-    if study != ALL and study not in known:
-        raise UserError(f"study must be {ALL} or one of {', '.join(known)}, got {study}")
-    for each in [known[study]] if study != ALL else [each for each in known.values() if each.recorded]:
+    if study != ALL and study not in studies:
+        raise UserError(f"study must be {ALL} or one of {', '.join(studies)}, got {study}")
+    for each in [studies[study]] if study != ALL else [each for each in studies.values() if each.recorded]:
         reproduce(each, results, against, trials)
 
 
@@ -169,15 +169,15 @@ def _compare_studies(study: Published, results: Path, against: Path) -> None:
     from induced_metric.analysis.replays.reproduced import compared, reproduced_table
     from induced_metric.records import RecordStore
 
-    found = {}
+    comparisons = {}
     for key in study.studies():
-        again, committed = (RecordStore(key.directory(place)).read() for place in (results, against))
-        if len(again.trials) and len(committed.trials):
-            found[key] = compared(key, again, committed)
-    if not found:
+        rerun, committed = (RecordStore(key.directory(place)).read() for place in (results, against))
+        if len(rerun.trials) and len(committed.trials):
+            comparisons[key] = compared(key, rerun, committed)
+    if not comparisons:
         print(f"no records of {study.name} under {against}: there is nothing to compare with")
         return
-    table = reproduced_table(study.name, found)
+    table = reproduced_table(study.name, comparisons)
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=200)
@@ -194,11 +194,11 @@ def _compared_landscapes(ours: Path, theirs: Path) -> str:
         paths = [directory / f"{name}.parquet" for directory in (ours, theirs)]
         if not all(path.exists() for path in paths):
             continue
-        one, other = map(pd.read_parquet, paths)
-        if one.shape != other.shape or list(one) != list(other):
-            lines.append(f"{name}: {len(one)} rows, {len(other)} committed; columns or numbers differ")
+        rerun, committed = map(pd.read_parquet, paths)
+        if rerun.shape != committed.shape or list(rerun) != list(committed):
+            lines.append(f"{name}: {len(rerun)} rows, {len(committed)} committed; columns or numbers differ")
             continue
-        same = ((one == other) | (one.isna() & other.isna())).all(axis=1)
+        same = ((rerun == committed) | (rerun.isna() & committed.isna())).all(axis=1)
         lines.append(f"{name}: {int(same.sum())} of {len(same)} rows bit-identical")
     return "\n".join(lines)
 

@@ -81,8 +81,8 @@ class Slurm(Restarts):
             with contextlib.redirect_stderr(io.StringIO()), executor.batch():
                 jobs = [executor.submit(element) for _ in range(self.workers)]
         except RuntimeError as error:  # srun is missing, or sbatch refused
-            said = str(error).replace("sbatch: error: ", "").splitlines()
-            raise UserError(f"launcher: {'; '.join(said)}") from error
+            messages = str(error).replace("sbatch: error: ", "").splitlines()
+            raise UserError(f"launcher: {'; '.join(messages)}") from error
         self._announce([job.job_id for job in jobs], sweep)
         return 0
 
@@ -131,16 +131,16 @@ class _Element:
         """
         import submitit
 
-        here = submitit.JobEnvironment()
-        warning = getattr(signal, f"SIG{here.USR_SIG}")
+        job = submitit.JobEnvironment()
+        warning = getattr(signal, f"SIG{job.USR_SIG}")
         # submitit's handler checkpoints, queues this job again and ends the process.
         requeue: Any = signal.getsignal(warning)
-        worker = self._sweep.worker(f"{here.cluster}-{here.job_id}".replace("_", "-"))
+        worker = self._sweep.worker(f"{job.cluster}-{job.job_id}".replace("_", "-"))
         with noted(warning, signal.SIGTERM) as came:
             # No lock is needed, since SLURM runs an element once, and one left by a dead node would block it.
             with Supervisor([worker], self._restarts, exclusive=False) as supervisor:
                 code = supervisor.run(came)
-            if code == 0 and came and (warning in came or _runs(here.job_id)):
+            if code == 0 and came and (warning in came or _runs(job.job_id)):
                 requeue(warning, None)
         if code:
             raise SystemExit(code)
@@ -154,10 +154,10 @@ class _Element:
 
 def _runs(job: str) -> bool:
     """Whether SLURM lists a job as running, and not as cancelled."""
-    asked = shutil.which("squeue")
-    if asked is None:
+    squeue = shutil.which("squeue")
+    if squeue is None:
         return False
-    said = subprocess.run(
-        [asked, "--noheader", "--jobs", job, "--format=%T"], capture_output=True, text=True, check=False
+    listing = subprocess.run(
+        [squeue, "--noheader", "--jobs", job, "--format=%T"], capture_output=True, text=True, check=False
     )
-    return said.stdout.strip() == "RUNNING"
+    return listing.stdout.strip() == "RUNNING"

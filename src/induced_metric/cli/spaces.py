@@ -40,16 +40,16 @@ def search_space(
     except ValueError as error:
         raise UserError(f"optimizer: {error}") from error
     _check_made(optimizer.check({}), cfg.optimizer._target_)
-    known = optimizer.values
+    searchable = optimizer.values
     for prefix, other in shapes.items():
         numbers |= {prefix + name: value for name, value in other.numbers.items()}
-        known |= {prefix + name: value for name, value in {**other.numbers, **other.constants}.items()}
+        searchable |= {prefix + name: value for name, value in {**other.numbers, **other.constants}.items()}
     task = {_TASK + name: as_word(value) for name, value in plain(cfg.task).items()}
     ranges = dict(_flat(plain(cfg.search_space)))
     shared = _shared(plain(cfg.task)["name"], cfg.protocol.name)
-    _check_names(ranges, [*known, *task], list(numbers), cfg.optimizer.name, shared)
+    _check_names(ranges, [*searchable, *task], list(numbers), cfg.optimizer.name, shared)
     space = {}
-    for name in [*known, *task]:
+    for name in [*searchable, *task]:
         if name not in ranges:
             continue
         prefix = next((each for each in (_SCHEDULE, _TASK) if name.startswith(each)), "")
@@ -62,7 +62,7 @@ def search_space(
                 check_task(**{bare: end})
             else:
                 factory.check({bare: end}, *((1.0, 1) if prefix else ()))
-    return space, numbers | {name: {**known, **task}[name] for name in space}
+    return space, numbers | {name: {**searchable, **task}[name] for name in space}
 
 
 def _check_made(made: Any, path: str) -> None:
@@ -148,17 +148,17 @@ def _shared(task: str, protocol: str) -> set[str]:
     """The hyperparameters for which a task or a protocol gives a range, and which some optimiser has."""
     tasks, protocols = CONF / "task", CONF / "protocol"
     # If the command line renamed the task, its file is unknown, so it may have the ranges of any task.
-    own = tasks / f"{task}.yaml"
-    paths = [own] if own.exists() else list(tasks.glob("*.yaml"))
+    own_file = tasks / f"{task}.yaml"
+    paths = [own_file] if own_file.exists() else list(tasks.glob("*.yaml"))
     paths += [protocols / f"{protocol}.yaml", protocols / "task" / f"{protocol}_{task}.yaml"]
-    given: set[str] = set()
+    ranged: set[str] = set()
     while paths:
         path = paths.pop()
         if not path.exists():
             continue
         content = chosen.read(path)
-        given |= set(content.get("search_space", {}))
+        ranged |= set(content.get("search_space", {}))
         bases = [name for name in content.get("defaults", []) if isinstance(name, str)]
         paths += [path.with_name(f"{name}.yaml") for name in bases]
     files = map(chosen.read, (CONF / "optimizer").glob("*.yaml"))
-    return given & {name for content in files for name in content.get("optimizer") or ()}
+    return ranged & {name for content in files for name in content.get("optimizer") or ()}

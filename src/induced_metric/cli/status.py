@@ -58,9 +58,9 @@ def run(results: Path, *, as_json: bool, every: float | None, **chosen: Any) -> 
 
 def _repeat(watched: "Watched", every: float | None, show: Callable[[dict[str, Any]], object]) -> None:
     while True:
-        said = watched.look(time.time())
-        show(said)
-        studies = said["studies"]
+        progress = watched.look(time.time())
+        show(progress)
+        studies = progress["studies"]
         if every is None or (studies and all(study["seconds_left"] == 0 for study in studies)):
             return
         time.sleep(every)

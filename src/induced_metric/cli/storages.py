@@ -80,13 +80,13 @@ def database_url(file: str | None) -> str:
         UserError: if it is missing.
     """
     if file is None:
-        found = os.environ.get(_URL, "")
-        if not found:
+        url = os.environ.get(_URL, "")
+        if not url:
             raise UserError(
                 f"storage=postgresql needs the URL of the database: set {_URL}, or name a file by "
                 "storage.url_file"
             )
-        return found
+        return url
     try:
         return Path(file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

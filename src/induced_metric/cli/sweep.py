@@ -129,8 +129,8 @@ class Sweep:
             facts = pair.provenance(lanes, placement, flags)
             if worker is not None:
                 facts["worker"] = worker
-            known = [(replace(plan, provenance=facts), files, show) for plan, files, show in studies]
-            with open_studies(known, lanes) as opened:
+            planned = [(replace(plan, provenance=facts), files, show) for plan, files, show in studies]
+            with open_studies(planned, lanes) as opened:
                 yield opened
 
 
@@ -192,7 +192,7 @@ def in_flight(cfg: DictConfig) -> int | None:
     Raises:
         UserError: unless both settings are an integer >= 1 or null.
     """
-    said = []
+    numbers = []
     for group in ("sampler", "pruner"):
         value = cfg[group].get("in_flight", "nothing")
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
@@ -200,5 +200,5 @@ def in_flight(cfg: DictConfig) -> int | None:
                 f"{group}.in_flight must say how many trials are under way, an integer >= 1, "
                 f"or null if no trial depends on others, got {value}"
             )
-        said.append(value)
-    return next((value for value in said if value is not None), None)
+        numbers.append(value)
+    return next((value for value in numbers if value is not None), None)

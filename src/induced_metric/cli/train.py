@@ -102,9 +102,9 @@ def _run(
             trial.keep(report, checkpoints, stopping=stop())
             return [True]
 
-        going_on = trial.restore(checkpoints, lanes)
+        resumed = trial.restore(checkpoints, lanes)
         bar.begin(trial.done)
-        if going_on:
+        if resumed:
             show(trial.curve())
         waiting = iter([trial.assignment(None)] if not trial.ended else [])
         lanes.run(lambda: next(waiting, None), tell, stride=1, stop=stop)
@@ -155,11 +155,11 @@ def _save(directory: Path, trial: "Trial", facts: Mapping[str, Any]) -> None:
 
 
 def _sentence(trial: "Trial", published: float | None) -> str:
-    ended = trial.outcome()
-    if ended["diverged"]:
-        return f"diverged in epoch {ended['epochs'] - 1}"
-    beside = "" if published is None else f"; the paper's best run: {published:.6g}"
+    outcome = trial.outcome()
+    if outcome["diverged"]:
+        return f"diverged in epoch {outcome['epochs'] - 1}"
+    comparison = "" if published is None else f"; the paper's best run: {published:.6g}"
     return (
-        f"best {trial.goal.objective} {ended['value']:.6g} in epoch {ended['best_epoch']} "
-        f"({ended['seconds']:.2f} s on the device){beside}"
+        f"best {trial.goal.objective} {outcome['value']:.6g} in epoch {outcome['best_epoch']} "
+        f"({outcome['seconds']:.2f} s on the device){comparison}"
     )

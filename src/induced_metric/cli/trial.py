@@ -32,28 +32,28 @@ def run(study: str, trial: int, results: Path) -> None:
     from induced_metric.records import RecordStore
 
     key = recorded.study_key(study, results)
-    read = RecordStore(key.directory(results)).read()
-    asked = read.trials.loc[read.trials["trial"] == trial, "provenance"]
-    exact = any(map(recorded.deterministic, asked))
+    stored = RecordStore(key.directory(results)).read()
+    provenances = stored.trials.loc[stored.trials["trial"] == trial, "provenance"]
+    exact = any(map(recorded.deterministic, provenances))
     flags = recorded.start_jax(deterministic=exact)  # before anything imports JAX
     from induced_metric.studies import verify
 
-    row, curve = verify.checked(key, read, trial)
-    made = recorded.rebuilt(row)
-    again = verify.Again(row, curve, made.trial(row))
+    row, curve = verify.checked(key, stored, trial)
+    rebuilt = recorded.rebuilt(row)
+    again = verify.Again(row, curve, rebuilt.trial(row))
     print(app.device(), flush=True)
-    with made.lanes(1) as (lanes, placement):
+    with rebuilt.lanes(1) as (lanes, placement):
         verify.train([again.trial], lanes)
-        now = made.pair.provenance(lanes, placement, flags)
+        now = rebuilt.pair.provenance(lanes, placement, flags)
     print(f"trial {trial} of {key.name}, seed {again.trial.seed}")
     print("  ".join(f"{name}={value:.6g}" if isinstance(value, float) else f"{name}={value}"
                     for name, value in again.trial.hyperparameters.items()))  # fmt: skip
     print(end(again))
     tolerance = recorded.verify_settings().of(key.task)
-    found = verify.agreement(again, tolerance.epochs)
+    agreement = verify.agreement(again, tolerance.epochs)
     changes = verify.changed(json.loads(row["provenance"]), now)
-    print(sentence(again, found, changes, tolerance))
-    if not found.identical and not (changes and found.within(tolerance)):
+    print(sentence(again, agreement, changes, tolerance))
+    if not agreement.identical and not (changes and agreement.within(tolerance)):
         sys.exit(1)
 
 
@@ -76,18 +76,20 @@ def sentence(again: "Again", found: "Agreement", changes: list[str], tolerance: 
     """Says how well the trial agrees with its record."""
     epochs = len(again.recorded["epoch"])
     if found.identical:
-        said = f"bit-identical to the record in all {epochs} epochs"
-        return said + (f" ({'; '.join(changes)})" if changes else "")
+        message = f"bit-identical to the record in all {epochs} epochs"
+        return message + (f" ({'; '.join(changes)})" if changes else "")
     value = (
         "only one of the two diverged"
         if math.isnan(found.value)
         else f"the best values differ by {found.value:.2g}"
     )
-    said = (
+    message = (
         f"not bit-identical: only the first {found.same} of {epochs} epochs are; the first "
         f"{tolerance.epochs} differ by at most {found.early:.2g}, {value}"
     )
     if not changes:
-        return f"{said}. OUTSIDE: nothing differs from what made the record, so it should be identical"
+        return f"{message}. OUTSIDE: nothing differs from what made the record, so it should be identical"
     place = "within" if found.within(tolerance) else "OUTSIDE"
-    return f"{said}: {place} the tolerance ({tolerance}). What differs from the record: {'; '.join(changes)}"
+    return (
+        f"{message}: {place} the tolerance ({tolerance}). What differs from the record: {'; '.join(changes)}"
+    )

@@ -53,13 +53,13 @@ def target(settings: dict[str, Any], where: str) -> Callable[..., Any]:
     if not isinstance(path, str):
         raise UserError(f"{where}._target_ must be the dotted path of a function or class, got {path!r}")
     try:
-        found = pkgutil.resolve_name(path)
+        function = pkgutil.resolve_name(path)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"{where}._target_: cannot find {path!r} ({error})") from error
-    if not callable(found):
-        kind = type(found).__name__
+    if not callable(function):
+        kind = type(function).__name__
         raise UserError(f"{where}._target_ must name a function or class, and {path!r} is a {kind}")
-    return found
+    return function
 
 
 def seed(cfg: DictConfig) -> int:

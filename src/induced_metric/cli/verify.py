@@ -75,8 +75,8 @@ def run(
     """
     from induced_metric.cli import app, recorded
 
-    read = trained(results, task=task, study=study)
-    exact, others = parted(read)
+    by_study = trained(results, task=task, study=study)
+    exact, others = parted(by_study)
     if deterministic and not exact:
         raise UserError(f"no matching record under {results} was made with deterministic=true")
     deterministic = deterministic or not others
@@ -89,8 +89,8 @@ def run(
     trials = sum(map(len, groups.values()))
     print(app.device())
     if exact and not deterministic:
-        left = sum(len(study.trials) for study in exact.values())
-        print(f"left out: {left} trials of deterministic=true, which --deterministic draws from")
+        omitted = sum(len(study.trials) for study in exact.values())
+        print(f"left out: {omitted} trials of deterministic=true, which --deterministic draws from")
     print(expected(groups, share, seed), flush=True)
     if plan:
         for key, (rows, _) in drawn.items():
@@ -121,16 +121,16 @@ def trained(results: Path, *, task: str | None, study: str | None) -> "dict[Stud
     keys = [study_key(study, results)] if study else records.recorded(task=task, results=results)
     if task:
         keys = [key for key in keys if key.task == task]
-    read = {key: records.RecordStore(key.directory(results)).read() for key in keys}
-    can = {key: _only(study, study.trials["state"] != "failed") for key, study in read.items()}
-    found = {key: study for key, study in can.items() if len(study.trials)}
-    if not found:
-        there = sorted({key.task for key in records.recorded(results=results)})
+    by_study = {key: records.RecordStore(key.directory(results)).read() for key in keys}
+    comparable = {key: _only(study, study.trials["state"] != "failed") for key, study in by_study.items()}
+    matching = {key: study for key, study in comparable.items() if len(study.trials)}
+    if not matching:
+        tasks = sorted({key.task for key in records.recorded(results=results)})
         raise UserError(
             f"no records{f' of {task}' if task else ''} under {results}; there are records of: "
-            f"{', '.join(there) or 'no task'}"
+            f"{', '.join(tasks) or 'no task'}"
         )
-    return found
+    return matching
 
 
 def parted(read: "Mapping[StudyKey, Records]") -> "tuple[dict[StudyKey, Records], dict[StudyKey, Records]]":
@@ -174,12 +174,12 @@ def together(drawn: "Mapping[StudyKey, Records]") -> dict[str, Group]:
         for row in study.trials.to_dict("records"):
             config = json.loads(row["config"])
             facts = json.loads(row["provenance"])
-            made = facts.get("lanes") if facts.get("deterministic") else None
-            lanes = made and [made.get(name) for name in ("layout", "width", "steps")]  # had again
+            fixed = facts.get("lanes") if facts.get("deterministic") else None
+            lanes = fixed and [fixed.get(name) for name in ("layout", "width", "steps")]  # used again
             program = [config.get(part) for part in ("task", "optimizer", "schedule", "search_space")]
-            own = curve_of(study, row["trial"])
+            curve = curve_of(study, row["trial"])
             parts = [program, facts.get("data_parallel") or 1, lanes, row["objective"]]
-            groups.setdefault(json.dumps(parts), []).append((key, row, own))
+            groups.setdefault(json.dumps(parts), []).append((key, row, curve))
     return groups
 
 
@@ -202,15 +202,15 @@ def _train(group: Group, flags: str) -> Iterator[Checked]:
     from induced_metric.cli import recorded
     from induced_metric.studies import verify
 
-    made = recorded.rebuilt(group[0][1])
+    rebuilt = recorded.rebuilt(group[0][1])
     tolerance = recorded.verify_settings().of(group[0][0].task)
-    agains = [verify.Again(row, curve, made.trial(row)) for _, row, curve in group]
-    with made.lanes(len(agains)) as (lanes, placement):
-        verify.train([again.trial for again in agains], lanes)
-        now = made.pair.provenance(lanes, placement, flags)
-    for (key, row, _), again in zip(group, agains, strict=True):
+    reruns = [verify.Again(row, curve, rebuilt.trial(row)) for _, row, curve in group]
+    with rebuilt.lanes(len(reruns)) as (lanes, placement):
+        verify.train([rerun.trial for rerun in reruns], lanes)
+        now = rebuilt.pair.provenance(lanes, placement, flags)
+    for (key, row, _), rerun in zip(group, reruns, strict=True):
         changes = verify.changed(json.loads(row["provenance"]), now)
-        yield Checked(key, int(row["trial"]), verify.agreement(again, tolerance.epochs), changes, tolerance)
+        yield Checked(key, int(row["trial"]), verify.agreement(rerun, tolerance.epochs), changes, tolerance)
 
 
 def said(each: Checked) -> str:

@@ -61,9 +61,11 @@ class Watched:
     def _coordinated(self, keys: "Sequence[StudyKey]") -> "dict[StudyKey, Coordinated]":
         from induced_metric.studies.watching import in_database, in_journal
 
-        held = in_database(self._url, [key.name for key in keys]) if self._url else {}
+        by_name = in_database(self._url, [key.name for key in keys]) if self._url else {}
         # A study that is not in the database may have been run by a single process with a journal.
-        return {key: held.get(key.name) or in_journal(file_of(key, self._results, "journal")) for key in keys}
+        return {
+            key: by_name.get(key.name) or in_journal(file_of(key, self._results, "journal")) for key in keys
+        }
 
     def _read(self, key: "StudyKey") -> None:
         import pandas as pd
@@ -81,27 +83,27 @@ class Watched:
 
         from induced_metric.analysis.progress.status import recorded_status
 
-        beside = [
+        same_lanes = [
             trials
             for other, trials in self._trials.items()
             if other._replace(sampler=_alone(other)) == key._replace(sampler=_alone(key)) and not trials.empty
         ]
         trials = self._trials[key]
-        known = recorded_status(
-            trials, now=now, beside=pd.concat(beside, ignore_index=True) if beside else None
+        status = recorded_status(
+            trials, now=now, beside=pd.concat(same_lanes, ignore_index=True) if same_lanes else None
         )
         recorded = set() if trials.empty else set(trials["trial"])
         wanted = coordinated.trials
-        left = None if wanted is None else max(wanted - known.finished, 0)
-        speed = None if left == 0 else known.trials_per_second
+        left = None if wanted is None else max(wanted - status.finished, 0)
+        speed = None if left == 0 else status.trials_per_second
         under_way = [each._asdict() for each in coordinated.under_way if each.trial not in recorded]
         lost = [trial for trial in coordinated.lost if trial not in recorded]
         return {
             **key._asdict(),
             "name": key.name,
             "wanted": wanted,
-            **asdict(known),
-            "reclaimed": known.reclaimed + len(lost),
+            **asdict(status),
+            "reclaimed": status.reclaimed + len(lost),
             "trials_per_second": speed,
             "seconds_left": left / speed if left is not None and speed else 0.0 if left == 0 else None,
             "under_way": under_way,
@@ -115,25 +117,25 @@ def _alone(key: "StudyKey") -> str:
 
 def _workers(studies: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What each worker has done and is doing, summed over all studies."""
-    found: dict[str, dict[str, Any]] = {}
+    totals: dict[str, dict[str, Any]] = {}
 
     def of(name: str) -> dict[str, Any]:
         nothing = {"finished": 0, "reclaimed": 0, "failed": 0, "under_way": 0}
         unseen = {"heartbeat_seconds": None, "last_finished": None}
-        return found.setdefault(name, {"worker": name, **nothing, **unseen})
+        return totals.setdefault(name, {"worker": name, **nothing, **unseen})
 
     for study in studies:
-        for its in study["workers"]:
-            total = of(its["worker"])
+        for part in study["workers"]:
+            total = of(part["worker"])
             for count in ("finished", "reclaimed", "failed"):
-                total[count] += its[count]
-            total["last_finished"] = max(total["last_finished"] or 0.0, its["last_finished"])
+                total[count] += part[count]
+            total["last_finished"] = max(total["last_finished"] or 0.0, part["last_finished"])
         for trial in study["under_way"]:
             total = of(trial["worker"] or "")
             total["under_way"] += 1
             ages = [total["heartbeat_seconds"], trial["heartbeat_seconds"]]
             total["heartbeat_seconds"] = min((age for age in ages if age is not None), default=None)
-    return [found[name] for name in sorted(found)]
+    return [totals[name] for name in sorted(totals)]
 
 
 def tables(said: Mapping[str, Any]) -> "list[rich.table.Table | str]":

@@ -67,7 +67,7 @@ def sums(labels: list[Any] | None, values: list[jax.Array], dtype: Any) -> jax.A
         return sum(values, start=jnp.zeros([])).astype(dtype)
     return jnp.stack(
         [
-            sum(value for value, own in zip(values, labels, strict=True) if own == label)
+            sum(value for value, leaf_label in zip(values, labels, strict=True) if leaf_label == label)
             for label in sorted(set(labels))
         ]
     ).astype(dtype)

@@ -148,10 +148,10 @@ class MetricOptimizer(Optimizer):
         keys = chain.from_iterable(group["params"] for group in saved["param_groups"])
         params = chain.from_iterable(group["params"] for group in self.param_groups)
         for key, param in zip(keys, params, strict=True):
-            dtype, own = accumulator_dtype(param), saved["state"].get(key, {})
+            dtype, stored = accumulator_dtype(param), saved["state"].get(key, {})
             if param.dtype != dtype:
-                for name in own.keys() & set(self.moments):
-                    self.state[param][name] = own[name].to(param.device, dtype)
+                for name in stored.keys() & set(self.moments):
+                    self.state[param][name] = stored[name].to(param.device, dtype)
 
     def _inverse_scale(self, norm: torch.Tensor, loss: Any) -> torch.Tensor:
         """1 / r = 1 + v̂ for the embedding f(L) = L; v̂ is never negative here."""

@@ -58,15 +58,15 @@ def gather(group: dict[str, Any], state: Any, names: tuple[str, ...], optimizer:
         if param.grad is None:
             continue
         _check_gradient(param.grad, optimizer)
-        own = state[param]
-        if not own:
-            own["step"] = 0
+        param_state = state[param]
+        if not param_state:
+            param_state["step"] = 0
             dtype = accumulator_dtype(param)
             for name in names:
-                own[name] = torch.zeros_like(param, dtype=dtype, memory_format=torch.preserve_format)
-        own["step"] += 1
-        row = [param, param.grad, *(own[name] for name in names)]
-        kinds[param.device, param.dtype, param.grad.dtype, own["step"]].append(row)
+                param_state[name] = torch.zeros_like(param, dtype=dtype, memory_format=torch.preserve_format)
+        param_state["step"] += 1
+        row = [param, param.grad, *(param_state[name] for name in names)]
+        kinds[param.device, param.dtype, param.grad.dtype, param_state["step"]].append(row)
     for (device, _, _, step), rows in kinds.items():
         for part in _parts(rows, device, group["foreach"]):
             params, grads, *moments = map(list, zip(*part, strict=True))
