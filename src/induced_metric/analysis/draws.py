@@ -139,10 +139,10 @@ def unmodelled(trials: pd.DataFrame) -> list[Unmodelled]:
 def warnings(ours: Mapping[str, Records]) -> list[str]:
     """A sentence for each sampler with a study that ended before the sampler modelled anything."""
     return [
-        f"{sampler}: these {found.trials} trials of "
-        f"{'each optimiser' if found.every else ', '.join(found.optimizers)} are random draws, not the "
-        f"sampler's choice: it models nothing before {found.startup} trials have finished, while "
-        f"{found.in_flight} are in flight."
+        f"{sampler}: all {found.trials} trials of "
+        f"{'each optimiser' if found.every else ', '.join(found.optimizers)} are random draws, not proposals "
+        f"of the sampler's model. The model proposes nothing until {found.startup} trials have finished, and "
+        f"by then {found.in_flight} more are in flight."
         for sampler, records in ours.items()
         for found in unmodelled(records.trials)
     ]

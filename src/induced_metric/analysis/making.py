@@ -54,7 +54,7 @@ class Planned(NamedTuple):
         made = self.report.make(self.material)
         if isinstance(made, Figure) and self.left_out:
             with style.style():
-                made.suptitle(f"{made.get_suptitle()}\n(without {self.left_out} of the optimisers: overview)")
+                made.suptitle(f"{made.get_suptitle()}\n({self.left_out} more optimisers: see overview)")
         if isinstance(made, Table) and self.report.of not in _UNCOMPARED:
             return _with_findings(made, self.material.findings, self.material.ours, self.findings)
         return made

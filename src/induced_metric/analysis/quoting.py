@@ -20,7 +20,7 @@ def quoted(text: str, tables: Path) -> str:
     def block(found: "re.Match[str]") -> str:
         path = tables / f"{found[2]}.md"
         if not path.exists():
-            raise FileNotFoundError(f"the table {found[2]} is quoted, and {path} does not exist")
+            raise FileNotFoundError(f"the table {found[2]} is quoted, but {path} does not exist")
         lines = path.read_text(encoding="utf-8").splitlines()
         rows = "\n".join(line for line in lines if line.startswith("|"))
         return f"{found[1]}{rows}\n{found[3]}"

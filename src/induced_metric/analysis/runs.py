@@ -150,7 +150,7 @@ def objective(ours: Mapping[str, Records]) -> tuple[str, str]:
     found = found.drop_duplicates()
     if len(found) != 1:
         names = ", ".join(sorted(found["objective"]))
-        raise ValueError(f"the studies of one table share an objective, got {names}")
+        raise ValueError(f"all studies of a table must share an objective, got {names}")
     return found["objective"].iloc[0], found["direction"].iloc[0]
 
 
@@ -165,7 +165,7 @@ def chosen_by(study: Records) -> str:
     found = {str(task.get("objective", measured)) for task in tasks}
     if len(found) != 1:
         names = ", ".join(sorted(found))
-        raise ValueError(f"the epochs of one study are chosen by one metric, got {names}")
+        raise ValueError(f"one metric must choose the epochs of all trials of a study, got {names}")
     return found.pop()
 
 

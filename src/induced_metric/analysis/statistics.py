@@ -84,7 +84,7 @@ def best_of(number: int, budget: int | ArrayLike) -> np.ndarray:
     """
     drawn = np.asarray(budget)[..., None]
     if drawn.size and not 1 <= drawn.min() <= drawn.max() <= number:
-        raise ValueError(f"the best of b of {number} needs b from 1 to {number}, got {budget!r}")
+        raise ValueError(f"budget must be from 1 to {number}, the number of ranks, got {budget!r}")
     left = number - np.arange(number) - 1
     with np.errstate(invalid="ignore"):  # for ranks that cannot be the best
         log_probability = _log_choose(left, drawn - 1) - _log_choose(number, drawn)

@@ -44,7 +44,9 @@ def test_candidates_stand_beside_the_baselines_and_are_paired_with_them_alone(mi
     for records in found.confirmations.values():  # of the baselines there are 20
         assert (records.trials.groupby("optimizer")["seed"].nunique() == 15).all()
         assert (records.curves.groupby("optimizer")["trial"].nunique() == 15).all()
-    assert found.remarks == ["Compared are the seeds that all have, of: ADAMW 20, SGD 20, LION 15."]
+    assert found.remarks == [
+        "Only the seeds that all optimisers have are compared. Seeds per study: ADAMW 20, SGD 20, LION 15."
+    ]
 
 
 def test_winners_without_a_hyperparameter_are_no_part_of_it(mine, baselines) -> None:
@@ -64,7 +66,7 @@ def test_a_candidate_that_is_a_baseline_too_is_judged_by_its_own_records(baselin
     assert found.pairs == [("adamw", "sgd")]
     trials = found.searches["tpe"].trials
     assert (trials.loc[trials["optimizer"] == "adamw", "learning_rate"] == 0.5).all()
-    with pytest.raises(UserError, match=r"adamw is all there is to compare it with"):
+    with pytest.raises(UserError, match=r"adamw would be compared only with itself"):
         read(tmp_path / "again", baselines, candidates=["adamw"], against=["adamw"])
 
 
@@ -72,7 +74,7 @@ def test_what_was_trained_under_other_rules_is_refused_with_the_difference(mine,
     write(mine, "sgd", "tpe", 12, epochs=3)
     write(mine, "sgd", f"tpe{CONFIRMED}", 15, epochs=3)
     with pytest.raises(
-        UserError, match=r"SGD is not under the rules of the baselines .*: task.epochs: 4 -> 3"
+        UserError, match=r"SGD cannot be compared with the baselines, .*: task.epochs: 4 -> 3"
     ):
         read(mine, baselines, candidates=["sgd"], against=["adamw"])
 
@@ -90,7 +92,7 @@ def test_before_anything_is_trained_the_planned_configuration_is_compared(baseli
 
     check()
     check(optimizer={"_target_": "my_package.mine"}, search_space={})
-    with pytest.raises(UserError, match=r"LION is not under .*: seed: 0 -> 7"):
+    with pytest.raises(UserError, match=r"LION cannot be compared .*: seed: 0 -> 7"):
         check(seed=7)
     with pytest.raises(UserError, match=r"sampler.in_flight: 1 -> absent"):
         check(sampler={"create": PLANNED["sampler"]["create"]})
@@ -98,11 +100,12 @@ def test_before_anything_is_trained_the_planned_configuration_is_compared(baseli
 
 def test_what_is_missing_is_said_with_what_there_is(mine, baselines) -> None:
     with pytest.raises(
-        UserError, match=r"no confirmed baselines of mnist .*; there are those of: regression; make fair"
+        UserError,
+        match=r"no confirmed baselines of mnist .*; tasks with confirmed baselines: regression; make fair",
     ):
         read(mine, baselines, task="mnist")
     with pytest.raises(
-        UserError, match=r"no records of muon .*there are: adamw, sgd.*name those on record as AGAINST"
+        UserError, match=r"no records of muon .*there are: adamw, sgd.*AGAINST must name baselines on record"
     ):
         read(mine, baselines, against=["muon"])
     with pytest.raises(
@@ -110,7 +113,7 @@ def test_what_is_missing_is_said_with_what_there_is(mine, baselines) -> None:
     ):
         read(mine, baselines, candidates=["yogi"])
     shutil.rmtree(baselines)
-    with pytest.raises(UserError, match=r"there are those of: no task"):
+    with pytest.raises(UserError, match=r"tasks with confirmed baselines: none"):
         read(mine, baselines)
 
 
@@ -118,5 +121,5 @@ def test_other_budgets_are_compared_and_said(mine, baselines, tmp_path) -> None:
     write(tmp_path / "short", "lion", "tpe", 5)
     write(tmp_path / "short", "lion", f"tpe{CONFIRMED}", 15)
     unequal, fewer, _ = read(tmp_path / "short", baselines).remarks
-    assert unequal.endswith("trials of each study: LION 5, ADAMW 12, SGD 12.")
-    assert fewer.startswith("1 of the 2 studies of the baselines are compared")
+    assert unequal.endswith("Trials per study: LION 5, ADAMW 12, SGD 12.")
+    assert fewer.startswith("Only 1 of the 2 studies of the baselines are compared")

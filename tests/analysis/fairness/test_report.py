@@ -33,8 +33,8 @@ def test_what_the_published_numbers_show_of_single_tasks() -> None:
     assert "SGD_LOG_METRIC learning_rate 1 (best run 0.9961)" in shakespeare["bound"]
     assert "SGD mean 247.9 of 249" in shakespeare["last epoch"]
     assert "MUON 1e-05 to 1 (log)" in shakespeare["unequal spaces"]
-    assert "Muon gets 68.251% of 842,817" in shakespeare["Muon's share"]
-    assert "Muon gets 0.046% of 11,178,762" in cifar10["Muon's share"]
+    assert "Muon updates 68.251% of 842,817" in shakespeare["Muon's share"]
+    assert "Muon updates 0.046% of 11,178,762" in cifar10["Muon's share"]
     assert "0.004 on 9,216 examples" in cifar10["sampling error"]
     assert "last epoch" not in cifar10
 
@@ -52,16 +52,15 @@ def test_what_two_sources_share_is_one_row() -> None:
     assert len(found) == 2
     table = fairness.fairness_table("regression", found)
     assert table.data["source"].tolist() == ["random, tpe"]
-    assert "budget: more trials, studies or epochs find more." in table.notes
-    assert any("selection" in note for note in table.notes if note.startswith("Nothing found by"))
+    assert "budget: more trials, studies or epochs find better values." in table.notes
+    assert any("selection" in note for note in table.notes if note.startswith("Rules without findings"))
 
 
 def test_a_note_names_the_rules_that_fired_for_its_sources_alone() -> None:
     found = fairness.findings([compared({"muon": study("muon", trials=30)})])
     (note,) = fairness.notes(found, {"random"}, "fair-regression-fairness")
     assert note == (
-        "Fairness linter: 1 finding on what is compared here: budget. Each, with its numbers: "
-        "fair-regression-fairness."
+        "Fairness linter: 1 finding on the studies compared here: budget. Details: fair-regression-fairness."
     )
     assert fairness.notes(found, {"tpe"}, "fair-regression-fairness") == []
 

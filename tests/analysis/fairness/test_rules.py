@@ -60,18 +60,21 @@ def loaded():
 PLANTED = {
     "a narrower range": (
         {"sgd_rms": study("sgd_rms", change=space(learning_rate={"low": 1e-5, "high": 1.0, "log": True}))},
-        {"unequal spaces": "SGD_RMS 1e-05 to 1 (log)", "not nested": "learning_rate from 1e-05 to 100"},
+        {
+            "unequal spaces": "SGD_RMS 1e-05 to 1 (log)",
+            "not nested": "learning_rate from 1e-05 to 100: only 1e-05 to 1 is searched",
+        },
     ),
     "no xi of 0": (
         {"sgd_metric": study("sgd_metric", change=space(xi={"low": 1e-3, "high": 1e4, "log": True}))},
         {
             "unequal spaces": "SGD_METRIC 0.001 to 10000",
-            "not nested": "SGD_METRIC does not contain SGD, which it extends: xi of 0: the least is 0.001",
+            "not nested": "does not contain SGD, which SGD_METRIC extends: xi of 0: the least is 0.001",
         },
     ),
     "no weight decay": (
         {"adamw": study("adamw", weight_decay=float("nan"))},
-        {"unequal spaces": "none: ADAMW"},
+        {"unequal spaces": "not for: ADAMW"},
     ),
     "the best at a bound": (
         {"sgd_metric": at_the_upper_bound()},
@@ -79,7 +82,7 @@ PLANTED = {
     ),
     "an average of gradients": (
         {"sgd_metric": study("sgd_metric", change=lambda c: c["optimizer"].update(heavy_ball=False))},
-        {"momentum": "SGD, SGD_LOG_METRIC steps by the sum of the gradients, SGD_METRIC by their average"},
+        {"momentum": "momentum is a sum of gradients in SGD, SGD_LOG_METRIC, an average in SGD_METRIC"},
     ),
     "fewer trials": ({"muon": study("muon", trials=30)}, {"budget": "MUON 30"}),
     "fewer epochs": (
@@ -88,9 +91,9 @@ PLANTED = {
     ),
     "still improving": ({"sgd": late()}, {"last epoch": "SGD 100% of the best"}),
     "stopped early": ({"sgd": some("state", "pruned")}, {"early stopping": "SGD 8%"}),
-    "best epochs at a band": (
+    "best epochs before a rung": (
         {"adamw": piled_up()},
-        {"early stopping": "ADAMW: best epochs pile up just before the bands"},
+        {"early stopping": "ADAMW: best epochs pile up just before the rungs"},
     ),
     "diverged": ({"sgd": some("diverged", True)}, {"lost trials": "SGD 3 of 40"}),
     "load": ({"muon": loaded()}, {"load": "MUON 2."}),
@@ -106,7 +109,7 @@ def test_a_rule_finds_what_is_planted_and_no_other_finds_anything(name) -> None:
         assert words in table[rule]
 
 
-def test_a_study_without_early_stopping_has_no_bands_before_which_best_epochs_pile_up() -> None:
+def test_a_study_without_early_stopping_has_no_rungs_before_which_best_epochs_pile_up() -> None:
     assert found(compared({"adamw": piled_up("none")})) == {}
 
 
@@ -121,7 +124,7 @@ def test_a_search_that_ends_with_its_start_up_is_found() -> None:
     assert found(compared(sampler="tpe", trials=19)) == {}
     table = found(compared(sampler="tpe", trials=18))
     assert list(table) == ["random draws"]
-    assert "18 trials: 10 of start-up and 8 in flight" in table["random draws"]
+    assert "18 trials: 10 start-up trials and 8 in flight" in table["random draws"]
 
 
 def accuracies(task, **changed):
@@ -153,7 +156,7 @@ def test_best_runs_nearer_than_two_seeds_are_found() -> None:
 def test_a_network_that_is_not_muons_is_found() -> None:
     changed = accuracies("cifar10_small")
     table = found(compared(changed, task="cifar10_small"))
-    assert "Muon gets 1.590% of 20,122 parameters" in table["Muon's share"]
+    assert "Muon updates 1.590% of 20,122 parameters" in table["Muon's share"]
     # Of another network nothing is known.
     settings = ("protocol=fair", "task=cifar10_small")
     other = study("muon", settings=settings, value=0.9, change=lambda c: c["task"].update(widths=[4]))

@@ -107,7 +107,7 @@ def test_no_rung_before_the_last_epoch_stops_nobody():
     pruner = Pruner(name="always", rule=lambda *_: True, rungs=RUNGS, in_flight=2)
     ends = stopped(np.ones((3, 20)), np.full(3, 20), np.zeros(3, bool), pruner)
     assert not ends.stopped.any()
-    with pytest.raises(UserError, match="have no epoch"):
+    with pytest.raises(UserError, match="at least one epoch"):
         stopped(np.ones((3, 0)), np.zeros(3, int), np.zeros(3, bool), pruner)
 
 

@@ -85,10 +85,10 @@ def test_the_table_says_how_the_ranking_moves_and_what_it_cannot_know(searches):
     table = replay_table("regression", searches, Rules(trials=10, epochs=8, top=2, pruner=HALVING))
     assert len(table.cells) == len(OPTIMIZERS) * 2
     assert "Kendall's τ" in table.notes[0]
-    (adaptive,) = [note for note in table.notes if "would have proposed others" in note]
+    (adaptive,) = [note for note in table.notes if "would have proposed other trials" in note]
     assert adaptive.startswith("tpe:")  # random search proposes the same whatever it sees
     table = replay_table("regression", searches, Rules(pruner=Pruner(**{**vars(HALVING), "rungs": (40,)})))
-    assert any("first looks after 40 epochs" in note for note in table.notes)
+    assert any("first judges after 40 epochs" in note for note in table.notes)
     # Fewer trials alone change nothing of what was proposed.
     table = replay_table("regression", searches, Rules(trials=10))
     assert not any("proposed" in note for note in table.notes)

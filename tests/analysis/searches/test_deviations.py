@@ -76,7 +76,7 @@ def test_every_change_on_record_is_in_the_table_and_others_are_not() -> None:
     table = deviations.deviations_table("regression", {str(k): each for k, each in enumerate(known)}, n=10)
     assert table is not None
     assert table.data["changes"].tolist() == ["what paper_x changes", "what paper_y changes"]
-    assert table.cells["Of"].tolist() == ["60 seeds", "best 10 of 60"]
+    assert table.cells["Based on"].tolist() == ["60 seeds", "best 10 of 60"]
     assert deviations.deviations_table("regression", {"": known[0]}, n=10) is None
 
 

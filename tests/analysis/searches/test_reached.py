@@ -59,7 +59,7 @@ def test_the_profile_is_the_share_of_tasks_within_a_factor_of_the_least() -> Non
     assert at.index.tolist() == [1, 2]
     assert at["adam"].tolist() == [0.25, 0.5]
     assert at["sgd"].tolist() == [0.5, 0.75]  # d is solved by nobody and counts
-    with pytest.raises(ValueError, match="every optimizer on every task; sgd lacks some"):
+    with pytest.raises(ValueError, match="every optimizer on every task, got only some tasks for sgd"):
         reached.performance_profile(table.iloc[:-1])
 
 
@@ -73,7 +73,7 @@ def test_the_figure_names_task_target_and_n(ours) -> None:
     assert figure.get_suptitle() == "regression (our runs, protocol paper): test loss ≤ 0.05"
     assert [axes.get_title() for axes in figure.axes] == ["tpe (n = 8)", "random (n = 5)"]
     unnamed = reached.reached_figure("regression_128", ours, 2)
-    assert unnamed.get_suptitle().endswith("(a target read off these records)")
+    assert unnamed.get_suptitle().endswith("(target derived from these records)")
 
 
 def test_over_tasks_the_heat_map_has_a_row_an_optimizer_and_a_column_a_task(results) -> None:
@@ -83,7 +83,7 @@ def test_over_tasks_the_heat_map_has_a_row_an_optimizer_and_a_column_a_task(resu
     goals = {name: reached.target_of(name, {"": found}, 2) for name, found in tasks.items()}
     heat, profile = reached.tasks_figure(tasks, goals).axes
     assert heat.get_images()[0].get_array().shape == (7, 2)
-    assert profile.get_title() == "tasks solved within that, of 2"
+    assert profile.get_title() == "tasks (of 2) solved within this factor"
     assert len([line for line in profile.lines if line.get_linestyle() != "None"]) == 2  # on both: two only
     table = reached.tasks_table("tpe", tasks, goals)
     assert table.cells["Target"].tolist().count("0.98") == 2

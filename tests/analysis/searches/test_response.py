@@ -54,7 +54,8 @@ def test_every_trial_is_a_dot_at_its_rate_and_value() -> None:
     assert dots(right)[1].get_xdata().tolist() == metric["learning_rate"].tolist()
     assert dots(right)[0].get_xdata() == pytest.approx(10 * dots(left)[0].get_xdata())
     assert left.figure.get_suptitle() == (
-        f"regression (our runs, protocol fair, tpe):\n200 trials an optimiser, beyond {limit:.3g} on the edge"
+        "regression (our runs, protocol fair, tpe):\n"
+        f"200 trials per optimiser, above {limit:.3g} drawn at the edge"
     )
 
 

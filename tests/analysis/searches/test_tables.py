@@ -108,16 +108,18 @@ def test_studies_of_different_objectives_do_not_share_a_table(ours, results) -> 
 
 def test_remarks_tell_what_is_left_out_and_what_is_short(table, ours) -> None:
     notes = "\n".join(tables.remarks(table, ours))
-    assert "random: 5 trials an optimiser, on cpu; left out: pruned: adam 1, sgd 1; diverged: adam 1" in notes
+    assert (
+        "random: 5 trials per optimiser, on cpu; left out: pruned: adam 1, sgd 1; diverged: adam 1" in notes
+    )
     assert "adam (random) 3" in notes
-    assert "different hardware. They rank nothing" in notes
+    assert "different hardware. Rank by epochs" in notes
 
 
 def test_what_was_stopped_early_and_ranked_is_not_said_to_be_left_out(ours) -> None:
     config = '{"pruner": {"name": "wandb_hyperband", "ranks_stopped": true}}'
     records = {"tpe": ours["tpe"]._replace(trials=ours["tpe"].trials.assign(config=config))}
     (note, *_) = tables.remarks(tables.compare("regression", records, n=5), records)
-    assert "ranked by the best of the epochs run: adam 1, adamw 1" in note
+    assert "ranked by the best of the epochs they ran: adam 1, adamw 1" in note
     assert "left out: diverged: adam 1" in note
     assert "pruned" not in note
 
@@ -138,12 +140,12 @@ def test_a_search_that_ended_before_it_began_to_model_is_said_to_be_random(ours,
         tables.remarks(tables.compare("regression", records, n=5), records),
         targets.time_to_target_table("regression", records, n=2).notes,
     ):
-        said = [note for note in notes if "these 8 trials of each optimiser are random draws" in note]
+        said = [note for note in notes if "all 8 trials of each optimiser are random draws" in note]
         assert len(said) == warned
     one = records["tpe"].trials.copy()
     one.loc[one["optimizer"] != "sgd", "config"] = config(in_flight=0)
     notes = draws.warnings({"tpe": ours["tpe"]._replace(trials=one)})
-    assert [note.startswith("tpe: these 8 trials of sgd are random") for note in notes] == [True] * warned
+    assert [note.startswith("tpe: all 8 trials of sgd are random") for note in notes] == [True] * warned
 
 
 def test_luck_that_is_shared_is_said(ours) -> None:
@@ -155,7 +157,7 @@ def test_luck_that_is_shared_is_said(ours) -> None:
     )
     records = {"random": ours["random"]._replace(trials=shared)}
     notes = tables.remarks(tables.compare("regression", records, n=2), records)
-    assert ["luck is shared" in " ".join(found) for found in (own, notes)] == [False, True]
+    assert ["share their luck" in " ".join(found) for found in (own, notes)] == [False, True]
     assert not draws.shared_draws(shared.assign(seed=shared["seed"] + (shared["optimizer"] == "sgd")))
     assert not draws.shared_draws(shared[shared["optimizer"] == "sgd"])
 

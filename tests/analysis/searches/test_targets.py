@@ -76,14 +76,14 @@ def test_a_loss_reaches_it_from_above() -> None:
 
 def test_published_seconds_stand_beside_ours() -> None:
     table = targets.time_to_target_table("mnist", {"tpe": study({"adam": ADAM, "muon": ADAM})}, n=3)
-    assert "a test accuracy of at least the target with the mnist task" in table.title
+    assert "a test accuracy of at least the target on the mnist task" in table.title
     assert "median of the 3 best runs" in table.title
     lines = table.markdown().splitlines()
     # Epochs rank; seconds, which follow the load of a machine, do not.
     assert "| MUON | published | 0.98 | – | – | – | – | 5.60 | – | – |" in lines
     assert "| MUON | tpe | 0.98 | 3/4 | **1** | 1.00 | **3** | 6.00 | **3.0** | 6.00 |" in lines
     assert "| SGD | published | 0.98 | – | – | – | – | 2.70 | – | – |" in lines
-    assert "fewest epochs of its source" in table.title
+    assert "fewest epochs of each source" in table.title
     assert table.notes[0] == "Target 0.98: the paper's."
     assert any("different hardware" in note for note in table.notes)
 
@@ -97,7 +97,7 @@ def test_targets_that_are_given_stand_one_after_the_other_and_have_nothing_publi
         for row in (["adam", "tpe"], ["adam", "random"], ["muon", "tpe"])
     ]
     assert len(table.notes) == 1
-    assert "They rank nothing" in table.notes[0]
+    assert "Rank by epochs" in table.notes[0]
     assert "–" not in table.markdown()
 
 
@@ -136,5 +136,5 @@ def test_every_task_of_the_paper_has_a_target_and_only_mnists_is_the_papers() ->
 
 def test_studies_of_different_directions_have_no_common_target() -> None:
     ours = {"tpe": study({"adam": ADAM}), "random": study({"adam": ADAM}, "minimize")}
-    with pytest.raises(ValueError, match="share an objective"):
+    with pytest.raises(ValueError, match="must share an objective"):
         runs.objective(ours)

@@ -75,7 +75,7 @@ def read(
     ours = _candidates(task, candidates, list(known), protocol, results)
     pairs = [(one, other) for one in candidates for other in against if one != other]
     if not pairs:
-        raise UserError(f"{', '.join(candidates)} is all there is to compare it with: name other baselines")
+        raise UserError(f"{', '.join(candidates)} would be compared only with itself: name other baselines")
     joined: dict[str, Records] = {}
     for sampler, own in ours.items():
         theirs = known[sampler]
@@ -129,12 +129,12 @@ def _baselines(task: str, against: Sequence[str], protocol: str, baselines: str 
             if SEARCH + CONFIRMED in records.samplers(name, protocol=protocol, results=baselines)
         ]
         raise UserError(
-            f"no confirmed baselines of {task} ({protocol}) under {baselines}; there are those of: "
-            f"{', '.join(tasks) or 'no task'}; make fair TASK={task} makes them, and BASELINES "
-            "names its results directory"
+            f"no confirmed baselines of {task} ({protocol}) under {baselines}; tasks with confirmed "
+            f"baselines: {', '.join(tasks) or 'none'}; make fair TASK={task} makes them, and BASELINES names "
+            "the results directory"
         )
     return {
-        name: _load(task, name, against, protocol, baselines, "name those on record as AGAINST")
+        name: _load(task, name, against, protocol, baselines, "AGAINST must name baselines on record")
         for search in both
         for name in (search, search + CONFIRMED)
     }
@@ -210,8 +210,8 @@ def _check_settings(
     changed = differences(there, here) if differences(here, there) else []
     if changed:
         raise UserError(
-            f"{style.label(name)} is not under the rules of the baselines (theirs -> its own: "
-            f"{'; '.join(changed)}), so they cannot be compared"
+            f"{style.label(name)} cannot be compared with the baselines, because its rules are not theirs "
+            f"(theirs -> its own: {'; '.join(changed)})"
         )
 
 
@@ -225,11 +225,11 @@ def _budgets(
     spent = {name: " or ".join(map(str, by_name[name])) for name in names}
     if len(set(spent.values())) > 1:
         said = ", ".join(f"{style.label(name)} {trials}" for name, trials in spent.items())
-        yield f"Unequal budgets, so these are not verdicts of the protocol: trials of each study: {said}."
+        yield f"The budgets differ, so these are not verdicts of the protocol. Trials per study: {said}."
     if len(searches) < studies:
         yield (
-            f"{len(searches)} of the {studies} studies of the baselines are compared: the others are not "
-            "searched and confirmed here."
+            f"Only {len(searches)} of the {studies} studies of the baselines are compared: the others have "
+            "no counterpart that is both searched and confirmed here."
         )
 
 
@@ -239,4 +239,4 @@ def _seeds(confirmations: Mapping[str, Records]) -> Iterator[str]:
     most = trials.groupby(["optimizer", "sampler"])["seed"].nunique().groupby("optimizer").max()
     if most.min() < most.max():
         said = ", ".join(f"{style.label(name)} {most[name]}" for name in style.ordered(most.index))
-        yield f"Compared are the seeds that all have, of: {said}."
+        yield f"Only the seeds that all optimisers have are compared. Seeds per study: {said}."

@@ -14,7 +14,7 @@ from induced_metric.analysis.report import markup
 
 HEADINGS = {
     "verdicts": "Verdicts",
-    "confirmed": "What it is worth once tuned",
+    "confirmed": "What each optimiser is worth once tuned",
     "tuning": "What tuning costs",
     "ranges": "Where the best settings lie",
     "fairness": "Fairness linter",

@@ -70,8 +70,9 @@ def ranges_table(task: str, searches: Mapping[str, Records], optimizers: Sequenc
         "Place in the range": place.where(known, MISSING),
     }
     title = (
-        f"Where the winner of each study lies in what was searched, {task}; the place in the scale of the "
-        f"search, 0% its lower end. Bold: within {EDGE:.0%} of an end that is a bound."
+        f"Where the winner of each study lies in the range that was searched, {task}; 0% is the lower end, "
+        f"on the scale of the search. Bold: within {EDGE:.0%} of an end, unless nothing lies beyond that end "
+        "(a lower end that is 0, or as good as 0)."
     )
     notes = []
     if at_bound.any():

@@ -24,7 +24,7 @@ def budgets(comparison: Comparison) -> Iterator[Finding]:
     }
     for what, by_label in numbers.items():
         if len(set(by_label.values())) > 1:
-            yield Finding(f"not all have the same number of {what}", listed(by_label))
+            yield Finding(f"the number of {what} differs between optimisers", listed(by_label))
 
 
 def random_draws(comparison: Comparison) -> Iterator[Finding]:
@@ -36,8 +36,8 @@ def random_draws(comparison: Comparison) -> Iterator[Finding]:
         for found in draws.unmodelled(own):
             whose = "" if found.every else f" of {', '.join(map(style.label, found.optimizers))}"
             yield Finding(
-                f"all trials{whose} are random draws, not the sampler's choice",
-                f"{found.trials} trials: {found.startup} of start-up and {found.in_flight} in flight",
+                f"all trials{whose} are random draws, not proposals of the sampler's model",
+                f"{found.trials} trials: {found.startup} start-up trials and {found.in_flight} in flight",
             )
 
 
@@ -54,10 +54,12 @@ def last_epoch(comparison: Comparison) -> Iterator[Finding]:
         if late >= AT_THE_END:
             mean = study.best[column].mean()
             found[study.label] = (
-                f"mean {mean:g} of {epochs - 1}" if column == "mean_epoch" else f"{late:.0%} of the best"
+                f"mean {mean:g} of {epochs - 1}"
+                if column == "mean_epoch"
+                else f"{late:.0%} of the best trials"
             )
     if found:
-        yield Finding("the best epoch is the last, or within a hundredth of it", listed(found))
+        yield Finding("the best epoch is in the last hundredth of all epochs", listed(found))
 
 
 def bands(comparison: Comparison) -> Iterator[Finding]:
@@ -84,8 +86,8 @@ def bands(comparison: Comparison) -> Iterator[Finding]:
         share, chance = full["best_epoch"].isin(window).mean(), len(window) / epochs
         if share > max(5 * chance, 0.25):
             yield Finding(
-                f"{study.label}: best epochs pile up just before the bands of early stopping",
-                f"{share:.0%} of the best {len(full)}, {chance:.0%} by chance; bands "
+                f"{study.label}: best epochs pile up just before the rungs of early stopping",
+                f"{share:.0%} of the best {len(full)}, {chance:.0%} by chance; rungs "
                 f"{', '.join(map(str, rungs[:4]))}{' ...' if len(rungs) > 4 else ''}",
             )
 

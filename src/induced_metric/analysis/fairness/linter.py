@@ -26,25 +26,27 @@ class Rule(NamedTuple):
 
 
 RULES = (
-    Rule("selection", "what was chosen on a split is partly luck on that split: the value is optimistic",
+    Rule("selection", "a choice is partly luck on its split, so the value on that split is optimistic",
          measurement.selection),
-    Rule("unequal spaces", "who may search where the best lie wins by its range", spaces.unequal),
-    Rule("not nested", "an optimiser that extends another can lose to it only by its space or by the cost of "
-         "the search; this space leaves the special case out", spaces.not_nested),
-    Rule("bound", "a better setting may lie beyond: the range decides, not the optimiser", spaces.at_a_bound),
-    Rule("momentum", "equal ranges of the learning rate are then unequal ranges of the step", spaces.momenta),
-    Rule("budget", "more trials, studies or epochs find more", effort.budgets),
-    Rule("random draws", "the sampler's name is on a search that it did not do", effort.random_draws),
-    Rule("last epoch", "the number of epochs decides: more of them would change the value",
-         effort.last_epoch),
-    Rule("early stopping", "an adaptive rule favours what is fast early, and spends unequal budgets",
-         effort.bands),
-    Rule("lost trials", "a mean of the best leaves them out: to diverge costs nothing there, the worst "
-         "elsewhere", effort.lost),
-    Rule("Muon's share", "the result is that of a mixture, of which Muon is a part", measurement.muons_share),
-    Rule("sampling error", "an order of such differences may be another on other examples, or seeds",
-         measurement.sampling_error),
-    Rule("load", "seconds then rank machines' other work; epochs, or costs measured apart, do not",
+    Rule("unequal spaces", "an optimiser may win because its range contains the best values", spaces.unequal),
+    Rule("not nested", "an optimiser that extends another can lose to it only because of its space or of "
+         "what the search costs; this space leaves out the special case in which they are equal",
+         spaces.not_nested),
+    Rule("bound", "a better setting may lie beyond the bound, so the range decides, not the optimiser",
+         spaces.at_a_bound),
+    Rule("momentum", "equal ranges of the learning rate are then unequal ranges of the step size",
+         spaces.momenta),
+    Rule("budget", "more trials, studies or epochs find better values", effort.budgets),
+    Rule("random draws", "the search bears the name of a sampler that chose none of its trials",
+         effort.random_draws),
+    Rule("last epoch", "the number of epochs decides: more epochs would change the value", effort.last_epoch),
+    Rule("early stopping", "an adaptive rule favours an optimiser that is fast at first, and spends unequal "
+         "budgets", effort.bands),
+    Rule("lost trials", "a mean of the best trials leaves them out, so diverging costs nothing there; "
+         "elsewhere they count as worst", effort.lost),
+    Rule("Muon's share", "the result is that of a mixture of Muon and Adam", measurement.muons_share),
+    Rule("sampling error", "other examples or seeds may give another order", measurement.sampling_error),
+    Rule("load", "seconds then depend on the machine's other work; epochs, and costs measured apart, do not",
          measurement.seconds),
 )  # fmt: skip
 

@@ -47,9 +47,9 @@ def sampling_error(comparison: Comparison) -> Iterator[Finding]:
             typical = float(np.median([error for error in errors.values() if error]))
             yield Finding(
                 "means differ by less than the sampling error of the metric",
-                f"{len(near)} of {len(known)} pairs within 1.96 binomial standard errors; one is "
-                f"{typical:.2g} on {_examples(comparison, pairs[0][0]):,} examples; the two are taken as "
-                "independent, on the same examples they cancel in part",
+                f"{len(near)} of {len(known)} pairs within 1.96 binomial standard errors of the difference; "
+                f"that of one mean is {typical:.2g} on {_examples(comparison, pairs[0][0]):,} examples; the "
+                "errors are taken as independent, but on the same examples they cancel in part",
             )
     if not comparison.searches:
         return
@@ -63,9 +63,9 @@ def sampling_error(comparison: Comparison) -> Iterator[Finding]:
     if near:
         typical = float(np.median(list(comparison.spread.values())))
         yield Finding(
-            "best runs differ by less than the seed does",
-            f"{len(near)} of {len(known)} pairs within a standard deviation of the difference of two seeds; "
-            f"that of one is {typical:.2g} in the median",
+            "best runs differ by less than runs from different seeds do",
+            f"{len(near)} of {len(known)} pairs within one standard deviation of the difference between two "
+            f"seeds; the standard deviation over seeds is {typical:.2g} (median over optimisers)",
         )
 
 
@@ -85,7 +85,7 @@ def seconds(comparison: Comparison) -> Iterator[Finding]:
     if found:
         yield Finding(
             "seconds were measured under load",
-            "seconds an epoch of a study, 90% over 10% quantile of its trials: "
+            "seconds per epoch, 90% quantile ÷ 10% quantile over the trials of a study: "
             + ", ".join(f"{label} {ratio:.2f}" for label, ratio in found.items()),
         )
 
@@ -98,13 +98,13 @@ def muons_share(comparison: Comparison) -> Iterator[Finding]:
         shaped = any(name.startswith("task.") for name in study.space)
         size = None if shaped else model(comparison.task, study.config.get("task", {}))
         if size is None:
-            yield Finding(f"{study.label}: how much of the network gets Muon is not on record", "")
+            yield Finding(f"{study.label}: how much of the network Muon updates is not on record", "")
         elif (share := size.matrices / size.parameters) < MOST:
             halved = study.kind == "muon" and not study.setting("optimizer", "decay_all", False)
             yield Finding(
-                f"{study.label}: part of the network gets Adam with Nesterov momentum"
+                f"{study.label}: Adam with Nesterov momentum updates part of the network"
                 + (", without weight decay" if halved and "weight_decay" in study.space else ""),
-                f"Muon gets {share:.3%} of {size.parameters:,} parameters: those in arrays of two dimensions",
+                f"Muon updates {share:.3%} of {size.parameters:,} parameters: those in 2-D arrays",
             )
 
 

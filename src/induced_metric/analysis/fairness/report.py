@@ -74,17 +74,18 @@ def fairness_table(task: str, found: pd.DataFrame) -> Table | None:
     table = alike(found)
     cells = {name.capitalize(): table[name] for name in ("rule", "source", "found", "numbers")}
     title = (
-        f"Fairness linter, {task}: ways in which the comparisons on record favour someone, and by how much."
+        f"Fairness linter, {task}: ways in which the comparisons on record favour an optimiser, and by how "
+        "much."
     )
     why = table.drop_duplicates("rule")
     notes = [f"{row.rule}: {row.why}." for row in why.itertuples()]
     silent = [rule.name for rule in RULES if rule.name not in set(why["rule"])]
     if silent:
-        notes.append(f"Nothing found by: {', '.join(silent)}.")
+        notes.append(f"Rules without findings: {', '.join(silent)}.")
     if paper.PUBLISHED in set(found["source"]):
         notes.append(
-            "published: the paper's own study, as its ranges (search_spaces.yaml), tables (tables.csv) and "
-            "best settings (conf/pairing/) show it; no trial of it is published."
+            "published: the paper's own study, judged by its ranges (search_spaces.yaml), tables "
+            "(tables.csv) and best settings (conf/pairing/); none of its trials is published."
         )
     return Table(table, pd.DataFrame(cells), pd.DataFrame(index=table.index), title, notes, words=4)
 
@@ -103,4 +104,4 @@ def notes(found: pd.DataFrame, sources: Collection[str], where: str) -> list[str
     counts = {name: rules.count(name) for name in rules}
     named = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in counts.items())
     number = "1 finding" if len(rules) == 1 else f"{len(rules)} findings"
-    return [f"Fairness linter: {number} on what is compared here: {named}. Each, with its numbers: {where}."]
+    return [f"Fairness linter: {number} on the studies compared here: {named}. Details: {where}."]

@@ -67,14 +67,14 @@ def unequal(comparison: Comparison) -> Iterator[Finding]:
             own[f"{study.label}'s {name}" if twice else study.label] = _range(dimension)
     for what, by_label in ranges.items():
         if len(set(by_label.values())) > 1:
-            yield Finding(f"{what} is not searched in the same range by all", listed(by_label))
+            yield Finding(f"the range of {what} differs between optimisers", listed(by_label))
     without = [
         study.label
         for study in comparison.studies
         if not any(role(study, name) == _DECAY for name in study.space)
     ]
     if _DECAY in ranges and without:
-        yield Finding("some have weight decay, others none", f"none: {', '.join(without)}")
+        yield Finding("weight decay is searched for only some optimisers", f"not for: {', '.join(without)}")
 
 
 def not_nested(comparison: Comparison) -> Iterator[Finding]:
@@ -89,7 +89,8 @@ def not_nested(comparison: Comparison) -> Iterator[Finding]:
             found = own.space.get(names.get(name, name))
             if isinstance(wanted, Float) and isinstance(found, Float) and not _within(wanted, found):
                 lacks.append(
-                    f"{name} from {wanted.low:g} to {wanted.high:g}, not {found.low:g} to {found.high:g}"
+                    f"{name} from {wanted.low:g} to {wanted.high:g}: only {found.low:g} to "
+                    f"{found.high:g} is searched"
                 )
         for name in ("xi", "weight_decay"):
             found = own.space.get(name)
@@ -97,7 +98,8 @@ def not_nested(comparison: Comparison) -> Iterator[Finding]:
                 lacks.append(f"{name} of 0: the least is {found.low:g}")
         if lacks:
             yield Finding(
-                f"the space of {own.label} does not contain {other.label}, which it extends", "; ".join(lacks)
+                f"the search space of {own.label} does not contain {other.label}, which {own.label} extends",
+                "; ".join(lacks),
             )
 
 
@@ -124,7 +126,7 @@ def at_a_bound(comparison: Comparison) -> Iterator[Finding]:
     if found:
         of = "best trials" if len(comparison.recorded) else "the best run"
         yield Finding(
-            f"{of} within {EDGE:.0%} of a bound of what was searched", f"bounds: {', '.join(found)}"
+            f"{of} within {EDGE:.0%} of a bound of the searched range", f"bounds: {', '.join(found)}"
         )
 
 
@@ -139,8 +141,8 @@ def momenta(comparison: Comparison) -> Iterator[Finding]:
         greatest = [study.space.get("momentum") for study in kinds[True]]
         most = max((each.high for each in greatest if isinstance(each, Float)), default=0.9)
         yield Finding(
-            f"{sums} steps by the sum of the gradients, {averages} by their average",
-            "at the same learning rate and momentum the sum is 1/(1 - momentum) as large: "
+            f"momentum is a sum of gradients in {sums}, an average in {averages}",
+            "at the same learning rate and momentum the sum is 1/(1 - momentum) times as large: "
             f"{1 / (1 - most):.3g} times at {most:g}",
         )
 

@@ -137,7 +137,7 @@ def stopped(costs: np.ndarray, ran: np.ndarray, cut_short: np.ndarray, pruner: P
     """
     trials, epochs = costs.shape
     if not epochs:
-        raise UserError("a pruner judges curves, and these have no epoch")
+        raise UserError("a pruner needs curves of at least one epoch")
     ends = Stopped(ran.copy(), np.zeros(trials, bool), np.zeros(trials, bool))
     rungs = pruner.before(epochs)
     if not rungs:

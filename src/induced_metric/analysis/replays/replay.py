@@ -194,12 +194,14 @@ def replay_table(task: str, searches: Mapping[str, Records], rules: Rules) -> Ta
     bold = {"New rank": table["new_rank"] != table["rank"]}
     usual, top = table["usual"].iloc[0], table["top"].iloc[0]
     title = (
-        f"What if: {metric} of the {task} task, the mean of the best {top}, under other rules ({rules}); "
-        f"beside it the mean of the best {usual} as recorded. Ranks that move are bold."
+        f"What if: mean {metric} of the best {top} trials on the {task} task under other rules ({rules}), "
+        f"beside the mean of the best {usual} as recorded. Bold: ranks that change."
     )
     taus = ", ".join(f"{name} {MISSING if math.isnan(tau) else format(tau, '.2f')}"
                      for name, tau in agreements(table).items())  # fmt: skip
-    notes = [f"Kendall's τ between the two rankings: {taus}. One study each: ranks move by luck too."]
+    notes = [
+        f"Kendall's τ between the two rankings: {taus}. Each row is one study, so ranks change by luck too."
+    ]
     notes += _unknown(searches, table, rules)
     return Table(table, pd.DataFrame(cells), pd.DataFrame(bold), title, notes, metric=metric)
 
@@ -211,19 +213,21 @@ def _unknown(searches: Mapping[str, Records], table: pd.DataFrame, rules: Rules)
     changes_what_it_sees = (rules.epochs, rules.pruner) != (None, None) or rules.select != "best"
     if adaptive and changes_what_it_sees:
         notes.append(
-            f"{', '.join(adaptive)}: these proposed each trial by what they had seen; seeing this, they would"
-            " have proposed others. Of random search alone the trials would have been the same."
+            f"{', '.join(adaptive)}: proposed each trial from the results so far, so under these rules it "
+            "would have proposed other trials. Only random search would have proposed the same ones."
         )
     if rules.epochs is not None and any(_scheduled(study) for study in searches.values()):
-        notes.append("The learning rate had a schedule, which would have ended with the last epoch.")
+        notes.append(
+            "The learning rate had a schedule, which would have ended with the last epoch of these rules."
+        )
     if rules.pruner is not None and not rules.pruner.before(_epochs(searches, rules)):
         notes.append(
-            f"{rules.pruner.name} first looks after {rules.pruner.rungs[0]} epochs: it stopped nothing."
+            f"{rules.pruner.name} first judges after {rules.pruner.rungs[0]} epochs, so it stopped nothing."
         )
     if unknown := int(table["unknown"].sum()):
         notes.append(
-            f"{unknown} trials were stopped on record sooner than this rule would have: how they would have "
-            "gone on is not known, and they count by what is."
+            f"{unknown} trials were stopped on record where this rule would have let them go on. How they "
+            "would have gone on is not known, so they count by the epochs on record."
         )
     return notes
 

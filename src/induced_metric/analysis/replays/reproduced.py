@@ -49,18 +49,18 @@ def reproduced_table(name: str, found: Mapping[StudyKey, dict[str, object]]) -> 
         "Study": table["study"],
         "Trials": table["trials"].astype(str) + " of " + table["of"].astype(str),
         "Bit-identical": table["equal"].astype(str),
-        "First other": table["first_other"].map(lambda trial: "none" if trial < 0 else str(trial)),
+        "First different": table["first_other"].map(lambda trial: "none" if trial < 0 else str(trial)),
         "Greatest difference": table["difference"].map("{:.2g}".format),
         "Committed": fixed(table["committed"], 4),
         "Again": fixed(table["again"], 4),
         "Difference": (table["again"] / table["committed"] - 1).map("{:+.2%}".format),
     }
     notes = [
-        "Bit-identical: hyperparameters, seed and curve. A search that learns proposes by what it saw, so"
-        " from the first trial that is another one on, all may be others.",
-        "Committed, again: the mean of the best trials (50, at most a quarter), over those that both have.",
+        "Bit-identical: hyperparameters, seed and curve. A search that learns proposes trials from the "
+        "results so far, so all trials after the first different one may differ.",
+        "Committed, again: the mean of the best trials (50, at most a quarter) among those that both have.",
     ]
-    title = f"{name}, run again beside the committed records."
+    title = f"{name}: studies run again, compared with the committed records."
     return Table(table, pd.DataFrame(cells), pd.DataFrame(index=table.index), title, notes)
 
 

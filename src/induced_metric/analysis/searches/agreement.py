@@ -57,11 +57,12 @@ def agreement_table(task: str, ours: Mapping[str, Records], *, n: int) -> Table 
     bold = pd.DataFrame({sampler: frame["Nearest"] == sampler for sampler in wide.columns})
     metric = style.words(runs.objective(ours)[0])
     title = (
-        f"Mean {metric} of the {n} best runs with the {task} task, by how our trials were searched for, and "
-        "its difference from the published mean in published standard deviations. Bold: nearest."
+        f"Mean {metric} of the {n} best runs on the {task} task, by sampler, and in parentheses its "
+        "difference from the published mean, in published standard deviations. Bold: the sampler whose mean "
+        "is nearest to the published one."
     )
     notes = [
-        "Each column is one study an optimiser; another seed of the search gives another mean, by an amount "
-        "that the paper does not know."
+        "Each column has one study per optimiser. A search with another seed gives another mean; how much "
+        "the published means vary in this way is not known."
     ]
     return Table(table, frame, bold, title, notes, metric=metric)

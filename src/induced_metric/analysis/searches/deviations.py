@@ -25,9 +25,9 @@ def effects(base: Records, changed: Records, n: int) -> pd.DataFrame:
 
     In studies that do not search, trial k has the same hyperparameters and the same seed under both. The
     difference is then :math:`\bar d \pm t_{0.975, K - 1}\, s_d / \sqrt K` over K differences, one for each
-    seed with which neither trial diverged. With random search it is the difference of the means of the best
-    ``n``, with a bootstrap interval over trial numbers (``differences.to_baseline``). A search that adapts
-    has no such pairs.
+    seed whose trials are both eligible (``runs.eligible``). With random search it is the difference of the
+    means of the best ``n``, with a bootstrap interval over trial numbers (``differences.to_baseline``). A
+    search that adapts has no such pairs.
 
     Returns:
         ``optimizer``; ``base``, the value under the unchanged rules; ``difference``, ``low``, ``high``,
@@ -98,27 +98,29 @@ def deviations_table(task: str, ours: Mapping[str, Records], *, n: int) -> Table
     searched = table["source"] != FIXED
     low, high = (fixed(table[end], 4, signed=True) for end in ("low", "high"))
     cells = {
-        "What is changed": table["changes"],
+        "Change": table["changes"],
         "Optimiser": table["optimizer"].map(style.label),
         "Unchanged": fixed(table["base"], 4),
         "Difference": fixed(table["difference"], 4, signed=True),
         "95% interval": "[" + low + ", " + high + "]",
-        "Of": (f"best {n} of " + table["trials"].astype(str)).where(
+        "Based on": (f"best {n} of " + table["trials"].astype(str)).where(
             searched, table["trials"].astype(str) + " seeds"
         ),
     }  # fmt: skip
     apart = (table["low"] > 0) | (table["high"] < 0)
     metric = style.words(objective)
     title = (
-        f"What one change of the published rules does with the {task} task: mean {metric} with it minus "
-        f"that without, {'below' if direction == 'minimize' else 'above'} 0 is better. Bold: 0 is outside "
-        "the interval."
+        f"The effect of changing one of the published rules, {task} task: mean {metric} with the change "
+        f"minus that without it; {'below' if direction == 'minimize' else 'above'} 0 is better. Bold: 0 is "
+        "outside the interval."
     )
     notes = [
-        "Seeds: the published best settings from the same seeds under both, Student's t over the "
-        "differences; seeds with which either diverged are left out. Best: random search with the same draws "
-        f"under both, a bootstrap over trial numbers ({differences.RESAMPLES:,} resamples). Each interval "
-        "stands for itself.",
+        "Seeds: the published best settings, trained from the same seeds with and without the change; "
+        "Student's t interval over the differences. A seed is left out if either of its trials diverged, "
+        "failed or was pruned; pruned trials count in a study that ranks them.",
+        "Best: random search with the same draws with and without the change; bootstrap interval over trial "
+        f"numbers ({differences.RESAMPLES:,} resamples).",
+        "The intervals are not corrected for the number of rows.",
     ]
     return Table(table, pd.DataFrame(cells), pd.DataFrame({"Difference": apart}), title, notes, metric=metric)
 

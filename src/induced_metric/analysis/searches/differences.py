@@ -54,7 +54,9 @@ def to_baseline(
     if baseline not in names:
         raise ValueError(f"baseline must be one of {', '.join(names)}, got {baseline!r}")
     if not draws.independent(trials):
-        raise ValueError("intervals need trials that do not depend on each other: random search, unpruned")
+        raise ValueError(
+            "intervals need trials that do not depend on each other: random search without a pruner"
+        )
     seeds = trials.groupby("trial")["seed"]
     if (seeds.min() != seeds.max()).any():
         raise ValueError("trials of two optimizers with the same number have different seeds")
@@ -126,10 +128,10 @@ def differences_table(
         return None
     table = style.in_order(pd.concat(parts, ignore_index=True))
     notes = [
-        f"Intervals: {LEVEL:.0%}, of a bootstrap that draws trial numbers, the same for all optimisers "
-        f"({RESAMPLES:,} resamples); each stands for itself, none is corrected for the number of rows.",
-        "Only of samplers whose trials do not depend on each other. A trial that diverged or failed counts "
-        "as worse than any other.",
+        f"{LEVEL:.0%} bootstrap intervals ({RESAMPLES:,} resamples), which resample trial numbers, the same "
+        "for all optimisers. The intervals are not corrected for the number of rows.",
+        "Only samplers whose trials do not depend on each other are shown. A trial that diverged or failed "
+        "counts as worse than any other.",
     ]
     subject = "Mean {metric} of the n best runs"
     return as_table(task, ours, table, subject=subject, trials="Trials", ends="interval", notes=notes)
@@ -165,7 +167,7 @@ def as_table(
     }
     apart = (table["low"] > 0) | (table["high"] < 0)
     title = (
-        f"{subject.format(metric=metric)} with the {task} task, minus that of {against}: "
+        f"{subject.format(metric=metric)} on the {task} task, minus that of {against}: "
         f"{'below' if direction == 'minimize' else 'above'} 0 is better. Bold: 0 is outside the {ends}."
     )
     return Table(table, pd.DataFrame(cells), pd.DataFrame({"Difference": apart}), title, notes, metric=metric)

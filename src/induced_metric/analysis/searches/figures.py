@@ -33,7 +33,7 @@ from induced_metric.records import Records
 BINS = 20
 FEW = 20
 """The smallest number of runs of an optimizer that a histogram is drawn for."""
-SECONDS, RECORDED = "device seconds, epochs × measured cost", "device seconds as recorded, load included"
+SECONDS, RECORDED = "device seconds (epochs × measured cost)", "device seconds as recorded, under load"
 
 
 def best_curves(records: Records, costs: pd.Series | None = None) -> Figure:
@@ -143,7 +143,7 @@ def best_histograms(best: pd.DataFrame) -> Figure:
         xlabel = f"epochs trained until {better} {words(objective)}"
         if len(groups) > 1:
             named = " | ".join(", ".join(map(label, group)) for group in groups)
-            xlabel += f"\nThe y limits are each group's own: {named}"
+            xlabel += f"\nEach group has its own y limits: {named}"
         figure.supxlabel(xlabel)
     return figure
 

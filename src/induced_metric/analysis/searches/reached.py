@@ -114,7 +114,9 @@ def performance_profile(table: pd.DataFrame) -> pd.DataFrame:
     costs = table.pivot_table(index="task", columns="optimizer", values="cost", sort=False, dropna=False)
     if costs.isna().to_numpy().any():
         lacks = costs.columns[costs.isna().any()]
-        raise ValueError(f"a profile needs every optimizer on every task; {', '.join(lacks)} lacks some")
+        raise ValueError(
+            f"a profile needs every optimizer on every task, got only some tasks for {', '.join(lacks)}"
+        )
     least = costs.min(axis="columns")
     ratios = costs.div(least.where(np.isfinite(least)), axis="index").fillna(np.inf).to_numpy()
     at = np.unique([1.0, *ratios[np.isfinite(ratios)]])
@@ -156,9 +158,9 @@ def reached_figure(task: str, ours: Mapping[str, Records], n: int) -> Figure:
         if len(ours) == 1 and len(whose) > 52:  # 52 characters fit a column
             whose = whose.replace(" (", "\n(", 1)
         lines = [f"{whose}:", f"{style.words(objective)} {side} {goal.value:g}"]
-        lines += [] if goal.named else ["(a target read off these records)"]
+        lines += [] if goal.named else ["(target derived from these records)"]
         figure.suptitle((" " if len(ours) > 1 else "\n").join(lines))
-        figure.supylabel("share of all trials that reached it")
+        figure.supylabel("share of trials that reached the target")
     return figure
 
 
@@ -188,7 +190,7 @@ def tasks_figure(tasks: Mapping[str, Records], goals: Mapping[str, Target]) -> F
         _profile(right, performance_profile(table[whole]), len(tasks))
         figure.suptitle(draws.origin(*(study.trials for study in tasks.values())))
         if not all(goal.named for goal in goals.values()):
-            figure.supxlabel("* target read off the same records, not named beforehand", fontsize=7.5)
+            figure.supxlabel("* target derived from the same records, not named beforehand", fontsize=7.5)
     return figure
 
 
@@ -211,8 +213,8 @@ def _profile(axes: Axes, profile: pd.DataFrame, number: int) -> None:
     margin = max(0.06, _APART * (len(names) / 2 + 1))
     axes.set_ylim(-margin, 1 + margin)
     axes.set_yticks([task / number for task in range(number + 1)], [str(task) for task in range(number + 1)])
-    axes.set_xlabel("epochs to success ÷ the least")
-    axes.set_title(f"tasks solved within that, of {number}")
+    axes.set_xlabel("epochs to success ÷ fewest on task")
+    axes.set_title(f"tasks (of {number}) solved within this factor")
 
 
 def tasks_table(sampler: str, tasks: Mapping[str, Records], goals: Mapping[str, Target]) -> Table:
@@ -230,12 +232,13 @@ def tasks_table(sampler: str, tasks: Mapping[str, Records], goals: Mapping[str, 
     }
     least = table["cost"] == table.groupby("task")["cost"].transform("min")
     title = (
-        f"Targets over {len(tasks)} tasks, {sampler}: how many of all trials reached them, and the epochs "
-        "that trials drawn anew would spend until one does, misses included. Bold: least of its task."
+        f"Targets on {len(tasks)} tasks, {sampler}: how many of all trials reached them, and the expected "
+        "number of epochs if new trials are drawn until one reaches the target, including the epochs of "
+        "those that miss it. Bold: the fewest on the task."
     )
-    notes = [f"{len(tasks)} tasks are few: no rank over tasks is more than a description of these."]
+    notes = [f"{len(tasks)} tasks are few: a ranking over tasks describes only these."]
     if not table["named"].all():
-        notes.append("* Read off the same records (typical best run), not named beforehand.")
+        notes.append("* Target derived from the same records (typical best run), not named beforehand.")
     notes += draws.warnings({f"{sampler}, {task}": records for task, records in tasks.items()})
     return Table(
         table, pd.DataFrame(cells), pd.DataFrame({"Epochs to success": least & finite}), title, notes

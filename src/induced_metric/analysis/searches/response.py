@@ -103,7 +103,7 @@ def learning_rate(trials: pd.DataFrame) -> Figure:
     rates = {"learning rate η, as searched": trials["learning_rate"]}
     heavy = [label(name) for name in ordered(heavy_ball(trials))]
     if heavy:
-        name = f"effective: η/(1-μ) of {', '.join(heavy)}, η of others"
+        name = f"effective: η/(1-μ) for {', '.join(heavy)}, η for the others"
         rates[textwrap.fill(name, _LABEL, break_on_hyphens=False)] = effective(trials)
     cost, name_of_cost = _cost(trials, objective, direction)
     shown = cost[np.isfinite(cost)]
@@ -139,15 +139,15 @@ def learning_rate(trials: pd.DataFrame) -> Figure:
             for name in ordered(trials["optimizer"].unique())
         ]
         if searched:
-            handles.append(Line2D([], [], color="0.4", ls=":", label="ends of the η searched"))
+            handles.append(Line2D([], [], color="0.4", ls=":", label="ends of the range of η"))
         figure.legend(handles=handles, loc="outside lower center", ncols=4 if len(rates) > 1 else 2)
         number = span(trials.groupby("optimizer").size())
         edge = (
-            f"{', ' if len(rates) > 1 else chr(10)}beyond {high:.3g} on the edge"
+            f"{', ' if len(rates) > 1 else chr(10)}above {high:.3g} drawn at the edge"
             if (shown > high).any()
             else ""
         )
-        figure.suptitle(f"{draws.origin(trials)}:\n{number} trials an optimiser{edge}")
+        figure.suptitle(f"{draws.origin(trials)}:\n{number} trials per optimiser{edge}")
     return figure
 
 

@@ -61,7 +61,7 @@ def best_scatter(task: str, ours: Mapping[str, Records], *, n: int) -> Figure:
             for source, shape in shapes.items()
         ]
         if quoted:
-            handles.append(Line2D([], [], ls="", marker="D", color="0", mfc="w", label="published mean, SD"))
+            handles.append(Line2D([], [], ls="", marker="D", color="0", mfc="w", label="published mean ± SD"))
         figure.legend(handles=handles, loc="outside lower center", ncols=2)
         figure.suptitle(f"{draws.origin(*(x.trials for x in ours.values()))}: the best runs")
         kind = "min" if direction == "minimize" else "max"

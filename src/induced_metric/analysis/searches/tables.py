@@ -11,8 +11,8 @@ from induced_metric.records import Records, published
 
 PUBLISHED = "published"
 SECONDS = (
-    "Seconds are device seconds, evaluation included and compilation not, under whatever load the machine "
-    "had; different sources ran on different hardware. They rank nothing; epochs do."
+    "Seconds are device seconds, including evaluation but not compilation, under whatever load the machine "
+    "had; different sources ran on different hardware. Rank by epochs, not by seconds."
 )
 
 
@@ -46,10 +46,10 @@ def caption(task: str, table: pd.DataFrame) -> str:
     quoted = (table["source"] == PUBLISHED).any()
     where = f" (Table {published.number(task)} of the paper)" if quoted else ""
     return (
-        f"Summary statistics for the n best runs with the {task} task{where}: the best {_name(table)} of a "
-        "run, the epoch (from 0) where it was reached, and the best run with its epoch and the seconds up to "
-        f"it. Sources: {'published, or ' if quoted else ''}the sampler of ours. Standard deviations are of "
-        "the population. Bold: best value of its source."
+        f"Summary statistics for the n best runs on the {task} task{where}: the best {_name(table)} of a "
+        "run, the epoch (from 0) in which it was reached, and the best run with its epoch and the seconds up "
+        f"to the end of it. Sources: {'published, or ' if quoted else ''}the sampler of our search. Standard "
+        "deviations are population standard deviations. Bold: the best value of each source."
     )
 
 
@@ -60,14 +60,15 @@ def remarks(table: pd.DataFrame, ours: Mapping[str, Records]) -> list[str]:
     for sampler, records in ours.items():
         if draws.shared_draws(records.trials):
             lines.append(
-                f"{sampler}: trial k of every optimiser has the same seed and the same random draws, so luck "
-                "is shared: compare optimisers by the difference of their means, not by the spread of each."
+                f"{sampler}: trial k of every optimiser has the same seed and the same random draws, so they "
+                "share their luck: compare optimisers by the difference of their means, not by the spread of "
+                "each."
             )
     rows = table[table["source"] != PUBLISHED]
     short = rows[rows["n"] < rows["n"].max()]
     if not short.empty:
         lines.append(
-            "Rows of ours over fewer runs than the others: "
+            "Our rows with fewer runs than the others: "
             + ", ".join(f"{row.optimizer} ({row.source}) {row.n}" for row in short.itertuples())
             + "."
         )
@@ -123,13 +124,13 @@ def _trials(sampler: str, trials: pd.DataFrame) -> str:
     total = trials.groupby("optimizer").size()
     number = f"{total.min()}" if total.min() == total.max() else f"{total.min()} to {total.max()}"
     among = (
-        f" stopped early, and ranked by the best of the epochs run: {_named(stopped)};"
+        f" stopped early, and ranked by the best of the epochs they ran: {_named(stopped)};"
         if ranked.any()
         else ""
     )
     left_out = "; ".join(f"{kind}: {_named(column)}" for kind, column in counts.items() if column.any())
     where = _devices(trials)
-    return f"{sampler}: {number} trials an optimiser, on {where};{among} left out: {left_out or 'none'}."
+    return f"{sampler}: {number} trials per optimiser, on {where};{among} left out: {left_out or 'none'}."
 
 
 def _named(counts: pd.Series) -> str:

@@ -161,13 +161,13 @@ def time_to_target_table(
     metric = style.words(table["objective"].iloc[0])
     side = "at most" if table["direction"].iloc[0] == "minimize" else "at least"
     title = (
-        f"Time to a {metric} of {side} the target with the {task} task: how many of all finished trials "
-        "reached it, pruned and diverged ones included; the fewest epochs and seconds that any of them "
-        f"needed; those of the run with the best {metric}; and the median of the {n} best runs, where "
-        f"one that never reached it counts as slower than all that did. {MISSING}: not reached. Bold: "
-        "fewest epochs of its source."
+        f"Time to a {metric} of {side} the target on the {task} task: how many of all finished trials "
+        "reached the target, including pruned and diverged ones; the fewest epochs and seconds that any of "
+        f"them needed; those of the run with the best {metric}; and the median of the {n} best runs, where a "
+        f"run that never reached the target counts as slower than all that did. {MISSING}: not reached. "
+        "Bold: the fewest epochs of each source."
     )
     if (table["source"] == PUBLISHED).any():
-        notes.append("The paper does not say of which run its seconds are; probably of the best.")
+        notes.append("The paper does not say which run its seconds belong to; probably the best.")
     notes += [*draws.warnings(ours), SECONDS]
     return Table(table, pd.DataFrame(cells | times), pd.DataFrame(bold), title, notes)
