@@ -59,8 +59,8 @@ def deciding(effects: Sequence[Effect]) -> Effect:
     undecided, it is the one of these least in its favour. Otherwise it is the smallest effect.
     """
     truth = all_of(effect.truth for effect in effects)
-    known = [effect for effect in effects if effect.truth is truth]
-    return min(known, key=lambda effect: (effect.gain != effect.gain, effect.gain))
+    matching = [effect for effect in effects if effect.truth is truth]
+    return min(matching, key=lambda effect: (effect.gain != effect.gain, effect.gain))
 
 
 class Evidence:

@@ -57,10 +57,10 @@ def family(sampler: str) -> str:
 
 def families(ours: Mapping[str, Records]) -> dict[str, dict[str, Records]]:
     """The records of each family of samplers, by sampler."""
-    found: dict[str, dict[str, Records]] = {}
+    by_family: dict[str, dict[str, Records]] = {}
     for sampler, records in ours.items():
-        found.setdefault(family(sampler), {})[sampler] = records
-    return found
+        by_family.setdefault(family(sampler), {})[sampler] = records
+    return by_family
 
 
 def pool(studies: Mapping[str, Records]) -> Records:
@@ -78,10 +78,10 @@ def pool_trials(studies: Mapping[str, Records]) -> pd.DataFrame:
 
 
 def _numbered_through(studies: Mapping[str, Records], tables: list[pd.DataFrame]) -> pd.DataFrame:
-    parts, first = [], 0
+    parts, offset = [], 0
     for study, table in zip(studies.values(), tables, strict=True):
-        parts.append(table.assign(trial=table["trial"] + first))
-        first += 1 + int(study.trials["trial"].max())
+        parts.append(table.assign(trial=table["trial"] + offset))
+        offset += 1 + int(study.trials["trial"].max())
     return pd.concat(parts, ignore_index=True)
 
 
@@ -99,9 +99,13 @@ def origin(*trials: pd.DataFrame) -> str:
         list(dict.fromkeys(name for table in trials for name in table[column].unique()))
         for column in ("task", "protocol", "sampler")
     )
-    found = {family(name) for name in samplers}
-    words = ["our runs", f"protocol {', '.join(protocols)}", *(found if len(found) == 1 else ())]
-    if len(found) == 1 and len(samplers) > 1:
+    family_names = {family(name) for name in samplers}
+    words = [
+        "our runs",
+        f"protocol {', '.join(protocols)}",
+        *(family_names if len(family_names) == 1 else ()),
+    ]
+    if len(family_names) == 1 and len(samplers) > 1:
         words.append(f"{len(samplers)} studies")
     return f"{tasks[0] if len(tasks) == 1 else f'{len(tasks)} tasks'} ({', '.join(words)})"
 
@@ -122,34 +126,34 @@ def unmodelled(trials: pd.DataFrame) -> list[Unmodelled]:
     The model proposes its first trial once the start-up trials have finished, and by then further trials are
     in flight. A study with no more trials than these two numbers together has random draws only.
     """
-    drawn: dict[tuple[int, int, int], dict[str, None]] = {}
+    groups: dict[tuple[int, int, int], dict[str, None]] = {}
     # Studies that are pooled (``pool``) each begin with random draws, so the largest of them counts.
     sizes = trials.groupby(["optimizer", *({"sampler"} & set(trials))], sort=False).size()
     counts = sizes.groupby("optimizer", sort=False).max()
     for optimizer, config in _configurations(trials):
         settings = config.get("sampler", {})
         startup = settings.get("create", {}).get("n_startup_trials")
-        flying = settings.get("in_flight", _IN_FLIGHT)
+        in_flight = settings.get("in_flight", _IN_FLIGHT)
         count = int(counts[optimizer])
-        if startup is not None and count <= startup + flying:
-            drawn.setdefault((count, startup, flying), {})[optimizer] = None
-    return [Unmodelled(list(names), len(names) == len(counts), *numbers) for numbers, names in drawn.items()]
+        if startup is not None and count <= startup + in_flight:
+            groups.setdefault((count, startup, in_flight), {})[optimizer] = None
+    return [Unmodelled(list(names), len(names) == len(counts), *numbers) for numbers, names in groups.items()]
 
 
 def warnings(ours: Mapping[str, Records]) -> list[str]:
     """A sentence for each sampler with a study that ended before the sampler modelled anything."""
     return [
-        f"{sampler}: all {found.trials} trials of "
-        f"{'each optimiser' if found.every else ', '.join(found.optimizers)} are random draws, not proposals "
-        f"of the sampler's model. The model proposes nothing until {found.startup} trials have finished, and "
-        f"by then {found.in_flight} more are in flight."
+        f"{sampler}: all {group.trials} trials of "
+        f"{'each optimiser' if group.every else ', '.join(group.optimizers)} are random draws, not proposals "
+        f"of the sampler's model. The model proposes nothing until {group.startup} trials have finished, and "
+        f"by then {group.in_flight} more are in flight."
         for sampler, records in ours.items()
-        for found in unmodelled(records.trials)
+        for group in unmodelled(records.trials)
     ]
 
 
 def _configurations(trials: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:
     """Each optimizer with the configuration of its study."""
     # A thousand trials share one text: parse it once.
-    found = trials[["optimizer", "config"]].drop_duplicates()
-    return [(str(row.optimizer), json.loads(str(row.config))) for row in found.itertuples()]
+    studies = trials[["optimizer", "config"]].drop_duplicates()
+    return [(str(row.optimizer), json.loads(str(row.config))) for row in studies.itertuples()]

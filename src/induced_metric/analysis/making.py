@@ -117,16 +117,16 @@ def plan(
     # Some reports are made from studies that do not search; they need no search on record.
     made_of = {report.of for report in chosen}
     confirmed = records.confirmations(task, protocol=protocol, results=results)
-    beside = sorted(set(recorded) & made_of) + (confirmed if CONFIRMATIONS in made_of else [])
+    repeated = sorted(set(recorded) & made_of) + (confirmed if CONFIRMATIONS in made_of else [])
     searched = records.searches(task, protocol=protocol, results=results)
     ours = {}
     if samplers or searched:
         ours = read(samplers or searched)
-    elif not beside:
+    elif not repeated:
         raise runs.nothing_recorded(task, protocol, results)
-    repeats = read(beside)
-    asked = ABLATIONS in made_of
-    reduced = read(records.ablations(task, protocol=protocol, results=results)) if asked else {}
+    repeats = read(repeated)
+    needs_ablations = ABLATIONS in made_of
+    reduced = read(records.ablations(task, protocol=protocol, results=results)) if needs_ablations else {}
     n = best or (runs.best_count(ours) if ours else 1)
     costs = read_costs(Path(results, "costs.csv"), task)
     linted = fairness.findings(fairness.comparisons(task, ours, repeats, n=n))
@@ -140,7 +140,7 @@ def plan(
             if kind == "figures" and report.most:
                 order = _best_over_tasks(part.records) if report.of == TASKS else best_first
                 left_out = order[report.most :]
-            shown = {name: _without(left_out, found) for name, found in part.records.items()}
+            shown = {name: _without(left_out, study) for name, study in part.records.items()}
             material = Material(part.subject, shown, ours, n, targets, costs, linted)
             yield Planned(report, stem, material, "-".join([protocol, task, FAIRNESS]), len(left_out))
 
@@ -161,14 +161,14 @@ def _best_over_tasks(tasks: Mapping[str, Records]) -> list[str]:
     """
     places = pd.DataFrame(
         {
-            task: pd.Series(range(len(own)), own)
-            for task, found in tasks.items()
-            if (own := _best_first({task: found}))
+            task: pd.Series(range(len(names)), names)
+            for task, study in tasks.items()
+            if (names := _best_first({task: study}))
         }
     )
     order = pd.DataFrame({"missing": places.isna().sum(axis=1), "place": places.mean(axis=1)})
-    named = sorted(order.index, key=lambda name: (not style.is_published(name), *order.loc[name], name))
-    return [str(name) for name in named]
+    ordered = sorted(order.index, key=lambda name: (not style.is_published(name), *order.loc[name], name))
+    return [str(name) for name in ordered]
 
 
 def _without(optimizers: Sequence[str], found: Records) -> Records:

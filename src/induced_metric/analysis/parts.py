@@ -70,30 +70,30 @@ def of(report: Report, every: Recorded) -> Iterator[Part]:
     elif report.of == CHANGES:
         yield from _over_changes(every)
     else:
-        for names, found in _of_task(report, every):
-            yield Part([every.task, *names], every.task, found)
+        for names, studies in _of_task(report, every):
+            yield Part([every.task, *names], every.task, studies)
 
 
 def _of_task(report: Report, every: Recorded) -> Iterator[tuple[list[str], Mapping[str, Records]]]:
     ours, repeats = every.ours, every.repeats
     if report.of == "search":
-        for sampler, found in ours.items():
-            yield [sampler], {sampler: found}
+        for sampler, study in ours.items():
+            yield [sampler], {sampler: study}
     elif report.of == FAMILY:
-        for family, found in draws.pooled(ours).items():
-            yield [family], {family: found}
+        for family, study in draws.pooled(ours).items():
+            yield [family], {family: study}
     elif report.of == "searches" and ours:
         yield [], ours
     elif report.of in (CONFIRMATIONS, ABLATIONS):
-        confirmed = {name: found for name, found in repeats.items() if name.endswith(CONFIRMED)}
+        confirmed = {name: study for name, study in repeats.items() if name.endswith(CONFIRMED)}
         for family, studies in draws.families(confirmed).items():
             if report.of == CONFIRMATIONS:
                 yield [family], studies
                 continue
-            own = draws.families(every.reduced).get(family, {})
-            for without in sorted({str(removed(name)) for name in own}):
-                same = {name: found for name, found in own.items() if removed(name) == without}
-                yield [family, without], {**studies, **same}
+            reduced = draws.families(every.reduced).get(family, {})
+            for without in sorted({str(removed(name)) for name in reduced}):
+                without_one = {name: study for name, study in reduced.items() if removed(name) == without}
+                yield [family, without], {**studies, **without_one}
     elif report.of == EVERYTHING:
         yield [], {**ours, **repeats}
     elif report.of in repeats:
@@ -103,13 +103,15 @@ def _of_task(report: Report, every: Recorded) -> Iterator[tuple[list[str], Mappi
 def _over_tasks(every: Recorded) -> Iterator[Part]:
     """Yields, for every family that has searched several tasks, its records by task."""
     for family in draws.families(every.ours):
-        read = {
-            task: found
+        by_task = {
+            task: studies
             for task in records.tasks(protocol=every.protocol, results=every.results)
-            if (found := _of_family(family, records.searches, task, every))
+            if (studies := _of_family(family, records.searches, task, every))
         }
-        if len(read) > 1:
-            yield Part([TASKS, family], family, {task: draws.pool(found) for task, found in read.items()})
+        if len(by_task) > 1:
+            yield Part(
+                [TASKS, family], family, {task: draws.pool(studies) for task, studies in by_task.items()}
+            )
 
 
 def _over_confirmed_tasks(every: Recorded) -> Iterator[Part]:
@@ -128,10 +130,10 @@ def _over_confirmed_tasks(every: Recorded) -> Iterator[Part]:
                 [TASKS, family],
                 family,
                 {
-                    f"{task}/{sampler}": found
+                    f"{task}/{sampler}": study
                     for task in confirmed
                     for listed in (records.searches, records.confirmations)
-                    for sampler, found in _of_family(family, listed, task, every).items()
+                    for sampler, study in _of_family(family, listed, task, every).items()
                 },
             )
 

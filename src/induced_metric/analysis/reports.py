@@ -57,8 +57,8 @@ class Material(NamedTuple):
     @property
     def only(self) -> Records:
         """The records of the only sampler."""
-        (found,) = self.ours.values()
-        return found
+        (study,) = self.ours.values()
+        return study
 
 
 class Report(NamedTuple):
@@ -155,6 +155,6 @@ def _verdicts(material: Material, family: int) -> Table | None:
 
 def _goals(tasks: Mapping[str, Records]) -> dict[str, reached.Target]:
     return {
-        name: reached.target_of(name, {"": found}, runs.best_count({"": found}))
-        for name, found in tasks.items()
+        name: reached.target_of(name, {"": study}, runs.best_count({"": study}))
+        for name, study in tasks.items()
     }

@@ -134,10 +134,10 @@ def places() -> list[Path]:
     Relative paths are relative to the repository that contains the working directory, or else to the working
     directory itself.
     """
-    here = Path.cwd()
-    root = next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").exists()), here)
-    given = os.environ.get("RESULTS")
-    return [root / name for name in ([given] if given else ["results", "results/published"])]
+    cwd = Path.cwd()
+    root = next((folder for folder in (cwd, *cwd.parents) if (folder / "pyproject.toml").exists()), cwd)
+    configured = os.environ.get("RESULTS")
+    return [root / name for name in ([configured] if configured else ["results", "results/published"])]
 
 
 def objective(ours: Mapping[str, Records]) -> tuple[str, str]:
@@ -146,12 +146,12 @@ def objective(ours: Mapping[str, Records]) -> tuple[str, str]:
     Raises:
         ValueError: if they do not all have the same metric and direction.
     """
-    found = pd.concat([study.trials[["objective", "direction"]] for study in ours.values()])
-    found = found.drop_duplicates()
-    if len(found) != 1:
-        names = ", ".join(sorted(found["objective"]))
+    objectives = pd.concat([study.trials[["objective", "direction"]] for study in ours.values()])
+    objectives = objectives.drop_duplicates()
+    if len(objectives) != 1:
+        names = ", ".join(sorted(objectives["objective"]))
         raise ValueError(f"all studies of a table must share an objective, got {names}")
-    return found["objective"].iloc[0], found["direction"].iloc[0]
+    return objectives["objective"].iloc[0], objectives["direction"].iloc[0]
 
 
 def chosen_by(study: Records) -> str:
@@ -162,11 +162,11 @@ def chosen_by(study: Records) -> str:
     """
     measured, _ = objective({"": study})
     tasks = [json.loads(text).get("task", {}) for text in study.trials["config"].unique()]
-    found = {str(task.get("objective", measured)) for task in tasks}
-    if len(found) != 1:
-        names = ", ".join(sorted(found))
+    metrics = {str(task.get("objective", measured)) for task in tasks}
+    if len(metrics) != 1:
+        names = ", ".join(sorted(metrics))
         raise ValueError(f"one metric must choose the epochs of all trials of a study, got {names}")
-    return found.pop()
+    return metrics.pop()
 
 
 def as_published(ours: Mapping[str, Records]) -> bool:
@@ -204,9 +204,9 @@ def top(trials: pd.DataFrame, n: int) -> pd.DataFrame:
 
     Ties go to the earlier trial.
     """
-    found = trials[eligible(trials)]
-    worse = found["value"].where(found["direction"] == "minimize", -found["value"])
-    ranked = found.assign(_worse=worse).sort_values(["_worse", "trial"], kind="stable")
+    candidates = trials[eligible(trials)]
+    worse = candidates["value"].where(candidates["direction"] == "minimize", -candidates["value"])
+    ranked = candidates.assign(_worse=worse).sort_values(["_worse", "trial"], kind="stable")
     best = ranked.groupby("optimizer", sort=False).head(n).drop(columns="_worse")
     # Keep the optimizers in the order of the input.
     rank = {name: place for place, name in enumerate(trials["optimizer"].unique())}

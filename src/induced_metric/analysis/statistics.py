@@ -32,7 +32,7 @@ def summary(records: Records, n: int) -> pd.DataFrame:
     """
     best = top(records.trials, n)
     grouped = best.groupby("optimizer", sort=False)
-    values, epochs, first = grouped["value"], grouped["best_epoch"], grouped.first()
+    values, epochs, winners = grouped["value"], grouped["best_epoch"], grouped.first()
     table = pd.DataFrame(
         {
             "direction": records.trials.groupby("optimizer", sort=False)["direction"].first(),
@@ -40,8 +40,8 @@ def summary(records: Records, n: int) -> pd.DataFrame:
             "metric_std": values.std(ddof=0),
             "epoch_mean": epochs.mean(),
             "epoch_std": epochs.std(ddof=0),
-            "best_metric": first["value"],
-            "best_epoch": first["best_epoch"],
+            "best_metric": winners["value"],
+            "best_epoch": winners["best_epoch"],
             "best_seconds": _seconds_to_best(best.groupby("optimizer", sort=False).head(1), records.curves),
             "n": values.size(),
         },
@@ -85,10 +85,10 @@ def best_of(number: int, budget: int | ArrayLike) -> np.ndarray:
     drawn = np.asarray(budget)[..., None]
     if drawn.size and not 1 <= drawn.min() <= drawn.max() <= number:
         raise ValueError(f"budget must be from 1 to {number}, the number of ranks, got {budget!r}")
-    left = number - np.arange(number) - 1
+    worse = number - np.arange(number) - 1
     with np.errstate(invalid="ignore"):  # for ranks that cannot be the best
-        log_probability = _log_choose(left, drawn - 1) - _log_choose(number, drawn)
-    return np.asarray(np.exp(np.where(left >= drawn - 1, log_probability, -np.inf)))
+        log_probability = _log_choose(worse, drawn - 1) - _log_choose(number, drawn)
+    return np.asarray(np.exp(np.where(worse >= drawn - 1, log_probability, -np.inf)))
 
 
 def _log_choose(n: np.ndarray | int, k: np.ndarray) -> np.ndarray:

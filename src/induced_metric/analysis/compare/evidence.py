@@ -71,21 +71,23 @@ def read(
         UserError: if an optimiser has no search or no confirmation on record, if not all were trained and
             judged under the same rules, or if no pair is left.
     """
-    known = _baselines(task, against, protocol, baselines)
-    ours = _candidates(task, candidates, list(known), protocol, results)
-    pairs = [(one, other) for one in candidates for other in against if one != other]
+    baseline_studies = _baselines(task, against, protocol, baselines)
+    candidate_studies = _candidates(task, candidates, list(baseline_studies), protocol, results)
+    pairs = [
+        (candidate, baseline) for candidate in candidates for baseline in against if candidate != baseline
+    ]
     if not pairs:
         raise UserError(f"{', '.join(candidates)} would be compared only with itself: name other baselines")
     joined: dict[str, Records] = {}
-    for sampler, own in ours.items():
-        theirs = known[sampler]
+    for sampler, candidate_study in candidate_studies.items():
+        baseline_study = baseline_studies[sampler]
         # A candidate that is a baseline too is judged by the candidates' records.
-        _check_alike(own.trials, theirs.trials, differences)
-        joined[sampler] = _joined(own, _without(theirs, candidates))
-    searches = {name: found for name, found in joined.items() if not name.endswith(CONFIRMED)}
-    every = {name: found for name, found in joined.items() if name.endswith(CONFIRMED)}
-    confirmations = {name: _paired(found) for name, found in every.items()}
-    remarks = [*_budgets(searches, len(known) // 2, pairs), *_seeds(every)]
+        _check_alike(candidate_study.trials, baseline_study.trials, differences)
+        joined[sampler] = _joined(candidate_study, _without(baseline_study, candidates))
+    searches = {name: study for name, study in joined.items() if not name.endswith(CONFIRMED)}
+    every = {name: study for name, study in joined.items() if name.endswith(CONFIRMED)}
+    confirmations = {name: _paired(study) for name, study in every.items()}
+    remarks = [*_budgets(searches, len(baseline_studies) // 2, pairs), *_seeds(every)]
     return Evidence(task, protocol, pairs, searches, confirmations, remarks)
 
 
@@ -112,17 +114,17 @@ def check_planned(
         UserError: as ``read`` does.
     """
     trials = _baselines(task, against, protocol, baselines)[SEARCH].trials
-    (theirs, *_) = _configurations(trials).values()
+    (baseline, *_) = _configurations(trials).values()
     for name, config in planned.items():
-        _check_settings(name, json.loads(json.dumps(config)), theirs, differences)
+        _check_settings(name, json.loads(json.dumps(config)), baseline, differences)
 
 
 def _baselines(task: str, against: Sequence[str], protocol: str, baselines: str | Path) -> dict[str, Records]:
     """The records of the baselines, by sampler: those of each search and of its confirmation."""
-    found = records.searches(task, protocol=protocol, results=baselines)
+    searches = records.searches(task, protocol=protocol, results=baselines)
     confirmed = records.confirmations(task, protocol=protocol, results=baselines)
-    both = [name for name in found if draws.family(name) == SEARCH and name + CONFIRMED in confirmed]
-    if not both:
+    usable = [name for name in searches if draws.family(name) == SEARCH and name + CONFIRMED in confirmed]
+    if not usable:
         tasks = [
             name
             for name in records.tasks(protocol=protocol, results=baselines)
@@ -135,7 +137,7 @@ def _baselines(task: str, against: Sequence[str], protocol: str, baselines: str 
         )
     return {
         name: _load(task, name, against, protocol, baselines, "AGAINST must name baselines on record")
-        for search in both
+        for search in usable
         for name in (search, search + CONFIRMED)
     }
 
@@ -145,17 +147,17 @@ def _candidates(
 ) -> dict[str, Records]:
     """The records of the candidates, by sampler: those of the studies that all candidates have confirmed."""
     hint = f'make compare TASK={task} OPTIMIZERS="{" ".join(candidates)}" makes them'
-    found: dict[str, Records] = {}
+    studies: dict[str, Records] = {}
     for search in samplers:
         if search.endswith(CONFIRMED):
             continue
         both = (search, search + CONFIRMED)
         try:
-            found |= {name: _load(task, name, candidates, protocol, results, hint) for name in both}
+            studies |= {name: _load(task, name, candidates, protocol, results, hint) for name in both}
         except UserError:
             if search == SEARCH:
                 raise
-    return found
+    return studies
 
 
 def _load(
@@ -205,9 +207,13 @@ def _check_settings(
     name: str, ours: Mapping[str, Any], theirs: Mapping[str, Any], differences: Differences
 ) -> None:
     """Raises UserError for settings of the task, the protocol or the sampler that differ."""
-    here, there = ({key: value for key, value in each.items() if key not in _OWN} for each in (ours, theirs))
+    own_settings, baseline_settings = (
+        {key: value for key, value in each.items() if key not in _OWN} for each in (ours, theirs)
+    )
     # Either study may be the older one, which may lack settings that were added later.
-    changed = differences(there, here) if differences(here, there) else []
+    changed = (
+        differences(baseline_settings, own_settings) if differences(own_settings, baseline_settings) else []
+    )
     if changed:
         raise UserError(
             f"{style.label(name)} cannot be compared with the baselines, because its rules are not theirs "
@@ -219,13 +225,13 @@ def _budgets(
     searches: Mapping[str, Records], studies: int, pairs: Sequence[tuple[str, str]]
 ) -> Iterator[str]:
     """A sentence for each way in which the budgets of the searches differ."""
-    sizes = pd.concat([found.trials for found in searches.values()]).groupby(["optimizer", "sampler"]).size()
-    by_name = {str(name): sorted(set(own)) for name, own in sizes.groupby("optimizer")}
+    sizes = pd.concat([study.trials for study in searches.values()]).groupby(["optimizer", "sampler"]).size()
+    by_name = {str(name): sorted(set(counts)) for name, counts in sizes.groupby("optimizer")}
     names = list(dict.fromkeys(name for pair in pairs for name in pair))
     spent = {name: " or ".join(map(str, by_name[name])) for name in names}
     if len(set(spent.values())) > 1:
-        said = ", ".join(f"{style.label(name)} {trials}" for name, trials in spent.items())
-        yield f"The budgets differ, so these are not verdicts of the protocol. Trials per study: {said}."
+        numbers = ", ".join(f"{style.label(name)} {trials}" for name, trials in spent.items())
+        yield f"The budgets differ, so these are not verdicts of the protocol. Trials per study: {numbers}."
     if len(searches) < studies:
         yield (
             f"Only {len(searches)} of the {studies} studies of the baselines are compared: the others have "
@@ -235,8 +241,8 @@ def _budgets(
 
 def _seeds(confirmations: Mapping[str, Records]) -> Iterator[str]:
     """A sentence if some optimisers were trained from more seeds than others."""
-    trials = pd.concat([found.trials for found in confirmations.values()])
+    trials = pd.concat([study.trials for study in confirmations.values()])
     most = trials.groupby(["optimizer", "sampler"])["seed"].nunique().groupby("optimizer").max()
     if most.min() < most.max():
-        said = ", ".join(f"{style.label(name)} {most[name]}" for name in style.ordered(most.index))
-        yield f"Only the seeds that all optimisers have are compared. Seeds per study: {said}."
+        numbers = ", ".join(f"{style.label(name)} {most[name]}" for name in style.ordered(most.index))
+        yield f"Only the seeds that all optimisers have are compared. Seeds per study: {numbers}."

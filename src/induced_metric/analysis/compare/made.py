@@ -50,12 +50,12 @@ def make(evidence: Evidence, *, margin: float | None = None) -> Made:
         task, confirmations, searches, margin=margin, pairs=evidence.pairs
     )
     assert verdicts is not None, "there is a pair"
-    found = fairness.findings(
-        each
-        for each in fairness.comparisons(task, searches, confirmations, n=runs.best_count(searches))
-        if each.source != fairness.PUBLISHED
+    findings = fairness.findings(
+        comparison
+        for comparison in fairness.comparisons(task, searches, confirmations, n=runs.best_count(searches))
+        if comparison.source != fairness.PUBLISHED
     )
-    linted = fairness.fairness_table(task, found)
+    linted = fairness.fairness_table(task, findings)
     tables = {
         "verdicts": verdicts,
         "confirmed": confirmed_tables.confirmed_table(task, confirmations, searches),

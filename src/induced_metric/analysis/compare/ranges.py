@@ -22,13 +22,13 @@ def winners(searches: Mapping[str, Records], optimizers: Sequence[str]) -> pd.Da
         three are missing for what is not a range of real numbers.
     """
     rows = []
-    for sampler, found in searches.items():
-        best = runs.top(found.trials, 1).set_index("optimizer")
+    for sampler, study in searches.items():
+        best = runs.top(study.trials, 1).set_index("optimizer")
         for name in optimizers:
             if name not in best.index:
                 continue
             run = best.loc[name].to_dict()
-            space = searched(json.loads(str(run["config"])), found.trials[found.trials["optimizer"] == name])
+            space = searched(json.loads(str(run["config"])), study.trials[study.trials["optimizer"] == name])
             for hyperparameter, dimension in space.items():
                 value, real = run[hyperparameter], isinstance(dimension, Float)
                 ends = (dimension.low, dimension.high) if isinstance(dimension, Float) else (None, None)
@@ -40,22 +40,22 @@ def winners(searches: Mapping[str, Records], optimizers: Sequence[str]) -> pd.Da
 
 def ranges_table(task: str, searches: Mapping[str, Records], optimizers: Sequence[str]) -> Table:
     """``winners``, one row per hyperparameter, ready to be shown or written."""
-    found = winners(searches, optimizers)
+    best = winners(searches, optimizers)
     by = ["optimizer", "hyperparameter"]
     rows = [
         {
-            "optimizer": own["optimizer"].iloc[0],
-            "hyperparameter": own["hyperparameter"].iloc[0],
-            "low": own["low"].iloc[0],
-            "high": own["high"].iloc[0],
-            "values": ", ".join(_value(value) for value in own["value"]),
-            "least_share": own["share"].astype(float).min(),
-            "greatest_share": own["share"].astype(float).max(),
+            "optimizer": group["optimizer"].iloc[0],
+            "hyperparameter": group["hyperparameter"].iloc[0],
+            "low": group["low"].iloc[0],
+            "high": group["high"].iloc[0],
+            "values": ", ".join(_value(value) for value in group["value"]),
+            "least_share": group["share"].astype(float).min(),
+            "greatest_share": group["share"].astype(float).max(),
         }
-        for _, own in found.groupby(by, sort=False)
+        for _, group in best.groupby(by, sort=False)
     ]
     table = pd.DataFrame(rows)
-    known = table["least_share"].notna()
+    has_range = table["least_share"].notna()
     # A lower end that is as good as 0 is no bound: 0 itself, and the lower ends of xi and weight decay.
     natural = (table["low"] == 0) | table["hyperparameter"].str.contains("weight_decay|^xi$|[.]xi$")
     at_bound = (table["greatest_share"] > 1 - EDGE) | ((table["least_share"] < EDGE) & ~natural)
@@ -65,9 +65,9 @@ def ranges_table(task: str, searches: Mapping[str, Records], optimizers: Sequenc
     cells = {
         "Optimiser": table["optimizer"].map(style.label),
         "Hyperparameter": table["hyperparameter"],
-        "Searched": span.where(known, MISSING),
+        "Searched": span.where(has_range, MISSING),
         "Winners": table["values"],
-        "Place in the range": place.where(known, MISSING),
+        "Place in the range": place.where(has_range, MISSING),
     }
     title = (
         f"Where the winner of each study lies in the range that was searched, {task}; 0% is the lower end, "
@@ -78,7 +78,7 @@ def ranges_table(task: str, searches: Mapping[str, Records], optimizers: Sequenc
     if at_bound.any():
         named = ", ".join(table.loc[at_bound, "hyperparameter"].unique())
         notes.append(f"A better setting may lie beyond the range of {named}.")
-    bold = pd.DataFrame({"Place in the range": at_bound & known})
+    bold = pd.DataFrame({"Place in the range": at_bound & has_range})
     return Table(table, pd.DataFrame(cells), bold, title, notes)
 
 

@@ -104,12 +104,12 @@ def of_records(
     )
     best_of = dict(iter(best.groupby("optimizer")))
     studies = []
-    for name, own in trials.groupby("optimizer"):
-        config = json.loads(str(own["config"].iloc[0]))
-        space = searched(config, own) if searches else {}
-        top = best_of.get(name, own[:0]).reset_index(drop=True)
-        mean, count = float(top["value"].mean()), own["sampler"].nunique()
-        studies.append(Study(str(name), config, space, own, top, mean, count))
+    for name, rows in trials.groupby("optimizer"):
+        config = json.loads(str(rows["config"].iloc[0]))
+        space = searched(config, rows) if searches else {}
+        top = best_of.get(name, rows[:0]).reset_index(drop=True)
+        mean, count = float(top["value"].mean()), rows["sampler"].nunique()
+        studies.append(Study(str(name), config, space, rows, top, mean, count))
     order = style.ordered([study.optimizer for study in studies])
     studies.sort(key=lambda study: order.index(study.optimizer))
     objective, _ = runs.objective(ours)
@@ -141,7 +141,7 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 def listed(values: Mapping[str, str]) -> str:
     """Groups the labels that share a value: ``ADAM, ADAMW 0.8 to 0.99; SGD 0.1 to 0.99``."""
-    together: dict[str, list[str]] = {}
+    by_value: dict[str, list[str]] = {}
     for label, value in values.items():
-        together.setdefault(value, []).append(label)
-    return "; ".join(f"{', '.join(labels)} {value}" for value, labels in together.items())
+        by_value.setdefault(value, []).append(label)
+    return "; ".join(f"{', '.join(labels)} {value}" for value, labels in by_value.items())

@@ -14,12 +14,12 @@ MANY = 0.02
 
 def budgets(comparison: Comparison) -> Iterator[Finding]:
     """Numbers of trials, of studies or of epochs that differ between optimisers."""
-    found = {study.label: study for study in comparison.studies if len(study.trials)}
+    recorded = {study.label: study for study in comparison.studies if len(study.trials)}
     numbers = {
-        "trials": {label: f"{len(study.trials):,}" for label, study in found.items()},
-        "studies": {label: str(study.studies) for label, study in found.items()},
+        "trials": {label: f"{len(study.trials):,}" for label, study in recorded.items()},
+        "studies": {label: str(study.studies) for label, study in recorded.items()},
         "epochs of a trial": {
-            label: str(study.setting("task", "epochs", "?")) for label, study in found.items()
+            label: str(study.setting("task", "epochs", "?")) for label, study in recorded.items()
         },
     }
     for what, by_label in numbers.items():
@@ -32,18 +32,18 @@ def random_draws(comparison: Comparison) -> Iterator[Finding]:
     trials = comparison.recorded
     if not comparison.searches or trials.empty:
         return
-    for _, own in trials.groupby("sampler", sort=False):
-        for found in draws.unmodelled(own):
-            whose = "" if found.every else f" of {', '.join(map(style.label, found.optimizers))}"
+    for _, rows in trials.groupby("sampler", sort=False):
+        for group in draws.unmodelled(rows):
+            whose = "" if group.every else f" of {', '.join(map(style.label, group.optimizers))}"
             yield Finding(
                 f"all trials{whose} are random draws, not proposals of the sampler's model",
-                f"{found.trials} trials: {found.startup} start-up trials and {found.in_flight} in flight",
+                f"{group.trials} trials: {group.startup} start-up trials and {group.in_flight} in flight",
             )
 
 
 def last_epoch(comparison: Comparison) -> Iterator[Finding]:
     """Optimisers that were still improving when their epochs ended."""
-    found = {}
+    reported = {}
     for study in comparison.studies if comparison.searches else ():
         epochs = study.setting("task", "epochs")
         if epochs is None or study.best.empty:
@@ -53,13 +53,13 @@ def last_epoch(comparison: Comparison) -> Iterator[Finding]:
         late = (study.best[column] >= 0.99 * (epochs - 1)).mean()
         if late >= AT_THE_END:
             mean = study.best[column].mean()
-            found[study.label] = (
+            reported[study.label] = (
                 f"mean {mean:g} of {epochs - 1}"
                 if column == "mean_epoch"
                 else f"{late:.0%} of the best trials"
             )
-    if found:
-        yield Finding("the best epoch is in the last hundredth of all epochs", listed(found))
+    if reported:
+        yield Finding("the best epoch is in the last hundredth of all epochs", listed(reported))
 
 
 def bands(comparison: Comparison) -> Iterator[Finding]:
@@ -94,13 +94,13 @@ def bands(comparison: Comparison) -> Iterator[Finding]:
 
 def lost(comparison: Comparison) -> Iterator[Finding]:
     """Trials that diverged or failed: a mean without them flatters an optimiser that loses many."""
-    found, most = {}, 0.0
+    reported, most = {}, 0.0
     for study in comparison.studies:
         if study.trials.empty:
             continue
         gone = int((~runs.eligible(study.trials) & (study.trials["state"] != "pruned")).sum())
         most = max(most, gone / len(study.trials))
         if gone:
-            found[study.label] = f"{gone:,} of {len(study.trials):,}"
+            reported[study.label] = f"{gone:,} of {len(study.trials):,}"
     if most > (MANY if comparison.searches else 0):
-        yield Finding("trials diverged or failed", listed(found))
+        yield Finding("trials diverged or failed", listed(reported))

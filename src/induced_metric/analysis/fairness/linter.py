@@ -54,8 +54,8 @@ RULES = (
 def lint(comparison: Comparison, rules: Iterable[Rule] = RULES) -> pd.DataFrame:
     """The findings of all rules, one row each: ``rule``, ``source``, ``found``, ``numbers``, ``why``."""
     rows = [
-        (rule.name, comparison.source, found.found, found.numbers, rule.why)
+        (rule.name, comparison.source, finding.found, finding.numbers, rule.why)
         for rule in rules
-        for found in rule.check(comparison)
+        for finding in rule.check(comparison)
     ]
     return pd.DataFrame(rows, columns=_COLUMNS)

@@ -38,25 +38,25 @@ def sampling_error(comparison: Comparison) -> Iterator[Finding]:
     pairs = list(combinations(comparison.studies, 2))
     if comparison.objective.endswith("accuracy"):
         errors = {study.optimizer: _binomial(comparison, study) for study in comparison.studies}
-        known = [(a, b) for a, b in pairs if errors[a.optimizer] and errors[b.optimizer]]
+        judged = [(a, b) for a, b in pairs if errors[a.optimizer] and errors[b.optimizer]]
         near = [
-            (a, b) for a, b in known
+            (a, b) for a, b in judged
             if abs(a.mean - b.mean) < 1.96 * np.hypot(errors[a.optimizer], errors[b.optimizer])
         ]  # fmt: skip
         if near:
             typical = float(np.median([error for error in errors.values() if error]))
             yield Finding(
                 "means differ by less than the sampling error of the metric",
-                f"{len(near)} of {len(known)} pairs within 1.96 binomial standard errors of the difference; "
+                f"{len(near)} of {len(judged)} pairs within 1.96 binomial standard errors of the difference; "
                 f"that of one mean is {typical:.2g} on {_examples(comparison, pairs[0][0]):,} examples; the "
                 "errors are taken as independent, but on the same examples they cancel in part",
             )
     if not comparison.searches:
         return
-    known = [(a, b) for a, b in pairs if {a.optimizer, b.optimizer} <= comparison.spread.keys()]
+    judged = [(a, b) for a, b in pairs if {a.optimizer, b.optimizer} <= comparison.spread.keys()]
     best = {study.optimizer: _best(study) for study in comparison.studies}
     near = [
-        (a, b) for a, b in known
+        (a, b) for a, b in judged
         if abs(best[a.optimizer] - best[b.optimizer])
         < np.hypot(comparison.spread[a.optimizer], comparison.spread[b.optimizer])
     ]  # fmt: skip
@@ -64,14 +64,14 @@ def sampling_error(comparison: Comparison) -> Iterator[Finding]:
         typical = float(np.median(list(comparison.spread.values())))
         yield Finding(
             "best runs differ by less than runs from different seeds do",
-            f"{len(near)} of {len(known)} pairs within one standard deviation of the difference between two "
+            f"{len(near)} of {len(judged)} pairs within one standard deviation of the difference between two "
             f"seeds; the standard deviation over seeds is {typical:.2g} (median over optimisers)",
         )
 
 
 def seconds(comparison: Comparison) -> Iterator[Finding]:
     """Seconds that reflect the load of the machine rather than the optimiser."""
-    found = {}
+    ratios = {}
     for study in comparison.studies:
         trials = study.trials
         static = any(getattr(each, "static", False) for each in study.space.values())
@@ -81,12 +81,12 @@ def seconds(comparison: Comparison) -> Iterator[Finding]:
         each = (trials["seconds"] / trials["epochs"]).groupby(trials["sampler"])
         ratio = float((each.quantile(0.9) / each.quantile(0.1)).max())
         if ratio > LOADED:
-            found[study.label] = ratio
-    if found:
+            ratios[study.label] = ratio
+    if ratios:
         yield Finding(
             "seconds were measured under load",
             "seconds per epoch, 90% quantile ÷ 10% quantile over the trials of a study: "
-            + ", ".join(f"{label} {ratio:.2f}" for label, ratio in found.items()),
+            + ", ".join(f"{label} {ratio:.2f}" for label, ratio in ratios.items()),
         )
 
 

@@ -25,14 +25,14 @@ def comparisons(
         n: how many of the trials of a study count as its best.
     """
     spread = seeds_spread(repeats, searches)
-    found = [paper.comparison(task, spread.get(FIXED, {}))]
+    compared = [paper.comparison(task, spread.get(FIXED, {}))]
     for family, studies in draws.families(searches).items():
         # If no setting of this family was trained again, the spread is that of another search's settings.
-        known = spread.get(family, next(iter(spread.values()), {}))
-        found.append(of_records(task, family, studies, n=n, spread=known))
+        seed_spread = spread.get(family, next(iter(spread.values()), {}))
+        compared.append(of_records(task, family, studies, n=n, spread=seed_spread))
     for studies in draws.families(repeats).values():
-        found.append(of_records(task, source_of(next(iter(studies))), studies, n=n, spread={}))
-    return [each for each in found if each is not None]
+        compared.append(of_records(task, source_of(next(iter(studies))), studies, n=n, spread={}))
+    return [each for each in compared if each is not None]
 
 
 def source_of(sampler: str) -> str:
@@ -44,12 +44,14 @@ def seeds_spread(
     repeats: Mapping[str, Records], searches: Mapping[str, Records]
 ) -> dict[str, dict[str, float]]:
     """The standard deviation over the seeds of one setting, by family and optimiser."""
-    found = {}
+    spread = {}
     for family, studies in draws.families(repeats).items():
         values = confirmed.collect(studies, searches)
         each = values.groupby(["optimizer", "study"])["value"].std().dropna()
-        found[family] = {str(name): float(own.mean()) for name, own in each.groupby("optimizer")}
-    return found
+        spread[family] = {
+            str(name): float(deviations.mean()) for name, deviations in each.groupby("optimizer")
+        }
+    return spread
 
 
 def findings(compared: Iterable[Comparison]) -> pd.DataFrame:

@@ -59,12 +59,12 @@ def unequal(comparison: Comparison) -> Iterator[Finding]:
     ranges: dict[str, dict[str, str]] = {}
     for study in comparison.studies:
         for name, dimension in study.space.items():
-            own = ranges.setdefault(role(study, name), {})
+            of_role = ranges.setdefault(role(study, name), {})
             twice = (
-                study.label in own
+                study.label in of_role
                 or sum(role(study, other) == role(study, name) for other in study.space) > 1
             )
-            own[f"{study.label}'s {name}" if twice else study.label] = _range(dimension)
+            of_role[f"{study.label}'s {name}" if twice else study.label] = _range(dimension)
     for what, by_label in ranges.items():
         if len(set(by_label.values())) > 1:
             yield Finding(f"the range of {what} differs between optimisers", listed(by_label))
@@ -83,22 +83,23 @@ def not_nested(comparison: Comparison) -> Iterator[Finding]:
     for kind, (base, names) in EXTENDS.items():
         if kind not in by_kind or base not in by_kind:
             continue
-        own, other = by_kind[kind], by_kind[base]
+        larger, smaller = by_kind[kind], by_kind[base]
         lacks = []
-        for name, wanted in other.space.items():
-            found = own.space.get(names.get(name, name))
-            if isinstance(wanted, Float) and isinstance(found, Float) and not _within(wanted, found):
+        for name, wanted in smaller.space.items():
+            searched = larger.space.get(names.get(name, name))
+            if isinstance(wanted, Float) and isinstance(searched, Float) and not _within(wanted, searched):
                 lacks.append(
-                    f"{name} from {wanted.low:g} to {wanted.high:g}: only {found.low:g} to "
-                    f"{found.high:g} is searched"
+                    f"{name} from {wanted.low:g} to {wanted.high:g}: only {searched.low:g} to "
+                    f"{searched.high:g} is searched"
                 )
         for name in ("xi", "weight_decay"):
-            found = own.space.get(name)
-            if name not in other.space and isinstance(found, Float) and found.low > NONE:
-                lacks.append(f"{name} of 0: the least is {found.low:g}")
+            searched = larger.space.get(name)
+            if name not in smaller.space and isinstance(searched, Float) and searched.low > NONE:
+                lacks.append(f"{name} of 0: the least is {searched.low:g}")
         if lacks:
             yield Finding(
-                f"the search space of {own.label} does not contain {other.label}, which {own.label} extends",
+                f"the search space of {larger.label} does not contain {smaller.label}, which {larger.label} "
+                "extends",
                 "; ".join(lacks),
             )
 
@@ -113,20 +114,20 @@ def at_a_bound(comparison: Comparison) -> Iterator[Finding]:
         for upper in (False, True)
         if upper or not _is_none(name, dimension)
     ]
-    found = []
+    reported = []
     for study, name, dimension, upper in ends:
         values = study.best[name].dropna()
         place = values.map(dimension.share)
         near = int((place > 1 - EDGE).sum() if upper else (place < EDGE).sum())
         where = f"{study.label} {name} {dimension.high if upper else dimension.low:g}"
         if len(values) == 1 and near:
-            found.append(f"{where} (best run {values.iloc[0]:.4g})")
+            reported.append(f"{where} (best run {values.iloc[0]:.4g})")
         elif binom.sf(near - 1, len(values), EDGE) < CHANCE / len(ends):
-            found.append(f"{where} ({near} of {len(values)})")
-    if found:
+            reported.append(f"{where} ({near} of {len(values)})")
+    if reported:
         of = "best trials" if len(comparison.recorded) else "the best run"
         yield Finding(
-            f"{of} within {EDGE:.0%} of a bound of the searched range", f"bounds: {', '.join(found)}"
+            f"{of} within {EDGE:.0%} of a bound of the searched range", f"bounds: {', '.join(reported)}"
         )
 
 

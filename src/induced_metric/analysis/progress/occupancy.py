@@ -23,8 +23,8 @@ def timed(trials: pd.DataFrame) -> pd.DataFrame:
         (how many workers were lost while they trained the trial), ``places`` (how many the worker has; NaN
         where unknown), ``lanes`` (how many a place has), ``begun`` and ``ended`` (in seconds since 1970).
     """
-    known = {text: _trained(json.loads(text)) for text in trials["provenance"].unique()}
-    facts = pd.DataFrame([known[text] for text in trials["provenance"]], index=trials.index)
+    by_provenance = {text: _trained(json.loads(text)) for text in trials["provenance"].unique()}
+    facts = pd.DataFrame([by_provenance[text] for text in trials["provenance"]], index=trials.index)
     ended = pd.to_datetime(trials["finished"], format="ISO8601", utc=True)
     seconds = (ended - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
     begun = seconds - trials["seconds"] * facts["lanes"]
@@ -81,16 +81,16 @@ def occupancy(trials: pd.DataFrame) -> float | None:
         return None
     end = trials["ended"].nlargest(int(last_ones) + 1).iloc[-1]
     before = trials[trials["begun"] < end]
-    trained, had, longest = 0.0, 0.0, pause(trials)
-    for _, its in before.sort_values("begun").groupby("worker"):
-        away = its["begun"] - its["ended"].cummax().shift() > longest
-        for _, stay in its.groupby(away.cumsum()):
-            whole = (stay["ended"] - stay["begun"]).clip(lower=1e-9)
-            part = (stay["ended"].clip(upper=end) - stay["begun"]) / whole
-            trained += float((stay["seconds"] * part).sum())
+    trained, available, longest = 0.0, 0.0, pause(trials)
+    for _, of_worker in before.sort_values("begun").groupby("worker"):
+        after_pause = of_worker["begun"] - of_worker["ended"].cummax().shift() > longest
+        for _, stretch in of_worker.groupby(after_pause.cumsum()):
+            whole = (stretch["ended"] - stretch["begun"]).clip(lower=1e-9)
+            part = (stretch["ended"].clip(upper=end) - stretch["begun"]) / whole
+            trained += float((stretch["seconds"] * part).sum())
             # While the first trials ran, all lanes were full; for later ones, with emptier lanes, `begun` is
             # too early.
-            places = stay["places"].max()
-            first = stay.nsmallest(int(places * stay["lanes"].max()), "ended")["begun"].min()
-            had += float(places * (min(stay["ended"].max(), end) - first))
-    return trained / had if had > 0 else None
+            places = stretch["places"].max()
+            begun = stretch.nsmallest(int(places * stretch["lanes"].max()), "ended")["begun"].min()
+            available += float(places * (min(stretch["ended"].max(), end) - begun))
+    return trained / available if available > 0 else None

@@ -76,33 +76,35 @@ def recorded_status(
     """
     if trials.empty:
         return RecordedStatus()
-    known = timed(trials)
-    states = known["state"].value_counts()
-    first = known.iloc[0]
-    valued = known.loc[~known["diverged"] & (known["state"] != "failed"), "value"]
-    best = None if valued.empty else float(valued.min() if first["direction"] == "minimize" else valued.max())
+    rows = timed(trials)
+    states = rows["state"].value_counts()
+    example = rows.iloc[0]
+    valued = rows.loc[~rows["diverged"] & (rows["state"] != "failed"), "value"]
+    best = (
+        None if valued.empty else float(valued.min() if example["direction"] == "minimize" else valued.max())
+    )
     return RecordedStatus(
-        finished=len(known),
+        finished=len(rows),
         complete=int(states.get("complete", 0)),
         pruned=int(states.get("pruned", 0)),
         failed=int(states.get("failed", 0)),
-        diverged=int(known["diverged"].sum()),
-        reclaimed=int((known["lost"] > 0).sum()),
-        objective=first["objective"],
-        direction=first["direction"],
+        diverged=int(rows["diverged"].sum()),
+        reclaimed=int((rows["lost"] > 0).sum()),
+        objective=example["objective"],
+        direction=example["direction"],
         best=best,
-        occupancy=occupancy(known if beside is None else timed(beside)),
-        trials_per_second=speed(known, now=now),
-        last_finished=float(known["ended"].max()),
+        occupancy=occupancy(rows if beside is None else timed(beside)),
+        trials_per_second=speed(rows, now=now),
+        last_finished=float(rows["ended"].max()),
         workers=tuple(
             WorkerStatus(
                 worker=str(name),
-                finished=len(its),
-                reclaimed=int((its["lost"] > 0).sum()),
-                failed=int((its["state"] == "failed").sum()),
-                last_finished=float(its["ended"].max()),
+                finished=len(of_worker),
+                reclaimed=int((of_worker["lost"] > 0).sum()),
+                failed=int((of_worker["state"] == "failed").sum()),
+                last_finished=float(of_worker["ended"].max()),
             )
-            for name, its in known.groupby("worker")
+            for name, of_worker in rows.groupby("worker")
         ),
     )
 
@@ -118,11 +120,11 @@ def speed(trials: pd.DataFrame, *, now: float) -> float | None:
         None where no trial has finished for longer than ``pause``.
     """
     longest = pause(trials)
-    times = trials.sort_values("ended")
-    stays = (times["ended"].diff() > longest).cumsum()  # a pause says nothing about speed
-    stay = times[stays == stays.iloc[-1]]
-    if now - stay["ended"].iloc[-1] > longest:
+    ordered = trials.sort_values("ended")
+    stretches = (ordered["ended"].diff() > longest).cumsum()  # a pause says nothing about speed
+    stretch = ordered[stretches == stretches.iloc[-1]]
+    if now - stretch["ended"].iloc[-1] > longest:
         return None
     # Lanes begin together and so end together: a few trials, counted from the first end, would seem too fast.
-    since = stay["begun"].min() if len(stay) <= _RECENT else stay["ended"].iloc[-_RECENT - 1]
-    return float(min(len(stay), _RECENT) / max(now - since, 1e-9))
+    since = stretch["begun"].min() if len(stretch) <= _RECENT else stretch["ended"].iloc[-_RECENT - 1]
+    return float(min(len(stretch), _RECENT) / max(now - since, 1e-9))

@@ -65,8 +65,8 @@ def median(*, n_startup_trials: int, n_warmup_steps: int = 0) -> Rule:
         others = [cost for other, cost in history.at(epochs).items() if other in history.complete]
         if len(history.complete) < n_startup_trials or epochs < n_warmup_steps or not others:
             return False
-        own = history.at(epochs)[trial]
-        return not math.isfinite(own) or own > float(np.nanmedian(others))
+        own_cost = history.at(epochs)[trial]
+        return not math.isfinite(own_cost) or own_cost > float(np.nanmedian(others))
 
     return rule
 
@@ -80,8 +80,8 @@ def successive_halving(*, min_resource: int, reduction_factor: int) -> Rule:
             rung *= reduction_factor
         if rung != epochs:  # no trial is judged between rungs
             return False
-        own, reached = history.at(epochs)[trial], sorted(history.at(epochs).values())
-        return not math.isfinite(own) or own > reached[max(len(reached) // reduction_factor, 1) - 1]
+        own_cost, reached = history.at(epochs)[trial], sorted(history.at(epochs).values())
+        return not math.isfinite(own_cost) or own_cost > reached[max(len(reached) // reduction_factor, 1) - 1]
 
     return rule
 

@@ -53,13 +53,13 @@ class Rules:
             raise UserError(f"select must be best or last, got {self.select}")
 
     def __str__(self) -> str:
-        said = [
+        parts = [
             "all trials" if self.trials is None else f"the first {self.trials} trials",
             "all epochs" if self.epochs is None else f"the first {self.epochs} epochs",
             "no further pruner" if self.pruner is None else self.pruner.name,
             f"the {self.select} epoch",
         ]
-        return ", ".join(said)
+        return ", ".join(parts)
 
 
 class Replayed(NamedTuple):
@@ -108,14 +108,14 @@ def replay(study: Records, rules: Rules) -> Replayed:
         ends = stopped(costs, ran, cut_short, rules.pruner)
     failed = (trials["state"] == "failed").to_numpy() | (ends.epochs == 0)
     last = costs[np.arange(len(costs)), np.maximum(ends.epochs, 1) - 1]
-    sound = ~failed & np.isfinite(last)
+    eligible = ~failed & np.isfinite(last)
     ranks_stopped = rules.pruner.ranks_stopped if rules.pruner else draws.ranks_stopped(trials).to_numpy()
-    sound &= ~ends.stopped | ranks_stopped
+    eligible &= ~ends.stopped | ranks_stopped
     within = np.arange(costs.shape[1]) < ends.epochs[:, None]
     best = np.fmin.reduce(np.where(within, costs, np.inf), axis=1)
     chosen = best if rules.select == "best" else last
     return Replayed(
-        values=np.sort(sign * chosen[sound]),
+        values=np.sort(sign * chosen[eligible]),
         trials=len(trials),
         epochs=int(ends.epochs.sum()),
         stopped=int(ends.stopped.sum()),
@@ -172,8 +172,8 @@ def ranking(searches: Mapping[str, Records], rules: Rules) -> pd.DataFrame:
 def agreements(table: pd.DataFrame) -> dict[str, float]:
     """Kendall's τ between the recorded and the replayed ranking, by sampler; NaN below two optimizers."""
     return {
-        str(sampler): float(kendalltau(own["recorded"], own["replayed"], nan_policy="omit").statistic)
-        for sampler, own in table.groupby("sampler", sort=False)
+        str(sampler): float(kendalltau(rows["recorded"], rows["replayed"], nan_policy="omit").statistic)
+        for sampler, rows in table.groupby("sampler", sort=False)
     }
 
 

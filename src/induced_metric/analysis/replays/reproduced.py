@@ -22,21 +22,21 @@ def compared(key: StudyKey, again: Records, committed: Records) -> dict[str, obj
         the committed one; ``committed`` and ``again``, the means of the best of these trials.
     """
     numbers = sorted(set(again.trials["trial"]) & set(committed.trials["trial"]))
-    ours, theirs = (_of(found, numbers) for found in (again, committed))
-    same = _rows_equal(ours.trials, theirs.trials) & _curves_equal(ours.curves, theirs.curves, numbers)
-    values = [study.trials["value"].to_numpy() for study in (ours, theirs)]
+    rerun, recorded = (_of(records, numbers) for records in (again, committed))
+    same = _rows_equal(rerun.trials, recorded.trials) & _curves_equal(rerun.curves, recorded.curves, numbers)
+    values = [study.trials["value"].to_numpy() for study in (rerun, recorded)]
     with np.errstate(over="ignore"):  # the value of a diverged trial is the worst finite float32
-        apart = np.abs(values[0] - values[1]) / np.maximum(np.abs(values[1]), np.finfo(float).tiny)
-    top = runs.best_count({key.sampler: theirs})
-    direction = theirs.trials["direction"].iloc[0]
-    means = [replay(study, Rules()).mean(top, direction) for study in (theirs, ours)]
+        relative = np.abs(values[0] - values[1]) / np.maximum(np.abs(values[1]), np.finfo(float).tiny)
+    top = runs.best_count({key.sampler: recorded})
+    direction = recorded.trials["direction"].iloc[0]
+    means = [replay(study, Rules()).mean(top, direction) for study in (recorded, rerun)]
     return {
         "study": "/".join(key),
         "trials": len(numbers),
         "of": len(committed.trials),
         "equal": int(same.sum()),
         "first_other": int(np.array(numbers)[~same][0]) if not same.all() else -1,
-        "difference": float(apart.max()),
+        "difference": float(relative.max()),
         "committed": means[0],
         "again": means[1],
     }

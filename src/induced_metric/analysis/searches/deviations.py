@@ -35,13 +35,13 @@ def effects(base: Records, changed: Records, n: int) -> pd.DataFrame:
     """
     names = [each for each in base.trials["optimizer"].unique() if each in set(changed.trials["optimizer"])]
     find = _of_seeds if (base.trials["sampler"] == FIXED).all() else _of_draws
-    found = (
+    rows = (
         {"optimizer": name, **row}
         for name in names
         if (row := find(_own(base, name), _own(changed, name), n)) is not None
     )
     columns = ["optimizer", "base", "difference", "low", "high", "trials"]
-    return pd.DataFrame(found, columns=columns).astype({"trials": int})
+    return pd.DataFrame(rows, columns=columns).astype({"trials": int})
 
 
 def _own(records: Records, optimizer: str) -> pd.DataFrame:
@@ -51,7 +51,9 @@ def _own(records: Records, optimizer: str) -> pd.DataFrame:
 def _of_seeds(base: pd.DataFrame, changed: pd.DataFrame, n: int) -> dict[str, float] | None:
     del n
     both = pd.concat(
-        [own[runs.eligible(own)].set_index("seed")["value"] for own in (base, changed)], axis=1, join="inner"
+        [rows[runs.eligible(rows)].set_index("seed")["value"] for rows in (base, changed)],
+        axis=1,
+        join="inner",
     ).to_numpy()
     if len(both) < 2:
         return None
@@ -68,8 +70,8 @@ def _of_draws(base: pd.DataFrame, changed: pd.DataFrame, n: int) -> dict[str, fl
         return None
     common = np.intersect1d(base["trial"], changed["trial"])
     parts = [
-        own[own["trial"].isin(common)].assign(optimizer=name)
-        for name, own in ((_BASE, base), ("changed", changed))
+        rows[rows["trial"].isin(common)].assign(optimizer=name)
+        for name, rows in ((_BASE, base), ("changed", changed))
     ]
     row = differences.to_baseline(pd.concat(parts, ignore_index=True), _BASE, n).iloc[0]
     return {
@@ -87,9 +89,9 @@ def deviations_table(task: str, ours: Mapping[str, Records], *, n: int) -> Table
         n: how many of the best values a mean is over.
     """
     parts = [
-        found.assign(changes=changes, source=sampler)
+        part.assign(changes=changes, source=sampler)
         for changes, sampler, base, changed in _pairs(ours)
-        if len(found := effects(base, changed, n))
+        if len(part := effects(base, changed, n))
     ]
     if not parts:
         return None
@@ -107,7 +109,7 @@ def deviations_table(task: str, ours: Mapping[str, Records], *, n: int) -> Table
             searched, table["trials"].astype(str) + " seeds"
         ),
     }  # fmt: skip
-    apart = (table["low"] > 0) | (table["high"] < 0)
+    significant = (table["low"] > 0) | (table["high"] < 0)
     metric = style.words(objective)
     title = (
         f"The effect of changing one of the published rules, {task} task: mean {metric} with the change "
@@ -122,14 +124,16 @@ def deviations_table(task: str, ours: Mapping[str, Records], *, n: int) -> Table
         f"numbers ({differences.RESAMPLES:,} resamples).",
         "The intervals are not corrected for the number of rows.",
     ]
-    return Table(table, pd.DataFrame(cells), pd.DataFrame({"Difference": apart}), title, notes, metric=metric)
+    return Table(
+        table, pd.DataFrame(cells), pd.DataFrame({"Difference": significant}), title, notes, metric=metric
+    )
 
 
 def _pairs(ours: Mapping[str, Records]) -> Iterator[tuple[str, str, Records, Records]]:
     """Yields what is changed, the sampler, and the records without and with the change."""
-    known = {tuple(each.trials[["protocol", "sampler"]].iloc[0]): each for each in ours.values()}
-    unchanged = next(iter(known))[0]
-    for (protocol, sampler), changed in known.items():
-        if protocol != unchanged and (unchanged, sampler) in known:
+    by_study = {tuple(each.trials[["protocol", "sampler"]].iloc[0]): each for each in ours.values()}
+    unchanged = next(iter(by_study))[0]
+    for (protocol, sampler), changed in by_study.items():
+        if protocol != unchanged and (unchanged, sampler) in by_study:
             config = json.loads(changed.trials["config"].iloc[0])
-            yield config["protocol"]["changes"], sampler, known[unchanged, sampler], changed
+            yield config["protocol"]["changes"], sampler, by_study[unchanged, sampler], changed

@@ -121,9 +121,9 @@ def differences_table(
         names = trials["optimizer"].drop_duplicates()
         if len(names) < 2 or not draws.independent(trials):
             continue
-        first = names.iloc[style.ranks(names).argmin()]
-        part = to_baseline(trials, baseline or first, n).reset_index()
-        parts.append(part.assign(source=sampler, baseline=baseline or first))
+        default = names.iloc[style.ranks(names).argmin()]
+        part = to_baseline(trials, baseline or default, n).reset_index()
+        parts.append(part.assign(source=sampler, baseline=baseline or default))
     if not parts:
         return None
     table = style.in_order(pd.concat(parts, ignore_index=True))
@@ -165,9 +165,11 @@ def as_table(
         "Difference": fixed(table["difference"], 4, signed=True),
         f"95% {ends}": "[" + low + ", " + high + "]",
     }
-    apart = (table["low"] > 0) | (table["high"] < 0)
+    significant = (table["low"] > 0) | (table["high"] < 0)
     title = (
         f"{subject.format(metric=metric)} on the {task} task, minus that of {against}: "
         f"{'below' if direction == 'minimize' else 'above'} 0 is better. Bold: 0 is outside the {ends}."
     )
-    return Table(table, pd.DataFrame(cells), pd.DataFrame({"Difference": apart}), title, notes, metric=metric)
+    return Table(
+        table, pd.DataFrame(cells), pd.DataFrame({"Difference": significant}), title, notes, metric=metric
+    )

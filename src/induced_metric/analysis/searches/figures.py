@@ -125,9 +125,9 @@ def best_histograms(best: pd.DataFrame) -> Figure:
         figure, grid = panels(len(names), columns=4, height=1.9, spare=0.7, sharey=len(groups) == 1)
         if sizes.max() < FEW:
             for axes, name in zip(grid, names, strict=True):
-                own = best[best["optimizer"] == name]
+                rows = best[best["optimizer"] == name]
                 look = _look(name) | {"ls": "", "mec": "white", "mew": 0.5, "alpha": 0.8, "clip_on": False}
-                axes.plot(own["epoch"], own["value"], **look)
+                axes.plot(rows["epoch"], rows["value"], **look)
         else:
             _histograms(figure, grid, {name: best[best["optimizer"] == name] for name in names}, bins)
         for axes, name in zip(grid, names, strict=True):
@@ -155,8 +155,8 @@ def _histograms(
     bins: Mapping[str, tuple[np.ndarray, np.ndarray]],
 ) -> None:
     counts = {
-        name: np.histogram2d(own["value"], own["epoch"], bins=bins[name][::-1])[0]
-        for name, own in runs.items()
+        name: np.histogram2d(rows["value"], rows["epoch"], bins=bins[name][::-1])[0]
+        for name, rows in runs.items()
     }
     most = max(count.max() for count in counts.values())
     for axes, (name, count) in zip(grid, counts.items(), strict=True):

@@ -46,11 +46,11 @@ def cumulative(records: Records, target: float) -> pd.DataFrame:
     Returns:
         ``optimizer``, ``epochs``, from 0 to the most that any trial ran, ``share``, ``n``.
     """
-    first = targets.first_reached(records, target)
+    successes = targets.first_reached(records, target)
     last = int(records.trials["epochs"].max())
     parts = []
     for name, number in records.trials.groupby("optimizer", sort=False).size().items():
-        epochs = first.loc[first["optimizer"] == name, "epochs"]
+        epochs = successes.loc[successes["optimizer"] == name, "epochs"]
         reached = np.bincount(epochs, minlength=last + 1).cumsum()
         columns = {"epochs": np.arange(last + 1), "share": reached / number, "n": number}
         parts.append(pd.DataFrame({"optimizer": name, **columns}))
@@ -74,20 +74,20 @@ def over_tasks(tasks: Mapping[str, Records], goals: Mapping[str, Target]) -> pd.
     for task, records in tasks.items():
         goal = goals[task]
         key = ["optimizer", "trial"]
-        first = targets.first_reached(records, goal.value)[[*key, "epochs"]].rename(columns={"epochs": "to"})
-        spent = records.trials[[*key, "epochs"]].merge(first, on=key, how="left")
-        for name, own in spent.groupby("optimizer", sort=False):
-            reached = int(own["to"].notna().sum())
-            epochs = float(own["to"].fillna(own["epochs"]).sum())
+        hits = targets.first_reached(records, goal.value)[[*key, "epochs"]].rename(columns={"epochs": "to"})
+        spent = records.trials[[*key, "epochs"]].merge(hits, on=key, how="left")
+        for name, trials in spent.groupby("optimizer", sort=False):
+            reached = int(trials["to"].notna().sum())
+            epochs = float(trials["to"].fillna(trials["epochs"]).sum())
             rows.append(
                 {
                     "task": task,
                     "optimizer": name,
                     "target": goal.value,
                     "named": goal.named,
-                    "trials": len(own),
+                    "trials": len(trials),
                     "reached": reached,
-                    "share": reached / len(own),
+                    "share": reached / len(trials),
                     "cost": epochs / reached if reached else np.inf,
                 }
             )
@@ -139,25 +139,25 @@ def reached_figure(task: str, ours: Mapping[str, Records], n: int) -> Figure:
         )
         for axes, (sampler, study) in zip(grid, ours.items(), strict=True):
             table = cumulative(study, goal.value)
-            for name, own in style.in_order(table).groupby("optimizer", sort=False):
+            for name, curve in style.in_order(table).groupby("optimizer", sort=False):
                 look: dict[str, Any] = {
                     "color": style.colour(str(name)),
                     "ls": style.line(str(name)),
                     "lw": 1.2,
                 }
                 # Extend a little beyond the last epoch, so that a last step is not on the edge of the panel.
-                epochs = [*own["epochs"], 1.03 * own["epochs"].iloc[-1]]
-                axes.plot(epochs, [*own["share"], own["share"].iloc[-1]], drawstyle="steps-post", **look)
+                epochs = [*curve["epochs"], 1.03 * curve["epochs"].iloc[-1]]
+                axes.plot(epochs, [*curve["share"], curve["share"].iloc[-1]], drawstyle="steps-post", **look)
             # A name such as wandb_bayes+wandb_hyperband is wider than a panel.
             axes.set_title(f"{sampler.replace('+', chr(10) + '+')} (n = {style.span(table['n'])})")
         grid[0].set_ylim(bottom=0)
         handles = [_handle(name) for name in names]
         figure.legend(handles=handles, loc="outside lower center", ncols=4 if len(ours) > 1 else 2)
         side = "≤" if direction == "minimize" else "≥"
-        whose = draws.origin(*(study.trials for study in ours.values()))
-        if len(ours) == 1 and len(whose) > 52:  # 52 characters fit a column
-            whose = whose.replace(" (", "\n(", 1)
-        lines = [f"{whose}:", f"{style.words(objective)} {side} {goal.value:g}"]
+        origin = draws.origin(*(study.trials for study in ours.values()))
+        if len(ours) == 1 and len(origin) > 52:  # 52 characters fit a column
+            origin = origin.replace(" (", "\n(", 1)
+        lines = [f"{origin}:", f"{style.words(objective)} {side} {goal.value:g}"]
         lines += [] if goal.named else ["(target derived from these records)"]
         figure.suptitle((" " if len(ours) > 1 else "\n").join(lines))
         figure.supylabel("share of trials that reached the target")
@@ -197,15 +197,15 @@ def tasks_figure(tasks: Mapping[str, Records], goals: Mapping[str, Target]) -> F
 def _profile(axes: Axes, profile: pd.DataFrame, number: int) -> None:
     last = profile["ratio"].max() * 1.15
     names = profile["optimizer"].unique()
-    for place, (name, own) in enumerate(profile.groupby("optimizer", sort=False)):
+    for place, (name, curve) in enumerate(profile.groupby("optimizer", sort=False)):
         # With few tasks most steps coincide: offset the lines, or only the last one drawn would be seen.
-        share = own["share"] + _APART * (place - (len(names) - 1) / 2)
+        share = curve["share"] + _APART * (place - (len(names) - 1) / 2)
         look: dict[str, Any] = {"color": style.colour(str(name)), "ls": style.line(str(name)), "lw": 1.2}
-        ends = [*own["ratio"], last], [*share, share.iloc[-1]]
+        ends = [*curve["ratio"], last], [*share, share.iloc[-1]]
         axes.plot(*ends, drawstyle="steps-post", **look)
-        steps = own["share"].diff().fillna(own["share"]) > 0
+        steps = curve["share"].diff().fillna(curve["share"]) > 0
         mark = look | {"marker": style.marker(str(name)), "ms": 4, "mec": "white", "mew": 0.4, "ls": ""}
-        axes.plot(own["ratio"][steps], share[steps], zorder=3, **mark)
+        axes.plot(curve["ratio"][steps], share[steps], zorder=3, **mark)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")

@@ -33,10 +33,10 @@ _TRIALS = 8
 
 def heavy_ball(trials: pd.DataFrame) -> set[str]:
     """The optimizers whose momentum sums gradients, SGD and those configured so; others average them."""
-    known = trials[["optimizer", "config"]].drop_duplicates().itertuples()
+    studies = trials[["optimizer", "config"]].drop_duplicates().itertuples()
     return {
         str(row.optimizer)
-        for row in known
+        for row in studies
         if row.optimizer == "sgd" or json.loads(str(row.config)).get("optimizer", {}).get("heavy_ball", False)
     }
 
@@ -55,12 +55,12 @@ def effective(trials: pd.DataFrame) -> pd.Series:
 
 def bounds(trials: pd.DataFrame) -> dict[str, tuple[float, float]]:
     """The range of learning rates that was searched, by optimizer; those that recorded none are left out."""
-    found = {}
+    ranges = {}
     for row in trials[["optimizer", "config"]].drop_duplicates().itertuples():
         searched = json.loads(str(row.config)).get("search_space", {}).get("learning_rate")
         if searched:
-            found[str(row.optimizer)] = (float(searched["low"]), float(searched["high"]))
-    return found
+            ranges[str(row.optimizer)] = (float(searched["low"]), float(searched["high"]))
+    return ranges
 
 
 def best_tenth(rate: pd.Series, cost: pd.Series, edges: np.ndarray) -> pd.DataFrame:
@@ -78,11 +78,11 @@ def best_tenth(rate: pd.Series, cost: pd.Series, edges: np.ndarray) -> pd.DataFr
     bins = np.digitize(rate, edges[1:-1])
     rows = []
     for place in np.unique(bins):
-        own = np.sort(cost.to_numpy()[bins == place])
+        costs = np.sort(cost.to_numpy()[bins == place])
         # The middle of the trials, not of the edges, which may lie outside the range searched.
         middle = np.exp(np.log(rate.to_numpy()[bins == place]).mean())
-        value = own[int(np.ceil(0.1 * len(own))) - 1]
-        if len(own) >= _TRIALS and np.isfinite(value):
+        value = costs[int(np.ceil(0.1 * len(costs))) - 1]
+        if len(costs) >= _TRIALS and np.isfinite(value):
             rows.append((middle, value))
     return pd.DataFrame(rows, columns=["rate", "cost"])
 
@@ -163,11 +163,11 @@ def _panel(axes: Axes, optimizers: pd.Series, rate: pd.Series, cost: pd.Series) 
     edges = np.geomspace(rate.min(), rate.max() * (1 + 1e-9), _BINS + 1)
     few = optimizers.value_counts().max() < _BINS * _TRIALS
     for name in ordered(optimizers.unique()):
-        own = (optimizers == name) & rate.notna()
+        selected = (optimizers == name) & rate.notna()
         look: dict[str, Any] = {"color": colour(name), "marker": marker(name), "mec": "white", "mew": 0.4}
         dots = {"ms": 4, "alpha": 0.8} if few else {"marker": ".", "ms": 2.5, "mew": 0, "alpha": 0.4}
-        ended = own & np.isfinite(cost)
+        ended = selected & np.isfinite(cost)
         axes.plot(rate[ended], cost[ended], ls="", **look | dots)
-        tenth = best_tenth(rate[own], cost[own], edges)
+        tenth = best_tenth(rate[selected], cost[selected], edges)
         axes.plot(tenth["rate"], tenth["cost"], ls=line(name), lw=1.2, ms=4, **look)
     axes.set_xscale("log")

@@ -41,10 +41,12 @@ def best_scatter(task: str, ours: Mapping[str, Records], *, n: int) -> Figure:
         figure, grid = panels(len(names), columns=_COLUMNS, height=1.8, spare=0.9, xlabel="epochs trained")
         shapes = dict(zip(ours, _SHAPES * (1 + len(ours) // len(_SHAPES)), strict=False))
         for axes, name in zip(grid, names, strict=True):
-            own = best["optimizer"] == name
-            axes.plot(best["best_epoch"][~own], best["value"][~own], ".", color="0.87", ms=3, zorder=1)
+            selected = best["optimizer"] == name
+            axes.plot(
+                best["best_epoch"][~selected], best["value"][~selected], ".", color="0.87", ms=3, zorder=1
+            )
             for source, shape in shapes.items():
-                points = best[own & (best["source"] == source)]
+                points = best[selected & (best["source"] == source)]
                 look: dict[str, Any] = {"color": colour(name), "marker": shape, "ms": 3.5, "alpha": 0.75}
                 axes.plot(points["best_epoch"], points["value"], ls="", zorder=2, **look)
             if name in quoted:

@@ -45,9 +45,9 @@ def first_reached(records: Records, target: float) -> pd.DataFrame:
     """
     curves, key = records.curves, ["optimizer", "trial"]
     objective, direction = runs.objective({"": records})
-    there = curves[objective] <= target if direction == "minimize" else curves[objective] >= target
+    at_target = curves[objective] <= target if direction == "minimize" else curves[objective] >= target
     curves = curves.assign(epochs=curves["epoch"] + 1, seconds=curves.groupby(key)["seconds"].cumsum())
-    return curves.loc[there, [*key, "epochs", "seconds"]].drop_duplicates(key)
+    return curves.loc[at_target, [*key, "epochs", "seconds"]].drop_duplicates(key)
 
 
 def time_to_target(records: Records, target: float, n: int) -> pd.DataFrame:
@@ -63,17 +63,17 @@ def time_to_target(records: Records, target: float, n: int) -> pd.DataFrame:
         not reached. Seconds are device seconds from the start.
     """
     trials, key = records.trials, ["optimizer", "trial"]
-    first = first_reached(records, target)
+    successes = first_reached(records, target)
 
     def of_best(count: int) -> pd.DataFrame:
-        best = top(trials, count)[key].merge(first, on=key, how="left").fillna(float("inf"))
+        best = top(trials, count)[key].merge(successes, on=key, how="left").fillna(float("inf"))
         median = best.groupby("optimizer")[["epochs", "seconds"]].median()
         return median.replace(float("inf"), float("nan"))
 
     table = pd.DataFrame({"finished": trials.groupby("optimizer", sort=False).size()})
-    table["reached"] = first.groupby("optimizer").size()
+    table["reached"] = successes.groupby("optimizer").size()
     for name, times in (
-        ("fewest", first.groupby("optimizer")[["epochs", "seconds"]].min()),
+        ("fewest", successes.groupby("optimizer")[["epochs", "seconds"]].min()),
         ("best", of_best(1)),
         ("median", of_best(n)),
     ):
@@ -127,9 +127,9 @@ def time_to_target_table(
     """
     notes = []
     if not targets:
-        known = published.targets(task)
-        notes = [f"Target {target:g}: {origin}." for target, origin in known.items()]
-        targets = known.index.tolist()
+        named = published.targets(task)
+        notes = [f"Target {target:g}: {origin}." for target, origin in named.items()]
+        targets = named.index.tolist()
     if not targets:
         targets = [typical_best(ours, n)]
         notes = [
