@@ -27,7 +27,7 @@ def confirmed_table(task: str, ours: Mapping[str, Records], searches: Mapping[st
         "Optimism": fixed(table["optimism"], 4, signed=True),
     }
     title = (
-        f"What each optimiser is worth once tuned: {metric} of {confirmed.whose(ours)} with the {task} task, "
+        f"What each optimiser is worth once tuned: {metric} of {confirmed.whose(ours)} on the {task} task, "
         "trained again from fresh seeds. Optimism: the best value that the search saw, minus the mean of the "
         "same metric over the fresh seeds."
     )
@@ -66,7 +66,7 @@ def verdicts_table(
         "Needs about": table.apply(_needs, axis=1),
     }
     bold = {"Verdict": table["verdict"].isin(["better", "worse"])}
-    title = f"Verdicts on {confirmed.whose(ours)} with the {task} task: {metric} of the optimiser " + (
+    title = f"Verdicts on {confirmed.whose(ours)} on the {task} task: {metric} of the optimiser " + (
         "divided by that of the other, as a ratio of geometric means; below 1 is better."
         if scale.logarithmic
         else f"minus that of the other; {'below' if direction == 'minimize' else 'above'} 0 is better."

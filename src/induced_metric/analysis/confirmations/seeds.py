@@ -56,7 +56,7 @@ def seeds_table(task: str, records: Records) -> Table:
     }
     metric = style.words(objective)
     title = (
-        f"The effect of the seed alone: best {metric} of a run with the {task} task at the published best "
+        f"The effect of the seed alone: best {metric} of a run on the {task} task at the published best "
         "hyperparameters of each optimiser. Quantiles over n seeds, and the best run of the published search."
     )
     notes = []

@@ -38,7 +38,7 @@ def without_table(task: str, ours: Mapping[str, Records], searches: Mapping[str,
     bold = {"Verdict": table["verdict"].isin(["better", "worse"])}
     side = "below 1" if scale.logarithmic else f"{'below' if direction == 'minimize' else 'above'} 0"
     title = (
-        f"What {name} is worth to the winners of each study: their {metric} with the {task} task, trained "
+        f"What {name} is worth to the winners of each study: their {metric} on the {task} task, trained "
         f"again from fresh seeds, {'divided by' if scale.logarithmic else 'minus'} that of the same winners "
         f"from the same seeds with {name} = 0{', as a ratio of geometric means' * scale.logarithmic}; "
         f"{side}, {name} makes them better."

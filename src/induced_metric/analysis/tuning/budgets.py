@@ -188,7 +188,7 @@ def budgets_table(
             frame["Epochs in these seconds"] = outcome.allowed.reindex(names).astype(str).to_numpy()
     scale = scale_of(pd.concat([study.trials["value"] for study in ours.values()]), minimize=minimize)
     title = (
-        f"Three budgets: {metric} with the {task} task, and the rank in brackets. Equal epochs and equal "
+        f"Three budgets: {metric} on the {task} task, and the rank in brackets. Equal epochs and equal "
         f"device seconds: {scale.mean_words} over seeds of {confirmed.whose(ours)}; equal trials: the best "
         f"value{of_search} that a search with this many trials is expected to find."
     )

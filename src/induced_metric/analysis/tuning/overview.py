@@ -111,7 +111,7 @@ def overview_table(
         cells["Epoch"] = fixed(table[_COST], 2)
     bold = {f"Against {style.label(against)}": table["verdict"].isin(["better", "worse"])}
     title = (
-        f"All optimisers, best first: {metric} of {confirmed.whose(ours)} with the {task} task, trained "
+        f"All optimisers, best first: {metric} of {confirmed.whose(ours)} on the {task} task, trained "
         f"again from fresh seeds, compared with {style.label(against)}."
     )
     notes = [

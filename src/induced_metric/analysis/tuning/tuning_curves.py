@@ -74,7 +74,7 @@ def tuning_table(task: str, ours: Mapping[str, Records]) -> Table:
         bold[header] = leads(sign * best, names["source"]) & has_interval
     metric = style.words(objective)
     title = (
-        f"What tuning costs: the best {metric} that k trials are expected to find with the {task} task. "
+        f"What tuning costs: the best {metric} that k trials are expected to find on the {task} task. "
         "Bold: the best of its source, unless the source is a single study, whose order may be luck."
     )
     notes = [*_method(table, ours), *draws.warnings(ours)]
