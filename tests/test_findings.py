@@ -18,6 +18,9 @@ PUBLISHED = ROOT / "results" / "published"
 FINDINGS = re.sub(r"\s+", " ", (PUBLISHED / "FINDINGS.md").read_text(encoding="utf-8"))
 README = re.sub(r"\s+", " ", (ROOT / "README.md").read_text(encoding="utf-8"))
 
+PUBLISHED_README = re.sub(r"\s+", " ", (PUBLISHED / "README.md").read_text(encoding="utf-8"))
+
+PUBLISHED_SEVEN = ("adam", "adamw", "muon", "sgd", "sgd_metric", "sgd_log_metric", "sgd_rms")
 PAPERS = ("adamw", "muon", "sgd", "sgd_metric", "sgd_log_metric", "sgd_rms")
 
 OVER_TASKS = "fair-tasks-tpe-overview"
@@ -260,6 +263,16 @@ def test_what_is_said_of_diverged_trials_is_so() -> None:
         f"five searches, against {paper['sgd'][0]} of SGD's 2,500 and {paper['adamw'][0]} of AdamW's"
     ) in FINDINGS
     assert f"against {paper['sgd'][0]} of SGD's 2,500" in README
+    two = [
+        [diverged("fair", task, name) for task in CONFIRMED_TASKS[:2]]
+        for name in ("sgd_clipped", "sgd", "sgd_metric")
+    ]
+    assert {number for counts in two for _, number in counts} == {500}
+    clipped, plain, smooth = (f"{first[0]} and {second[0]}" for first, second in two)
+    assert (
+        f"{clipped} of 500 trials of SGD with clipping (`sgd_clipped`) diverged, {plain} of SGD's, "
+        f"{smooth} of SGD_METRIC's"
+    ) in FINDINGS
     lost = {
         name: np.sum([diverged("fair", task, name) for task in CONFIRMED_TASKS], axis=0) for name in PAPERS
     }
@@ -301,7 +314,7 @@ def ours_of(ours: dict[str, Records], optimizer: str) -> pd.DataFrame:
 
 def words(number: int) -> str:
     """A small number as the text has it."""
-    return {26: "twenty-six", 32: "thirty-two"}[number]
+    return {27: "twenty-seven", 33: "thirty-three"}[number]
 
 
 def superiority(table: pd.DataFrame, name: str) -> pd.Series:
@@ -344,6 +357,32 @@ def test_what_the_published_settings_decide_is_so() -> None:
     assert [verdict["9a", name, "fixed"] for name in protocols] == ["unresolved", "unresolved", "supported"]
     assert "Adam's published best setting is better than SGD_RMS's on 100 fresh seeds" in FINDINGS
     assert "SGD_RMS's is better than AdamW's on the last of these only" in FINDINGS
+
+
+def test_what_the_published_settings_reach_on_mnist_is_so() -> None:
+    made = {stem.name: table for stem, table in making.make("tables", "mnist", results=PUBLISHED)}
+    table = made["paper-mnist-seeds_verdicts"].data
+    better = {
+        (row.optimizer, row.other) if row.verdict == "better" else (row.other, row.optimizer)
+        for row in table.itertuples()
+        if row.verdict in ("better", "worse")
+    }
+    won = {name: {other for one, other in better if one == name} for name in PUBLISHED_SEVEN}
+    assert won["sgd_log_metric"] == set(PUBLISHED_SEVEN) - {"sgd_log_metric", "sgd_metric"}
+    assert won["sgd_metric"] == {"adam", "adamw", "sgd", "sgd_rms"}
+    standings = made["paper-mnist-seeds_confirmed"].data.set_index("optimizer")
+    mean = standings["mean"].map("{:.4f}".format)
+    seeds = int(standings["seeds"].unique().item())
+    assert f"trained from {seeds} fresh seeds" in FINDINGS
+    assert f"best setting from {seeds} fresh seeds" in PUBLISHED_README
+    assert (
+        f"SGD_LOG_METRIC reaches a mean test accuracy of {mean['sgd_log_metric']} and is better than all "
+        f"others except SGD_METRIC ({mean['sgd_metric']})"
+    ) in FINDINGS
+    assert "SGD_METRIC is better than Adam, AdamW, SGD and SGD_RMS" in FINDINGS
+    assert f"Muon, whose mean is the best in the paper, reaches {mean['muon']}" in FINDINGS
+    assert "SGD_LOG_METRIC is better than those of Adam, AdamW, Muon, SGD and SGD_RMS" in README
+    assert standings["mean"].nsmallest(3).index.isin(["sgd_rms", "adamw", "sgd"]).all()
 
 
 def test_what_the_published_best_runs_are_is_so() -> None:
