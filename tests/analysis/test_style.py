@@ -158,7 +158,7 @@ def test_a_run_that_repeats_another_is_named_with_it_and_shows_it_through() -> N
     paths["value"] -= 0.02 * (paths["optimizer"] == "muon")  # now Adam's own
     figure = landscape_figures.convergence("beale", runs, paths, timing)
     entries = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert entries == ["ADAM (2 iter)", "MUON (2 iter, as ADAM)", "SGD (2 iter)"]
+    assert entries == ["ADAM (2 iter)", "MUON (2 iter, same as ADAM)", "SGD (2 iter)"]
     curves = [
         line for line in figure.axes[0].lines if len(line.get_xdata()) == 3 and line.get_linewidth() > 1
     ]
@@ -171,7 +171,7 @@ def test_what_a_logarithmic_axis_has_no_place_for_is_said(end, said) -> None:
     # Of the first optimizer: all count, not the last one alone.
     paths.loc[2, "value"] = end
     axes = landscape_figures.convergence("beale", runs, paths, timing).axes[0]
-    assert ["exactly 0" in text.get_text() for text in axes.texts] == [True] * said
+    assert ["(or 0) is drawn here" in text.get_text() for text in axes.texts] == [True] * said
     drawn = [line.get_ydata()[-1] for line in axes.lines if len(line.get_xdata()) == 3]
     assert drawn[0] == max(end, landscape_figures.FLOOR)
 

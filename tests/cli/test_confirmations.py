@@ -128,7 +128,7 @@ def test_what_is_not_the_winner_of_a_finished_search_of_this_pairing_is_refused(
     assert sweep(tmp_path, *confirm) == (0, "")
     other, winner = with_another_winner(tmp_path)
     code, said = sweep(tmp_path, *confirm)
-    assert (code, f"confirms trial {winner} of a search whose winner is trial {other} now" in said) == (
+    assert (code, f"confirms trial {winner} of a search whose winner is now trial {other}" in said) == (
         2,
         True,
     ), said

@@ -56,7 +56,7 @@ def test_a_full_disk_leaves_the_records_and_nothing_half_written(disk, write):
         assert left(store.directory) == []
     finally:
         filler.unlink()
-    assert "cannot be written (No space left on device): make room there" in str(raised.value)
+    assert "cannot be written (No space left on device): free some space there" in str(raised.value)
     assert "the same command continues" in str(raised.value)
     assert str(store.directory) in str(raised.value)
     assert numbers(store) == [0]
@@ -103,7 +103,7 @@ def test_a_disk_that_becomes_read_only_is_one_sentence(disk, write):
 def test_a_file_that_may_not_grow_is_one_sentence(tmp_path):
     store = RecordStore(tmp_path)
     append(store, 0)
-    with disks.file_size(1000), pytest.raises(DiskError, match=r"\(File too large\): make room there"):
+    with disks.file_size(1000), pytest.raises(DiskError, match=r"\(File too large\): free some space there"):
         append(store, 1)
     with disks.file_size(1000), pytest.raises(DiskError, match="File too large"):
         store.compact()

@@ -72,7 +72,7 @@ def test_a_disk_that_refuses_in_mid_study_ends_it_and_the_same_command_continues
     look = when(lambda progress: progress.finished >= 5, lambda: undo.append(refuse(disk, how)))
     with pytest.raises(DiskError) as raised:
         toys.run(where, lanes, on_progress=look)
-    reason = "No space left on device): make room" if how == "full" else "Read-only file system): make it"
+    reason = "No space left on device): free some" if how == "full" else "Read-only file system): make it"
     assert reason in str(raised.value)
     assert str(disk) in str(raised.value)
     kept = len(where.records.trials())
@@ -133,7 +133,7 @@ def test_files_that_may_not_grow_end_a_study_in_one_sentence(tmp_path, lanes, un
     where = toys.files(tmp_path)
     with (
         disks.file_size(9000),
-        pytest.raises(DiskError, match=r"toy.journal cannot .*File too large\): make"),
+        pytest.raises(DiskError, match=r"toy.journal cannot .*File too large\): free"),
     ):
         toys.run(where, lanes)
     assert 0 < len(where.records.trials()) < 16

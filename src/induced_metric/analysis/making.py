@@ -54,7 +54,8 @@ class Planned(NamedTuple):
         made = self.report.make(self.material)
         if isinstance(made, Figure) and self.left_out:
             with style.style():
-                made.suptitle(f"{made.get_suptitle()}\n({self.left_out} more optimisers: see overview)")
+                more = f"{self.left_out} more optimiser{'s' if self.left_out > 1 else ''}"
+                made.suptitle(f"{made.get_suptitle()}\n({more}: see overview)")
         if isinstance(made, Table) and self.report.of not in _UNCOMPARED:
             return _with_findings(made, self.material.findings, self.material.ours, self.findings)
         return made

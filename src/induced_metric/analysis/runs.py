@@ -83,7 +83,7 @@ def locate(task: str, *, protocol: str = "paper") -> Found:
     for name in names:
         for place in places():
             if records.searches(name, protocol=protocol, results=place):
-                preset = f", a preset, smaller than the paper's {task}, which is not on record"
+                preset = f", a preset, smaller than the paper's {task}, of which no search is on record"
                 return Found(name, place, name if name == task else name + preset)
     raise FileNotFoundError(
         f"no records of {' or '.join(names)} ({protocol}) under {', '.join(map(str, places()))};"

@@ -121,7 +121,7 @@ def test_a_figure_without_room_says_so_and_shows_the_papers_and_the_best_of_the_
     kept = {"sgd", best.drop("sgd").idxmin()}
     assert set(figure.material.only.trials["optimizer"]) == kept
     assert set(figure.material.only.curves["optimizer"]) == kept
-    assert "without 1 of the optimisers" in figure.make().get_suptitle()
+    assert "(1 more optimiser: see overview)" in figure.make().get_suptitle()
 
 
 def test_a_figure_over_tasks_shows_the_same_ones_whichever_task_is_asked_for(tmp_path, monkeypatch) -> None:

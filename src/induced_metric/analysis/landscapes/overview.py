@@ -71,7 +71,7 @@ def _points(
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlim(-0.5, len(functions) - 0.5)
     axes.set_xticks(range(len(functions)), [title(name) for name in functions])
-    axes.tick_params(axis="x", labelsize=6, length=0)
+    axes.tick_params(axis="x", labelsize=5.5, length=0)
     axes.grid(axis="x", visible=False)
 
 
@@ -91,7 +91,7 @@ def _heatmap(axes: Axes, table: pd.DataFrame, functions: list[str], optimizers: 
             number = int(converged[function][optimizer])
             text = f"{number}\n{float(shares[function][optimizer]):.1%}" if number else "none"
             axes.text(column, row, text, ha="center", va="center", fontsize=6.5)
-    axes.set_xticks(range(len(functions)), [title(name) for name in functions], fontsize=6)
+    axes.set_xticks(range(len(functions)), [title(name) for name in functions], fontsize=5.5)
     axes.set_yticks(range(len(optimizers)), map(label, optimizers), fontsize=7)
     axes.grid(visible=False)
     axes.set_title("configurations of the grid that converged")
