@@ -182,6 +182,10 @@ def test_who_reaches_a_target_sooner_is_decided_seed_by_seed() -> None:
     )
     same = Trained({"fixed": reaching(sgd_rms=[3, never], adamw=[3, never])}, {}, target=0.98)
     assert (of(same, measure="seconds").value, of(same, measure="seconds").truth) == (0, None)
+    seeds = records.trials["seed"] + 100 * (records.trials["optimizer"] == "adamw")
+    apart = records._replace(trials=records.trials.assign(seed=seeds))
+    effect = of(Trained({"fixed": apart}, {}, target=0.98), measure="seconds")
+    assert (effect.value, effect.truth) == (0, None)
     assert Trained({"fixed": records}, {}).compare([("sgd_rms", "adamw")], "seconds", "better") is None
 
 

@@ -36,7 +36,7 @@ def sooner(records: Records, target: float, pairs: Sequence[Pair]) -> Compared:
             interval = stats.binomtest(fewer, fewer + more).proportion_ci(level)
             share = (fewer + more) / len(both)
             ends = share * (2 * interval.low - 1), share * (2 * interval.high - 1)
-        value = (fewer - more) / len(both)
+        value = (fewer - more) / max(len(both), 1)  # without a common seed nothing is decided
         effects.append(judged((one, other), value, ends, relation="better", minimize=False, margin=0.0))
         seeds.append(len(both))
     n = " to ".join(str(number) for number in sorted({min(seeds), max(seeds)}))

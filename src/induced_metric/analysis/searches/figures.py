@@ -3,6 +3,7 @@
 Every function returns a ``matplotlib.figure.Figure`` that belongs to no window, and changes no global state.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ from induced_metric.records import Records
 BINS = 20
 FEW = 20
 """The smallest number of runs of an optimizer that a histogram is drawn for."""
+_TITLE = 100  # characters of a title that fit the width of a page
 SECONDS, RECORDED = "device seconds (epochs × measured cost)", "device seconds as recorded, under load"
 
 
@@ -92,7 +94,8 @@ def best_curves(records: Records, costs: pd.Series | None = None) -> Figure:
         columns = 3 if longest <= 36 else 2  # as many as fit the page
         figure.legend(handles=handles, loc="outside lower center", ncols=columns)
         number = span(records.trials.groupby("optimizer").size())
-        figure.suptitle(f"{draws.origin(records.trials)}: the best of {number} trials, best so far in bold")
+        title = f"{draws.origin(records.trials)}: the best of {number} trials, best so far in bold"
+        figure.suptitle(textwrap.fill(title, _TITLE))
     return figure
 
 
