@@ -128,7 +128,7 @@ def test_model_has_1249_parameters(task):
         ({"eval_splits": "test"}, "eval_splits must list .*, got 'test'"),
         ({"eval_splits": 1}, "eval_splits must list .*, got 1"),
         ({"objective": None}, "objective must be a metric of an evaluated split .*, got None"),
-        ({"name": ""}, "name must be a word, got ''"),
+        ({"name": ""}, "name must be text and not empty, got ''"),
         (
             {"shuffle": "never"},
             "shuffle must be one of once, every_epoch, every_epoch_bijection, got 'never'",

@@ -18,9 +18,15 @@ _IN_FLIGHT = 8
 
 def independent(trials: pd.DataFrame) -> bool:
     """Whether no trial depends on the outcome of another: random search without a pruner."""
+    return proposed_at_random(trials) and all(
+        config.get("pruner", {}).get("name") is None for _, config in _configurations(trials)
+    )
+
+
+def proposed_at_random(trials: pd.DataFrame) -> bool:
+    """Whether random search proposed all trials; a pruner may have stopped some by comparing them."""
     return all(
         config.get("sampler", {}).get("create", {}).get("_target_", "").endswith(".RandomSampler")
-        and config.get("pruner", {}).get("name") is None
         for _, config in _configurations(trials)
     )
 

@@ -149,7 +149,7 @@ def objective(ours: Mapping[str, Records]) -> tuple[str, str]:
     objectives = pd.concat([study.trials[["objective", "direction"]] for study in ours.values()])
     objectives = objectives.drop_duplicates()
     if len(objectives) != 1:
-        names = ", ".join(sorted(objectives["objective"]))
+        names = ", ".join(sorted(f"{row.objective} ({row.direction})" for row in objectives.itertuples()))
         raise ValueError(f"all studies of a table must share an objective, got {names}")
     return objectives["objective"].iloc[0], objectives["direction"].iloc[0]
 

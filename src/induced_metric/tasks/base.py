@@ -101,7 +101,7 @@ class Task:
     def __post_init__(self) -> None:
         """Raises ValueError for a setting that cannot be run; the message says what is allowed."""
         if not isinstance(self.name, str) or not self.name:
-            raise ValueError(f"name must be a word, got {self.name!r}")
+            raise ValueError(f"name must be text and not empty, got {self.name!r}")
         if not isinstance(self.epochs, int) or self.epochs < 1:
             raise ValueError(f"epochs must be an integer >= 1, got {self.epochs!r}")
         most = self.num_examples("train")

@@ -1,5 +1,7 @@
 """Recorded searches under other rules: cut, selected, ranked, and what is said of it."""
 
+import json
+
 import numpy as np
 import pytest
 import synthetic
@@ -89,6 +91,11 @@ def test_the_table_says_how_the_ranking_moves_and_what_it_cannot_know(searches):
     assert adaptive.startswith("tpe:")  # random search proposes the same whatever it sees
     table = replay_table("regression", searches, Rules(pruner=Pruner(**{**vars(HALVING), "rungs": (40,)})))
     assert any("first judges after 40 epochs" in note for note in table.notes)
+    # Nor does a pruner on record make its proposals depend on results.
+    trials, curves = searches["random"]
+    configs = [json.dumps(json.loads(text) | {"pruner": {"name": "halving"}}) for text in trials["config"]]
+    pruned = searches | {"random": Records(trials.assign(config=configs), curves)}
+    assert adaptive in replay_table("regression", pruned, Rules(epochs=8)).notes
     # Fewer trials alone change nothing of what was proposed.
     table = replay_table("regression", searches, Rules(trials=10))
     assert not any("proposed" in note for note in table.notes)

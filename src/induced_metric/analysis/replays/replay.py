@@ -209,7 +209,7 @@ def replay_table(task: str, searches: Mapping[str, Records], rules: Rules) -> Ta
 def _unknown(searches: Mapping[str, Records], table: pd.DataFrame, rules: Rules) -> list[str]:
     """Notes on what recorded curves cannot show."""
     notes = []
-    adaptive = [name for name, study in searches.items() if not draws.independent(study.trials)]
+    adaptive = [name for name, study in searches.items() if not draws.proposed_at_random(study.trials)]
     changes_what_it_sees = (rules.epochs, rules.pruner) != (None, None) or rules.select != "best"
     if adaptive and changes_what_it_sees:
         notes.append(
