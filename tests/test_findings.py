@@ -1,4 +1,4 @@
-"""FINDINGS.md and the first screen of the README: their sentences against the records."""
+"""FINDINGS.md, the README beside it, and the README's first screen: their sentences against the records."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,8 @@ PUBLISHED = ROOT / "results" / "published"
 FINDINGS = re.sub(r"\s+", " ", (PUBLISHED / "FINDINGS.md").read_text(encoding="utf-8"))
 README = re.sub(r"\s+", " ", (ROOT / "README.md").read_text(encoding="utf-8"))
 
-PUBLISHED_README = re.sub(r"\s+", " ", (PUBLISHED / "README.md").read_text(encoding="utf-8"))
+DETAILS = re.sub(r"\s+", " ", (PUBLISHED / "README.md").read_text(encoding="utf-8"))
+"""What stands behind the findings."""
 
 PUBLISHED_SEVEN = ("adam", "adamw", "muon", "sgd", "sgd_metric", "sgd_log_metric", "sgd_rms")
 PAPERS = ("adamw", "muon", "sgd", "sgd_metric", "sgd_log_metric", "sgd_rms")
@@ -62,28 +63,33 @@ def test_what_is_said_of_the_verdicts_is_so(fair) -> None:
         for row in table.itertuples()
         if row.verdict != "undecided"
     }
-    leader, behind, said = {
+    leader, behind, details, said = {
         "regression": (
             "adamw",
             {"muon", "sgd", "sgd_metric"},
             "AdamW is better than Muon, SGD and SGD_METRIC on regression, and beats each of the others on",
+            "AdamW is better than Muon, SGD and SGD_METRIC on regression.",
         ),
         "mnist_small": (
             "muon",
             {"adamw", "sgd", "sgd_metric", "sgd_rms"},
             "Muon is better than AdamW, SGD, SGD_METRIC and SGD_RMS on `mnist_small`, and beats each on",
+            "Muon is better than AdamW, SGD, SGD_METRIC and SGD_RMS on `mnist_small`,",
         ),
         "mnist_small_128": (
             "muon",
             {"adamw", "sgd_metric", "sgd_log_metric", "sgd_rms"},
-            "60 trials a search, 20 seeds) Muon is better than AdamW, SGD_METRIC, SGD_LOG_METRIC and "
-            "SGD_RMS, and beats each of the five on",
+            "On `mnist_small_128` Muon is better than AdamW, SGD_METRIC, SGD_LOG_METRIC and SGD_RMS, and "
+            "beats each of the five on",
+            "on `mnist_small`, and than AdamW and the paper's three at width 128.",
         ),
     }[task]
     assert told == {(leader, other) for other in behind}
     least = int(100 * superiority(table, leader).min())
-    assert f"{said} {least}% or more" in FINDINGS
-    assert "The other pairs of these six are undecided on all three tasks" in FINDINGS
+    assert f"{details} {least}% or more" in DETAILS
+    assert said in FINDINGS
+    assert "The other pairs of these six are undecided on all three tasks" in DETAILS
+    assert "No other pair of these six is decided" in FINDINGS
     assert "AdamW is better than three of the other five on regression, Muon than four" in README
     means = tables["tpe-confirmed"].data.set_index("optimizer")["mean"][list(PAPERS)]
     assert (means.idxmin() if task == "regression" else means.idxmax()) == leader
@@ -108,7 +114,7 @@ def test_what_is_left_of_the_verdicts_over_all_tables_is_so() -> None:
     assert (
         f"corrected over all {len(p)} comparisons together, 8 of the {sum(significant)} remain: seven on "
         "regression, and Muon against SGD_METRIC on `mnist_small_128`"
-    ) in FINDINGS
+    ) in DETAILS
 
 
 def test_the_optimism_of_regression_is_as_said(fair) -> None:
@@ -117,7 +123,8 @@ def test_the_optimism_of_regression_is_as_said(fair) -> None:
         table = tables["tpe-confirmed"].data
         share = -table["optimism"] / (table["searched"] - table["optimism"])
         assert (share.min(), share.max()) == (pytest.approx(0.20, abs=0.03), pytest.approx(0.5, abs=0.04))
-        assert "On regression it is a fifth to a half of the loss" in FINDINGS
+        assert "On regression it is a fifth to a half of the loss" in DETAILS
+        assert "is a fifth to a half lower than what the same setting reaches on fresh seeds" in FINDINGS
 
 
 def test_what_is_said_of_the_luck_of_a_search_is_so(fair) -> None:
@@ -128,7 +135,9 @@ def test_what_is_said_of_the_luck_of_a_search_is_so(fair) -> None:
     means = found.pivot_table(index="optimizer", columns="study", values="value", aggfunc=scale.mean)
     level = pd.DataFrame(scale.to(means.loc[list(PAPERS)]))
     share = np.sqrt(level.var(axis=1).mean()) / level.mean(axis=1).std()
-    assert f"{share:.2f} ({'regression, on' if task == 'regression' else '`mnist_small`)'}" in FINDINGS
+    where = {"regression": ("regression, on", "regression)"), "mnist_small": ("`mnist_small`)",) * 2}[task]
+    assert f"{share:.2f} ({where[0]}" in DETAILS
+    assert f"{share:.2f} ({where[1]}" in FINDINGS
     assert "matters almost as much as the optimiser" in FINDINGS
     if task == "regression":
         winners = ours_of(ours, "sgd_rms").groupby("sampler")["xi"].first()
@@ -140,7 +149,7 @@ def test_what_is_said_of_the_luck_of_a_search_is_so(fair) -> None:
         assert (
             "its winners with the smallest ξ, 4e-6 and 7e-4, reach 0.037 and 0.038, the level of AdamW "
             "(0.037); those with 0.02, 5.7 and 74 end between 0.068 and 0.082"
-        ) in FINDINGS
+        ) in DETAILS
 
 
 def test_what_is_said_of_the_order_on_both_tasks_is_so(fair) -> None:
@@ -160,7 +169,8 @@ def test_what_is_said_of_the_order_on_both_tasks_is_so(fair) -> None:
             f"Over the {number} optimisers the rank correlation of their means is {said}; the rankings of "
             f"two searches of the same task correlate by {alone['regression']} on regression and "
             f"{alone['mnist_small']} on `mnist_small`"
-        ) in FINDINGS
+        ) in DETAILS
+        assert f"over all {number} optimisers the rank correlation is {said}" in FINDINGS
         assert f"their rank correlation over {number} optimisers is {said}" in README
         won = {
             name: made.data.set_index("optimizer")[f"{name}: superiority"]
@@ -173,7 +183,7 @@ def test_what_is_said_of_the_order_on_both_tasks_is_so(fair) -> None:
             f"{won['mnist_small']['novograd']:.0%} on `mnist_small`; Muon with the metric, first on "
             f"`mnist_small` with {won['mnist_small']['muon_metric']:.0%}, beats it on "
             f"{won['regression']['muon_metric']:.0%} on regression"
-        ) in FINDINGS
+        ) in DETAILS
 
 
 def test_what_is_said_of_the_further_ones_is_so(fair) -> None:
@@ -181,7 +191,10 @@ def test_what_is_said_of_the_further_ones_is_so(fair) -> None:
     table = tables["tpe-overview"].data.set_index("optimizer")
     judged = tables["tpe-verdicts_others"].data.set_index("optimizer")
     count = words(len(judged))
-    assert f"None of the {count} other optimisers is judged better than AdamW" in FINDINGS
+    assert f"None of the {count} is judged better than AdamW" in DETAILS
+    assert f"None of the {count} others is judged better than AdamW" in FINDINGS
+    assert f"{count.capitalize()} others]" in FINDINGS
+    assert "Six are judged worse on one of the tasks" in FINDINGS  # five and one, below
     assert f"None of {count} other optimisers is judged better than tuned AdamW" in README
     assert "better" not in set(judged["verdict"])
     worse = set(judged.index[judged["verdict"] == "worse"])
@@ -190,7 +203,7 @@ def test_what_is_said_of_the_further_ones_is_so(fair) -> None:
         assert nearest.index[0] == "novograd"
         row = judged.loc["novograd"]
         said = f"ratio of the losses {np.exp(row['difference']):.3f}, p = {row['p']:.3f}"
-        assert f"The closest are NovoGrad on regression ({said}; the range of its second momentum" in FINDINGS
+        assert f"The closest are NovoGrad on regression ({said}; the range of its second momentum" in DETAILS
         assert table.index[0] == "novograd"
         assert worse == {
             "lamb",
@@ -202,7 +215,7 @@ def test_what_is_said_of_the_further_ones_is_so(fair) -> None:
         assert (
             "Five are judged worse on regression (LAMB, RMSProp, SGD_METRIC with β = 0 and with "
             "softplus, SGD_LOG_METRIC with log(L + c)), and Lion with the metric on `mnist_small`"
-        ) in FINDINGS
+        ) in DETAILS
     else:
         assert worse == {"lion_metric"}
         assert nearest.index.tolist() == ["madgrad", "muon_metric"]
@@ -212,7 +225,7 @@ def test_what_is_said_of_the_further_ones_is_so(fair) -> None:
         assert (
             f"MADGRAD on `mnist_small` ({madgrad}), and, by the size of its lead, Muon with the metric there "
             f"({muon})"
-        ) in FINDINGS
+        ) in DETAILS
         assert judged["difference"].idxmax() == "muon_metric"
 
 
@@ -222,7 +235,8 @@ def test_what_is_said_of_the_papers_open_questions_is_so(fair) -> None:
     against_adamw = tables["tpe-verdicts_others"].data.set_index("optimizer")["verdict"]
     assert (extended["verdict"] == "undecided").all()
     assert against_adamw["adamw_metric"] == "undecided"
-    assert "no variant of the metric is judged different from its base on either task" in FINDINGS
+    assert "No variant of the metric is judged different from its base on either task" in DETAILS
+    assert "no variant of the metric is judged different from its base." in FINDINGS
     assert "no variant of the metric is judged different from its base" in README
     leaf = extended.loc["sgd_metric_leaf"]
     shares = [f"{leaf['superiority'][name]:.0%}" for name in ("sgd_metric", "sgd")]
@@ -233,12 +247,13 @@ def test_what_is_said_of_the_papers_open_questions_is_so(fair) -> None:
         ]  # fmt: skip
         assert (
             f"on regression it beats SGD_METRIC on {shares[0]} and SGD on {shares[1]} (p = {p[0]} and {p[1]})"
-        ) in FINDINGS
+        ) in DETAILS
     else:
-        assert f"on `mnist_small` on {shares[0]} and {shares[1]}" in FINDINGS
+        assert f"on `mnist_small` on {shares[0]} and {shares[1]}" in DETAILS
     pairs = tables["tpe-verdicts"].data.set_index(["optimizer", "other"])
     won = pairs["superiority"]["adamw", "sgd_rms"]
-    where = "of the pairs on regression" if task == "regression" else "on `mnist_small`; both verdicts"
+    where = "of the pairs on regression" if task == "regression" else "on `mnist_small`"
+    assert f"on {won:.0%} {where}" in DETAILS
     assert f"on {won:.0%} {where}" in FINDINGS
     assert pairs["verdict"]["adamw", "sgd_rms"] == "undecided"
     for name in ("sgd_metric", "sgd_log_metric"):
@@ -261,8 +276,10 @@ def test_what_is_said_of_diverged_trials_is_so() -> None:
     assert (
         "none of the 7,500 trials of SGD_METRIC, SGD_LOG_METRIC and SGD_RMS on regression diverged, over "
         f"five searches, against {paper['sgd'][0]} of SGD's 2,500 and {paper['adamw'][0]} of AdamW's"
-    ) in FINDINGS
-    assert f"against {paper['sgd'][0]} of SGD's 2,500" in README
+    ) in DETAILS
+    for text in (FINDINGS, README):
+        assert f"against {paper['sgd'][0]} of SGD's 2,500" in text
+        assert "7,500 trials of its three optimisers on regression" in text
     two = [
         [diverged("fair", task, name) for task in CONFIRMED_TASKS[:2]]
         for name in ("sgd_clipped", "sgd", "sgd_metric")
@@ -272,7 +289,7 @@ def test_what_is_said_of_diverged_trials_is_so() -> None:
     assert (
         f"{clipped} of 500 trials of SGD with clipping (`sgd_clipped`) diverged, {plain} of SGD's, "
         f"{smooth} of SGD_METRIC's"
-    ) in FINDINGS
+    ) in DETAILS
     lost = {
         name: np.sum([diverged("fair", task, name) for task in CONFIRMED_TASKS], axis=0) for name in PAPERS
     }
@@ -281,7 +298,7 @@ def test_what_is_said_of_diverged_trials_is_so() -> None:
     assert (
         f"{three[0]}, {three[1]} and {three[2]} of their 1,300 trials each diverged on the three tasks, "
         f"against {lost['sgd'][0]} of SGD's and {lost['adamw'][0]} of AdamW's"
-    ) in FINDINGS
+    ) in DETAILS
 
 
 def test_what_fails_at_width_128_is_so() -> None:
@@ -293,7 +310,7 @@ def test_what_fails_at_width_128_is_so() -> None:
     assert (
         "two of SGD's five winners fail on some fresh seeds, with accuracies down to 0.24; no winner with "
         "the metric falls below 0.94"
-    ) in FINDINGS
+    ) in DETAILS
 
 
 def confirmations(task: str) -> tuple[dict[str, Records], dict[str, Records]]:
@@ -329,7 +346,7 @@ def test_what_is_said_of_the_winners_without_the_metric_is_so(fair) -> None:
     table = tables["tpe-xi-without"].data.set_index("optimizer")
     assert table["studies"].sum() == 60
     on_bases = table.loc[["adamw_metric", "lion_metric", "muon_metric"], "changed"].sum()
-    counts = [re.search(pattern, FINDINGS) for pattern in (
+    counts = [re.search(pattern, DETAILS) for pattern in (
         r"changes the result of (\d+) of 60 winners on regression and of (\d+) of 60 on `mnist_small`",
         r"among the 15 winners of AdamW, Lion and Muon with the metric, of (\d+) and of (\d+)",
     )]  # fmt: skip
@@ -337,7 +354,8 @@ def test_what_is_said_of_the_winners_without_the_metric_is_so(fair) -> None:
     assert [int(count[place]) for count in counts] == [table["changed"].sum(), on_bases]
     if task == "mnist_small":
         assert table.loc["muon_metric", ["verdict", "changed"]].tolist() == ["equivalent", 0]
-        assert "none of its winners changes, and the results with and without ξ are equivalent" in FINDINGS
+        assert "none of its winners changes, and the results with and without ξ are equivalent" in DETAILS
+        assert "is equivalent to the same winners with ξ = 0" in FINDINGS
 
 
 def test_what_an_epoch_costs_is_so() -> None:
@@ -346,7 +364,7 @@ def test_what_an_epoch_costs_is_so() -> None:
     )
     ratio = costs["sgd_rms"] / costs["adamw"]
     said = f"{ratio['regression']:.2f} times AdamW's on regression and {ratio['mnist_small']:.2f} times on"
-    assert f"One epoch costs {said} `mnist_small`" in FINDINGS
+    assert f"One epoch costs {said} `mnist_small`" in DETAILS
 
 
 def test_what_the_published_settings_decide_is_so() -> None:
@@ -355,8 +373,8 @@ def test_what_the_published_settings_decide_is_so() -> None:
     protocols = ["paper", "paper_shuffled", "paper_new_bits"]
     assert [verdict["8a", name, "fixed"] for name in protocols] == ["contradicted"] * 3
     assert [verdict["9a", name, "fixed"] for name in protocols] == ["unresolved", "unresolved", "supported"]
-    assert "Adam's published best setting is better than SGD_RMS's on 100 fresh seeds" in FINDINGS
-    assert "SGD_RMS's is better than AdamW's on the last of these only" in FINDINGS
+    assert "Adam's published best setting is better than SGD_RMS's on 100 fresh seeds" in DETAILS
+    assert "SGD_RMS's is better than AdamW's on the last of these only" in DETAILS
 
 
 def test_what_the_published_settings_reach_on_mnist_is_so() -> None:
@@ -374,7 +392,7 @@ def test_what_the_published_settings_reach_on_mnist_is_so() -> None:
     mean = standings["mean"].map("{:.4f}".format)
     seeds = int(standings["seeds"].unique().item())
     assert f"trained from {seeds} fresh seeds" in FINDINGS
-    assert f"best setting from {seeds} fresh seeds" in PUBLISHED_README
+    assert f"best setting from {seeds} fresh seeds" in DETAILS
     assert (
         f"SGD_LOG_METRIC reaches a mean test accuracy of {mean['sgd_log_metric']} and is better than all "
         f"others except SGD_METRIC ({mean['sgd_metric']})"
@@ -406,10 +424,8 @@ def test_what_other_bits_of_the_data_do_is_so() -> None:
     own = table[table["changes"].str.contains("bits")].set_index("optimizer")
     changed = own["base"] + own["difference"]
     share = changed / own["base"]
-    assert (
-        f"losses between {share.min():.0%} and {share.max():.0%} of those on the published bits" in FINDINGS
-    )
+    assert f"losses between {share.min():.0%} and {share.max():.0%} of those on the published bits" in DETAILS
     published_order, order = (list(values.sort_values().index) for values in (own["base"], changed))
     assert (published_order[-1], order[3]) == ("muon", "muon")
     assert (published_order[4], order[-1]) == ("sgd", "sgd")
-    assert "Muon rises from last to fourth of the seven, SGD falls from fifth to last" in FINDINGS
+    assert "Muon rises from last to fourth of the seven, SGD falls from fifth to last" in DETAILS

@@ -1,13 +1,18 @@
-"""Documents that quote tables: the lines between two markers are the table they name, as last made."""
+"""Documents that quote tables: the lines between two markers are the table they name, as last made.
+
+``<!-- table: NAME -->`` quotes all rows, ``<!-- table: NAME: ADAMW, SGD -->`` the rows that begin so.
+"""
 
 import re
 from pathlib import Path
 
-_BLOCK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- table end -->)", re.DOTALL)
+_BLOCK = re.compile(
+    r"(<!-- table: (?P<name>[^\s:]+)(: (?P<rows>[^>]+))? -->\n).*?(<!-- table end -->)", re.DOTALL
+)
 
 
 def quoted(text: str, tables: Path) -> str:
-    """The text with every table between ``<!-- table: NAME -->`` and ``<!-- table end -->`` as it is now.
+    """The text with every table between a marker and ``<!-- table end -->`` as it is now.
 
     Args:
         text: the text of a Markdown document.
@@ -15,15 +20,22 @@ def quoted(text: str, tables: Path) -> str:
 
     Raises:
         FileNotFoundError: if the text quotes a table that does not exist.
+        ValueError: if it names a row that the table does not have.
     """
 
     def block(found: "re.Match[str]") -> str:
-        path = tables / f"{found[2]}.md"
+        path = tables / f"{found['name']}.md"
         if not path.exists():
-            raise FileNotFoundError(f"the table {found[2]} is quoted, but {path} does not exist")
+            raise FileNotFoundError(f"the table {found['name']} is quoted, but {path} does not exist")
         lines = path.read_text(encoding="utf-8").splitlines()
-        rows = "\n".join(line for line in lines if line.startswith("|"))
-        return f"{found[1]}{rows}\n{found[3]}"
+        head, rule, *rows = (line for line in lines if line.startswith("|"))
+        if found["rows"]:
+            by_name = {row.split("|")[1].strip(): row for row in rows}
+            names = found["rows"].split(", ")
+            if missing := [name for name in names if name not in by_name]:
+                raise ValueError(f"the table {found['name']} has no row {missing[0]}")
+            rows = [row for name, row in by_name.items() if name in names]
+        return "\n".join([found[1] + head, rule, *rows, found[5]])
 
     return _BLOCK.sub(block, text)
 

@@ -45,7 +45,8 @@ def matrix(table: pd.DataFrame, name: str) -> str:
     )
     return (
         '<div class="scroll" role="region" tabindex="0" aria-label="Matrix of verdicts"><table>'
-        f'<thead><tr><th scope="col">row against column</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<thead><tr><th scope="col">row against column</th>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
         f'<p class="note">Each cell has the verdict on the row against the column, and the '
         f"{scale.difference_words} of their {scale.mean_words}s. "
         f'<a href="#{escape(table_anchor(name))}">All numbers</a>: intervals, n, and what it '
