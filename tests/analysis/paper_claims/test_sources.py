@@ -91,7 +91,7 @@ def test_random_search_is_compared_over_the_numbers_of_trials_that_all_share() -
     assert (swapped.value, swapped.truth) == (pytest.approx(0.01), False)
     both = source.compare([("adamw", "sgd_rms"), ("sgd_rms", "adamw")], "best", "better")
     assert [each.truth for each in both.effects] == [False, True]
-    assert "expected best of 12 trials; bootstrap over trial numbers" in both.method
+    assert "median best of 12 trials; bootstrap over trial numbers" in both.method
     assert both.n == "60 trials"
     assert of(source, measure="spread", relation="more").truth is None
     assert source.compare([("adamw", "sgd_rms")], "seconds", "better") is None

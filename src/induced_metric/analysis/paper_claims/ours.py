@@ -48,7 +48,7 @@ class Independent:
             margin = EQUAL * self._deviation(one, other)
             effects.append(judged((one, other), value, (low, high), relation=relation,
                                   minimize=self._minimize, margin=margin))  # fmt: skip
-        words = {"best": f"expected best of {self._budget} trials", "mean": f"mean of the best {self._n}"}
+        words = {"best": f"median best of {self._budget} trials", "mean": f"mean of the best {self._n}"}
         statistic = words.get(measure, f"standard deviation of the best {self._n}")
         return Compared(effects, f"{self._size} trials", f"{statistic}; bootstrap over trial numbers")
 

@@ -18,7 +18,7 @@ _FIRST = 30
 
 
 def curves(part: Part) -> Chart | None:
-    """The expected best after k trials, with its known error; None if nothing was searched."""
+    """The median best after k trials, with its known error; None if nothing was searched."""
     if not part.searches:
         return None
     table = _drawn(tuning_curves.curves(part.searches), part)
@@ -45,7 +45,7 @@ def curves(part: Part) -> Chart | None:
         "A trial that diverged or failed counts as the worst value of the support. Curves are drawn at "
         "about 24 numbers of trials per decade.",
     ]
-    title = f"Best {style.words(part.objective)} that k trials are expected to find"
+    title = f"Best {style.words(part.objective)} that k trials find in the median search"
     return Chart("curves", title, figure, choices, notes)
 
 
@@ -77,9 +77,9 @@ def ranking(part: Part) -> Ranking | None:
     else:
         figure.update_xaxes(looks.fitted(table["best"], 1.3))
     notes = [
-        "Independent trials: the mean over all subsets of k trials, and a band that holds with "
+        "Independent trials: the median over all subsets of k trials, and a band that holds with "
         f"{CONFIDENCE:.0%} for all k of one optimiser at once, not for all optimisers at once. Studies of a "
-        "search that learns: their mean and, if there are several, their range. Overlapping bands do not "
+        "search that learns: their median and, if there are several, their range. Overlapping bands do not "
         "mean that optimisers are equal; the table below has paired differences.",
     ]
     return Ranking("ranking", "Ranking after k trials", "curves", figure, frames, _DIGITS, notes)

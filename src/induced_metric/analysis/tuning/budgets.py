@@ -86,7 +86,8 @@ def outcomes(
 
     Args:
         ours: tuned settings trained from many seeds, by sampler (``confirmed``).
-        searches: the searches, by sampler; equal trials are of random search if there is one, else the first.
+        searches: the searches, by sampler; equal trials are of random search if all optimizers have one, else
+            of the first search that they all have.
         costs: device seconds per epoch, by optimizer (``costs.read_costs``).
     """
     trials = pd.concat([study.trials for study in ours.values()])
@@ -121,8 +122,8 @@ def _of_tuned(ours: Mapping[str, Records], searches: Mapping[str, Records], allo
 
 def _of_search(searches: Mapping[str, Records], names: list[str]) -> Outcome:
     families = draws.families(searches)
-    source = "random" if "random" in families else next(iter(families))
-    studies = families[source]
+    shared = [family for family, studies in families.items() if _searched_all(studies, names)]
+    studies = families["random" if "random" in shared else [*shared, *families][0]]
     _, direction = runs.objective(studies)
     fewest = min(int(study.trials.groupby("optimizer").size().min()) for study in studies.values())
     independent = all(draws.independent(study.trials) for study in studies.values())
@@ -137,6 +138,10 @@ def _of_search(searches: Mapping[str, Records], names: list[str]) -> Outcome:
         worse = table["low"] > 0 if direction == "minimize" else table["high"] < 0
         leads |= {(baseline, str(other)) for other in table.loc[worse, "optimizer"]}
     return Outcome(curves.reindex(names), leads, pd.Series(k, names))
+
+
+def _searched_all(studies: Mapping[str, Records], names: list[str]) -> bool:
+    return all(set(names) <= set(study.trials["optimizer"]) for study in studies.values())
 
 
 def reversals(found: Mapping[str, Outcome], *, minimize: bool) -> pd.DataFrame:
@@ -190,7 +195,7 @@ def budgets_table(
     title = (
         f"Three budgets: {metric} on the {task} task, and the rank in brackets. Equal epochs and equal "
         f"device seconds: {scale.mean_words} over seeds of {confirmed.whose(ours)}; equal trials: the best "
-        f"value{of_search} that a search with this many trials is expected to find."
+        f"value{of_search} that the median search with this many trials finds."
     )
     table = pd.DataFrame(data)
     missing = [style.label(name) for name in names if name not in costs.index]

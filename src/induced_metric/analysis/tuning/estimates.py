@@ -1,9 +1,11 @@
-r"""What tuning costs: the best value that k trials are expected to find, for every k.
+r"""What tuning costs: the best value that k trials find in the median search, for every k.
+
+The median, because a wide range of learning rates contains losses of any size: the mean over searches is then
+decided by the few that found nothing, and by what a diverged trial counts as.
 
 The trials of random search are independent, so everything is computed from the sample of all n values,
 without drawing subsets. In a search that learns, such as TPE, trial k depends on those before it, so its
-curve is the running best of whole studies, averaged over independent ones; nothing within a study is
-resampled.
+curve is the running best of whole studies, of which the median is taken; nothing within a study is resampled.
 
 A trial that failed or diverged counts as the worst value of the support (``support``), so diverging is never
 an advantage.
@@ -25,13 +27,16 @@ SHARE = 0.2
 """The largest k for the bootstrap of differences (``paired``), as a share of the trials."""
 
 
-def expected_best(values: np.ndarray, budgets: Sequence[int], *, minimize: bool) -> np.ndarray:
-    r"""The mean of the best of k over all subsets of k of the n values: unbiased for every k up to n.
+def median_best(values: np.ndarray, budgets: Sequence[int], *, minimize: bool) -> np.ndarray:
+    r"""The median of the best of k over all subsets of k of the n values, for every k up to n.
 
-    .. math:: \sum_{i=1}^{n} \binom{n-i}{k-1} \binom{n}{k}^{-1} y_{(i)}
+    It is the first :math:`y_{(i)}`, with :math:`y_{(1)}` the best, such that at least half of the subsets
+    contain one of the i best values:
 
-    with :math:`y_{(1)}` the best. This is the U-statistic for the expected best after k independent trials
-    (Tang et al., ACL 2020; the estimate of Dodge et al., Show Your Work, 2019, is with replacement).
+    .. math:: 1 - \binom{n-i}{k} \binom{n}{k}^{-1} \ge 1/2
+
+    Dodge et al. (Show Your Work, 2019) take the mean and draw with replacement; for the median see Lourie,
+    Cho and He (arXiv:2311.09480).
 
     Args:
         values: the values of n independent trials.
@@ -42,10 +47,17 @@ def expected_best(values: np.ndarray, budgets: Sequence[int], *, minimize: bool)
         shape=(budgets,).
     """
     ordered = np.sort(values) if minimize else np.sort(values)[::-1]
-    return np.asarray(best_of(len(values), budgets) @ ordered)
+    return np.asarray(ordered[_needed(len(values), budgets) - 1])
 
 
-def expected_band(
+def _needed(number: int, budgets: Sequence[int]) -> np.ndarray:
+    """The least i such that half of the subsets of k ranks contain one of the i best; shape=(budgets,)."""
+    found = best_of(number, budgets).cumsum(axis=1)
+    # A probability of exactly one half must not depend on how it is rounded.
+    return np.asarray((found >= 0.5 - 1e-9).argmax(axis=1) + 1)
+
+
+def median_band(
     values: np.ndarray,
     budgets: Sequence[int],
     bounds: Support,
@@ -53,15 +65,12 @@ def expected_band(
     level: float = CONFIDENCE,
     method: bands.Method = "beta",
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Bounds for the expected best after k trials, for all k at once with probability ``level``.
+    r"""Bounds for the median best of k trials, for all k at once with probability ``level``.
 
-    Where the distribution function of the values lies below :math:`G`, the expected least of k values exceeds
-
-    .. math:: \int y \, \mathrm{d} [1 - (1 - G(y))^k]
-
-    and likewise from the other side. So a band for the distribution function (``bands.band``) gives a band
-    for the expected best (Lourie, Cho and He, arXiv:2311.09480). Probability mass beyond the observed values
-    is placed at the ends of the support.
+    The least of k values has the distribution function :math:`1 - (1 - F(y))^k`, whose median is the quantile
+    of F at :math:`q_k = 1 - 2^{-1/k}`. So a band for the distribution function (``bands.band``) gives a band
+    for the median best (Lourie, Cho and He, arXiv:2311.09480), whatever the distribution is. Where a bound
+    lies beyond the observed values, it is the end of the support.
 
     Args:
         values: the values of n independent trials, within the support.
@@ -76,14 +85,13 @@ def expected_band(
     sign = 1 if bounds.best <= bounds.worst else -1
     points = np.concatenate([[sign * bounds.best], np.sort(sign * values), [sign * bounds.worst]])
     band = bands.band(len(values), level, method)
-    ends = []
-    for side in (band.upper, band.lower):  # the larger distribution function has the lower values
-        survival = 1 - np.concatenate([[0.0], side, [1.0]])
-        powers = survival ** np.asarray(budgets)[:, None]
-        weight = powers[:, :-1] - powers[:, 1:]
-        # An infinite end of the support counts only where it has mass.
-        ends.append(sign * (weight * np.where(weight > 0, points, 0.0)).sum(axis=1))
-    return (ends[0], ends[1]) if sign == 1 else (ends[1], ends[0])
+    quantile = 1 - 0.5 ** (1 / np.asarray(budgets))
+    # The larger distribution function has the lower quantiles.
+    upper, lower = (
+        sign * points[(np.append(side, 1.0) >= quantile[:, None]).argmax(axis=1)]
+        for side in (band.upper, band.lower)
+    )
+    return (upper, lower) if sign == 1 else (lower, upper)
 
 
 def budgets_up_to(number: int) -> list[int]:
@@ -103,7 +111,7 @@ def of_random(
     """The curve of each optimizer from the trials of random search, with its band.
 
     Returns:
-        ``optimizer``, ``trials`` (k), ``best`` (``expected_best``), ``low`` and ``high`` (``expected_band``),
+        ``optimizer``, ``trials`` (k), ``best`` (``median_best``), ``low`` and ``high`` (``median_band``),
         and ``n``, the number of trials it is computed from. Each band holds for its optimizer alone.
 
     Raises:
@@ -114,17 +122,17 @@ def of_random(
     for name, group in trials.groupby("optimizer", sort=False):
         values = counted(group, bounds).to_numpy()
         usable = [k for k in budgets or budgets_up_to(len(values)) if k <= len(values)]
-        low, high = expected_band(values, usable, bounds, level=level, method=method)
-        best = expected_best(values, usable, minimize=bounds.best <= bounds.worst)
+        low, high = median_band(values, usable, bounds, level=level, method=method)
+        best = median_best(values, usable, minimize=bounds.best <= bounds.worst)
         columns = {"trials": usable, "best": best, "low": low, "high": high, "n": len(values)}
         parts.append(pd.DataFrame({"optimizer": name, **columns}))
     return pd.concat(parts, ignore_index=True)
 
 
 def of_studies(studies: Mapping[str, pd.DataFrame], bounds: Support) -> pd.DataFrame:
-    r"""The running best, averaged over independent studies, for each optimizer by itself.
+    r"""The median over independent studies of their running best, for each optimizer by itself.
 
-    .. math:: \frac{1}{S} \sum_{s=1}^{S} \min_{j \le k} y_{sj}
+    .. math:: \operatorname{median}_s \min_{j \le k} y_{sj}
 
     Args:
         studies: the trials of all optimizers, by study; they were proposed in the order of their numbers.
@@ -144,7 +152,7 @@ def of_studies(studies: Mapping[str, pd.DataFrame], bounds: Support) -> pd.DataF
             ordered.assign(best=grouped["value"].transform(accumulate), trials=grouped.cumcount() + 1)
         )
     best_so_far = pd.concat(parts).groupby(["optimizer", "trials"], sort=False)["best"]
-    table = best_so_far.agg(best="mean", low="min", high="max", n="size").reset_index()
+    table = best_so_far.agg(best="median", low="min", high="max", n="size").reset_index()
     complete = table["n"] == table.groupby("optimizer")["n"].transform("max")
     return table[complete].reset_index(drop=True)
 
@@ -198,7 +206,7 @@ def paired(
     minimize = bounds.best <= bounds.worst
     weights = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), resamples)
     curves = {name: _resampled(table[name].to_numpy(), weights, usable, minimize=minimize) for name in table}
-    point = {name: expected_best(table[name].to_numpy(), usable, minimize=minimize) for name in table}
+    point = {name: median_best(table[name].to_numpy(), usable, minimize=minimize) for name in table}
     parts = [pd.DataFrame(columns=["optimizer", "trials", "difference", "low", "high", "n"])]
     for name in names if usable else []:
         if name == baseline:
@@ -217,19 +225,15 @@ def paired(
 def _resampled(
     values: np.ndarray, weights: np.ndarray, budgets: Sequence[int], *, minimize: bool
 ) -> np.ndarray:
-    """``expected_best`` of each resample; ``weights`` says how often each value is in it.
+    """``median_best`` of each resample; ``weights`` says how often each value is in it.
 
     Returns:
         shape=(resamples, budgets).
     """
     order = np.argsort(values if minimize else -values, kind="stable")
-    seen = weights[:, order].cumsum(axis=1)[:, :-1]
-    steps = np.diff(values[order])
-    # The probability that none of k draws is among the best c, for each c: it allows summation by parts.
-    none = 1 - np.concatenate(
-        [np.zeros((len(budgets), 1)), best_of(len(values), budgets).cumsum(axis=1)], axis=1
-    )
-    return np.stack([values[order[0]] + row[seen] @ steps for row in none], axis=1)
+    seen = weights[:, order].cumsum(axis=1)
+    places = [(seen >= needed).argmax(axis=1) for needed in _needed(len(values), budgets)]
+    return np.asarray(values[order][np.stack(places, axis=1)])
 
 
 def _independent(trials: pd.DataFrame) -> None:

@@ -35,7 +35,7 @@ def overview(
         costs: device seconds per epoch, by optimizer (``costs.read_costs``); may be empty.
 
     Returns:
-        The columns of ``against_baseline``; ``best_<k>``, the expected best of k trials of its search
+        The columns of ``against_baseline``; ``best_<k>``, the median best of k trials of its search
         (``tuning_curves.curves``); ``cost``, the cost of an epoch as a multiple of the baseline's, NaN where
         either is not on record.
     """
@@ -122,7 +122,7 @@ def overview_table(
     ]
     if _found(table):
         notes.append(
-            f"Best of k: the best {_sought(searches)} that a search of k trials is expected to find, "
+            f"Best of k: the best {_sought(searches)} that the median search of k trials finds, "
             "estimated from all studies. This is what the search saw, not what fresh seeds reach."
         )
     if "Epoch" in cells:

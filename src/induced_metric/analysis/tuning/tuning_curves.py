@@ -48,7 +48,7 @@ def curves(ours: Mapping[str, Records], budgets: Sequence[int] | None = None) ->
 
 
 def tuning_table(task: str, ours: Mapping[str, Records]) -> Table:
-    """The expected best after a few numbers of trials, ready to be shown or written."""
+    """The median best after a few numbers of trials, ready to be shown or written."""
     most_trials = min(int(study.trials.groupby("optimizer").size().max()) for study in ours.values())
     shown = [k for k in SHOWN if k <= most_trials] or [most_trials]
     table = curves(ours, shown)
@@ -74,7 +74,7 @@ def tuning_table(task: str, ours: Mapping[str, Records]) -> Table:
         bold[header] = leads(sign * best, names["source"]) & has_interval
     metric = style.words(objective)
     title = (
-        f"What tuning costs: the best {metric} that k trials are expected to find on the {task} task. "
+        f"What tuning costs: the best {metric} that k trials find on the {task} task, in the median search. "
         "Bold: the best of its source, unless the source is a single study, whose order may be luck."
     )
     notes = [*_method(table, ours), *draws.warnings(ours)]
@@ -125,7 +125,7 @@ def tuning_figure(ours: Mapping[str, Records]) -> Figure:
 
 
 def _curve(axes: Axes, own: pd.DataFrame, line: Any, **look: Any) -> None:
-    # The running best of a study changes in steps, at trials; an expectation is smooth.
+    # The running best of studies changes at trials; between the k of the other curve, nothing is known.
     drawstyle = "steps-post" if (own["kind"] == "studies").all() else "default"
     axes.plot(own["trials"], own["best"], ls=line, drawstyle=drawstyle, **{"lw": 1.1} | look)
 
@@ -148,8 +148,8 @@ def _named(table: pd.DataFrame, source: str) -> str:
     rows = table[table["source"] == source]
     count = int(rows["n"].max())
     if rows["kind"].iloc[0] == "trials":
-        return f"{source}: expected, {count} independent trials, {CONFIDENCE:.0%} band"
-    return f"{source}: one study" if count == 1 else f"{source}: mean and range of {count} studies"
+        return f"{source}: median, {count} independent trials, {CONFIDENCE:.0%} band"
+    return f"{source}: one study" if count == 1 else f"{source}: median and range of {count} studies"
 
 
 def _method(table: pd.DataFrame, ours: Mapping[str, Records]) -> list[str]:
@@ -159,14 +159,14 @@ def _method(table: pd.DataFrame, ours: Mapping[str, Records]) -> list[str]:
         sources = ", ".join(rows["source"].unique())
         if kind == "trials":
             notes.append(
-                f"{sources}: the mean of the best of k over all subsets of k of the n trials, which are "
+                f"{sources}: the median of the best of k over all subsets of k of the n trials, which are "
                 f"independent. The bands hold with {CONFIDENCE:.0%} confidence for all k of an optimiser at "
                 "once, whatever the distribution (central intervals of the order statistics, widened until "
                 "all hold)."
             )
         else:
             notes.append(
-                f"{sources}: the running best, averaged over independent studies, with their range where "
+                f"{sources}: the running best, the median of independent studies with their range where "
                 "there are several. One study has no interval, and nothing within a study is resampled."
             )
     bounds = common_support(ours)

@@ -32,7 +32,7 @@ def paired_table(task: str, ours: Mapping[str, Records], baseline: str | None = 
         f"Numbers of trials are at most {estimates.SHARE:.0%} of n. The settings differ with every search, "
         "so this shows what a search of k trials finds, not which optimiser is better once tuned.",
     ]
-    subject = "Expected best {metric} of k trials of random search"
+    subject = "Median best {metric} of k trials of random search"
     return as_table(task, ours, table, subject=subject, trials="Best of", ends="band", notes=notes)
 
 
