@@ -14,6 +14,7 @@ CHANGED = {
     "paper_heavy_ball": ("sgd_log_metric", {"optimizer.heavy_ball"}),
     "paper_wide_rates": ("adam", {"search_space.learning_rate.high"}),
     "paper_new_bits": ("adam", {"task.published_bits"}),
+    "paper_without_xi": ("sgd_rms", {"optimizer.xi"}),
 }
 OF_REGRESSION = {"task.published_bits"}
 

@@ -140,7 +140,8 @@ def plan(
             left_out = []
             if kind == "figures" and report.most:
                 order = _best_over_tasks(part.records) if report.of == TASKS else best_first
-                left_out = order[report.most :]
+                present = {name for study in part.records.values() for name in study.trials["optimizer"]}
+                left_out = [name for name in order if name in present][report.most :]
             shown = {name: _without(left_out, study) for name, study in part.records.items()}
             material = Material(part.subject, shown, ours, n, targets, costs, linted)
             yield Planned(report, stem, material, "-".join([protocol, task, FAIRNESS]), len(left_out))

@@ -124,6 +124,20 @@ def test_a_figure_without_room_says_so_and_shows_the_papers_and_the_best_of_the_
     assert "(1 more optimiser: see overview)" in figure.make().get_suptitle()
 
 
+def test_a_figure_leaves_out_none_that_its_own_search_has_room_for(tmp_path, monkeypatch) -> None:
+    for sampler, names in (("tpe", ("adam", "sgd", "muon")), ("random", ("sgd", "muon"))):
+        for name in names:
+            synthetic.write_study(tmp_path, name, trials=5, epochs=4, sampler=sampler)
+    scatter = next(each for each in reports.REPORTS if each.name == "learning_rate")
+    monkeypatch.setattr(reports, "REPORTS", (scatter._replace(most=2),))
+    monkeypatch.setattr(making.style, "is_published", lambda name: name == "adam")
+    left_out = {
+        planned.stem.name: planned.left_out
+        for planned in making.plan("figures", "regression", results=tmp_path)
+    }
+    assert left_out == {"paper-regression-tpe-learning_rate": 1, "paper-regression-random-learning_rate": 0}
+
+
 def test_a_figure_over_tasks_shows_the_same_ones_whichever_task_is_asked_for(tmp_path, monkeypatch) -> None:
     for task, names in (("regression", ("adam", "sgd", "muon")), ("other", ("adam", "sgd", "adamw"))):
         for name in names:

@@ -154,7 +154,7 @@ def _named(table: pd.DataFrame, source: str) -> str:
 
 def _method(table: pd.DataFrame, ours: Mapping[str, Records]) -> list[str]:
     """How the numbers of a table were computed, one sentence per kind of source."""
-    notes = []
+    notes, bounds = [], common_support(ours)
     for kind, rows in table.groupby("kind", sort=False):
         sources = ", ".join(rows["source"].unique())
         if kind == "trials":
@@ -162,14 +162,13 @@ def _method(table: pd.DataFrame, ours: Mapping[str, Records]) -> list[str]:
                 f"{sources}: the median of the best of k over all subsets of k of the n trials, which are "
                 f"independent. The bands hold with {CONFIDENCE:.0%} confidence for all k of an optimiser at "
                 "once, whatever the distribution (central intervals of the order statistics, widened until "
-                "all hold)."
+                f"all hold). A band that ends at {bounds.best:g} is not bounded by any trial on that side."
             )
         else:
             notes.append(
                 f"{sources}: the running best, the median of independent studies with their range where "
                 "there are several. One study has no interval, and nothing within a study is resampled."
             )
-    bounds = common_support(ours)
     notes.append(
         f"A trial that diverged or failed counts as {bounds.worst:.3g}, and so does any trial with a worse "
         "value. This is the median over the optimisers of their worst finite values, or 0 for an accuracy."
