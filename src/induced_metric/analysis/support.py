@@ -25,7 +25,8 @@ def support(trials: pd.DataFrame, worst: float | None = None) -> Support:
     Args:
         trials: the trials of all optimizers that are compared; they share one support.
         worst: the worst value, if stated beforehand; by default 0 for an accuracy, else the median over the
-            optimizers of each one's worst finite value, which is close to that of an untrained model.
+            optimizers of each one's worst finite value: about that of an untrained model, or far beyond it
+            where large learning rates are searched.
 
     Raises:
         ValueError: if no trial has a finite value.

@@ -120,7 +120,7 @@ def lost_note(found: pd.DataFrame, named: str) -> str:
     """
     worst = found.loc[found["lost"], "value"].iloc[0]
     return (
-        f"Diverged or failed: {named}. Each counts as {worst:.3g}, about the value of an untrained model (0 "
+        f"Diverged or failed: {named}. Each counts as {worst:.3g}, an optimiser's typical worst (0 "
         "for an accuracy), or the value of the worst training if that is worse."
     )
 

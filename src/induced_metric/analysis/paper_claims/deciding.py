@@ -121,10 +121,18 @@ def _sources(results: Path) -> Iterator[_Recorded]:
                 details = stands_for(studies), _rests_on(results, protocol, task, studies)
                 yield _Recorded(task, protocol, SEARCH, family, source, *details)
             for family, studies in draws.families(load([*fixed, *confirmations])).items():
+                if _switched_off(studies):
+                    continue
                 group, name = (SEEDS, FIXED) if FIXED in studies else (CONFIRMATION, family + CONFIRMED)
                 source = Trained(studies, searches, target)
                 details = stands_for(studies), _rests_on(results, protocol, task, studies)
                 yield _Recorded(task, protocol, group, name, source, *details)
+
+
+def _switched_off(studies: Mapping[str, Records]) -> bool:
+    """Whether no trial has the metric (ξ = 0); the paper's claims are not about such optimisers."""
+    trials = pd.concat([study.trials for study in studies.values()])
+    return "xi" in trials and bool((trials["xi"] == 0).all())
 
 
 def _rests_on(results: Path, protocol: str, task: str, studies: Mapping[str, Records]) -> str:
