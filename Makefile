@@ -50,6 +50,24 @@ ifneq ($(unknown),)
 $(error unknown variable $(unknown): there are $(known))
 endif
 
+# A variable that a target does not read would change nothing there, such as TRIAL instead of TRIALS. SEEDS, for one,
+# belongs to fair and compare.
+read_TRIAL    := trial
+read_SHARE    := verify
+read_DETERMINISTIC := verify
+read_EPOCHS   := replay
+read_TOP      := replay
+read_SELECT   := replay
+read_SEEDS    := fair compare
+read_AGAINST  := compare
+read_BASELINES := compare
+read_STUDY    := trial verify reproduce
+read_STEPS    := landscapes
+read_PORT     := dashboard
+$(foreach name,TRIAL SHARE DETERMINISTIC EPOCHS TOP SELECT SEEDS AGAINST BASELINES STUDY STEPS PORT,$(if \
+	$(and $(findstring command line,$(origin $(name))),$(filter-out $(read_$(name)) help $(VENV)/%,$(MAKECMDGOALS))),$(error \
+	$(name) is a variable of make $(read_$(name)), not of $(filter-out $(read_$(name)),$(MAKECMDGOALS)))))
+
 ifneq ($(words $(MODE))$(filter offline online disabled,$(MODE)),1$(MODE))
 $(error MODE must be one of offline online disabled, got '$(MODE)')
 endif
@@ -170,7 +188,7 @@ compare: setup ## Tune and confirm OPTIMIZERS=mine on TASK as make fair does, th
 	@$(if $(filter slurm,$(LAUNCHER)),$(error LAUNCHER=slurm returns before a search is finished: submit the last two sweeps of docs/fair.md one after the other))
 	@$(if $(filter-out 0,$(SEED)),$(error compare takes the seeds of the baselines: leave SEED out))
 	@$(enough_seeds)
-	@$(compared) --check
+	@$(compared) --check --studies $(STUDIES)
 	@$(if $(wildcard conf/task/$(TASK).yaml),$(call where_missing,&& $(prepare)))
 	@$(fair_sweep) sampler=tpe studies=$(STUDIES) $(if $(TRIALS),trials=$(TRIALS))
 	@$(fair_sweep) sampler=confirmed studies=$(STUDIES) $(if $(TRIALS),sampler.searched=$(TRIALS)) $(if $(SEEDS),trials=$(SEEDS))

@@ -108,6 +108,15 @@ def test_an_unknown_accelerator_ends_in_the_allowed_ones(machine, value):
     assert f"ACCELERATOR must be one of auto cpu cuda12 cuda13 tpu, got '{value}'" in line
 
 
+def test_a_variable_of_another_target_ends_in_its_name(machine):
+    done, called = machine.make("sweep", "TRIAL=3")
+    assert done.returncode == 2
+    assert "TRIAL is a variable of make trial, not of sweep" in done.stderr
+    assert called == []
+    done, _ = machine.make("compare", "OPTIMIZERS=lion", "SEEDS=3")
+    assert "is a variable of" not in done.stderr
+
+
 def test_an_unknown_mode_ends_before_the_search(machine):
     done, calls = machine.make("sweep", "MODE=onlin")
     assert (done.returncode, calls) == (2, [])
@@ -208,7 +217,7 @@ def test_a_candidate_is_checked_tuned_confirmed_and_judged(machine):
         "--results results/try --baselines results/published"
     )
     assert calls == [
-        f"{judge} --check",
+        f"{judge} --check --studies 5",
         "-m induced_metric data --task regression --check",
         f"{begin} sampler=tpe studies=5",
         f"{begin} sampler=confirmed studies=5 trials=40",

@@ -1,5 +1,7 @@
 """``induced-metric compare``: what it asks for, and how it ends where nothing can be compared."""
 
+from pathlib import Path
+
 import pytest
 
 from induced_metric.cli import commands, compare, composing
@@ -67,3 +69,15 @@ def test_without_baselines_it_ends_before_anything_is_trained(capsys, tmp_path):
     said = capsys.readouterr().err
     assert said.startswith("induced-metric compare: no confirmed baselines of regression (fair) under")
     assert said.count("\n") == 1
+
+
+def test_more_studies_than_the_baselines_have_are_refused_before_any_is_trained(capsys, tmp_path):
+    published = str(Path(__file__).parents[2] / "results" / "published")
+    words = ["compare", "lion", "--task", "regression", "--against", "adamw", "--check"]
+    words += ["--results", str(tmp_path), "--baselines", published]
+    with pytest.raises(SystemExit):
+        commands.main([*words, "--studies", "6"])
+    assert (
+        "STUDIES can be at most 5, the number of studies of the baselines, got 6" in capsys.readouterr().err
+    )
+    commands.main([*words, "--studies", "5"])

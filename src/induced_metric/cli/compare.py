@@ -27,10 +27,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check", action="store_true", help="only check, before training, whether they can be compared"
     )
+    parser.add_argument("--studies", type=int, help="with --check: the number of studies to be trained")
 
 
 def run(
-    optimizers: list[str], task: str, against: list[str], results: Path, baselines: Path, *, check: bool
+    optimizers: list[str],
+    task: str,
+    against: list[str],
+    results: Path,
+    baselines: Path,
+    *,
+    check: bool,
+    studies: int | None,
 ) -> None:
     """Prints and writes the comparison, or checks before training that it will be possible.
 
@@ -41,6 +49,7 @@ def run(
         results: the results directory of the candidates.
         baselines: the results directory of the baselines.
         check: compare only the configurations, since nothing is trained yet.
+        studies: with ``check``, how many studies each candidate is to have.
     """
     from induced_metric.analysis import compare
     from induced_metric.studies.compatibility import differences
@@ -48,7 +57,7 @@ def run(
     shared: Any = {"protocol": PROTOCOL, "baselines": baselines, "differences": differences}
     if check:
         planned = {name: _planned(task, name) for name in optimizers}
-        compare.check_planned(task, planned, against, **shared)
+        compare.check_planned(task, planned, against, studies=studies, **shared)
         return
     from rich.console import Console
 

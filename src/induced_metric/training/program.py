@@ -111,7 +111,8 @@ def _check_program(
         # An error that plain numbers also cause has nothing to do with tracing: this raises it as it is.
         jax.eval_shape(lambda data: epoch({}, data), task.splits)
         raise UserError(
-            f"one of {', '.join(traced)} changes the program, so its range must say static: true "
+            f"one of {', '.join(traced)} decides a Python if or a shape: write jnp.where (docs/adding.md), "
+            "or let its range say static: true if it is an integer or a choice "
             f"({str(error).splitlines()[0]})"
         ) from error
     if task.objective not in measured:

@@ -102,7 +102,7 @@ def test_a_task_or_an_optimizer_that_is_not_in_the_paper_has_ours_alone(ours) ->
 
 def test_studies_of_different_objectives_do_not_share_a_table(ours, results) -> None:
     other = records.load("mnist", results=results)
-    with pytest.raises(ValueError, match="got test/accuracy, test/loss"):
+    with pytest.raises(ValueError, match=r"got test/accuracy \(maximize\), test/loss \(minimize\)"):
         tables.compare("regression", {"tpe": ours["tpe"], "random": other}, n=2)
 
 

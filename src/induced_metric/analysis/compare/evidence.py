@@ -96,6 +96,7 @@ def check_planned(
     planned: Mapping[str, Mapping[str, Any]],
     against: Sequence[str],
     *,
+    studies: int | None = None,
     protocol: str,
     baselines: str | Path,
     differences: Differences,
@@ -106,15 +107,21 @@ def check_planned(
         task: name of the task.
         planned: the configuration of each candidate's first search, by the name of the candidate.
         against: the baselines.
+        studies: how many studies each candidate is to have.
         protocol: name of the protocol.
         baselines: the results directory of the baselines.
         differences: as for ``read``.
 
     Raises:
-        UserError: as ``read`` does.
+        UserError: as ``read`` does; or if there are to be more studies than the baselines have.
     """
-    trials = _baselines(task, against, protocol, baselines)[SEARCH].trials
-    (baseline, *_) = _configurations(trials).values()
+    on_record = _baselines(task, against, protocol, baselines)
+    if studies and studies > (most := len(on_record) // 2):
+        raise UserError(
+            f"STUDIES can be at most {most}, the number of studies of the baselines, got {studies}: more "
+            "need more of theirs (make fair), in a results directory that BASELINES names"
+        )
+    (baseline, *_) = _configurations(on_record[SEARCH].trials).values()
     for name, config in planned.items():
         _check_settings(name, json.loads(json.dumps(config)), baseline, differences)
 

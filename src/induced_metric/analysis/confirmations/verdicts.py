@@ -29,6 +29,8 @@ from induced_metric.analysis.statistics import CONFIDENCE
 
 BASELINE = "adamw"
 POWER = 0.8
+MOST = 10_000
+"""The most further seeds or studies that ``needed`` looks at."""
 MARGIN = 0.2
 """The default margin, in standard deviations over seeds: Cohen's small effect."""
 
@@ -164,7 +166,7 @@ def compare(
                 "superiority": superiority.mean,
                 "superiority_low": ends[1][0],
                 "superiority_high": ends[1][1],
-                "detectable": contrast.error * _reach(contrast, pair_level),
+                "detectable": contrast.error * _reach(contrast.freedom, pair_level),
                 **needed(contrast, margin, pair_level, both.one.shape),
                 "studies": both.one.shape[0],
                 "seeds": both.one.shape[1],
@@ -214,7 +216,8 @@ def needed(found: Estimate, margin: float, level: float, shape: tuple[int, ...])
     :math:`h / (t_{(1+\text{level})/2} + z_\text{POWER})`, with :math:`h = |\bar D|` to distinguish it from 0
     and :math:`h = \text{margin} - |\bar D|` to show that it lies within the margin; the plan is for the
     easier of the two. More seeds shrink all of the squared error except ``of_studies``. Where that part
-    alone is too large, more studies are needed, with as many seeds each.
+    alone is too large, more studies are needed, with as many seeds each. The degrees of freedom of t grow
+    with the number of studies, or with that of seeds where there is one study.
 
     Args:
         found: the difference.
@@ -223,22 +226,23 @@ def needed(found: Estimate, margin: float, level: float, shape: tuple[int, ...])
         shape: the present numbers of studies and seeds.
 
     Returns:
-        ``more_seeds`` and ``more_studies``, of which at least one is NaN.
+        ``more_seeds`` and ``more_studies``, of which at least one is NaN; both are if ``MOST`` are too few.
     """
     studies, seeds = shape
-    goal = (max(abs(found.mean), margin - abs(found.mean)) / _reach(found, level)) ** 2
+    error = max(abs(found.mean), margin - abs(found.mean))
     of_seeds = max(found.error**2 - found.of_studies, 0.0)
-    if goal > found.of_studies:
-        more = of_seeds * seeds / (goal - found.of_studies) - seeds
-        return {"more_seeds": np.ceil(max(more, 1.0)), "more_studies": np.nan}
-    if goal == 0:  # the difference found is 0 and so is the margin: no number of studies decides
-        return {"more_seeds": np.nan, "more_studies": np.nan}
-    return {
-        "more_seeds": np.nan,
-        "more_studies": np.ceil(max(studies * found.error**2 / goal - studies, 1.0)),
-    }
+    more = np.arange(1, MOST + 1)
+    for name, present, variance, grows in (
+        ("more_seeds", seeds, found.of_studies + of_seeds * seeds / (seeds + more), studies == 1),
+        ("more_studies", studies, found.error**2 * studies / (studies + more), True),
+    ):
+        freedom = found.freedom * ((present + more - 1) / max(present - 1, 1) if grows else 1.0)
+        decided = variance * _reach(freedom, level) ** 2 <= error**2
+        if decided.any():
+            return {"more_seeds": np.nan, "more_studies": np.nan, name: float(more[decided.argmax()])}
+    return {"more_seeds": np.nan, "more_studies": np.nan}
 
 
-def _reach(found: Estimate, level: float) -> float:
+def _reach(freedom: np.ndarray | float, level: float) -> np.ndarray:
     """How many standard errors a difference must be for it to be found with probability ``POWER``."""
-    return float(stats.t.isf((1 - level) / 2, found.freedom) + stats.norm.ppf(POWER))
+    return np.asarray(stats.t.isf((1 - level) / 2, freedom) + stats.norm.ppf(POWER))
