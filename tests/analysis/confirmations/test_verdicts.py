@@ -10,6 +10,7 @@ import pytest
 from induced_metric import records
 from induced_metric.analysis import runs
 from induced_metric.analysis.confirmations import verdicts
+from induced_metric.analysis.confirmations.hierarchy import Estimate
 
 PUBLISHED = Path(__file__).parents[3] / "results" / "published"
 NAMES = ("a", "b", "c")
@@ -193,3 +194,16 @@ def test_the_papers_are_judged_in_pairs_and_each_other_against_the_baseline_and_
     assert third == [("lion_metric", "lion"), ("sgd_metric_beta0", "sgd"), ("sgd_metric_beta0", "sgd_metric")]
     assert verdicts.families(["mine", "yours"]) == [[("mine", "yours")], [], []]
     assert verdicts.families(["sgd_rms", "sgd_log_rms", "adamw"])[2] == [("sgd_log_rms", "sgd_rms")]
+
+
+def test_what_is_needed_counts_with_the_degrees_of_freedom_of_the_larger_design() -> None:
+    # Of two studies each, t at one degree of freedom is 12.7: with that, 90 more would be needed.
+    few = Estimate(mean=1.0, error=0.5, freedom=1.0, of_studies=0.25)
+    found = verdicts.needed(few, margin=0.0, level=0.95, shape=(2, 20))
+    assert 1 < found["more_studies"] < 10
+    assert np.isnan(found["more_seeds"])
+    # One study: the seeds alone. By the usual table, a paired t-test of effect 0.5 takes 34.
+    pilot = Estimate(mean=0.5, error=1 / np.sqrt(4), freedom=3.0, of_studies=0.0)
+    assert verdicts.needed(pilot, 0.0, 0.95, (1, 4))["more_seeds"] == pytest.approx(34 - 4, abs=2)
+    same = Estimate(mean=0.0, error=0.0, freedom=3.0, of_studies=0.0)
+    assert all(np.isnan(value) for value in verdicts.needed(same, 0.0, 0.95, (1, 4)).values())

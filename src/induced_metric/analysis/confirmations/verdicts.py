@@ -237,7 +237,7 @@ def needed(found: Estimate, margin: float, level: float, shape: tuple[int, ...])
         ("more_studies", studies, found.error**2 * studies / (studies + more), True),
     ):
         freedom = found.freedom * ((present + more - 1) / max(present - 1, 1) if grows else 1.0)
-        decided = variance * _reach(freedom, level) ** 2 <= error**2
+        decided = variance * _reach(freedom, level) ** 2 < error**2
         if decided.any():
             return {"more_seeds": np.nan, "more_studies": np.nan, name: float(more[decided.argmax()])}
     return {"more_seeds": np.nan, "more_studies": np.nan}
