@@ -75,6 +75,11 @@ def test_an_unknown_choice_is_named_beside_several_optimizers_too(said, group):
     assert line.startswith(f"unknown {group} 'foo': allowed are ")
 
 
+def test_a_misspelt_choice_is_corrected(said):
+    assert said("sweep", "optimizer=sgd_rmss,adam").endswith(", yogi; did you mean sgd_rms?")
+    assert said("sweep", "task=regresion").endswith("; did you mean regression?")
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

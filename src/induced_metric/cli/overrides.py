@@ -41,8 +41,8 @@ def sentence(error: ConfigCompositionException | OverrideParseException, config:
         return f"cannot read the override {error.override!r}: write name=value"
     if isinstance(error, MissingConfigException):
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-        allowed = ", ".join(OmegaConf.create(str(error.options or [])))
-        return f"unknown {group} {choice!r}: allowed are {allowed}"
+        allowed = [str(name) for name in OmegaConf.create(str(error.options or []))]
+        return f"unknown {group} {choice!r}: allowed are {', '.join(allowed)}{_suggested(choice, allowed)}"
     if _SEVERAL.match(str(error)):
         return _several(config)
     if existing := _THERE.match(str(error)):
@@ -88,9 +88,14 @@ def _unknown(error: ConfigCompositionException, config: str) -> str:
         return str(error).splitlines()[0]
     parent, _, name = str(key).rpartition(".")
     allowed = _allowed_keys(parent, name, config)
+    where = f" under {parent}" if parent else ""
+    return f"unknown {key!r}: allowed{where} are {', '.join(allowed)}{_suggested(name, allowed)}"
+
+
+def _suggested(name: str, allowed: Sequence[str]) -> str:
+    """The end of a message on an unknown name: the most similar one of those allowed, if any is."""
     close = difflib.get_close_matches(name, allowed, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"unknown {key!r}: allowed{f' under {parent}' if parent else ''} are {', '.join(allowed)}{hint}"
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _allowed_keys(parent: str, unknown: str, config: str) -> list[str]:
