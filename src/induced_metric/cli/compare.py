@@ -68,6 +68,7 @@ def run(
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=LOG_WIDTH)
+    console.print(comparison.answer, "", sep="\n")
     for table in comparison.tables.values():
         console.print(table.title, "", table.terminal(), "", *table.notes, "", sep="\n")
     say_written(comparison.write(results, "-".join([PROTOCOL, task, "compare", *optimizers])))

@@ -2,12 +2,14 @@
 
 import re
 
+import pandas as pd
 import pytest
 from tuned import write
 
 from induced_metric import records
 from induced_metric.analysis import compare
 from induced_metric.analysis.compare import ranges
+from induced_metric.analysis.compare.made import answer
 from induced_metric.studies.compatibility import differences
 
 
@@ -35,6 +37,17 @@ def test_verdicts_are_on_the_candidate_over_the_seeds_that_both_have(made) -> No
     assert any("Holm over 2 pairs" in note for note in table.notes)
     assert "A remark." in table.notes
     assert made.tables["confirmed"].data["optimizer"].tolist() == ["adamw", "sgd", "lion"]
+
+
+def test_the_verdicts_are_said_in_words_first(made, tmp_path) -> None:
+    assert made.answer == "LION: better than ADAMW, SGD."
+    *_, page = made.write(tmp_path, "it")
+    assert page.read_text(encoding="utf-8").index(made.answer) < page.read_text(encoding="utf-8").index(
+        "<table"
+    )
+    pairs = [("lion", "adamw", "undecided"), ("lion", "sgd", "worse"), ("yogi", "sgd", "undecided")]
+    verdicts = pd.DataFrame(pairs, columns=["optimizer", "other", "verdict"])
+    assert answer(verdicts) == "LION: worse than SGD; undecided against ADAMW. YOGI: undecided against SGD."
 
 
 def test_the_best_settings_are_placed_in_the_ranges_and_bounds_stand_out(mine, tmp_path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from induced_metric.analysis import fairness, runs, style
@@ -13,17 +14,26 @@ from induced_metric.analysis.confirmations import confirmed_tables
 from induced_metric.analysis.rendering import Table
 from induced_metric.analysis.tuning import tuning_curves
 
+_SAID = {
+    "better": "better than",
+    "worse": "worse than",
+    "equivalent": "equivalent to",
+    "undecided": "undecided against",
+}
+
 
 class Made(NamedTuple):
     """The results of a comparison.
 
     Attributes:
         title: what is compared.
+        answer: the verdicts in a sentence for each candidate.
         tables: the tables, by the ends of their file names; verdicts first.
         tuning: the tuning curves.
     """
 
     title: str
+    answer: str
     tables: dict[str, Table]
     tuning: Figure
 
@@ -34,7 +44,7 @@ class Made(NamedTuple):
         (results / "figures").mkdir(parents=True, exist_ok=True)
         yield from style.save(self.tuning, results / "figures" / f"{name}-tuning")
         path = results / f"{name}.html"
-        path.write_text(page.page(self.title, self.tables, self.tuning), encoding="utf-8")
+        path.write_text(page.page(self.title, self.answer, self.tables, self.tuning), encoding="utf-8")
         yield path
 
 
@@ -65,4 +75,20 @@ def make(evidence: Evidence, *, margin: float | None = None) -> Made:
     tables["verdicts"].notes.extend(evidence.remarks)
     named = ", ".join(map(style.label, evidence.candidates))
     title = f"{named} against tuned baselines: {task}, protocol {evidence.protocol}"
-    return Made(title, tables, tuning_curves.tuning_figure(searches))
+    return Made(title, answer(verdicts.data), tables, tuning_curves.tuning_figure(searches))
+
+
+def answer(verdicts: pd.DataFrame) -> str:
+    """A sentence for each candidate, such as *LION: worse than ADAMW; undecided against MUON, SGD.*
+
+    Args:
+        verdicts: the pairs of candidate and baseline, as returned by ``verdicts.compare``.
+    """
+    sentences = []
+    for name, own in verdicts.groupby("optimizer", sort=False):
+        others = {verdict: rows["other"].map(style.label) for verdict, rows in own.groupby("verdict")}
+        parts = [
+            f"{words} {', '.join(others[verdict])}" for verdict, words in _SAID.items() if verdict in others
+        ]
+        sentences.append(f"{style.label(str(name))}: {'; '.join(parts)}.")
+    return " ".join(sentences)

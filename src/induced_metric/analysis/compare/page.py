@@ -21,11 +21,12 @@ HEADINGS = {
 }
 
 
-def page(title: str, tables: Mapping[str, Table], tuning: Figure) -> str:
+def page(title: str, answer: str, tables: Mapping[str, Table], tuning: Figure) -> str:
     """The page.
 
     Args:
         title: what is compared.
+        answer: the verdicts in words.
         tables: by the keys of ``HEADINGS``; not every key must have one.
         tuning: the tuning curves.
     """
@@ -37,7 +38,9 @@ def page(title: str, tables: Mapping[str, Table], tuning: Figure) -> str:
         if name in sections
     )
     text = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-    return text.replace("<!--TITLE-->", escape(title)).replace("<!--BODY-->", body)
+    for name, content in (("TITLE", escape(title)), ("ANSWER", escape(answer)), ("BODY", body)):
+        text = text.replace(f"<!--{name}-->", content)
+    return text
 
 
 def _table(name: str, table: Table) -> str:

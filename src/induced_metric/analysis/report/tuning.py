@@ -42,7 +42,7 @@ def curves(part: Part) -> Chart | None:
         Choice("optimizer", "Optimiser", {ANY: "all"} | {name: style.label(name) for name in names}),
     ]
     notes = [
-        "A trial that diverged or failed counts as the worst value of the support. Curves are drawn at "
+        "A trial that diverged or failed counts as the worst value. Curves are drawn at "
         "about 24 numbers of trials per decade.",
     ]
     title = f"Best {style.words(part.objective)} that k trials find in the median search"
@@ -80,7 +80,7 @@ def ranking(part: Part) -> Ranking | None:
         "Independent trials: the median over all subsets of k trials, and a band that holds with "
         f"{CONFIDENCE:.0%} for all k of one optimiser at once, not for all optimisers at once. Studies of a "
         "search that learns: their median and, if there are several, their range. Overlapping bands do not "
-        "mean that optimisers are equal; the table below has paired differences.",
+        "mean that optimisers are equal; of random search, the tables have paired differences.",
     ]
     return Ranking("ranking", "Ranking after k trials", "curves", figure, frames, _DIGITS, notes)
 

@@ -168,7 +168,7 @@ def seeds(part: Part) -> Chart | None:
     figure.update_layout(height=120 + 52 * len({trace.name for trace in figure.data}))
     notes = [
         "Each dot is a training run from a seed that the search did not use; the box holds the middle half. "
-        "A run that diverged counts as the worst value of the support."
+        "A run that diverged counts as the worst value."
     ]
     return Chart("seeds", "How much the seed changes", figure, [Choice("source", "Settings", sources)], notes)
 
