@@ -122,7 +122,7 @@ def test_a_missing_extra_is_one_sentence(module, extra, monkeypatch, capsys):
         command_line.main()
     assert ended.value.code == 2
     assert capsys.readouterr().err == (
-        f"induced-metric: {module} is missing; pip install '.[{extra}]' in the repository adds it\n"
+        f"induced-metric: {module} is missing; pip install 'induced-metric[{extra}]' adds it\n"
     )
     fake.main = missing("my_optimizers")  # of nobody's extra: a mistake in somebody's own code
     with pytest.raises(ModuleNotFoundError):
@@ -134,6 +134,5 @@ def test_the_optimizers_for_pytorch_say_that_it_is_missing(passes):
     code = f"import sys; sys.modules['torch'] = {passes}; import induced_metric.torch"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == (
-        "ModuleNotFoundError: induced_metric.torch needs PyTorch; "
-        "pip install '.[torch]' in the repository adds it"
+        "ModuleNotFoundError: induced_metric.torch needs PyTorch; pip install 'induced-metric[torch]' adds it"
     )

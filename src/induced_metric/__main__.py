@@ -26,7 +26,7 @@ def main() -> None:
         if extra is None:
             raise
         print(
-            f"induced-metric: {error.name} is missing; pip install '.[{extra}]' in the repository adds it",
+            f"induced-metric: {error.name} is missing; pip install 'induced-metric[{extra}]' adds it",
             file=sys.stderr,
         )
         sys.exit(2)

@@ -100,5 +100,5 @@ def test_without_the_dashboard_installed_one_sentence_says_so(tmp_path, monkeypa
     with pytest.raises(SystemExit) as ended:
         __main__.main()
     assert ended.value.code == 2
-    sentence = "optuna_dashboard is missing; pip install '.[cluster]' in the repository adds it"
+    sentence = "optuna_dashboard is missing; pip install 'induced-metric[cluster]' adds it"
     assert capsys.readouterr().err == f"induced-metric: {sentence}\n"

@@ -69,7 +69,7 @@ class Slurm(Restarts):
             import submitit
         except ModuleNotFoundError as error:
             raise UserError(
-                "launcher=slurm needs submitit, which pip install '.[cluster]' in the repository adds"
+                "launcher=slurm needs submitit, which pip install 'induced-metric[cluster]' adds"
             ) from error
         try:
             executor = submitit.AutoExecutor(

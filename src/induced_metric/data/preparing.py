@@ -76,8 +76,7 @@ def _download_and_prepare(release: Release, root: Path, manual_dir: str | Path |
     missing = [name for name in ("tensorflow", "tensorflow_datasets") if find_spec(name) is None]
     if missing:
         raise UserError(
-            f"preparing a data set needs {' and '.join(missing)}; "
-            "pip install '.[data]' in the repository adds it"
+            f"preparing a data set needs {' and '.join(missing)}; pip install 'induced-metric[data]' adds it"
         )
     # Silence the libraries: an error is reported in one sentence, below.
     os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}

@@ -57,7 +57,7 @@ def decode(release: Release, directory: Path) -> dict[str, Arrays]:
     except ImportError as error:
         raise UserError(
             f"reading {directory} needs tensorflow-datasets ({error}); "
-            "pip install '.[experiments]' in the repository adds it"
+            "pip install 'induced-metric[experiments]' adds it"
         ) from error
     try:
         sources = tfds.builder_from_directory(directory).as_data_source()

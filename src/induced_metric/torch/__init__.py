@@ -7,7 +7,7 @@ except ModuleNotFoundError as error:
     # Without PyTorch, Python treats any directory called torch as a package, and ``import torch`` succeeds.
     if (error.name or "").partition(".")[0] != "torch":
         raise
-    sentence = "induced_metric.torch needs PyTorch; pip install '.[torch]' in the repository adds it"
+    sentence = "induced_metric.torch needs PyTorch; pip install 'induced-metric[torch]' adds it"
     raise ModuleNotFoundError(sentence, name="torch") from None
 
 __all__ = ["SGDRMS", "SGDLogMetric", "SGDMetric"]
