@@ -235,5 +235,5 @@ def test_the_command_line_names_the_launchers(tmp_path):
     process = sweep(tmp_path, "launcher=slrum")
     _, err = process.communicate()
     assert process.returncode == 2
-    assert err == "sweep.py: unknown launcher 'slrum': allowed are local, none, slurm\n"
+    assert err == "sweep.py: unknown launcher 'slrum': allowed are local, none, slurm; did you mean slurm?\n"
     assert not os.listdir(tmp_path)
