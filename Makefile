@@ -50,8 +50,7 @@ ifneq ($(unknown),)
 $(error unknown variable $(unknown): there are $(known))
 endif
 
-# A variable that a target does not read would change nothing there, such as TRIAL instead of TRIALS. SEEDS, for one,
-# belongs to fair and compare.
+# So would one that the target does not read, such as TRIAL instead of TRIALS: these belong to a few targets alone.
 read_TRIAL    := trial
 read_SHARE    := verify
 read_DETERMINISTIC := verify
@@ -64,7 +63,7 @@ read_BASELINES := compare
 read_STUDY    := trial verify reproduce
 read_STEPS    := landscapes
 read_PORT     := dashboard
-$(foreach name,TRIAL SHARE DETERMINISTIC EPOCHS TOP SELECT SEEDS AGAINST BASELINES STUDY STEPS PORT,$(if \
+$(foreach name,$(patsubst read_%,%,$(filter read_%,$(.VARIABLES))),$(if \
 	$(and $(findstring command line,$(origin $(name))),$(filter-out $(read_$(name)) help $(VENV)/%,$(MAKECMDGOALS))),$(error \
 	$(name) is a variable of make $(read_$(name)), not of $(filter-out $(read_$(name)),$(MAKECMDGOALS)))))
 

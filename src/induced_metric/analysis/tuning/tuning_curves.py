@@ -125,7 +125,7 @@ def tuning_figure(ours: Mapping[str, Records]) -> Figure:
 
 
 def _curve(axes: Axes, own: pd.DataFrame, line: Any, **look: Any) -> None:
-    # The running best of studies changes at trials; between the k of the other curve, nothing is known.
+    # The running best of whole studies is known at every trial, the other curve at the k it was computed for.
     drawstyle = "steps-post" if (own["kind"] == "studies").all() else "default"
     axes.plot(own["trials"], own["best"], ls=line, drawstyle=drawstyle, **{"lw": 1.1} | look)
 
