@@ -9,6 +9,7 @@ import optax
 import pytest
 
 import induced_metric
+from induced_metric.errors import UserError
 from induced_metric.models.gpt import GPT
 from induced_metric.tasks.base import Task
 from induced_metric.training.epoch import evaluate, init_trial, train_epoch
@@ -145,3 +146,26 @@ def test_no_two_draws_of_a_trial_share_a_key(monkeypatch):
     assert len(draws) == 2 * (3 * (2 + 4 * 5) + 1)
     assert len(set(draws)) == len(draws)
     assert not set(draws) & set(uses["fold_in"] + uses["split"])
+
+
+@pytest.mark.parametrize(
+    ("update", "said"),
+    [
+        (
+            lambda updates, state: (jax.tree.map(jnp.sum, updates), state),
+            r"updates .* expected \(.*\) for .*, got \(\)",
+        ),
+        (lambda updates, state: (jax.tree.leaves(updates), state), "updates .* expected the structure"),
+        (lambda updates, state: (updates, state + 0.5), r"state .* expected int32\[\], got float32\[\]"),
+    ],
+    ids=["shape", "structure", "state"],
+)
+def test_an_update_of_another_shape_is_not_broadcast(tiny_task, update, said):
+    def optimizer():
+        return optax.GradientTransformation(
+            lambda params: jnp.zeros([], jnp.int32),
+            lambda updates, state, params=None: update(updates, state),
+        )
+
+    with pytest.raises(UserError, match=said):
+        train(tiny_task, optimizer, {}, 0, 1)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from induced_metric.errors import UserError
 from induced_metric.models.dropout import StepKeys
 from induced_metric.models.sharding import data_axes
 from induced_metric.tasks.base import Batch, ModelState, Params, Task
@@ -93,8 +94,9 @@ def _train_epoch(
         indices, number = inputs
         keys = StepKeys.of(jax.random.fold_in(dropout, number), task.batch_size)
         loss, model_state, metrics, grads = gradients(task, params, model_state, indices, keys, data["train"])
-        updates, opt_state = transformation.update(grads, opt_state, params, value=loss)
-        return (optax.apply_updates(params, updates), model_state, opt_state), {"loss": loss, **metrics}
+        updates, new_opt_state = transformation.update(grads, opt_state, params, value=loss)
+        _check_update(params, updates, opt_state, new_opt_state)
+        return (optax.apply_updates(params, updates), model_state, new_opt_state), {"loss": loss, **metrics}
 
     batches = order[: steps * task.batch_size].reshape(steps, task.batch_size)
     (params, model_state, opt_state), minibatch = jax.lax.scan(
@@ -112,6 +114,36 @@ def _train_epoch(
     return (
         TrialState(params, model_state, opt_state, state.epoch + 1, state.seed, state.order),
         metrics,
+    )
+
+
+def _check_update(params: Params, updates: Params, state: optax.OptState, new_state: optax.OptState) -> None:
+    """Checks an optimiser while it is traced: NumPy's rules would broadcast an update of another shape.
+
+    Raises:
+        UserError: if the updates are not shaped as the parameters are, or the new state as the old one.
+    """
+
+    def check(what: str, old: Any, new: Any, describe: Callable[[Any], str]) -> None:
+        if jax.tree.structure(old) != jax.tree.structure(new):
+            raise UserError(
+                f"the optimiser's {what}: expected the structure {jax.tree.structure(old)}, got "
+                f"{jax.tree.structure(new)}"
+            )
+        for (path, before), after in zip(jax.tree.leaves_with_path(old), jax.tree.leaves(new), strict=True):
+            if describe(before) != describe(after):
+                name = jax.tree_util.keystr(path, simple=True, separator="/")
+                place = f" for {name}" if path else ""
+                raise UserError(
+                    f"the optimiser's {what}: expected {describe(before)}{place}, got {describe(after)}"
+                )
+
+    check("updates must have the shapes of the parameters", params, updates, lambda x: str(jnp.shape(x)))
+    check(
+        "state must keep its shapes and types",
+        state,
+        new_state,
+        lambda x: f"{jnp.result_type(x)}{list(jnp.shape(x))}",
     )
 
 
