@@ -9,7 +9,8 @@ from induced_metric.errors import UserError
 
 
 def test_what_a_candidate_will_record_is_known_before_it_is_trained():
-    planned = compare._planned("regression", "lion")
+    planned, space = compare._planned("regression", "lion")
+    assert list(space) == ["learning_rate", "b1", "b2", "weight_decay"]
     assert planned["optimizer"]["_target_"] == "optax.lion"
     assert (planned["protocol"]["name"], planned["sampler"]["name"], planned["seed"]) == ("fair", "tpe", 0)
     assert planned["task"]["eval_splits"] == ["validation"]

@@ -115,8 +115,11 @@ def pairing(cfg: DictConfig) -> Pairing:
     )
 
 
-def check_optimizer(cfg: DictConfig) -> None:
+def check_optimizer(cfg: DictConfig) -> dict[str, Dimension]:
     """Builds the optimiser and the search space, but not the task, whose data may still be missing.
+
+    Returns:
+        The search space.
 
     Raises:
         UserError: in the same cases as ``pairing``.
@@ -124,6 +127,7 @@ def check_optimizer(cfg: DictConfig) -> None:
     optimizer = Factory.of(plain(cfg.optimizer), "optimizer")
     space, _ = search_space(cfg, optimizer, _schedule(cfg), lambda **_: None)
     static_programs(cfg, space)
+    return space
 
 
 def static_programs(cfg: DictConfig, space: Mapping[str, Dimension]) -> tuple[list[str], int]:

@@ -2,9 +2,12 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from induced_metric.cli import arguments as common
+
+if TYPE_CHECKING:
+    from induced_metric.space import Dimension
 
 PROTOCOL = "fair"
 """The protocol under which winners are confirmed."""
@@ -56,8 +59,13 @@ def run(
 
     shared: Any = {"protocol": PROTOCOL, "baselines": baselines, "differences": differences}
     if check:
-        planned = {name: _planned(task, name) for name in optimizers}
-        compare.check_planned(task, planned, against, studies=studies, **shared)
+        both = {name: _planned(task, name) for name in optimizers}
+        configs, spaces = ({name: pair[part] for name, pair in both.items()} for part in (0, 1))
+        found = compare.check_planned(task, configs, spaces, against, studies=studies, **shared)
+        for finding in found:
+            print(f"fairness: {finding.found} ({finding.numbers})")
+        if found:
+            print('it is trained all the same; docs/adding.md, "Is it any good?", shows how to share ranges')
         return
     from rich.console import Console
 
@@ -74,8 +82,8 @@ def run(
     say_written(comparison.write(results, "-".join([PROTOCOL, task, "compare", *optimizers])))
 
 
-def _planned(task: str, optimizer: str) -> dict[str, Any]:
-    """The configuration that the search of a candidate will record.
+def _planned(task: str, optimizer: str) -> tuple[dict[str, Any], dict[str, "Dimension"]]:
+    """The configuration that the search of a candidate will record, and the dimensions it will search.
 
     Raises:
         UserError: if the optimiser or the task has no configuration, or no study can use the optimiser.
@@ -87,6 +95,6 @@ def _planned(task: str, optimizer: str) -> dict[str, Any]:
     from induced_metric.studies.compatibility import study_config
 
     composed = compose([f"protocol={PROTOCOL}", f"task={task}", f"optimizer={optimizer}"])
-    build.check_optimizer(composed)
+    space = build.check_optimizer(composed)
     settings: Any = OmegaConf.to_container(composed, resolve=True)
-    return study_config(settings)
+    return study_config(settings), space

@@ -8,6 +8,7 @@ from tuned import SPACE, write
 from induced_metric.analysis import compare
 from induced_metric.errors import UserError
 from induced_metric.records import CONFIRMED, WITHOUT
+from induced_metric.space import Float
 from induced_metric.studies.compatibility import differences
 
 PLANNED = {
@@ -18,6 +19,7 @@ PLANNED = {
     "search_space": {"b1": SPACE["beta1"]},
     "seed": 0,
 }
+RATE = {"learning_rate": Float(**SPACE["learning_rate"])}
 
 
 def read(mine, baselines, candidates=("lion",), against=("adamw", "sgd"), task="regression"):
@@ -80,17 +82,21 @@ def test_what_was_trained_under_other_rules_is_refused_with_the_difference(mine,
 
 
 def test_before_anything_is_trained_the_planned_configuration_is_compared(baselines) -> None:
-    def check(**changed):
-        compare.check_planned(
+    def check(space=RATE, **changed):
+        return compare.check_planned(
             "regression",
             {"lion": PLANNED | changed},
+            {"lion": space},
             ["adamw", "sgd"],
             protocol="fair",
             baselines=baselines,
             differences=differences,
         )
 
-    check()
+    assert check() == []
+    (finding,) = check(space={"learning_rate": Float(low=0.01, high=0.1)})
+    assert finding.found == "the range of the learning rate differs between optimisers"
+    assert "LION 0.01 to 0.1" in finding.numbers
     check(optimizer={"_target_": "my_package.mine"}, search_space={})
     with pytest.raises(UserError, match=r"LION cannot be compared .*: seed: 0 -> 7"):
         check(seed=7)

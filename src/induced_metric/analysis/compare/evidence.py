@@ -71,7 +71,7 @@ def read(
         UserError: if an optimiser has no search or no confirmation on record, if not all were trained and
             judged under the same rules, or if no pair is left.
     """
-    baseline_studies = _baselines(task, against, protocol, baselines)
+    baseline_studies = baselines_on_record(task, against, protocol, baselines)
     candidate_studies = _candidates(task, candidates, list(baseline_studies), protocol, results)
     pairs = [
         (candidate, baseline) for candidate in candidates for baseline in against if candidate != baseline
@@ -91,42 +91,9 @@ def read(
     return Evidence(task, protocol, pairs, searches, confirmations, remarks)
 
 
-def check_planned(
-    task: str,
-    planned: Mapping[str, Mapping[str, Any]],
-    against: Sequence[str],
-    *,
-    studies: int | None = None,
-    protocol: str,
-    baselines: str | Path,
-    differences: Differences,
-) -> None:
-    """Checks, before anything is trained, that there are baselines to compare with, under the same rules.
-
-    Args:
-        task: name of the task.
-        planned: the configuration of each candidate's first search, by the name of the candidate.
-        against: the baselines.
-        studies: how many studies each candidate is to have.
-        protocol: name of the protocol.
-        baselines: the results directory of the baselines.
-        differences: as for ``read``.
-
-    Raises:
-        UserError: as ``read`` does; or if there are to be more studies than the baselines have.
-    """
-    on_record = _baselines(task, against, protocol, baselines)
-    if studies and studies > (most := len(on_record) // 2):
-        raise UserError(
-            f"STUDIES can be at most {most}, the number of studies of the baselines, got {studies}: more "
-            "need more of theirs (make fair), in a results directory that BASELINES names"
-        )
-    (baseline, *_) = _configurations(on_record[SEARCH].trials).values()
-    for name, config in planned.items():
-        _check_settings(name, json.loads(json.dumps(config)), baseline, differences)
-
-
-def _baselines(task: str, against: Sequence[str], protocol: str, baselines: str | Path) -> dict[str, Records]:
+def baselines_on_record(
+    task: str, against: Sequence[str], protocol: str, baselines: str | Path
+) -> dict[str, Records]:
     """The records of the baselines, by sampler: those of each search and of its confirmation."""
     searches = records.searches(task, protocol=protocol, results=baselines)
     confirmed = records.confirmations(task, protocol=protocol, results=baselines)
@@ -198,19 +165,19 @@ def _paired(found: Records) -> Records:
     return Records(shared.reset_index(drop=True), curves)
 
 
-def _configurations(trials: pd.DataFrame) -> dict[str, dict[str, Any]]:
+def configurations(trials: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """The configuration of each optimiser's study."""
     first = trials.drop_duplicates("optimizer")
     return {str(row.optimizer): json.loads(str(row.config)) for row in first.itertuples()}
 
 
 def _check_alike(ours: pd.DataFrame, theirs: pd.DataFrame, differences: Differences) -> None:
-    baselines = _configurations(theirs)
-    for name, config in {**baselines, **_configurations(ours)}.items():
-        _check_settings(name, config, next(iter(baselines.values())), differences)
+    baselines = configurations(theirs)
+    for name, config in {**baselines, **configurations(ours)}.items():
+        check_settings(name, config, next(iter(baselines.values())), differences)
 
 
-def _check_settings(
+def check_settings(
     name: str, ours: Mapping[str, Any], theirs: Mapping[str, Any], differences: Differences
 ) -> None:
     """Raises UserError for settings of the task, the protocol or the sampler that differ."""

@@ -26,10 +26,11 @@ def confirmed_table(task: str, ours: Mapping[str, Records], searches: Mapping[st
         "Search's best": fixed(table["searched"], 4),
         "Optimism": fixed(table["optimism"], 4, signed=True),
     }
+    chosen_by = style.words(confirmed.searched_by(ours, searches))
     title = (
         f"What each optimiser is worth once tuned: {metric} of {confirmed.whose(ours)} on the {task} task, "
-        "trained again from fresh seeds. Optimism: the best value that the search saw, minus the mean of the "
-        "same metric over the fresh seeds."
+        f"trained again from fresh seeds. Search's best: the best {chosen_by} that the search saw. Optimism: "
+        f"that, minus the mean {chosen_by} over the fresh seeds."
     )
     scale = Scale(bool(table["logarithmic"].iloc[0]))
     notes = [*_geometric(scale), errors_note(table), *_lost(table, ours, searches)]
