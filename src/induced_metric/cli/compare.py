@@ -80,6 +80,9 @@ def run(
     for table in comparison.tables.values():
         console.print(table.title, "", table.terminal(), "", *table.notes, "", sep="\n")
     say_written(comparison.write(results, "-".join([PROTOCOL, task, "compare", *optimizers])))
+    others = [name for name in compare.tasks_with_baselines(PROTOCOL, baselines) if name != task]
+    if others:
+        print(f"one task says little about another: TASK={' or TASK='.join(others)} has baselines, too")
 
 
 def _planned(task: str, optimizer: str) -> tuple[dict[str, Any], dict[str, "Dimension"]]:

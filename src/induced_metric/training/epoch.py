@@ -125,11 +125,9 @@ def _check_update(params: Params, updates: Params, state: optax.OptState, new_st
     """
 
     def check(what: str, old: Any, new: Any, describe: Callable[[Any], str]) -> None:
-        if jax.tree.structure(old) != jax.tree.structure(new):
-            raise UserError(
-                f"the optimiser's {what}: expected the structure {jax.tree.structure(old)}, got "
-                f"{jax.tree.structure(new)}"
-            )
+        expected, got = (str(jax.tree.structure(tree)) for tree in (old, new))
+        if expected != got:
+            raise UserError(f"the optimiser's {what}: expected the structure {expected}, got {got}")
         for (path, before), after in zip(jax.tree.leaves_with_path(old), jax.tree.leaves(new), strict=True):
             if describe(before) != describe(after):
                 name = jax.tree_util.keystr(path, simple=True, separator="/")

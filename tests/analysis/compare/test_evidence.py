@@ -47,7 +47,8 @@ def test_candidates_stand_beside_the_baselines_and_are_paired_with_them_alone(mi
         assert (records.trials.groupby("optimizer")["seed"].nunique() == 15).all()
         assert (records.curves.groupby("optimizer")["trial"].nunique() == 15).all()
     assert found.remarks == [
-        "Only the seeds that all optimisers have are compared. Seeds per study: ADAMW 20, SGD 20, LION 15."
+        "Only the seeds that all optimisers have are compared. Seeds per study: ADAMW 20, SGD 20, LION 15. "
+        "SEEDS=20 trains more."
     ]
 
 

@@ -65,17 +65,17 @@ def test_the_best_settings_are_placed_in_the_ranges_and_bounds_stand_out(mine, t
     assert at_end.notes == ["A better setting may lie beyond the range of learning_rate."]
 
 
-def test_the_page_has_all_tables_and_the_figure_and_needs_nothing_else(made, tmp_path) -> None:
+def test_the_page_has_all_tables_and_figures_and_needs_nothing_else(made, tmp_path) -> None:
     paths = list(made.write(tmp_path, "fair-regression-compare-lion"))
     assert all(path.exists() for path in paths)
     text = paths[-1].read_text(encoding="utf-8")
     assert paths[-1].name == "fair-regression-compare-lion.html"
     found = re.findall(r'<section id="(\w+)">', text)
-    assert found[:4] == ["verdicts", "confirmed", "tuning", "ranges"]
+    assert found[:4] == ["verdicts", "confirmed", "values", "tuning"]
     assert "LION against tuned baselines: regression, protocol fair" in text
     for table in made.tables.values():
         assert text.count("</tr>") >= len(table.cells)
-    assert "<svg" in text
+    assert text.count("<svg") == len(made.figures)
     assert "<script" not in text
     assert re.findall(r'(?:src|href)="(?!#)', text) == []
     list(made.write(tmp_path / "again", "fair-regression-compare-lion"))

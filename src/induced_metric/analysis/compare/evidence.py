@@ -87,8 +87,14 @@ def read(
     searches = {name: study for name, study in joined.items() if not name.endswith(CONFIRMED)}
     every = {name: study for name, study in joined.items() if name.endswith(CONFIRMED)}
     confirmations = {name: _paired(study) for name, study in every.items()}
-    remarks = [*_budgets(searches, len(baseline_studies) // 2, pairs), *_seeds(every)]
+    remarks = [*_budgets(searches, len(baseline_studies) // 2, pairs), *_seeds(every, candidates)]
     return Evidence(task, protocol, pairs, searches, confirmations, remarks)
+
+
+def tasks_with_baselines(protocol: str, baselines: str | Path) -> list[str]:
+    """The tasks for which winners are on record."""
+    where: Any = {"protocol": protocol, "results": baselines}
+    return [task for task in records.tasks(**where) if SEARCH + CONFIRMED in records.samplers(task, **where)]
 
 
 def baselines_on_record(
@@ -99,14 +105,10 @@ def baselines_on_record(
     confirmed = records.confirmations(task, protocol=protocol, results=baselines)
     usable = [name for name in searches if draws.family(name) == SEARCH and name + CONFIRMED in confirmed]
     if not usable:
-        tasks = [
-            name
-            for name in records.tasks(protocol=protocol, results=baselines)
-            if SEARCH + CONFIRMED in records.samplers(name, protocol=protocol, results=baselines)
-        ]
+        tasks = ", ".join(tasks_with_baselines(protocol, baselines)) or "none"
         raise UserError(
             f"no confirmed baselines of {task} ({protocol}) under {baselines}; tasks with confirmed "
-            f"baselines: {', '.join(tasks) or 'none'}; make fair TASK={task} makes them, and BASELINES names "
+            f"baselines: {tasks}; make fair TASK={task} makes them, and BASELINES names "
             "the results directory"
         )
     return {
@@ -213,10 +215,11 @@ def _budgets(
         )
 
 
-def _seeds(confirmations: Mapping[str, Records]) -> Iterator[str]:
+def _seeds(confirmations: Mapping[str, Records], candidates: Sequence[str]) -> Iterator[str]:
     """A sentence if some optimisers were trained from more seeds than others."""
     trials = pd.concat([study.trials for study in confirmations.values()])
     most = trials.groupby(["optimizer", "sampler"])["seed"].nunique().groupby("optimizer").max()
     if most.min() < most.max():
         numbers = ", ".join(f"{style.label(name)} {most[name]}" for name in style.ordered(most.index))
-        yield f"Only the seeds that all optimisers have are compared. Seeds per study: {numbers}."
+        more = f" SEEDS={most.max()} trains more." if most[list(candidates)].min() < most.max() else ""
+        yield f"Only the seeds that all optimisers have are compared. Seeds per study: {numbers}.{more}"

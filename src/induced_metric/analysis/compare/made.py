@@ -1,4 +1,4 @@
-"""The tables, the figure and the page of a comparison."""
+"""The tables, the figures and the page of a comparison."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +11,7 @@ from induced_metric.analysis import fairness, runs, style
 from induced_metric.analysis.compare import page, ranges
 from induced_metric.analysis.compare.evidence import Evidence
 from induced_metric.analysis.confirmations import confirmed_tables
+from induced_metric.analysis.confirmations.confirmed_figure import confirmed_figure
 from induced_metric.analysis.rendering import Table
 from induced_metric.analysis.tuning import tuning_curves
 
@@ -29,27 +30,28 @@ class Made(NamedTuple):
         title: what is compared.
         answer: the verdicts in a sentence for each candidate.
         tables: the tables, by the ends of their file names; verdicts first.
-        tuning: the tuning curves.
+        figures: the figures, likewise: the winners' values and the tuning curves.
     """
 
     title: str
     answer: str
     tables: dict[str, Table]
-    tuning: Figure
+    figures: dict[str, Figure]
 
     def write(self, results: Path, name: str) -> Iterator[Path]:
         """Writes ``<results>/tables/<name>-<table>`` and so on; yields the paths, the page's last."""
         for table, made in self.tables.items():
             yield from made.write(results / "tables" / f"{name}-{table}")
         (results / "figures").mkdir(parents=True, exist_ok=True)
-        yield from style.save(self.tuning, results / "figures" / f"{name}-tuning")
+        for figure, drawn in self.figures.items():
+            yield from style.save(drawn, results / "figures" / f"{name}-{figure}")
         path = results / f"{name}.html"
-        path.write_text(page.page(self.title, self.answer, self.tables, self.tuning), encoding="utf-8")
+        path.write_text(page.page(self.title, self.answer, self.tables, self.figures), encoding="utf-8")
         yield path
 
 
 def make(evidence: Evidence, *, margin: float | None = None) -> Made:
-    """Makes the tables and the figure of a comparison.
+    """Makes the tables and the figures of a comparison.
 
     Args:
         evidence: what the comparison rests on.
@@ -75,7 +77,11 @@ def make(evidence: Evidence, *, margin: float | None = None) -> Made:
     tables["verdicts"].notes.extend(evidence.remarks)
     named = ", ".join(map(style.label, evidence.candidates))
     title = f"{named} against tuned baselines: {task}, protocol {evidence.protocol}"
-    return Made(title, answer(verdicts.data), tables, tuning_curves.tuning_figure(searches))
+    figures = {
+        "values": confirmed_figure(task, confirmations, searches, lettered=False),
+        "tuning": tuning_curves.tuning_figure(searches),
+    }
+    return Made(title, answer(verdicts.data), tables, figures)
 
 
 def answer(verdicts: pd.DataFrame) -> str:

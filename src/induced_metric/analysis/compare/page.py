@@ -15,23 +15,24 @@ from induced_metric.analysis.report import markup
 HEADINGS = {
     "verdicts": "Verdicts",
     "confirmed": "What each optimiser is worth once tuned",
+    "values": "The winners' values",
     "tuning": "What tuning costs",
     "ranges": "Where the best settings lie",
     "fairness": "Fairness linter",
 }
 
 
-def page(title: str, answer: str, tables: Mapping[str, Table], tuning: Figure) -> str:
+def page(title: str, answer: str, tables: Mapping[str, Table], figures: Mapping[str, Figure]) -> str:
     """The page.
 
     Args:
         title: what is compared.
         answer: the verdicts in words.
-        tables: by the keys of ``HEADINGS``; not every key must have one.
-        tuning: the tuning curves.
+        tables: by the keys of ``HEADINGS``.
+        figures: likewise; not every key must have a table or a figure.
     """
     sections = {name: _table(name, table) for name, table in tables.items()}
-    sections["tuning"] = f'<div class="figure">{_svg(tuning)}</div>'
+    sections |= {name: f'<div class="figure">{_svg(figure)}</div>' for name, figure in figures.items()}
     body = "\n".join(
         f'<section id="{name}"><h2>{escape(heading)}</h2>{sections[name]}</section>'
         for name, heading in HEADINGS.items()

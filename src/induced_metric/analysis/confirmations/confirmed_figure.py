@@ -45,7 +45,9 @@ def letters(names: Iterable[str], apart: Iterable[tuple[str, str]]) -> dict[str,
     }
 
 
-def confirmed_figure(task: str, ours: Mapping[str, Records], searches: Mapping[str, Records]) -> Figure:
+def confirmed_figure(
+    task: str, ours: Mapping[str, Records], searches: Mapping[str, Records], *, lettered: bool = True
+) -> Figure:
     """One row per optimizer, best first: its mean with the interval, and a bar for the winner of each study.
 
     Bars span the quartiles over the seeds, lines the range from 5 to 95%; markers are the mean of a study.
@@ -57,6 +59,7 @@ def confirmed_figure(task: str, ours: Mapping[str, Records], searches: Mapping[s
         task: name of the task.
         ours: the confirmations, by sampler, or the published settings (``FIXED``).
         searches: the searches, by sampler.
+        lettered: False leaves the letters out, where other pairs are judged.
     """
     trainings = confirmed.collect(ours, searches)
     objective, direction = runs.objective(ours)
@@ -66,7 +69,8 @@ def confirmed_figure(task: str, ours: Mapping[str, Records], searches: Mapping[s
     scale = scale_of(trainings["value"], minimize=minimize)
     # Only some of the other optimizers are shown, and a verdict depends on how many are judged: the tables
     # have their verdicts.
-    judged = confirmed.judged(ours, searches, pairs=verdicts.families(table["optimizer"])[0])
+    pairs = verdicts.families(table["optimizer"])[0] if lettered else []
+    judged = confirmed.judged(ours, searches, pairs=pairs)
     groups = _groups(table["optimizer"].tolist(), judged)
     most_studies = int(table["studies"].max())
     with style.style():
