@@ -1,6 +1,7 @@
 """``induced-metric report``: writes one page to explore, from all records of a results directory."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from induced_metric.cli.reports import say_written
@@ -17,4 +18,4 @@ def run(results: Path | None) -> None:
     """Writes ``report.html`` into the results directory."""
     from induced_metric.analysis import report, runs
 
-    say_written([report.write(results or runs.locate_results())])
+    say_written([report.write(results or runs.locate_results(), say=partial(print, flush=True))])

@@ -78,11 +78,11 @@ def test_no_level_of_headings_is_left_out(outline):
     assert all(below <= above + 1 for above, below in zip(outline.levels, outline.levels[1:], strict=False))
 
 
-def test_fair_comes_first(outline):
+def test_fair_comes_first_and_the_paper_last(outline):
     assert (
-        outline.ids.index("claims")
-        < outline.ids.index("fair-mnist_small")
+        outline.ids.index("fair-mnist_small")
         < outline.ids.index("paper-regression")
+        < outline.ids.index("claims")
     )
 
 
@@ -224,6 +224,12 @@ def test_every_claim_is_there_with_its_verdicts_and_links_to_records(recorded, t
         (shown,) = re.findall(rf'<details id="claim-{number}">(.*?)</details>', text, re.DOTALL)
         badges = re.findall(r'<th scope="row"><span class="badge \w+">([^<]+)', shown)
         assert sorted(badges) == sorted(own["verdict"])
+        quoted = own.loc[own["group"] == "published", "verdict"]
+        decided = own[own["verdict"].isin(["supported", "contradicted", "unresolved"])]
+        (head,) = re.findall(r"<summary>(.*?)</summary>", shown)
+        assert all(f"1 {verdict}" in head.partition("by the paper's numbers: ")[2] for verdict in quoted)
+        coloured = [words.split() for words in re.findall(r'<span class="badge \w+">([^<]+)', head)]
+        assert sum(int(count) for count, _ in coloured) == len(decided) - len(quoted)
     assert re.search(r'<a href="records/paper/regression/fixed/sgd_rms/trials.parquet">[^<]+<code>\w+', text)
 
 

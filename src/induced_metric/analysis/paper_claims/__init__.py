@@ -4,7 +4,7 @@ Claims 1-7 are about functions of two variables (``landscapes.claims``), 8-12 ab
 the update itself, which tests and benchmarks decide, not records.
 """
 
-from induced_metric.analysis.paper_claims.deciding import NOT_RUN, decide_all
+from induced_metric.analysis.paper_claims.deciding import NOT_RUN, PUBLISHED, decide_all
 from induced_metric.analysis.paper_claims.report import claims_table, first_screen, lines, put_into
 
-__all__ = ["NOT_RUN", "claims_table", "decide_all", "first_screen", "lines", "put_into"]
+__all__ = ["NOT_RUN", "PUBLISHED", "claims_table", "decide_all", "first_screen", "lines", "put_into"]

@@ -12,6 +12,7 @@ from induced_metric.analysis.report.markup import text
 from induced_metric.analysis.report.part import Part
 from induced_metric.records import CONFIRMED, FIXED
 
+NO_VERDICT = "no setting was trained again from fresh seeds, so there is no verdict on any pair."
 _VERDICTS = ("verdicts", "seeds_verdicts")
 _FORMATS = {".csv": "CSV", ".md": "Markdown", ".tex": "LaTeX"}
 
@@ -48,9 +49,13 @@ def _verdicts(part: Part, made: Tables) -> Iterable[Block | None]:
         yield Text(matrix.matrix(comparison.table.data, comparison.stem.name))
     if not any(made.get(name) for name in _VERDICTS):
         yield text(
-            "No setting was trained again from fresh seeds, so there is no verdict on any pair: the best "
-            "trials of a search owe part of their values to luck.", "missing",
-        )  # fmt: skip
+            f"N{NO_VERDICT[1:]} The best trials of a search owe part of their values to luck.", "missing"
+        )
+        yield Text(
+            "<p>These train the winners of searches again, and judge them: all optimisers, or one of yours "
+            f"against those on record.</p><pre>make fair TASK={part.task}\n"
+            f"make compare TASK={part.task} OPTIMIZERS=&lt;yours&gt;</pre>"
+        )
     confirming = [name for name in part.repeats if name == FIXED or name.endswith(CONFIRMED)]
     if confirming:
         yield Text(evidence.rests_on(part, confirming))

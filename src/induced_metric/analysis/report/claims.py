@@ -1,7 +1,7 @@
 """The paper's claims, each with its verdicts and links to the records that these rest on."""
 
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ _COLOURS = {"supported": "better", "contradicted": "worse"}
 
 
 def section(results: Path) -> Section:
-    """Every claim, folded, with how often it is supported, contradicted and unresolved."""
+    """Every claim, folded, with how often what was run supports it, contradicts it or leaves it open."""
     table = paper_claims.decide_all(results)
     notes = paper_claims.claims_table(table).notes
     blocks: list[Block] = [
@@ -30,10 +30,13 @@ def section(results: Path) -> Section:
 
 
 def _claim(number: str, text: str, own: pd.DataFrame, results: Path) -> str:
-    counts = Counter(own["verdict"])
+    quoted = own["group"] == paper_claims.PUBLISHED
     badges = " ".join(
-        _badge(verdict, f"{counts[verdict]} {verdict}") for verdict in VERDICTS.values() if counts[verdict]
+        _badge(verdict, f"{count} {verdict}") for verdict, count in _counted(own.loc[~quoted, "verdict"])
     )
+    if quoted.any():
+        numbers = ", ".join(f"{count} {verdict}" for verdict, count in _counted(own.loc[quoted, "verdict"]))
+        badges += f' <span class="small">by the paper\'s numbers: {numbers}</span>'
     head = "".join(
         f'<th scope="col">{name}</th>'
         for name in ("Verdict", "Source", "Deciding effect", "n", "Method", "Rests on (sha256)")
@@ -44,6 +47,11 @@ def _claim(number: str, text: str, own: pd.DataFrame, results: Path) -> str:
         f'<div class="scroll" role="region" tabindex="0" aria-label="Verdicts on claim {escape(number)}">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></details>"
     )
+
+
+def _counted(verdicts: Iterable[str]) -> list[tuple[str, int]]:
+    counts = Counter(verdicts)
+    return [(verdict, counts[verdict]) for verdict in VERDICTS.values() if counts[verdict]]
 
 
 def _badge(verdict: str, text: str) -> str:

@@ -3,7 +3,7 @@
 import base64
 import functools
 import gzip
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -20,8 +20,12 @@ _PROTOCOLS = ("fair", "paper")
 TITLE = "Optimisers compared: what can be concluded"
 
 
-def write(results: Path) -> Path:
+def write(results: Path, say: Callable[[str], None] = lambda _: None) -> Path:
     """Writes ``<results>/report.html`` and returns its path.
+
+    Args:
+        results: the results directory.
+        say: is told the name of each part before it is made, which takes up to a minute.
 
     Raises:
         FileNotFoundError: if there are no records; the message says where.
@@ -38,11 +42,13 @@ def write(results: Path) -> Path:
     parts: list[tuple[str, str, list[Section]]] = []
     summary: list[str] = []
     shown_tables: set[str] = set()
-    parts.append(("claims", "The paper's claims", [claims.section(results)]))
     for each in recorded:
+        say(f"{each.task}, protocol {each.protocol}")
         made = assemble.tables(each, shown_tables)
         parts.append((each.name, f"{each.task}, protocol {each.protocol}", assemble.sections(each, made)))
         summary.append(_summary(each, made))
+    say("the paper's claims")
+    parts.append(("claims", "The paper's claims", [claims.section(results)]))
     if functions is not None:
         parts.append(("functions", "Functions of two variables", [functions]))
     path = results / "report.html"
@@ -60,7 +66,7 @@ def _place(pair: tuple[str, str]) -> tuple[int, int, str, str]:
 def _summary(each: part.Part, made: assemble.Tables) -> str:
     where = f'<a href="#{escape(each.name)}">{escape(each.task)}, protocol {escape(each.protocol)}</a>'
     verdicts = [matrix.sentence(comparison.table.data) for comparison in assemble.compared(made)]
-    message = " ".join(verdicts) or "no setting was trained again from fresh seeds, so there is no verdict."
+    message = " ".join(verdicts) or assemble.NO_VERDICT
     return f"<li>{where}: {escape(message)}</li>"
 
 
