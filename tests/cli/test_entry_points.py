@@ -93,6 +93,7 @@ def test_train_repeats_a_trial_of_a_sweep_bit_for_bit(swept, tmp_path, here):
 def test_train_logs_offline_by_default_and_multirun_trains_each(tmp_path):
     done = succeed("train.py", "-m", "optimizer=sgd,adam", *TINY, f"results={tmp_path}")
     assert done.stdout.count("best test/loss") == 2
+    assert "the paper's best run" not in done.stdout  # which had more epochs
     assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 2
     assert len(list(tmp_path.rglob("curve.parquet"))) == 2
 

@@ -84,6 +84,7 @@ def test_a_misspelt_choice_is_corrected(said):
     ("words", "sentence"),
     [
         (["trails=3"], "unknown 'trails': allowed are seed, .*; did you mean trials?"),
+        (["epochs=3"], "unknown 'epochs': allowed are seed, .*; did you mean task.epochs?"),
         (["lanes.widht=3"], "unknown 'lanes.widht': allowed under lanes are .*; did you mean width?"),
         (["optimizer.momentum=0.3"], "unknown 'optimizer.momentum': allowed under optimizer are .* eps"),
         (["+search_space.xi.low=1"], "search_space.xi.low has a value already: write it without the [+]"),

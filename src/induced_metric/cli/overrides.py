@@ -89,7 +89,19 @@ def _unknown(error: ConfigCompositionException, config: str) -> str:
     parent, _, name = str(key).rpartition(".")
     allowed = _allowed_keys(parent, name, config)
     where = f" under {parent}" if parent else ""
-    return f"unknown {key!r}: allowed{where} are {', '.join(allowed)}{_suggested(name, allowed)}"
+    hint = (not parent and _inside(name, config)) or _suggested(name, allowed)
+    return f"unknown {key!r}: allowed{where} are {', '.join(allowed)}{hint}"
+
+
+def _inside(name: str, config: str) -> str:
+    """The end of a message on a name that is unknown, but a setting of a group, such as xi of optimizer."""
+    groups = _composed(sys.argv[1:], config).items()
+    found = [
+        f"{group}.{name}"
+        for group, node in groups
+        if isinstance(node, DictConfig) and name in node and not isinstance(node[name], DictConfig)
+    ]
+    return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
 def _suggested(name: str, allowed: Sequence[str]) -> str:

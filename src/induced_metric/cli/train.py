@@ -63,7 +63,7 @@ def train(cfg: DictConfig) -> None:
                 )
                 checkpoints.remove(trial.checkpoint)  # only now that the trial is recorded
                 run.finish({"state": "complete", **trial.outcome()})
-    print(_sentence(trial, pair.published_best))
+    print(_sentence(trial, _published(pair.published_best)))
     print(f"saved in {directory}")
 
 
@@ -109,7 +109,8 @@ def _run(
         waiting = iter([trial.assignment(None)] if not trial.ended else [])
         lanes.run(lambda: next(waiting, None), tell, stride=1, stop=stop)
         if not trial.ended:
-            app.stopped(f"stopped after epoch {trial.done - 1}; the same command continues", bar.print)
+            done = f"{trial.done} of {trial.goal.epochs} epochs"
+            app.stopped(f"stopped after {done}; the same command continues", bar.print)
 
 
 def identity(config: Mapping[str, Any], seed: int, kept: Collection[str]) -> str:
@@ -155,11 +156,19 @@ def _save(directory: Path, trial: "Trial", facts: Mapping[str, Any]) -> None:
 
 
 def _sentence(trial: "Trial", published: float | None) -> str:
-    outcome = trial.outcome()
+    outcome, epochs = trial.outcome(), trial.goal.epochs
     if outcome["diverged"]:
-        return f"diverged in epoch {outcome['epochs'] - 1}"
+        return f"diverged: no finite metrics after {outcome['epochs']} of {epochs} epochs"
     comparison = "" if published is None else f"; the paper's best run: {published:.6g}"
     return (
-        f"best {trial.goal.objective} {outcome['value']:.6g} in epoch {outcome['best_epoch']} "
-        f"({outcome['seconds']:.2f} s on the device){comparison}"
+        f"best {trial.goal.objective} {outcome['value']:.6g} after {outcome['best_epoch'] + 1} of {epochs} "
+        f"epochs ({outcome['seconds']:.2f} s on the device){comparison}"
     )
+
+
+def _published(best: float | None) -> float | None:
+    """The paper's best value, unless the command line changes the task, which it then says nothing of."""
+    from hydra.core.hydra_config import HydraConfig
+
+    changed = any(word.lstrip("+~").startswith("task.") for word in HydraConfig.get().overrides.task)
+    return None if changed else best
