@@ -127,6 +127,7 @@ help: ## Show this help
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
+	@echo 'The pinned packages are installed into $(VENV), once; it takes one to three minutes.'
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@sed -n '/==/s/ *\\$$//p' requirements.lock > $(VENV)/pins.txt

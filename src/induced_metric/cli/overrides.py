@@ -97,7 +97,7 @@ def _inside(name: str, config: str) -> str:
     """The end of a message on a name that is unknown, but a setting of a group, such as xi of optimizer."""
     groups = _composed(sys.argv[1:], config).items()
     found = [
-        f"{group}.{name}"
+        f"{group!s}.{name}"
         for group, node in groups
         if isinstance(node, DictConfig) and name in node and not isinstance(node[name], DictConfig)
     ]
