@@ -133,12 +133,13 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@sed -n '/==/s/ *\\$$//p' requirements.lock > $(VENV)/pins.txt
 	@touch $@
 
-# JAX's plugins for an accelerator are no part of the lock, and only one may be there. The pins choose JAX's version.
-$(VENV)/.jax-$(accelerator): $(VENV)/.installed
+# JAX's plugins for an accelerator have locks of their own, since only one may be there.
+$(VENV)/.jax-$(accelerator): $(VENV)/.installed $(filter-out %-cpu.lock,requirements-$(accelerator).lock)
 	@rm -f $(VENV)/.jax-*
 	@$(BIN)/python -m pip uninstall --quiet --yes $(foreach cuda,cuda12 cuda13,jax-$(cuda)-plugin jax-$(cuda)-pjrt) libtpu 2>/dev/null
 ifneq ($(accelerator),cpu)
-	$(BIN)/python -m pip install --quiet --constraint $(VENV)/pins.txt 'jax[$(accelerator)]'
+	@echo 'JAX for $(accelerator) is installed, once: a download of some gigabytes.'
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-$(accelerator).lock
 endif
 	@touch $@
 
@@ -280,9 +281,11 @@ bench: setup ## Measure speed against plain optax, as ratios
 	$(BIN)/python benchmarks/models.py
 	$(BIN)/python benchmarks/mnist.py
 
-lock: setup ## Update requirements.lock from pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-annotate --no-header --quiet --upgrade -o requirements.lock
+lock := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
+lock: setup ## Update requirements.lock and those of the accelerators from pyproject.toml
+	$(lock) --upgrade pyproject.toml --extra dev -o requirements.lock
+	for each in $(filter-out auto cpu,$(ACCELERATORS)); do \
+		echo "jax[$$each]" | $(lock) --upgrade - --constraint requirements.lock -o requirements-$$each.lock || exit; done
 
 clean: ## Remove the environment and all caches; results stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

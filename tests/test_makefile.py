@@ -68,27 +68,27 @@ def installed(calls):
 
 
 @pytest.mark.parametrize(
-    ("cuda", "extras"),
+    ("cuda", "locks"),
     [
         (None, []),
         ("11.8", []),
-        ("12.8", ["jax[cuda12]"]),
-        ("13.0", ["jax[cuda13]"]),
-        ("14.1", ["jax[cuda13]"]),
+        ("12.8", ["requirements-cuda12.lock"]),
+        ("13.0", ["requirements-cuda13.lock"]),
+        ("14.1", ["requirements-cuda13.lock"]),
     ],
 )
-def test_setup_installs_jax_for_the_card_that_is_there(machine, cuda, extras):
+def test_setup_installs_jax_for_the_card_that_is_there(machine, cuda, locks):
     machine.has_card(cuda)
     done, calls = machine.make("setup")
-    assert (done.returncode, installed(calls)) == (0, extras)
-    constrained = f"-m pip install --quiet --constraint {machine.venv}/pins.txt "
-    assert all(call.startswith(constrained) for call in calls if "pip install" in call)
+    assert (done.returncode, installed(calls)) == (0, locks)
+    hashed = "-m pip install --quiet --require-hashes -r "
+    assert all(call.startswith(hashed) for call in calls if "pip install" in call)
     _, again = machine.make("setup")
     assert again == []
 
 
 def test_another_accelerator_replaces_the_plugins_and_is_kept(machine):
-    assert installed(machine.make("setup", "ACCELERATOR=cuda12")[1]) == ["jax[cuda12]"]
+    assert installed(machine.make("setup", "ACCELERATOR=cuda12")[1]) == ["requirements-cuda12.lock"]
     machine.has_card("13.0")
     assert machine.make("setup")[1] == []
     done, calls = machine.make("setup", "ACCELERATOR=cpu")
@@ -97,7 +97,23 @@ def test_another_accelerator_replaces_the_plugins_and_is_kept(machine):
     assert removal.startswith("-m pip uninstall")
     assert {"jax-cuda12-plugin", "jax-cuda12-pjrt", "libtpu"} <= set(removal.split())
     assert machine.make("setup", "ACCELERATOR=cpu")[1] == []
-    assert installed(machine.make("setup", "ACCELERATOR=auto")[1]) == ["jax[cuda13]"]
+    assert installed(machine.make("setup", "ACCELERATOR=auto")[1]) == ["requirements-cuda13.lock"]
+
+
+@pytest.mark.parametrize("accelerator", ["cuda12", "cuda13", "tpu"])
+def test_the_lock_of_an_accelerator_has_the_versions_of_the_other_and_hashes(accelerator):
+    def pins(path):
+        text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+        assert "://" not in text
+        lines = [line.split(" --hash=sha256:") for line in text.splitlines()]
+        assert all(hashes for _, *hashes in lines)
+        return {tuple(map(str.strip, line.partition("==")[::2])) for line, *_ in lines}
+
+    everything, own = pins(ROOT / "requirements.lock"), pins(ROOT / f"requirements-{accelerator}.lock")
+    locked = {name for name, _ in everything}
+    assert {pin for pin in own if pin[0] in locked} <= everything
+    plugin = "libtpu" if accelerator == "tpu" else f"jax-{accelerator}-plugin"
+    assert {name for name, _ in own - everything} >= {plugin}
 
 
 @pytest.mark.parametrize("value", ["rocm", "cuda", "cpu tpu", ""])
