@@ -10,6 +10,7 @@ from induced_metric.analysis import draws, fairness, runs
 from induced_metric.analysis.confirmations import (
     confirmed_figure,
     confirmed_tables,
+    last_epoch,
     seeds,
     verdicts,
     without_figure,
@@ -113,6 +114,10 @@ REPORTS = (
     Report("tables", "verdicts_extended", CONFIRMATIONS, lambda m: _verdicts(m, 2)),
     Report("tables", "overview", CONFIRMATIONS,
            lambda m: overview.overview_table(m.task, m.ours, m.searches, m.costs)),
+    Report("tables", "seeds_last_epoch", FIXED,
+           lambda m: last_epoch.last_epoch_table(m.task, m.ours)),
+    Report("tables", "last_epoch", CONFIRMATIONS,
+           lambda m: last_epoch.last_epoch_table(m.task, m.ours)),
     Report("tables", "without", ABLATIONS,
            lambda m: without_table.without_table(m.task, m.ours, m.searches)),
     Report("tables", "seeds_budgets", FIXED,

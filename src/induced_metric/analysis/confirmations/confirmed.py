@@ -74,24 +74,13 @@ def _chosen_by(study: Records, search: Records | None, value: pd.Series) -> pd.S
 
     It is ``value`` where that is the same metric, and for a lost training.
     """
-    metric = _metric_chosen_by(study, search)
-    if metric == study.trials["objective"].iloc[0]:
+    metric = None if search is None else search.trials["objective"].iloc[0]
+    if metric is None or metric == study.trials["objective"].iloc[0]:
         return value
     key = ["optimizer", "trial", "epoch"]
     trials = study.trials.rename(columns={"best_epoch": "epoch"})
     chosen = trials[key].merge(study.curves[[*key, metric]], on=key, how="left")[metric].astype(float)
     return pd.Series(chosen.to_numpy(), index=value.index).where(runs.eligible(trials), value)
-
-
-def _metric_chosen_by(study: Records, search: Records | None) -> str:
-    trials = (study if search is None else search).trials
-    return str(trials["objective"].iloc[0])
-
-
-def searched_by(ours: Mapping[str, Records], searches: Mapping[str, Records]) -> str:
-    """Name of the metric by which the searches chose their winners, such as ``validation/accuracy``."""
-    sampler, study = next(iter(ours.items()))
-    return _metric_chosen_by(study, searches.get(sampler.removesuffix(CONFIRMED)))
 
 
 def standings(

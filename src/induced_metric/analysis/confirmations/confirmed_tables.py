@@ -26,7 +26,7 @@ def confirmed_table(task: str, ours: Mapping[str, Records], searches: Mapping[st
         "Search's best": fixed(table["searched"], 4),
         "Optimism": fixed(table["optimism"], 4, signed=True),
     }
-    chosen_by = style.words(confirmed.searched_by(ours, searches))
+    chosen_by = style.words(runs.chosen_by(next(iter(ours.values()))))
     title = (
         f"What each optimiser is worth once tuned: {metric} of {confirmed.whose(ours)} on the {task} task, "
         f"trained again from fresh seeds. Search's best: the best {chosen_by} that the search saw. Optimism: "

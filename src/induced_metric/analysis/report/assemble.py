@@ -88,7 +88,8 @@ def _records(part: Part, _: Tables) -> Iterable[Block | None]:
 
 SECTIONS = (
     Plan("verdicts", "Verdicts",
-         (*_VERDICTS, "confirmed", "seeds_confirmed", "without", "budgets", "seeds_budgets"), _verdicts),
+         (*_VERDICTS, "confirmed", "seeds_confirmed", "last_epoch", "seeds_last_epoch", "without", "budgets",
+          "seeds_budgets"), _verdicts),
     Plan("fairness", "Fairness: what a critic would say", (reports.FAIRNESS,), lambda _part, _made: ()),
     Plan("tuning", "What tuning costs", ("tuning", "tuning_differences"), _tuning),
     Plan("hyperparameters", "Response to the hyperparameters", (), _response),
