@@ -154,6 +154,14 @@ def test_one_huge_gradient_is_clipped_and_forgotten(name):
     np.testing.assert_allclose(updates, [-0.1 / 1.02, 0.1 / 1.02], rtol=1e-3)
 
 
+def test_without_xi_a_huge_gradient_is_that_of_sgd():
+    optimizer = induced_metric.sgd_metric(0.1, momentum=0.0, xi=0.0)
+    state = optimizer.init(jnp.zeros(2))
+    for grads in (jnp.array([1e25, -1.0]), jnp.array([1.0, -1.0])):
+        updates, state = optimizer.update(grads, state)
+        np.testing.assert_allclose(updates, -0.1 * grads, rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_tiny_gradients_are_not_rounded_to_zero(name):
     optimizer = OPTIMIZERS[name]()

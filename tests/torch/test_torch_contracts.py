@@ -281,6 +281,16 @@ def test_one_huge_gradient_is_clipped_and_forgotten():
     torch.testing.assert_close(float(optimizer.param_groups[0]["inverse_scale"]), 1.02, rtol=1e-3, atol=0.0)
 
 
+def test_without_xi_a_huge_gradient_is_that_of_sgd():
+    param = torch.nn.Parameter(torch.zeros(2))
+    optimizer = SGDMetric([param], lr=0.1, momentum=0.0, xi=0.0)
+    for grad in (torch.tensor([1e25, -1.0]), torch.tensor([1.0, -1.0])):
+        param.data.zero_()
+        param.grad = grad
+        optimizer.step()
+        torch.testing.assert_close(param.detach(), -0.1 * grad, rtol=1e-6, atol=0.0)
+
+
 def test_no_gradients_at_all_are_no_step():
     params = parameters()
     optimizer = SGDRMS(params)

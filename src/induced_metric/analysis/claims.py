@@ -1,7 +1,7 @@
 """Claims and their verdicts, computed from records by one rule for all evidence.
 
-Evidence is either a table of intervals with one row per problem (a function or a task) and optimizer, or the
-difference of two optimizers with its interval (``Effect``). A statement about intervals is true, false or,
+Evidence is either a table of intervals with one row per problem (a function or a task) and optimiser, or the
+difference of two optimisers with its interval (``Effect``). A statement about intervals is true, false or,
 where the intervals overlap, undecided. The same holds for statements composed of such statements.
 """
 
@@ -33,7 +33,7 @@ def below(one: tuple[float, float], other: tuple[float, float]) -> Truth:
 
 
 class Effect(NamedTuple):
-    """A difference of two optimizers that a claim is about.
+    """A difference of two optimisers that a claim is about.
 
     Attributes:
         of: what it is the difference of.
@@ -64,12 +64,12 @@ def deciding(effects: Sequence[Effect]) -> Effect:
 
 
 class Evidence:
-    """Intervals of measures by (problem, optimizer).
+    """Intervals of measures by (problem, optimiser).
 
     Args:
         table: the columns that ``problem`` names, ``optimizer`` and, for each measure, ``<measure>_low`` and
             ``<measure>_high``.
-        optimizers: the optimizers to compare; any others in the table are ignored.
+        optimizers: the optimisers to compare; any others in the table are ignored.
         problem: the name of the column that holds the problems.
     """
 
@@ -89,7 +89,7 @@ class Evidence:
         return below((value, value), self.interval(problem, optimizer, measure))
 
     def least_is_among(self, group: Collection[str], problem: str, measure: str) -> Truth:
-        """Whether the smallest of the group lies below every optimizer outside it."""
+        """Whether the smallest of the group lies below every optimiser outside it."""
         inside = [self.interval(problem, name, measure) for name in self.optimizers if name in group]
         outside = [self.interval(problem, name, measure) for name in self.optimizers if name not in group]
         low, high = (min(ends) for ends in zip(*inside, strict=True))
@@ -97,7 +97,7 @@ class Evidence:
         return below((low, high), (other_low, other_high))
 
     def all_below_the_rest(self, group: Collection[str], problem: str, measure: str) -> Truth:
-        """Whether every optimizer of the group lies below every optimizer outside it."""
+        """Whether every optimiser of the group lies below every optimiser outside it."""
         rest = [name for name in self.optimizers if name not in group]
         return all_of(
             below(self.interval(problem, name, measure), self.interval(problem, other, measure))

@@ -9,8 +9,6 @@ import pandas as pd
 
 from induced_metric.records import CONFIRMED, WITHOUT, Records
 
-FIXED = "fixed"
-"""The sampler that does not search: trial k is the published best setting with seed k."""
 _STUDY = re.compile(rf"(-seed\d+)?({CONFIRMED}({WITHOUT}[\w.]+)?)?$")
 _IN_FLIGHT = 8
 """The number of trials in flight in studies that did not record it."""
@@ -32,10 +30,10 @@ def proposed_at_random(trials: pd.DataFrame) -> bool:
 
 
 def shared_draws(trials: pd.DataFrame) -> bool:
-    """Whether trial k of every optimizer has the same seed and the same draw of the learning rate.
+    """Whether trial k of every optimiser has the same seed and the same draw of the learning rate.
 
     The ranges of the learning rate may differ, so ranks are compared: the same uniform draw has the same rank
-    in every range. With a single optimizer there is nothing to share.
+    in every range. With a single optimiser there is nothing to share.
     """
     if trials["optimizer"].nunique() < 2:
         return False
@@ -120,7 +118,7 @@ class Unmodelled(NamedTuple):
     """Studies of a sampler that ended before it modelled anything."""
 
     optimizers: list[str]
-    every: bool  # whether these are all optimizers of the sampler
+    every: bool  # whether these are all optimisers of the sampler
     trials: int
     startup: int
     in_flight: int
@@ -130,7 +128,8 @@ def unmodelled(trials: pd.DataFrame) -> list[Unmodelled]:
     """The studies of one sampler in which every trial is a random draw, grouped by their numbers of trials.
 
     The model proposes its first trial once the start-up trials have finished, and by then further trials are
-    in flight. A study with no more trials than these two numbers together has random draws only.
+    in flight: two fewer than a study keeps there if two trials finish at once. A study with no more trials
+    than these and the start-up trials has random draws only.
     """
     groups: dict[tuple[int, int, int], dict[str, None]] = {}
     # Studies that are pooled (``pool``) each begin with random draws, so the largest of them counts.
@@ -141,7 +140,7 @@ def unmodelled(trials: pd.DataFrame) -> list[Unmodelled]:
         startup = settings.get("create", {}).get("n_startup_trials")
         in_flight = settings.get("in_flight", _IN_FLIGHT)
         count = int(counts[optimizer])
-        if startup is not None and count <= startup + in_flight:
+        if startup is not None and count <= startup + in_flight - min(in_flight, 2):
             groups.setdefault((count, startup, in_flight), {})[optimizer] = None
     return [Unmodelled(list(names), len(names) == len(counts), *numbers) for numbers, names in groups.items()]
 
@@ -159,7 +158,7 @@ def warnings(ours: Mapping[str, Records]) -> list[str]:
 
 
 def _configurations(trials: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:
-    """Each optimizer with the configuration of its study."""
+    """Each optimiser with the configuration of its study."""
     # A thousand trials share one text: parse it once.
     studies = trials[["optimizer", "config"]].drop_duplicates()
     return [(str(row.optimizer), json.loads(str(row.config))) for row in studies.itertuples()]

@@ -28,7 +28,7 @@ from induced_metric.records import FIXED, Records
 _UNCOMPARED = (ABLATIONS, EVERYTHING, TASKS, CONFIRMED_TASKS)
 """Values of ``Report.of`` whose tables get no line on fairness.
 
-They do not compare optimizers on one task, or are the linter's findings themselves.
+They do not compare optimisers on one task, or are the linter's findings themselves.
 """
 
 
@@ -40,7 +40,7 @@ class Planned(NamedTuple):
         stem: the path of its files, without their suffixes.
         material: the records.
         findings: the file name, without suffix, of the table of findings that its line on fairness refers to.
-        left_out: how many optimizers are left out because the figure has no room for them.
+        left_out: how many optimisers are left out because the figure has no room for them.
     """
 
     report: Report
@@ -148,7 +148,7 @@ def plan(
 
 
 def _best_first(ours: Mapping[str, Records]) -> list[str]:
-    """The paper's optimizers, then the others, each group by best value; without those that have none."""
+    """The paper's optimisers, then the others, each group by best value; without those that have none."""
     best = runs.top(pd.concat([study.trials for study in ours.values()]), 1)
     sign = 1 if runs.objective(ours)[1] == "minimize" else -1
     key = [(not style.is_published(name), sign * value, name)
@@ -159,7 +159,7 @@ def _best_first(ours: Mapping[str, Records]) -> list[str]:
 def _best_over_tasks(tasks: Mapping[str, Records]) -> list[str]:
     """``_best_first`` over all tasks, whichever was asked for.
 
-    Each group is ordered by the number of tasks that an optimizer lacks, then by its mean place over tasks.
+    Each group is ordered by the number of tasks that an optimiser lacks, then by its mean place over tasks.
     """
     places = pd.DataFrame(
         {

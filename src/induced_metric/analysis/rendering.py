@@ -75,7 +75,7 @@ class Table:
         return "\n".join([*lines, r"\end{table}", ""])
 
     def terminal(self) -> "rich.table.Table":
-        """The cells for ``rich.print``; fits into 80 columns for the paper's optimizers."""
+        """The cells for ``rich.print``; fits into 80 columns for the paper's optimisers."""
         from rich import box
         from rich.table import Table as View
 

@@ -52,7 +52,7 @@ class Material(NamedTuple):
     searches: Mapping[str, Records]  # all searches, whatever ``ours`` is
     n: int  # how many of the best runs to use
     targets: Sequence[float] | None  # values of the objective; None: those of the task
-    costs: pd.Series  # device seconds per epoch, by optimizer; empty where none is on record
+    costs: pd.Series  # device seconds per epoch, by optimiser; empty where none is on record
     findings: pd.DataFrame  # the linter's findings on all records of the task
 
     @property
@@ -77,7 +77,7 @@ class Report(NamedTuple):
             task, once for each family; ``confirmed_tasks``: the same with their confirmations, studies kept
             separate; or the name of a sampler that does not search, where it is on record.
         make: makes it; returns None where the material gives no such report.
-        most: how many optimizers a figure has room for; if there are more, it shows the paper's and the best
+        most: how many optimisers a figure has room for; if there are more, it shows the paper's and the best
             of the others.
     """
 

@@ -178,7 +178,7 @@ def as_published(ours: Mapping[str, Records]) -> bool:
 
 
 def best_count(ours: Mapping[str, Records]) -> int:
-    """How many runs of an optimizer count as its best by default: 50, but at most a quarter of the trials.
+    """How many runs of an optimiser count as its best by default: 50, but at most a quarter of the trials.
 
     The paper summarises the best 50 of 500 trials (of 200 for CIFAR-10). In a smaller study, 50 would be most
     of the trials rather than the best of them. The largest study decides the number, so that all rows are
@@ -200,7 +200,7 @@ def eligible(trials: pd.DataFrame) -> pd.Series:
 
 
 def top(trials: pd.DataFrame, n: int) -> pd.DataFrame:
-    """The best ``n`` eligible trials of each optimizer, best first, by the direction of its study.
+    """The best ``n`` eligible trials of each optimiser, best first, by the direction of its study.
 
     Ties go to the earlier trial.
     """
@@ -208,6 +208,6 @@ def top(trials: pd.DataFrame, n: int) -> pd.DataFrame:
     worse = candidates["value"].where(candidates["direction"] == "minimize", -candidates["value"])
     ranked = candidates.assign(_worse=worse).sort_values(["_worse", "trial"], kind="stable")
     best = ranked.groupby("optimizer", sort=False).head(n).drop(columns="_worse")
-    # Keep the optimizers in the order of the input.
+    # Keep the optimisers in the order of the input.
     rank = {name: place for place, name in enumerate(trials["optimizer"].unique())}
     return best.sort_values("optimizer", key=lambda names: names.map(rank), kind="stable", ignore_index=True)

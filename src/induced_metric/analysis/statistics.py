@@ -14,7 +14,7 @@ CONFIDENCE = 0.95
 
 
 def counts(trials: pd.DataFrame) -> pd.DataFrame:
-    """How many trials of each optimizer ended in each of ``OUTCOMES``; a diverged one counts only as that."""
+    """How many trials of each optimiser ended in each of ``OUTCOMES``; a diverged one counts only as that."""
     outcome = trials["state"].mask(trials["diverged"], "diverged")
     table = pd.crosstab(trials["optimizer"], outcome)
     table = table.reindex(trials["optimizer"].unique())
@@ -22,10 +22,10 @@ def counts(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(records: Records, n: int) -> pd.DataFrame:
-    """The columns of the paper for the best ``n`` eligible trials of each optimizer (``runs.eligible``).
+    """The columns of the paper for the best ``n`` eligible trials of each optimiser (``runs.eligible``).
 
     Returns:
-        One row per optimizer: ``metric_mean``, ``metric_std``, ``epoch_mean`` and ``epoch_std`` (population
+        One row per optimiser: ``metric_mean``, ``metric_std``, ``epoch_mean`` and ``epoch_std`` (population
         standard deviations, as in the paper), ``best_metric`` with its ``best_epoch`` and ``best_seconds``
         (device seconds up to the end of that epoch), ``n`` (fewer than asked for if a study is short), the
         ``direction`` and the columns of ``counts``.

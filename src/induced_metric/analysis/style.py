@@ -1,7 +1,7 @@
-"""What all tables, figures and the page share: place, label, colour, marker and line of each optimizer.
+"""What all tables, figures and the page share: place, label, colour, marker and line of each optimiser.
 
-All of these follow from an optimizer's name, so leaving one optimizer out does not change how others look.
-A *control* is an optimizer with a suffix after a comma, such as ``sgd_log_metric, f + 1``.
+All of these follow from an optimiser's name, so leaving one optimiser out does not change how others look.
+A *control* is an optimiser with a suffix after a comma, such as ``sgd_log_metric, f + 1``.
 """
 
 import zlib
@@ -28,7 +28,7 @@ _KNOWN = {
     "sgd_log_metric": ("#D55E00", "P"),
     "sgd_rms": ("#CC79A7", "X"),
 }
-# For any other optimizer, by a hash of its name: dark or muted, and each distinct from all colours above.
+# For any other optimiser, by a hash of its name: dark or muted, and each distinct from all colours above.
 _OTHER_COLOURS = (
     "#332288",  # indigo
     "#882255",  # wine
@@ -77,9 +77,9 @@ def style() -> Iterator[None]:
 
 
 def ordered(optimizers: Iterable[object]) -> list[str]:
-    """Optimizers in the order of legends and panels: the published order, then any others by name.
+    """Optimisers in the order of legends and panels: the published order, then any others by name.
 
-    A control directly follows its optimizer.
+    A control directly follows its optimiser.
     """
     names = sorted({str(name) for name in optimizers})
     place = {name: number for number, name in enumerate(_KNOWN)}
@@ -87,19 +87,19 @@ def ordered(optimizers: Iterable[object]) -> list[str]:
 
 
 def ranks(optimizers: pd.Series) -> pd.Series:
-    """The place of each row's optimizer in the order of ``ordered``."""
+    """The place of each row's optimiser in the order of ``ordered``."""
     return optimizers.map({name: place for place, name in enumerate(ordered(optimizers.unique()))})
 
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows sorted by the place of their ``optimizer``; rows of one optimizer keep their order."""
+    """The rows sorted by the place of their ``optimizer``; rows of one optimiser keep their order."""
     return table.sort_values("optimizer", key=ranks, kind="stable", ignore_index=True)
 
 
 def colour(optimizer: str) -> str:
-    """An optimizer's colour as ``#RRGGBB``; a control has that of its optimizer.
+    """An optimiser's colour as ``#RRGGBB``; a control has that of its optimiser.
 
-    An optimizer that the paper does not compare has a colour by a hash of its name.
+    An optimiser that the paper does not compare has a colour by a hash of its name.
     """
     optimizer = plain(optimizer)
     if optimizer in _KNOWN:
@@ -108,19 +108,19 @@ def colour(optimizer: str) -> str:
 
 
 def marker(optimizer: str) -> str:
-    """An optimizer's marker, for readers who cannot distinguish the colours."""
+    """An optimiser's marker, for readers who cannot distinguish the colours."""
     if optimizer in _KNOWN:
         return _KNOWN[optimizer][1]
     return _OTHER_MARKERS[_number(optimizer) // len(_OTHER_COLOURS) % len(_OTHER_MARKERS)]
 
 
 def point(optimizer: str) -> str:
-    """``marker``, or a star for a control, which must not look like its optimizer."""
+    """``marker``, or a star for a control, which must not look like its optimiser."""
     return marker(optimizer) if optimizer == plain(optimizer) else "*"
 
 
 def line(optimizer: str) -> str:
-    """An optimizer's line style: solid for those of the paper, broken for all others."""
+    """An optimiser's line style: solid for those of the paper, broken for all others."""
     if optimizer in _KNOWN:
         return "-"
     # As a rule, two names with the same colour differ in marker or line.
@@ -128,17 +128,17 @@ def line(optimizer: str) -> str:
 
 
 def label(optimizer: str) -> str:
-    """An optimizer's name as the paper writes it; the suffix of a control, such as ``, f + 1``, is kept."""
+    """An optimiser's name as the paper writes it; the suffix of a control, such as ``, f + 1``, is kept."""
     return plain(optimizer).upper() + optimizer.removeprefix(plain(optimizer))
 
 
 def is_published(optimizer: str) -> bool:
-    """Whether the paper compares this optimizer."""
+    """Whether the paper compares this optimiser."""
     return optimizer in _KNOWN
 
 
 def plain(optimizer: str) -> str:
-    """The optimizer of a control: ``sgd_log_metric`` for ``sgd_log_metric, f + 1``."""
+    """The optimiser of a control: ``sgd_log_metric`` for ``sgd_log_metric, f + 1``."""
     return optimizer.partition(",")[0]
 
 

@@ -23,9 +23,9 @@ def support(trials: pd.DataFrame, worst: float | None = None) -> Support:
     """The best possible value, and the value that a trial which learnt nothing counts as.
 
     Args:
-        trials: the trials of all optimizers that are compared; they share one support.
+        trials: the trials of all optimisers that are compared; they share one support.
         worst: the worst value, if stated beforehand; by default 0 for an accuracy, else the median over the
-            optimizers of each one's worst finite value: about that of an untrained model, or far beyond it
+            optimisers of each one's worst finite value: about that of an untrained model, or far beyond it
             where large learning rates are searched.
 
     Raises:

@@ -154,6 +154,14 @@ def device() -> str:
     return f"device: {devices[0].device_kind} x {len(devices)} (JAX {jax.__version__})"
 
 
+def comparable(best: float | None) -> float | None:
+    """The paper's best value, unless the command line changes the task, which it then says nothing of."""
+    from hydra.core.hydra_config import HydraConfig
+
+    changed = any(word.lstrip("+~").startswith("task.") for word in HydraConfig.get().overrides.task)
+    return None if changed else best
+
+
 def results(cfg: DictConfig) -> Path:
     """The results directory, which is created if it does not exist.
 

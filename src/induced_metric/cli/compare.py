@@ -65,7 +65,10 @@ def run(
         for finding in found:
             print(f"fairness: {finding.found} ({finding.numbers})")
         if found:
-            print('it is trained all the same; docs/adding.md, "Is it any good?", shows how to share ranges')
+            print(
+                'training goes on; docs/adding.md, "Is it any good?", shows how to give all optimisers the '
+                "same ranges"
+            )
         return
     from rich.console import Console
 

@@ -94,7 +94,7 @@ def _unknown(error: ConfigCompositionException, config: str) -> str:
 
 
 def _inside(name: str, config: str) -> str:
-    """The end of a message on a name that is unknown, but a setting of a group, such as xi of optimizer."""
+    """The end of a message on a name that is unknown, but a setting of a group, such as xi of optimiser."""
     groups = _composed(sys.argv[1:], config).items()
     found = [
         f"{group!s}.{name}"

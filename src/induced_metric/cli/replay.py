@@ -19,7 +19,7 @@ def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--protocol", default="paper", help="rules of the comparison (default: paper)")
     command.add_argument("--results", type=Path, default=Path("results"), help="default: results")
     command.add_argument("--samplers", nargs="+", metavar="SAMPLER", help="default: all that search")
-    command.add_argument("--trials", type=int, help="only the first n trials of every optimizer")
+    command.add_argument("--trials", type=int, help="only the first n trials of every optimiser")
     command.add_argument("--epochs", type=int, help="only the first n epochs of every trial")
     command.add_argument(
         "--top", type=int, help="how many of the best trials are averaged (default: as in the tables)"

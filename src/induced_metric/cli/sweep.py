@@ -1,6 +1,6 @@
 """Runs the studies of a task, one per optimiser.
 
-python sweeps/sweep.py task=regression sampler=random trials=100 optimizer=adam,sgd_rms
+python sweeps/sweep.py task=regression sampler=random trials=100 optimiser=adam,sgd_rms
 """
 
 import contextlib
@@ -110,7 +110,7 @@ class Sweep:
                 records=RecordStore(plan.key.directory(results)),
                 checkpoints=build.checkpoints(cfg, *plan.key),
             )
-            studies.append((plan, files, table.study(plan.name, pair.published_best)))
+            studies.append((plan, files, table.study(plan.name, app.comparable(pair.published_best))))
         # The largest number of trials to train at once: more lanes would have nothing to do.
         most = sum(
             max(0, min(plan.in_flight or plan.trials, plan.trials - len(files.records.trials())))

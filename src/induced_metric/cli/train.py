@@ -1,6 +1,6 @@
 """Trains one trial.
 
-python train.py optimizer=sgd_rms task=regression optimizer.xi=0.01 task.epochs=50 seed=3
+python train.py optimiser=sgd_rms task=regression optimiser.xi=0.01 task.epochs=50 seed=3
 """
 
 import json
@@ -56,14 +56,14 @@ def train(cfg: DictConfig) -> None:
             with _live_run(cfg, facts) as run:
                 _run(trial, lanes, checkpoints, pair.name, run.log, stop)
                 directory = Path(HydraConfig.get().runtime.output_dir)
-                _save(directory, trial, facts)
                 columns = {name: json.dumps(facts[name], sort_keys=True) for name in ("provenance", "config")}
                 RecordStore(key.directory(results)).add(
                     trial.row({**key._asdict(), **columns}), trial.curve()
                 )
+                _save(directory, trial, facts)  # by which a later run knows that it is recorded
                 checkpoints.remove(trial.checkpoint)  # only now that the trial is recorded
                 run.finish({"state": "complete", **trial.outcome()})
-    print(_sentence(trial, _published(pair.published_best)))
+    print(_sentence(trial, app.comparable(pair.published_best)))
     print(f"saved in {directory}")
 
 
@@ -164,11 +164,3 @@ def _sentence(trial: "Trial", published: float | None) -> str:
         f"best {trial.goal.objective} {outcome['value']:.6g} after {outcome['best_epoch'] + 1} of {epochs} "
         f"epochs ({outcome['seconds']:.2f} s on the device){comparison}"
     )
-
-
-def _published(best: float | None) -> float | None:
-    """The paper's best value, unless the command line changes the task, which it then says nothing of."""
-    from hydra.core.hydra_config import HydraConfig
-
-    changed = any(word.lstrip("+~").startswith("task.") for word in HydraConfig.get().overrides.task)
-    return None if changed else best

@@ -130,9 +130,11 @@ def scale_by_induced_metric(
             grads, state.geometry, params, count=count, **extra
         )
         labels = labels_of(subsets, grads)
-        sample = xi * sums(labels, jax.tree.leaves(squared_norms), dtype)
-        # An infinite sample would never leave the average; the largest finite number decays with beta.
-        sample = jnp.minimum(sample, np.finfo(dtype).max)
+        # An infinite sample would never leave the average, and would be NaN where xi is 0; the largest finite
+        # number decays with beta.
+        most = np.finfo(dtype).max
+        squared_norm = jnp.minimum(sums(labels, jax.tree.leaves(squared_norms), dtype), most)
+        sample = jnp.minimum(xi * squared_norm, most)
         metric = optax.tree.update_moment(sample, state.metric, beta, 1).astype(dtype)
         norm = jnp.abs(metric * bias_correction(beta, count))
         scale = metric_scale(embedding.slope(loss), norm).astype(dtype)
@@ -188,13 +190,13 @@ def induced_metric(
     Example:
         >>> import jax.numpy as jnp, optax
         >>> from induced_metric import induced_metric
-        >>> optimizer = optax.chain(
+        >>> optimiser = optax.chain(
         ...     induced_metric(optax.scale_by_adam(), xi=1e-3, embedding=jnp.log1p),
         ...     optax.scale_by_learning_rate(1e-2),
         ... )
         >>> params = {"w": jnp.ones(3)}
-        >>> state = optimizer.init(params)
-        >>> updates, state = optimizer.update({"w": jnp.ones(3)}, state, params, value=0.5)
+        >>> state = optimiser.init(params)
+        >>> updates, state = optimiser.update({"w": jnp.ones(3)}, state, params, value=0.5)
         >>> updates["w"].shape
         (3,)
 

@@ -24,11 +24,11 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from induced_metric import records
 from induced_metric.records import RecordFeed, RecordStore, StudyKey
+from induced_metric.studies.storage import STATES
 
 _POINTS = 40  # most points of a curve: a browser draws that many for every trial
 _FACTS = ("seed", "epochs", "best_epoch", "seconds", "diverged")
 _OF_A_TRIAL = ("worker", "lost", "failed")
-_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 class Browsed:
@@ -88,7 +88,7 @@ class Browsed:
 
 def _frozen(identity: int, row: Mapping[str, Any], curve: Any) -> FrozenTrial:
     """A record as an Optuna trial."""
-    state = TrialState.FAIL if row["diverged"] else _STATES[row["state"]]
+    state = TrialState.FAIL if row["diverged"] else STATES[row["state"]]
     provenance = json.loads(row["provenance"])
     finished = datetime.fromisoformat(row["finished"]).astimezone().replace(tzinfo=None)
     ranges = {name: given for name, given in _ranges(json.loads(row["config"])) if name in row}

@@ -23,7 +23,7 @@ class StudyPlan:
     """What a study is to do.
 
     Attributes:
-        key: names of its protocol, task, sampler and optimizer.
+        key: names of its protocol, task, sampler and optimiser.
         search_space: range of each searched hyperparameter.
         fixed: value of each other hyperparameter.
         goal: what every trial is trained for.

@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,7 @@ class _OpenStudy:
         """Reads a recorded trial."""
         return next(
             trial
-            for records in (self._records.read_one(number), self._records.read())
-            for trial in published(records, curves=True)
+            for read in (partial(self._records.read_one, number), self._records.read)
+            for trial in published(read(), curves=True)
             if int(trial.row["trial"]) == number
         )

@@ -97,8 +97,10 @@ class MetricOptimizer(Optimizer):
         dtype = squared_norm.dtype
 
         first = groups[0]
-        # An infinite sample would never leave the average; the largest finite number decays with beta.
-        sample = (squared_norm * first["xi"]).clamp_(max=torch.finfo(dtype).max)
+        # An infinite sample would never leave the average, and would be NaN where xi is 0; the largest finite
+        # number decays with beta.
+        most = torch.finfo(dtype).max
+        sample = (squared_norm.clamp(max=most) * first["xi"]).clamp_(max=most)
         metric, count = first["metric"], first["metric_step"] + 1
         metric = torch.zeros_like(sample) if metric is None else metric.to(sample, non_blocking=True)
         metric = metric.lerp(sample, 1 - first["beta"])

@@ -61,7 +61,7 @@ class Trial:
         done: epochs done so far.
         restored: epochs that an earlier process did.
         halted: whether it diverged, that is, its metrics are not finite.
-        state: the state for its lane, while it is in no lane.
+        state: the state for its lane, until the lane has reported.
         until: the epoch after which it ends: the last one, unless it was already judged.
     """
 
@@ -96,16 +96,15 @@ class Trial:
 
     def assignment(self, handle: Any) -> Assignment:
         """What a lane needs to start or resume it."""
-        state, self.state = self.state, None
-        done = self.done if state is not None else 0
-        return Assignment(handle, self.hyperparameters, self.seed, self.until, done, state)
+        done = self.done if self.state is not None else 0
+        return Assignment(handle, self.hyperparameters, self.seed, self.until, done, self.state)
 
     def hear(self, report: Report) -> Curve:
         """Adds the report of a dispatch; returns the new part of the curve."""
         epoch = report.done - np.arange(len(report.seconds), 0, -1)
         part = {"epoch": epoch, "seconds": report.seconds, **report.metrics}
         self._parts.append(part)
-        self.done, self.halted = report.done, report.halted
+        self.done, self.halted, self.state = report.done, report.halted, None
         return part
 
     def keep(

@@ -145,6 +145,7 @@ def test_confirmations_on_record_are_reports_and_no_searches(tmp_path, searches,
         "paper-regression-tpe-confirmed",
         "paper-regression-tpe-verdicts",
         "paper-regression-tpe-overview",
+        "paper-regression-tpe-last_epoch",
         "paper-regression-tpe-budgets",
     ]
     assert [name for name in names if "-tpe-" in name] == expected

@@ -9,7 +9,7 @@ import pytest
 
 from induced_metric import records
 from induced_metric.analysis import runs
-from induced_metric.analysis.confirmations import verdicts
+from induced_metric.analysis.confirmations import hierarchy, verdicts
 from induced_metric.analysis.confirmations.hierarchy import Estimate
 
 PUBLISHED = Path(__file__).parents[3] / "results" / "published"
@@ -198,12 +198,27 @@ def test_the_papers_are_judged_in_pairs_and_each_other_against_the_baseline_and_
 
 def test_what_is_needed_counts_with_the_degrees_of_freedom_of_the_larger_design() -> None:
     # Of two studies each, t at one degree of freedom is 12.7: with that, 90 more would be needed.
-    few = Estimate(mean=1.0, error=0.5, freedom=1.0, of_studies=0.25)
+    few = Estimate(mean=1.0, error=0.5, freedom=1.0, of_studies=0.25, of_seeds=0.0)
     found = verdicts.needed(few, margin=0.0, level=0.95, shape=(2, 20))
     assert 1 < found["more_studies"] < 10
     assert np.isnan(found["more_seeds"])
     # One study: the seeds alone. By the usual table, a paired t-test of effect 0.5 takes 34.
-    pilot = Estimate(mean=0.5, error=1 / np.sqrt(4), freedom=3.0, of_studies=0.0)
+    pilot = Estimate(mean=0.5, error=1 / np.sqrt(4), freedom=3.0, of_studies=0.0, of_seeds=0.25)
     assert verdicts.needed(pilot, 0.0, 0.95, (1, 4))["more_seeds"] == pytest.approx(34 - 4, abs=2)
-    same = Estimate(mean=0.0, error=0.0, freedom=3.0, of_studies=0.0)
+    same = Estimate(mean=0.0, error=0.0, freedom=3.0, of_studies=0.0, of_seeds=0.0)
     assert all(np.isnan(value) for value in verdicts.needed(same, 0.0, 0.95, (1, 4)).values())
+
+
+def test_more_studies_do_not_wear_down_the_luck_of_the_same_seeds() -> None:
+    both = {"mean": 0.3, "error": 0.5, "freedom": 8.0, "of_studies": 0.2}
+    assert verdicts.needed(Estimate(**both, of_seeds=0.0), 0.0, 0.95, (5, 10))["more_studies"] > 1
+    assert np.isnan(verdicts.needed(Estimate(**both, of_seeds=0.04), 0.0, 0.95, (5, 10))["more_studies"])
+
+
+def test_what_is_needed_is_what_a_larger_design_has() -> None:
+    rng = np.random.default_rng(5)
+    of_study, of_seed = rng.normal(size=(400, 1)), 0.3 * rng.normal(size=10)
+    wide = of_study + of_seed + 0.1 * rng.normal(size=(400, 10))
+    found = hierarchy.estimate(wide[:20])
+    lasting = found.of_seeds + (found.error**2 - found.of_seeds) * 20 / 400
+    assert hierarchy.estimate(wide).error ** 2 == pytest.approx(lasting, rel=0.3)

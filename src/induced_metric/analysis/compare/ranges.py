@@ -7,7 +7,7 @@ import pandas as pd
 
 from induced_metric.analysis import runs, style
 from induced_metric.analysis.fairness.comparison import searched
-from induced_metric.analysis.fairness.spaces import EDGE
+from induced_metric.analysis.fairness.spaces import EDGE, is_natural
 from induced_metric.analysis.rendering import MISSING, Table
 from induced_metric.records import Records
 from induced_metric.space import Float
@@ -56,8 +56,7 @@ def ranges_table(task: str, searches: Mapping[str, Records], optimizers: Sequenc
     ]
     table = pd.DataFrame(rows)
     has_range = table["least_share"].notna()
-    # A lower end that is as good as 0 is no bound: 0 itself, and the lower ends of xi and weight decay.
-    natural = (table["low"] == 0) | table["hyperparameter"].str.contains("weight_decay|^xi$|[.]xi$")
+    natural = table.apply(lambda row: is_natural(row["hyperparameter"], row["low"]), axis=1)
     at_bound = (table["greatest_share"] > 1 - EDGE) | ((table["least_share"] < EDGE) & ~natural)
     span = table["low"].map("{:g}".format) + " to " + table["high"].map("{:g}".format)
     least, greatest = table["least_share"].map(_percent), table["greatest_share"].map(_percent)

@@ -1,1 +1,1 @@
-"""What an optimizer is worth once tuned: the chosen settings trained again from fresh seeds, and verdicts."""
+"""What an optimiser is worth once tuned: the chosen settings trained again from fresh seeds, and verdicts."""

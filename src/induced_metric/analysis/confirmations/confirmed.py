@@ -1,4 +1,4 @@
-"""What an optimizer is worth once tuned: winners of searches trained again from fresh seeds, and verdicts.
+"""What an optimiser is worth once tuned: winners of searches trained again from fresh seeds, and verdicts.
 
 The published best settings, which the paper's search chose, are treated the same way. There is only one study
 of them, so the results are about these settings, and their errors do not include the luck of the search.
@@ -86,7 +86,7 @@ def _chosen_by(study: Records, search: Records | None, value: pd.Series) -> pd.S
 def standings(
     task: str, ours: Mapping[str, Records], searches: Mapping[str, Records], *, level: float = CONFIDENCE
 ) -> pd.DataFrame:
-    """What each optimizer's winners are worth, and how much of what the search saw was luck.
+    """What each optimiser's winners are worth, and how much of what the search saw was luck.
 
     Returns:
         ``optimizer``; ``studies``; ``seeds``, the number per study; ``mean`` with ``low`` and ``high``
@@ -100,11 +100,13 @@ def standings(
     best = _searched(task, searches)
     rows = []
     for name, grid in verdicts.grids(trainings).items():
-        cells = grid.dropna(axis="columns").to_numpy()
+        complete = grid.dropna(axis="columns")
+        cells = complete.to_numpy()
+        own = trainings[(trainings["optimizer"] == name) & trainings["seed"].isin(complete.columns)]
         estimate = hierarchy.estimate(scale.to(cells))
         mean, low, high = map(float, scale.back([estimate.mean, *estimate.interval(level)]))
         searched = scale.mean([best.get((name, str(study)), float("nan")) for study in grid.index])
-        chosen_by = scale.mean(trainings.loc[trainings["optimizer"] == name, "chosen_by"])
+        chosen_by = scale.mean(own["chosen_by"])
         rows.append(
             {
                 "optimizer": name,
@@ -113,7 +115,7 @@ def standings(
                 "mean": mean,
                 "low": low,
                 "high": high,
-                "lost": int(trainings.loc[trainings["optimizer"] == name, "lost"].sum()),
+                "lost": int(own["lost"].sum()),
                 "searched": searched,
                 "optimism": searched - chosen_by,
                 "logarithmic": scale.logarithmic,
@@ -123,7 +125,7 @@ def standings(
 
 
 def _searched(task: str, searches: Mapping[str, Records]) -> dict[tuple[str, str], float]:
-    """The best value that a search saw, by optimizer and study."""
+    """The best value that a search saw, by optimiser and study."""
     quoted = published.summary(task)
     best = {(str(name), PUBLISHED): float(value) for name, value in quoted.get("best_metric", {}).items()}
     for sampler, study in searches.items():
@@ -151,7 +153,7 @@ def judged(
     margin: float | None = None,
     pairs: Sequence[tuple[str, str]] | None = None,
 ) -> pd.DataFrame | None:
-    """``compare`` for the pairs of optimizers; None where there is no pair.
+    """``compare`` for the pairs of optimisers; None where there is no pair.
 
     Args:
         ours: the confirmations, by sampler.
@@ -195,7 +197,7 @@ def compare(
 def judged_trainings(
     ours: Mapping[str, Records], searches: Mapping[str, Records], pairs: Sequence[tuple[str, str]] | None
 ) -> pd.DataFrame:
-    """``collect`` for the optimizers in the pairs only, so that no other affects the default margin."""
+    """``collect`` for the optimisers in the pairs only, so that no other affects the default margin."""
     trainings = collect(ours, searches)
     if pairs is None:
         return trainings

@@ -1,4 +1,4 @@
-"""The confirmations as a figure: what each optimizer's winners reach from fresh seeds, study by study."""
+"""The confirmations as a figure: what each optimiser's winners reach from fresh seeds, study by study."""
 
 from collections.abc import Iterable, Mapping
 
@@ -15,7 +15,7 @@ from induced_metric.analysis.confirmations.scale import Scale, scale_of
 from induced_metric.analysis.statistics import CONFIDENCE
 from induced_metric.records import Records
 
-_HEIGHT = 0.8  # the height that is drawn on, as a share of an optimizer's row
+_HEIGHT = 0.8  # the height that is drawn on, as a share of an optimiser's row
 
 _REACH = 8
 """How far beyond the quartiles of the winners' medians a cropped axis reaches, in interquartile ranges."""
@@ -48,10 +48,10 @@ def letters(names: Iterable[str], apart: Iterable[tuple[str, str]]) -> dict[str,
 def confirmed_figure(
     task: str, ours: Mapping[str, Records], searches: Mapping[str, Records], *, lettered: bool = True
 ) -> Figure:
-    """One row per optimizer, best first: its mean with the interval, and a bar for the winner of each study.
+    """One row per optimiser, best first: its mean with the interval, and a bar for the winner of each study.
 
     Bars span the quartiles over the seeds, lines the range from 5 to 95%; markers are the mean of a study.
-    Shaded is the interval of the mean over studies and seeds (``confirmed.standings``). The optimizers in the
+    Shaded is the interval of the mean over studies and seeds (``confirmed.standings``). The optimisers in the
     first family of ``verdicts.families`` have letters: two without a common letter are significantly
     different (``confirmed.judged``). Means of a loss are geometric (``scale``).
 
@@ -67,7 +67,7 @@ def confirmed_figure(
     table = confirmed.standings(task, ours, searches)
     table = table.sort_values("mean", ascending=minimize, kind="stable", ignore_index=True)
     scale = scale_of(trainings["value"], minimize=minimize)
-    # Only some of the other optimizers are shown, and a verdict depends on how many are judged: the tables
+    # Only some of the other optimisers are shown, and a verdict depends on how many are judged: the tables
     # have their verdicts.
     pairs = verdicts.families(table["optimizer"])[0] if lettered else []
     judged = confirmed.judged(ours, searches, pairs=pairs)

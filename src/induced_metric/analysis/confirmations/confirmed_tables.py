@@ -1,4 +1,4 @@
-"""``confirmed`` as tables: what each optimizer's winners are worth, and the verdicts."""
+"""``confirmed`` as tables: what each optimiser's winners are worth, and the verdicts."""
 
 from collections.abc import Mapping, Sequence
 
@@ -46,7 +46,7 @@ def verdicts_table(
     margin: float | None = None,
     pairs: Sequence[tuple[str, str]] | None = None,
 ) -> Table | None:
-    """``confirmed.judged``, ready to be shown or written; None for a single optimizer."""
+    """``confirmed.judged``, ready to be shown or written; None for a single optimiser."""
     table = confirmed.judged(ours, searches, margin=margin, pairs=pairs)
     if table is None:
         return None
@@ -117,7 +117,7 @@ def lost_note(found: pd.DataFrame, named: str) -> str:
 
     Args:
         found: the trainings, as returned by ``confirmed.collect``; at least one is lost.
-        named: the optimizers with their numbers of lost trainings, as text.
+        named: the optimisers with their numbers of lost trainings, as text.
     """
     worst = found.loc[found["lost"], "value"].iloc[0]
     return (

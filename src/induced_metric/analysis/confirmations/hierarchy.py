@@ -1,7 +1,7 @@
 r"""The standard error of a mean over studies and seeds: what the luck of the search adds to that of the seed.
 
 A search is repeated in S independent studies, and the winner of each is trained from the same N fresh seeds.
-The value that optimizer A reaches from seed j with the setting that its study i found is
+The value that optimiser A reaches from seed j with the setting that its study i found is
 
 .. math:: A_{ij} = \mu_A + a_i + b_j + e_{ij},
 
@@ -9,7 +9,7 @@ with the effect :math:`a_i` of the setting that study i found, the effect :math:
 interaction :math:`e_{ij}`. All cells of a study share :math:`a_i`, so treating the S·N cells as independent
 understates the error, the more so the more seeds there are.
 
-Two optimizers share the seeds, so they are compared seed by seed. Their studies are separate searches, which
+Two optimisers share the seeds, so they are compared seed by seed. Their studies are separate searches, which
 have only a number in common. So every study of the one is compared with every study of the other, and the
 result does not depend on how the searches are numbered.
 """
@@ -32,12 +32,14 @@ class Estimate(NamedTuple):
         error: the standard error of the mean.
         freedom: the degrees of freedom of the error.
         of_studies: the part of the squared error that only more studies can reduce.
+        of_seeds: the part that only more seeds can reduce.
     """
 
     mean: float
     error: float
     freedom: float
     of_studies: float
+    of_seeds: float
 
     def interval(self, level: float) -> tuple[float, float]:
         r"""Student's interval, :math:`\bar D \pm t_{(1 + \text{level})/2}\, s`."""
@@ -52,7 +54,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(cells: np.ndarray) -> Estimate:
-    r"""The mean of the cells of one optimizer.
+    r"""The mean of the cells of one optimiser.
 
     Its squared error is the sum of that of the studies and that of the seeds, each from the variance of its
     means, minus the part from the residuals R of the cells, which both of them contain:
@@ -78,11 +80,11 @@ def estimate(cells: np.ndarray) -> Estimate:
 
 
 def contrast(pairs: np.ndarray) -> Estimate:
-    r"""The mean of a comparison of two optimizers, such as their difference, over all their studies.
+    r"""The mean of a comparison of two optimisers, such as their difference, over all their studies.
 
-    As in ``estimate``, but with a term for the studies of each optimizer, as in Welch's test:
+    As in ``estimate``, but with a term for the studies of each optimiser, as in Welch's test:
     :math:`s^2 = V_a + V_{a'} + V_b - \min(V_a + V_{a'}, V_b, V_e + V_{e'})`. For differences, V_b is the
-    variance of the differences on the same seed, so an effect of the seed on both optimizers cancels.
+    variance of the differences on the same seed, so an effect of the seed on both optimisers cancels.
 
     Args:
         pairs: the comparison of every study of the one with every study of the other, by seed;
@@ -95,7 +97,7 @@ def contrast(pairs: np.ndarray) -> Estimate:
 
 
 def _estimate(tables: Sequence[np.ndarray], by_seed: np.ndarray) -> Estimate:
-    """The estimate from a table for each optimizer, shape=(studies, seeds), and the mean of each seed."""
+    """The estimate from a table for each optimiser, shape=(studies, seeds), and the mean of each seed."""
     seeds = len(by_seed)
     if seeds < 2:
         raise ValueError(f"a standard error needs at least 2 seeds, got {seeds}")
@@ -111,7 +113,13 @@ def _estimate(tables: Sequence[np.ndarray], by_seed: np.ndarray) -> Estimate:
     else:
         squares = [part**2 / (len(table) - 1) for part, table in zip(of_each, repeated, strict=True)]
         freedom = variance**2 / (sum(squares) + of_seeds**2 / (seeds - 1))
-    return Estimate(float(by_seed.mean()), float(np.sqrt(variance)), freedom, sum(of_each) - shared)
+    return Estimate(
+        mean=float(by_seed.mean()),
+        error=float(np.sqrt(variance)),
+        freedom=freedom,
+        of_studies=sum(of_each) - shared,
+        of_seeds=of_seeds - shared,
+    )
 
 
 def _of_rest(table: np.ndarray) -> float:

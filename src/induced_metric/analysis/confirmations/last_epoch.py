@@ -1,4 +1,4 @@
-"""How much worse a training's last epoch is than its best: whether an optimizer settles by itself."""
+"""How much worse a training's last epoch is than its best: whether an optimiser settles by itself."""
 
 from collections.abc import Mapping
 
@@ -36,7 +36,7 @@ def collect(ours: Mapping[str, Records]) -> pd.DataFrame:
 
 
 def lost(ours: Mapping[str, Records]) -> pd.DataFrame:
-    """What each optimizer loses from the best epoch to the last.
+    """What each optimiser loses from the best epoch to the last.
 
     Returns:
         ``optimizer``; ``studies``; ``seeds``, those from which the trainings of all studies ended; ``best``
@@ -75,7 +75,7 @@ def lost(ours: Mapping[str, Records]) -> pd.DataFrame:
 
 
 def last_epoch_table(task: str, ours: Mapping[str, Records]) -> Table | None:
-    """``lost``, ready to be shown or written; None where no two trainings of an optimizer ended."""
+    """``lost``, ready to be shown or written; None where no two trainings of an optimiser ended."""
     table = lost(ours)
     if table.empty:
         return None

@@ -1,4 +1,4 @@
-"""The effect of the seed alone: the published best setting of each optimizer, trained from many seeds."""
+"""The effect of the seed alone: the published best setting of each optimiser, trained from many seeds."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ QUANTILES = {"low": 0.05, "lower": 0.25, "median": 0.5, "upper": 0.75, "high": 0
 
 
 def summary(records: Records) -> pd.DataFrame:
-    """The spread of the values over the seeds, one row per optimizer.
+    """The spread of the values over the seeds, one row per optimiser.
 
     A trial that diverged or failed counts with the worst possible value, an infinite one, which cannot be
     mistaken for a measured one.

@@ -1,7 +1,7 @@
-r"""Which optimizer is better once tuned: better, worse, equivalent or undecided, pair by pair.
+r"""Which optimiser is better once tuned: better, worse, equivalent or undecided, pair by pair.
 
-The evidence is the confirmations: the winner of each study of an optimizer, trained again from fresh seeds,
-which are the same for all. Two optimizers are compared by the differences between every winner of the one and
+The evidence is the confirmations: the winner of each study of an optimiser, trained again from fresh seeds,
+which are the same for all. Two optimisers are compared by the differences between every winner of the one and
 every winner of the other on the same seed (``hierarchy.contrast``).
 
 * *equivalent*: the interval of the difference lies within the margin, which is stated beforehand;
@@ -36,20 +36,20 @@ MARGIN = 0.2
 
 
 class Cells(NamedTuple):
-    """The values of two optimizers on the same studies and seeds; shape=(studies, seeds) each."""
+    """The values of two optimisers on the same studies and seeds; shape=(studies, seeds) each."""
 
     one: np.ndarray
     other: np.ndarray
 
 
 def grids(confirmed: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The values of each optimizer, one row per study and one column per seed.
+    """The values of each optimiser, one row per study and one column per seed.
 
     Args:
         confirmed: ``optimizer``, ``study``, ``seed`` and ``value``, one row per training.
 
     Raises:
-        ValueError: if an optimizer was trained twice from a seed of a study.
+        ValueError: if an optimiser was trained twice from a seed of a study.
     """
     duplicated = confirmed.duplicated(["optimizer", "study", "seed"])
     if duplicated.any():
@@ -60,7 +60,7 @@ def grids(confirmed: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def cells(table: Mapping[str, pd.DataFrame], one: str, other: str) -> Cells:
-    """The values of two optimizers on the studies that both have, and the seeds that all of these have.
+    """The values of two optimisers on the studies that both have, and the seeds that all of these have.
 
     Raises:
         ValueError: if they share no study, or fewer than two seeds.
@@ -77,13 +77,13 @@ def cells(table: Mapping[str, pd.DataFrame], one: str, other: str) -> Cells:
 
 
 def default_margin(confirmed: pd.DataFrame) -> float:
-    """``MARGIN`` times the median over optimizers of their mean standard deviation over a study's seeds."""
+    """``MARGIN`` times the median over optimisers of their mean standard deviation over a study's seeds."""
     spread = confirmed.groupby(["optimizer", "study"])["value"].std()
     return float(MARGIN * spread.groupby("optimizer").mean().median())
 
 
 def baseline(names: Iterable[str]) -> str:
-    """The optimizer that all others are compared with: ``BASELINE``, or the first where that is missing."""
+    """The optimiser that all others are compared with: ``BASELINE``, or the first where that is missing."""
     ordered = style.ordered(names)
     return BASELINE if BASELINE in ordered else ordered[0]
 
@@ -91,13 +91,13 @@ def baseline(names: Iterable[str]) -> str:
 def families(names: Iterable[str]) -> list[list[tuple[str, str]]]:
     """The pairs that are judged, in three families, each corrected for its own number of pairs.
 
-    1. All pairs of the paper's optimizers, or of all optimizers where none is the paper's.
-    2. Each other optimizer against the ``baseline``, so that one more candidate costs the others little.
-    3. Each other optimizer against those that it extends or changes, by its name: ``lion_metric`` against
+    1. All pairs of the paper's optimisers, or of all optimisers where none is the paper's.
+    2. Each other optimiser against the ``baseline``, so that one more candidate costs the others little.
+    3. Each other optimiser against those that it extends or changes, by its name: ``lion_metric`` against
        ``lion``, and ``sgd_log_rms`` against both ``sgd`` and ``sgd_rms``, of which it is the log form.
 
     Args:
-        names: the optimizers.
+        names: the optimisers.
     """
     ordered = style.ordered(names)
     core = [name for name in ordered if style.is_published(name)] or ordered
@@ -120,7 +120,7 @@ def compare(
     margin: float | None = None,
     level: float = CONFIDENCE,
 ) -> pd.DataFrame:
-    r"""The verdict on each pair of optimizers, in the published order.
+    r"""The verdict on each pair of optimisers, in the published order.
 
     Args:
         confirmed: ``optimizer``, ``study``, ``seed`` and ``value``, one row per training, all finite.
@@ -139,7 +139,7 @@ def compare(
         ``POWER``; ``studies``, ``seeds``, ``margin``.
 
     Raises:
-        ValueError: if the margin is negative, or two optimizers share no seeds.
+        ValueError: if the margin is negative, or two optimisers share no seeds.
     """
     table = grids(confirmed)
     pairs = list(combinations(style.ordered(table), 2) if pairs is None else pairs)
@@ -216,7 +216,8 @@ def needed(found: Estimate, margin: float, level: float, shape: tuple[int, ...])
     :math:`h / (t_{(1+\text{level})/2} + z_\text{POWER})`, with :math:`h = |\bar D|` to distinguish it from 0
     and :math:`h = \text{margin} - |\bar D|` to show that it lies within the margin; the plan is for the
     easier of the two. More seeds shrink all of the squared error except ``of_studies``. Where that part
-    alone is too large, more studies are needed, with as many seeds each. The degrees of freedom of t grow
+    alone is too large, more studies are needed; from the same seeds, they shrink all except ``of_seeds``. The
+    degrees of freedom of t grow
     with the number of studies, or with that of seeds where there is one study.
 
     Args:
@@ -230,12 +231,12 @@ def needed(found: Estimate, margin: float, level: float, shape: tuple[int, ...])
     """
     studies, seeds = shape
     error = max(abs(found.mean), margin - abs(found.mean))
-    of_seeds = max(found.error**2 - found.of_studies, 0.0)
     more = np.arange(1, MOST + 1)
-    for name, present, variance, grows in (
-        ("more_seeds", seeds, found.of_studies + of_seeds * seeds / (seeds + more), studies == 1),
-        ("more_studies", studies, found.error**2 * studies / (studies + more), True),
+    for name, present, lasting, grows in (
+        ("more_seeds", seeds, found.of_studies, studies == 1),
+        ("more_studies", studies, found.of_seeds, True),
     ):
+        variance = lasting + max(found.error**2 - lasting, 0.0) * present / (present + more)
         freedom = found.freedom * ((present + more - 1) / max(present - 1, 1) if grows else 1.0)
         decided = variance * _reach(freedom, level) ** 2 < error**2
         if decided.any():

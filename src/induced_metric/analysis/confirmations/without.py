@@ -1,7 +1,7 @@
 """Is it this hyperparameter that makes a winner good? The same winners from the same seeds, with it set to 0.
 
 A winner is paired with itself, seed by seed, so both sides have the same luck of the search, and the
-differences are estimated like the values of one optimizer over its studies (``hierarchy.estimate``). All
+differences are estimated like the values of one optimiser over its studies (``hierarchy.estimate``). All
 other hyperparameters stay as found: where a winner depends on this one, the others are tuned to it and may
 suit nothing without it.
 """
@@ -67,7 +67,7 @@ def _check_same(ours: Mapping[str, Records]) -> None:
 
 
 def _winners(trials: pd.DataFrame) -> dict[str, str]:
-    """The winner of each optimizer, as the configuration of its study describes it."""
+    """The winner of each optimiser, as the configuration of its study describes it."""
     configs = trials.groupby("optimizer")["config"].first()
     return {
         str(name): json.dumps(json.loads(text).get("source"), sort_keys=True)
@@ -78,7 +78,7 @@ def _winners(trials: pd.DataFrame) -> dict[str, str]:
 def compare(
     ours: Mapping[str, Records], searches: Mapping[str, Records], *, level: float = CONFIDENCE
 ) -> pd.DataFrame:
-    """The effect of a hyperparameter on the winners of each optimizer, in the published order.
+    """The effect of a hyperparameter on the winners of each optimiser, in the published order.
 
     Args:
         ours: as for ``collect``; all ablations are without the same hyperparameter.
@@ -96,7 +96,7 @@ def compare(
         ``verdicts.compare``; ``logarithmic``. No rows where no winner was trained both ways.
 
     Raises:
-        ValueError: as for ``collect``, or if the studies of an optimizer share fewer than two seeds.
+        ValueError: as for ``collect``, or if the studies of an optimiser share fewer than two seeds.
     """
     trainings = collect(ours, searches)
     if trainings.empty:
@@ -179,7 +179,7 @@ def by_winner(ours: Mapping[str, Records], found: pd.DataFrame, *, level: float 
 
 
 def _cells(own: pd.DataFrame) -> verdicts.Cells:
-    """The trainings of one optimizer, with the hyperparameter and without, by study and seed."""
+    """The trainings of one optimiser, with the hyperparameter and without, by study and seed."""
     name = str(own["optimizer"].iloc[0])
     reduced = f"{name} without it"
     table = verdicts.grids(own.assign(optimizer=np.where(own["without"], reduced, name)))
@@ -193,7 +193,7 @@ def _won(both: verdicts.Cells, minimize: bool) -> np.ndarray:
 
 
 def _values(ours: Mapping[str, Records], hyperparameter: str) -> "dict[str, pd.Series[float]]":
-    """The value of a hyperparameter in the winner of each study, by optimizer and then study."""
+    """The value of a hyperparameter in the winner of each study, by optimiser and then study."""
     plain = pd.concat(
         [
             study.trials[["optimizer", hyperparameter]].assign(study=sampler.removesuffix(CONFIRMED))

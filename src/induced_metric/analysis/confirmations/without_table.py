@@ -1,4 +1,4 @@
-"""``without`` as a table: what a hyperparameter is worth to the winners of each optimizer."""
+"""``without`` as a table: what a hyperparameter is worth to the winners of each optimiser."""
 
 import math
 from collections.abc import Mapping

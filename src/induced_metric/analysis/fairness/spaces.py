@@ -112,7 +112,7 @@ def at_a_bound(comparison: Comparison) -> Iterator[Finding]:
         for name, dimension in study.space.items()
         if isinstance(dimension, Float)
         for upper in (False, True)
-        if upper or not _is_none(name, dimension)
+        if upper or not is_natural(name, dimension.low)
     ]
     reported = []
     for study, name, dimension, upper in ends:
@@ -159,6 +159,7 @@ def _within(inner: Float, outer: Float) -> bool:
     return outer.low <= inner.low and inner.high <= outer.high
 
 
-def _is_none(name: str, dimension: Float) -> bool:
-    """Whether the lower end is a natural one, 0 or as good as 0, so that nothing lies beyond it."""
-    return dimension.low == 0 or (name in ("xi", "weight_decay") and dimension.low <= NONE)
+def is_natural(name: str, low: float) -> bool:
+    """Whether the lower end of a range is 0 or as good as 0, so that nothing lies beyond it."""
+    bare = name.rpartition(".")[2]
+    return low == 0 or (low <= NONE and (bare == "xi" or ROLES.get(bare) == _DECAY))

@@ -1,7 +1,7 @@
 """What a recorded search would have shown under other rules, from its curves alone, without training.
 
 Other rules are fewer trials, fewer epochs, a pruner, the value of the last epoch instead of the best, or
-another number of best runs. The table shows how the values and the ranking of the optimizers change.
+another number of best runs. The table shows how the values and the ranking of the optimisers change.
 """
 
 import math
@@ -27,11 +27,11 @@ class Rules:
     """The rules of a comparison; None leaves a rule as recorded.
 
     Attributes:
-        trials: use only the first ``trials`` trials of every optimizer.
+        trials: use only the first ``trials`` trials of every optimiser.
         epochs: use only the first ``epochs`` epochs of every trial.
         pruner: a pruner that stops trials.
         select: whether the value of a trial is that of its best epoch or of its last.
-        top: how many of an optimizer's best trials the mean that summarises it is over.
+        top: how many of an optimiser's best trials the mean that summarises it is over.
 
     Raises:
         UserError: for a number below 1 or an unknown selection.
@@ -63,7 +63,7 @@ class Rules:
 
 
 class Replayed(NamedTuple):
-    """The trials of one optimizer under other rules.
+    """The trials of one optimiser under other rules.
 
     Attributes:
         values: the values of the trials that may be among the best, in ascending order.
@@ -86,10 +86,10 @@ class Replayed(NamedTuple):
 
 
 def replay(study: Records, rules: Rules) -> Replayed:
-    """One optimizer's trials under other rules.
+    """One optimiser's trials under other rules.
 
     Args:
-        study: the optimizer's records; ``objective`` names the metric that its trials were judged by.
+        study: the optimiser's records; ``objective`` names the metric that its trials were judged by.
         rules: the other rules.
     """
     trials = study.trials.sort_values("trial").head(rules.trials or len(study.trials))
@@ -124,7 +124,7 @@ def replay(study: Records, rules: Rules) -> Replayed:
 
 
 def ranking(searches: Mapping[str, Records], rules: Rules) -> pd.DataFrame:
-    """Every optimizer of every search, as recorded and under other rules.
+    """Every optimiser of every search, as recorded and under other rules.
 
     Args:
         searches: the records of a task, by sampler.
@@ -132,12 +132,12 @@ def ranking(searches: Mapping[str, Records], rules: Rules) -> pd.DataFrame:
 
     Returns:
         ``optimizer``, ``sampler``; ``recorded`` and ``replayed``, the means of the best trials, with ``rank``
-        and ``new_rank`` among the optimizers of the sampler (from 1, NaN where nothing is left to rank);
+        and ``new_rank`` among the optimisers of the sampler (from 1, NaN where nothing is left to rank);
         ``epochs``, the share of the recorded epochs that was used; ``trials``, ``stopped``, ``unknown``;
         ``top`` and ``usual``, how many best trials the replayed and the recorded means are over.
 
     Raises:
-        UserError: if any search has fewer trials of an optimizer than the rules ask for.
+        UserError: if any search has fewer trials of an optimiser than the rules ask for.
     """
     as_recorded = Rules()
     usual = runs.best_count(searches)
@@ -170,7 +170,7 @@ def ranking(searches: Mapping[str, Records], rules: Rules) -> pd.DataFrame:
 
 
 def agreements(table: pd.DataFrame) -> dict[str, float]:
-    """Kendall's τ between the recorded and the replayed ranking, by sampler; NaN below two optimizers."""
+    """Kendall's τ between the recorded and the replayed ranking, by sampler; NaN below two optimisers."""
     return {
         str(sampler): float(kendalltau(rows["recorded"], rows["replayed"], nan_policy="omit").statistic)
         for sampler, rows in table.groupby("sampler", sort=False)

@@ -150,7 +150,7 @@ def seeds(part: Part) -> Chart | None:
                 figure.add_box(
                     x=value,
                     y=[style.label(name)] * len(rows),
-                    customdata=rows["seed"].to_numpy(np.int32),
+                    customdata=rows["seed"].tolist(),
                     orientation="h",
                     boxpoints="all",
                     jitter=0.6,

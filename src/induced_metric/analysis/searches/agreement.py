@@ -1,4 +1,4 @@
-"""Which of our searches reaches the published level, optimizer by optimizer."""
+"""Which of our searches reaches the published level, optimiser by optimiser."""
 
 from collections.abc import Mapping
 
@@ -13,9 +13,9 @@ def to_published(task: str, ours: Mapping[str, Records], n: int) -> pd.DataFrame
     """Mean of the best ``n`` runs of each sampler, and how far it is from the published mean.
 
     Returns:
-        One row for each sampler and each optimizer of the paper: ``optimizer``, ``source``, ``mean``,
+        One row for each sampler and each optimiser of the paper: ``optimizer``, ``source``, ``mean``,
         ``published`` and ``published_std``, ``deviations`` (the difference in units of the published standard
-        deviation, which is that of a run and not of a mean, since the paper has one search per optimizer),
+        deviation, which is that of a run and not of a mean, since the paper has one search per optimiser),
         and ``nearest``, whether this sampler's mean is nearest to the published one.
     """
     quoted = published.summary(task)

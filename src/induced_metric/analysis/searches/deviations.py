@@ -15,13 +15,14 @@ from scipy import stats
 from induced_metric.analysis import draws, runs, style
 from induced_metric.analysis.rendering import Table, fixed
 from induced_metric.analysis.searches import differences
+from induced_metric.analysis.statistics import CONFIDENCE
 from induced_metric.records import FIXED, Records
 
 _BASE = "base"
 
 
 def effects(base: Records, changed: Records, n: int) -> pd.DataFrame:
-    r"""The value under the changed rules minus that under the unchanged ones, for optimizers that have both.
+    r"""The value under the changed rules minus that under the unchanged ones, for optimisers that have both.
 
     In studies that do not search, trial k has the same hyperparameters and the same seed under both. The
     difference is then :math:`\bar d \pm t_{0.975, K - 1}\, s_d / \sqrt K` over K differences, one for each
@@ -58,7 +59,7 @@ def _of_seeds(base: pd.DataFrame, changed: pd.DataFrame, n: int) -> dict[str, fl
     if len(both) < 2:
         return None
     difference = both[:, 1] - both[:, 0]
-    ends = stats.ttest_1samp(difference, 0.0).confidence_interval(differences.LEVEL)
+    ends = stats.ttest_1samp(difference, 0.0).confidence_interval(CONFIDENCE)
     return {
         "base": both[:, 0].mean(), "difference": difference.mean(), "low": ends.low, "high": ends.high,
         "trials": len(both),

@@ -1,8 +1,8 @@
 """Differences between the mean of the best runs and that of a baseline, with intervals; random search only.
 
-In a random search, trial k of every optimizer has the same seed and the same uniform draws (common random
+In a random search, trial k of every optimiser has the same seed and the same uniform draws (common random
 numbers), so the luck of the draws is common to all. The bootstrap therefore resamples trial numbers, the same
-for all optimizers, and the difference of two means is known far better than either mean.
+for all optimisers, and the difference of two means is known far better than either mean.
 """
 
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ import pandas as pd
 
 from induced_metric.analysis import draws, runs, style
 from induced_metric.analysis.rendering import Table, fixed
+from induced_metric.analysis.statistics import CONFIDENCE
 from induced_metric.records import Records
 
 RESAMPLES = 10_000
-LEVEL = 0.95
 
 
 def to_baseline(
@@ -23,19 +23,19 @@ def to_baseline(
     baseline: str,
     n: int,
     *,
-    level: float = LEVEL,
+    level: float = CONFIDENCE,
     spread: bool = False,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Mean of the best ``n`` values of each optimizer minus the baseline's, over the trial numbers all share.
+    """Mean of the best ``n`` values of each optimiser minus the baseline's, over the trial numbers all share.
 
     A trial that failed, diverged or was pruned counts as worse than any other. It is resampled like the
     others but is never among the best ``n``, so diverging is never an advantage.
 
     Args:
         trials: the trials of one random search, one row per trial.
-        baseline: the optimizer that the others are compared with.
+        baseline: the optimiser that the others are compared with.
         n: how many of the best values a mean is over.
         level: the confidence level of each interval.
         spread: compare the standard deviations of the best values instead of their means.
@@ -43,12 +43,12 @@ def to_baseline(
         seed: the seed of the bootstrap.
 
     Returns:
-        One row per optimizer except the baseline: ``trials``, ``n``, ``difference``, and ``low`` and
+        One row per optimiser except the baseline: ``trials``, ``n``, ``difference``, and ``low`` and
         ``high``, the ends of the percentile bootstrap interval.
 
     Raises:
         ValueError: if trials depend on each other, the baseline has no trial, or the seeds of one trial
-            number differ between optimizers.
+            number differ between optimisers.
     """
     names = trials["optimizer"].unique().tolist()
     if baseline not in names:
@@ -59,13 +59,13 @@ def to_baseline(
         )
     seeds = trials.groupby("trial")["seed"]
     if (seeds.min() != seeds.max()).any():
-        raise ValueError("trials of two optimizers with the same number have different seeds")
+        raise ValueError("trials of two optimisers with the same number have different seeds")
     sign = 1 if (trials["direction"] == "minimize").all() else -1
     cost = (sign * trials["value"]).where(runs.eligible(trials), np.inf)
     table = trials.assign(cost=cost).pivot_table(
         index="trial", columns="optimizer", values="cost", aggfunc="first"
     )
-    costs = table.dropna().to_numpy().T  # shape=(optimizers, trials)
+    costs = table.dropna().to_numpy().T  # shape=(optimisers, trials)
     size = costs.shape[1]
     weights = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), resamples)
     # The first row is the measured sample: every trial once.
@@ -113,7 +113,7 @@ def differences_table(
         task: name of the task.
         ours: our records, by sampler.
         n: how many of the best values a mean is over.
-        baseline: the optimizer that the others are compared with; by default the first in published order.
+        baseline: the optimiser that the others are compared with; by default the first in published order.
     """
     parts = []
     for sampler, records in ours.items():
@@ -128,8 +128,8 @@ def differences_table(
         return None
     table = style.in_order(pd.concat(parts, ignore_index=True))
     notes = [
-        f"{LEVEL:.0%} bootstrap intervals ({RESAMPLES:,} resamples), which resample trial numbers, the same "
-        "for all optimisers. The intervals are not corrected for the number of rows.",
+        f"{CONFIDENCE:.0%} bootstrap intervals ({RESAMPLES:,} resamples), which resample trial numbers, the "
+        "same for all optimisers. The intervals are not corrected for the number of rows.",
         "Only samplers whose trials do not depend on each other are shown. A trial that diverged or failed "
         "counts as worse than any other.",
     ]

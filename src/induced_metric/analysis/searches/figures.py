@@ -33,20 +33,20 @@ from induced_metric.records import Records
 
 BINS = 20
 FEW = 20
-"""The smallest number of runs of an optimizer that a histogram is drawn for."""
+"""The smallest number of runs of an optimiser that a histogram is drawn for."""
 _TITLE = 100  # characters of a title that fit the width of a page
 SECONDS, RECORDED = "device seconds (epochs × measured cost)", "device seconds as recorded, under load"
 
 
 def best_curves(records: Records, costs: pd.Series | None = None) -> Figure:
-    """Figure 9: the best run of each optimizer, train and test, against seconds (top) and epochs (bottom).
+    """Figure 9: the best run of each optimiser, train and test, against seconds (top) and epochs (bottom).
 
     The faint line is the curve, the bold line the best value so far. The marker is the best value of the
     objective.
 
     Args:
         records: trials and curves of a task.
-        costs: device seconds per epoch, by optimizer; if any optimizer has none, the recorded seconds are
+        costs: device seconds per epoch, by optimiser; if any optimiser has none, the recorded seconds are
             shown.
 
     Returns:
@@ -100,15 +100,15 @@ def best_curves(records: Records, costs: pd.Series | None = None) -> Figure:
 
 
 def best_histograms(best: pd.DataFrame) -> Figure:
-    """Figures 10-13: for each optimizer, where its best runs lie in epoch and metric.
+    """Figures 10-13: for each optimiser, where its best runs lie in epoch and metric.
 
     Args:
         best: the trials to show, such as ``top(trials, 50)``.
 
     Returns:
-        One panel per optimizer, all with the same bins and colour scale: 20 bins in the metric (logarithmic
-        for a loss) and 20 in epochs, or one per epoch if there are fewer. If no optimizer has ``FEW`` runs,
-        each run is a point instead. Where the optimizers fall into two classes, as on TinyShakespeare (see
+        One panel per optimiser, all with the same bins and colour scale: 20 bins in the metric (logarithmic
+        for a loss) and 20 in epochs, or one per epoch if there are fewer. If no optimiser has ``FEW`` runs,
+        each run is a point instead. Where the optimisers fall into two classes, as on TinyShakespeare (see
         ``_groups``), each class has its own limits.
     """
     best = _ordered(best)
@@ -179,9 +179,9 @@ def _best_so_far(values: pd.Series, direction: str) -> np.ndarray:
 
 
 def _groups(best: pd.DataFrame, scale: str) -> list[list[str]]:
-    """The optimizers that share limits: all of them, or two groups where one would be too small to read.
+    """The optimisers that share limits: all of them, or two groups where one would be too small to read.
 
-    The groups are those on either side of the largest gap between the optimizers' medians. They get separate
+    The groups are those on either side of the largest gap between the optimisers' medians. They get separate
     limits if there are two classes, that is, the gap is at least three times the range of the medians on
     either side, and if with shared limits the values of one group would fill at most two of the twenty bins.
     """

@@ -1,4 +1,4 @@
-"""How soon and how often a target is reached: by epoch, by optimizer and task, and over tasks."""
+"""How soon and how often a target is reached: by epoch, by optimiser and task, and over tasks."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -35,7 +35,7 @@ def target_of(task: str, ours: Mapping[str, Records], n: int) -> Target:
 
 
 def cumulative(records: Records, target: float) -> pd.DataFrame:
-    r"""The share of all trials of each optimizer that had reached the target by each epoch.
+    r"""The share of all trials of each optimiser that had reached the target by each epoch.
 
     .. math:: \hat F(t) = \frac{1}{n} \sum_{i=1}^{n} [T_i \le t]
 
@@ -58,7 +58,7 @@ def cumulative(records: Records, target: float) -> pd.DataFrame:
 
 
 def over_tasks(tasks: Mapping[str, Records], goals: Mapping[str, Target]) -> pd.DataFrame:
-    r"""How often, and at what cost, each optimizer reaches the target of each task.
+    r"""How often, and at what cost, each optimiser reaches the target of each task.
 
     The cost is the expected number of epochs until a trial succeeds, if new trials are drawn until one does:
 
@@ -95,32 +95,32 @@ def over_tasks(tasks: Mapping[str, Records], goals: Mapping[str, Target]) -> pd.
 
 
 def performance_profile(table: pd.DataFrame) -> pd.DataFrame:
-    r"""For each optimizer, the share of tasks where its cost is within a factor of the least.
+    r"""For each optimiser, the share of tasks where its cost is within a factor of the least.
 
     .. math:: \rho_s(\tau) = \frac{1}{P} \#\{p : c_{ps} \le \tau \min_{s'} c_{ps'}\}
 
-    (Dolan and Moré, Mathematical Programming 91, 2002). A task that no optimizer solves is one of the P tasks
-    but is in no optimizer's share.
+    (Dolan and Moré, Mathematical Programming 91, 2002). A task that no optimiser solves is one of the P tasks
+    but is in no optimiser's share.
 
     Args:
-        table: ``task``, ``optimizer``, ``cost``, one row for each optimizer and task.
+        table: ``task``, ``optimizer``, ``cost``, one row for each optimiser and task.
 
     Returns:
-        ``optimizer``, ``ratio``, ``share``: the steps, at every ratio where any optimizer has one, from 1.
+        ``optimizer``, ``ratio``, ``share``: the steps, at every ratio where any optimiser has one, from 1.
 
     Raises:
-        ValueError: if an optimizer lacks a task, since its share would be over different tasks.
+        ValueError: if an optimiser lacks a task, since its share would be over different tasks.
     """
     costs = table.pivot_table(index="task", columns="optimizer", values="cost", sort=False, dropna=False)
     if costs.isna().to_numpy().any():
         lacks = costs.columns[costs.isna().any()]
         raise ValueError(
-            f"a profile needs every optimizer on every task, got only some tasks for {', '.join(lacks)}"
+            f"a profile needs every optimiser on every task, got only some tasks for {', '.join(lacks)}"
         )
     least = costs.min(axis="columns")
     ratios = costs.div(least.where(np.isfinite(least)), axis="index").fillna(np.inf).to_numpy()
     at = np.unique([1.0, *ratios[np.isfinite(ratios)]])
-    share = (ratios[None] <= at[:, None, None]).mean(axis=1)  # shape=(ratios, optimizers)
+    share = (ratios[None] <= at[:, None, None]).mean(axis=1)  # shape=(ratios, optimisers)
     parts = [
         pd.DataFrame({"optimizer": name, "ratio": at, "share": column})
         for name, column in zip(costs.columns, share.T, strict=True)
@@ -129,7 +129,7 @@ def performance_profile(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def reached_figure(task: str, ours: Mapping[str, Records], n: int) -> Figure:
-    """``cumulative``: a panel per sampler, a line per optimizer; the target and its origin in the title."""
+    """``cumulative``: a panel per sampler, a line per optimiser; the target and its origin in the title."""
     goal = target_of(task, ours, n)
     objective, direction = runs.objective(ours)
     names = style.ordered({name for study in ours.values() for name in study.trials["optimizer"].unique()})

@@ -32,7 +32,7 @@ _TRIALS = 8
 
 
 def heavy_ball(trials: pd.DataFrame) -> set[str]:
-    """The optimizers whose momentum sums gradients, SGD and those configured so; others average them."""
+    """The optimisers whose momentum sums gradients, SGD and those configured so; others average them."""
     studies = trials[["optimizer", "config"]].drop_duplicates().itertuples()
     return {
         str(row.optimizer)
@@ -54,7 +54,7 @@ def effective(trials: pd.DataFrame) -> pd.Series:
 
 
 def bounds(trials: pd.DataFrame) -> dict[str, tuple[float, float]]:
-    """The range of learning rates that was searched, by optimizer; those that recorded none are left out."""
+    """The range of learning rates that was searched, by optimiser; those that recorded none are left out."""
     ranges = {}
     for row in trials[["optimizer", "config"]].drop_duplicates().itertuples():
         searched = json.loads(str(row.config)).get("search_space", {}).get("learning_rate")

@@ -17,7 +17,7 @@ _COLUMNS = 4
 
 
 def best_scatter(task: str, ours: Mapping[str, Records], *, n: int) -> Figure:
-    """One panel per optimizer: its best ``n`` runs, one shape per sampler; other optimizers' runs in grey.
+    """One panel per optimiser: its best ``n`` runs, one shape per sampler; other optimisers' runs in grey.
 
     Where the paper has the task and our runs follow its rules, a diamond marks the paper's mean of its best
     50 runs, with their population standard deviations in epoch and value.

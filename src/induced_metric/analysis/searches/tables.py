@@ -1,4 +1,4 @@
-"""Tables 1-4: for each optimizer, our rows below the published one."""
+"""Tables 1-4: for each optimiser, our rows below the published one."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ SECONDS = (
 
 
 def compare(task: str, ours: Mapping[str, Records], *, n: int) -> pd.DataFrame:
-    """The numbers of a task's table, one row for each optimizer and source.
+    """The numbers of a task's table, one row for each optimiser and source.
 
     Args:
         task: name of the task; there are no published rows for a task that is not in the paper, or if ours

@@ -15,10 +15,10 @@ TIMES = ["fewest_epochs", "fewest_seconds", "best_epochs", "best_seconds", "medi
 
 
 def typical_best(ours: Mapping[str, Records], n: int) -> float:
-    """The target of a task that names none: what a typical best run of a typical optimizer reaches.
+    """The target of a task that names none: what a typical best run of a typical optimiser reaches.
 
     Returns:
-        The median over the optimizers of the median of each one's best ``n`` runs, rounded to three
+        The median over the optimisers of the median of each one's best ``n`` runs, rounded to three
         significant digits towards the easier side.
 
     Raises:
@@ -31,7 +31,7 @@ def typical_best(ours: Mapping[str, Records], n: int) -> float:
     _, direction = runs.objective(ours)
     easier = ROUND_CEILING if direction == "minimize" else ROUND_FLOOR
     middle = best.groupby("optimizer")["value"].median()
-    # With an even number of optimizers, take the worse of the two in the middle, which was reached.
+    # With an even number of optimisers, take the worse of the two in the middle, which was reached.
     typical = middle.quantile(0.5, interpolation="higher" if direction == "minimize" else "lower")
     return float(Context(prec=3, rounding=easier).create_decimal_from_float(float(typical)))
 
@@ -51,12 +51,12 @@ def first_reached(records: Records, target: float) -> pd.DataFrame:
 
 
 def time_to_target(records: Records, target: float, n: int) -> pd.DataFrame:
-    """How soon the trials of each optimizer reached the target.
+    """How soon the trials of each optimiser reached the target.
 
     Every finished trial counts, pruned and diverged ones too: they may have reached the target before that.
 
     Returns:
-        One row per optimizer: the number of ``finished`` trials and how many of them ``reached`` the target;
+        One row per optimiser: the number of ``finished`` trials and how many of them ``reached`` the target;
         the ``fewest_epochs`` and the ``fewest_seconds`` that any of them needed; those of the best run,
         ``best_epochs`` and ``best_seconds``; and ``median_epochs`` and ``median_seconds`` over the best ``n``
         runs, where a run that never reached the target counts as slower than all that did. NaN where it was

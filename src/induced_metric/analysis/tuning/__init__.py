@@ -1,1 +1,1 @@
-"""What tuning costs and brings: the best of k trials, and tuned optimizers at equal budgets."""
+"""What tuning costs and brings: the best of k trials, and tuned optimisers at equal budgets."""

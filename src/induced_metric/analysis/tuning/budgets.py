@@ -2,7 +2,7 @@
 
 The first two compare tuned settings trained from many seeds, the third compares what searches with the same
 number of trials find. Seconds are epochs times a cost per epoch, which was measured on a quiet machine with
-the optimizers taking turns; those recorded in a sweep are never used, because the machine is loaded then.
+the optimisers taking turns; those recorded in a sweep are never used, because the machine is loaded then.
 """
 
 from collections.abc import Mapping
@@ -34,9 +34,9 @@ class Outcome(NamedTuple):
     """The result of a comparison at one budget.
 
     Attributes:
-        values: the mean of each optimizer, or for equal trials the best that its search finds, by name.
-        leads: pairs of optimizers of which the first is significantly better.
-        allowed: what each optimizer may spend, in epochs or trials, by name.
+        values: the mean of each optimiser, or for equal trials the best that its search finds, by name.
+        leads: pairs of optimisers of which the first is significantly better.
+        allowed: what each optimiser may spend, in epochs or trials, by name.
     """
 
     values: pd.Series
@@ -52,7 +52,7 @@ def best_within(records: Records, epochs: Mapping[str, int]) -> Records:
 
     Args:
         records: trials and curves.
-        epochs: the number of epochs by optimizer, at least 1; its trials may have run fewer.
+        epochs: the number of epochs by optimiser, at least 1; its trials may have run fewer.
     """
     objective, direction = runs.objective({"": records})
     metric = runs.chosen_by(records)
@@ -81,14 +81,14 @@ def outcomes(
 ) -> dict[str, Outcome]:
     r"""The outcome at each budget; a budget whose data is missing is left out.
 
-    With a cost per epoch of :math:`c_a`, equal device seconds are those of the cheapest optimizer's E epochs:
-    optimizer a may train for :math:`\lfloor E \min_b c_b / c_a \rfloor` epochs.
+    With a cost per epoch of :math:`c_a`, equal device seconds are those of the cheapest optimiser's E epochs:
+    optimiser a may train for :math:`\lfloor E \min_b c_b / c_a \rfloor` epochs.
 
     Args:
         ours: tuned settings trained from many seeds, by sampler (``confirmed``).
-        searches: the searches, by sampler; equal trials are of random search if all optimizers have one, else
+        searches: the searches, by sampler; equal trials are of random search if all optimisers have one, else
             of the first search that they all have.
-        costs: device seconds per epoch, by optimizer (``costs.read_costs``).
+        costs: device seconds per epoch, by optimiser (``costs.read_costs``).
     """
     trials = pd.concat([study.trials for study in ours.values()])
     names = style.ordered(trials["optimizer"].unique())
@@ -133,7 +133,7 @@ def _of_search(searches: Mapping[str, Records], names: list[str]) -> Outcome:
     for baseline in set(names) & set(curves.index) if independent else ():
         # Each pair stands for itself, uncorrected although all pairs are looked at; the note says so.
         table = tuning_differences.differences(studies, [k], baseline)
-        if table.empty:  # no other optimizer to compare with
+        if table.empty:  # no other optimiser to compare with
             continue
         worse = table["low"] > 0 if direction == "minimize" else table["high"] < 0
         leads |= {(baseline, str(other)) for other in table.loc[worse, "optimizer"]}
@@ -169,7 +169,7 @@ def budgets_table(
     searches: Mapping[str, Records],
     costs: "pd.Series[float]",
 ) -> Table:
-    """The value and rank of each optimizer at each budget, with a note on every reversal."""
+    """The value and rank of each optimiser at each budget, with a note on every reversal."""
     by_budget = outcomes(ours, searches, costs)
     objective, direction = runs.objective(ours)
     minimize = direction == "minimize"

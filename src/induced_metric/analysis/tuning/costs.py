@@ -6,10 +6,10 @@ import pandas as pd
 
 
 def read_costs(path: Path, task: str) -> pd.Series:
-    """Device seconds per epoch of each optimizer, from a table ``task,optimizer,seconds_per_epoch``.
+    """Device seconds per epoch of each optimiser, from a table ``task,optimizer,seconds_per_epoch``.
 
     Returns:
-        The costs by optimizer; empty where there is no such table, or the task is not in it.
+        The costs by optimiser; empty where there is no such table, or the task is not in it.
 
     Raises:
         ValueError: if a column is missing, or a cost is not positive.

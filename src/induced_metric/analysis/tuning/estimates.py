@@ -108,11 +108,11 @@ def of_random(
     level: float = CONFIDENCE,
     method: bands.Method = "beta",
 ) -> pd.DataFrame:
-    """The curve of each optimizer from the trials of random search, with its band.
+    """The curve of each optimiser from the trials of random search, with its band.
 
     Returns:
         ``optimizer``, ``trials`` (k), ``best`` (``median_best``), ``low`` and ``high`` (``median_band``),
-        and ``n``, the number of trials it is computed from. Each band holds for its optimizer alone.
+        and ``n``, the number of trials it is computed from. Each band holds for its optimiser alone.
 
     Raises:
         ValueError: if trials depend on each other.
@@ -130,12 +130,12 @@ def of_random(
 
 
 def of_studies(studies: Mapping[str, pd.DataFrame], bounds: Support) -> pd.DataFrame:
-    r"""The median over independent studies of their running best, for each optimizer by itself.
+    r"""The median over independent studies of their running best, for each optimiser by itself.
 
     .. math:: \operatorname{median}_s \min_{j \le k} y_{sj}
 
     Args:
-        studies: the trials of all optimizers, by study; they were proposed in the order of their numbers.
+        studies: the trials of all optimisers, by study; they were proposed in the order of their numbers.
         bounds: the support.
 
     Returns:
@@ -167,7 +167,7 @@ def paired(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> pd.DataFrame:
-    r"""Each optimizer's curve minus the baseline's, where trial k of all has the same seed and draws.
+    r"""Each optimiser's curve minus the baseline's, where trial k of all has the same seed and draws.
 
     The luck of the draws is common to all (common random numbers), so the bootstrap resamples trial
     numbers, the same for all. The band is :math:`D_k \pm c\, s_k` with :math:`s_k` the standard deviation of
@@ -176,10 +176,10 @@ def paired(
 
     Args:
         trials: the trials of random search.
-        baseline: the optimizer that the others are compared with.
+        baseline: the optimiser that the others are compared with.
         bounds: the support.
         budgets: the numbers k; those above ``SHARE`` of the trials are left out.
-        level: the confidence level of each optimizer's whole band.
+        level: the confidence level of each optimiser's whole band.
         resamples: the number of bootstrap resamples.
         seed: the seed of the bootstrap.
 
@@ -196,7 +196,7 @@ def paired(
         raise ValueError(f"baseline must be one of {', '.join(names)}, got {baseline!r}")
     seeds = trials.groupby("trial")["seed"]
     if (seeds.min() != seeds.max()).any():
-        raise ValueError("trials of two optimizers with the same number have different seeds")
+        raise ValueError("trials of two optimisers with the same number have different seeds")
     table = trials.assign(value=counted(trials, bounds)).pivot_table(
         index="trial", columns="optimizer", values="value", aggfunc="first"
     )

@@ -1,4 +1,4 @@
-"""A heat map with one row per optimizer: blocks of columns side by side, each with its own colour scale."""
+"""A heat map with one row per optimiser: blocks of columns side by side, each with its own colour scale."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -31,7 +31,7 @@ class Block(NamedTuple):
 
 
 def draw(optimizers: Sequence[str], blocks: Sequence[Block]) -> Figure:
-    """The figure, without a title; call it within ``style.style``. The paper's optimizers are in bold."""
+    """The figure, without a title; call it within ``style.style``. The paper's optimisers are in bold."""
     figure = Figure(figsize=(style.PAGE, 1.1 + 0.19 * len(optimizers)), layout="constrained")
     widths = [max(len(block.ticks), 1.2) for block in blocks]
     grid = figure.subplots(1, len(blocks), sharey=True, squeeze=False, width_ratios=widths)[0]

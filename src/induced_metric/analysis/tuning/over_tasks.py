@@ -1,4 +1,4 @@
-"""All optimizers on several tasks against a baseline: which does well where, and whether the orders agree."""
+"""All optimisers on several tasks against a baseline: which does well where, and whether the orders agree."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -17,20 +17,20 @@ from induced_metric.analysis.tuning import heat_map, overview
 from induced_metric.records import CONFIRMED, Records
 
 _FEW = 3
-"""The smallest number of optimizers whose order is compared."""
+"""The smallest number of optimisers whose order is compared."""
 
 
 class Tasks(NamedTuple):
-    """What each optimizer is worth on each task.
+    """What each optimiser is worth on each task.
 
     Attributes:
-        tables: ``overview.against_baseline``, by task, indexed by optimizer.
+        tables: ``overview.against_baseline``, by task, indexed by optimiser.
         metrics: the metric of each task, in words.
         directions: ``minimize`` or ``maximize``, by task.
         against: the baseline on all tasks.
         repeated: how far the orders of two searches of one task agree, by task: Spearman's rank correlation
             of the means of their winners, averaged over the pairs of studies; NaN for a single study.
-        order: the optimizers, those that lack the fewest tasks first, then by P(better) averaged over their
+        order: the optimisers, those that lack the fewest tasks first, then by P(better) averaged over their
             tasks, which is a half for the baseline.
     """
 
@@ -43,7 +43,7 @@ class Tasks(NamedTuple):
 
 
 def compare(ours: Mapping[str, Records]) -> Tasks | None:
-    """Compares the optimizers on every task that has the common baseline; None for fewer than two such tasks.
+    """Compares the optimisers on every task that has the common baseline; None for fewer than two such tasks.
 
     Args:
         ours: the searches of one family of samplers and their confirmations, by ``<task>/<sampler>``.
@@ -85,12 +85,12 @@ def _repeated(again: Mapping[str, Records], searches: Mapping[str, Records]) -> 
 
 
 def agreements(tasks: Tasks) -> pd.DataFrame:
-    """How far each pair of tasks agrees on the order of the optimizers.
+    """How far each pair of tasks agrees on the order of the optimisers.
 
     Returns:
-        ``task`` and ``other``; ``correlation``, Spearman's rank correlation of the means of the optimizers
+        ``task`` and ``other``; ``correlation``, Spearman's rank correlation of the means of the optimisers
         that both tasks have, 1 where the orders are the same; ``p``, its p-value, which assumes that
-        the optimizers are independent; ``optimizers``, how many there are.
+        the optimisers are independent; ``optimizers``, how many there are.
     """
     means = pd.DataFrame(
         {

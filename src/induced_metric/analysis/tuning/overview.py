@@ -1,6 +1,6 @@
-"""All optimizers of a task against a baseline, one row each, however many there are.
+"""All optimisers of a task against a baseline, one row each, however many there are.
 
-One table and one figure show what each optimizer is worth once tuned, how often it beats the baseline, what
+One table and one figure show what each optimiser is worth once tuned, how often it beats the baseline, what
 a given number of trials of its search find, and what an epoch costs.
 """
 
@@ -26,13 +26,13 @@ _COST = "cost"
 def overview(
     task: str, ours: Mapping[str, Records], searches: Mapping[str, Records], costs: "pd.Series[float]"
 ) -> pd.DataFrame:
-    """One row per optimizer, best first.
+    """One row per optimiser, best first.
 
     Args:
         task: name of the task.
         ours: the confirmations of a family of samplers, by sampler.
         searches: the searches, by sampler.
-        costs: device seconds per epoch, by optimizer (``costs.read_costs``); may be empty.
+        costs: device seconds per epoch, by optimiser (``costs.read_costs``); may be empty.
 
     Returns:
         The columns of ``against_baseline``; ``best_<k>``, the median best of k trials of its search
@@ -53,7 +53,7 @@ def overview(
 
 
 def against_baseline(task: str, ours: Mapping[str, Records], searches: Mapping[str, Records]) -> pd.DataFrame:
-    """What each optimizer is worth once tuned, and how that compares with the baseline.
+    """What each optimiser is worth once tuned, and how that compares with the baseline.
 
     Args:
         task: name of the task.
@@ -63,7 +63,7 @@ def against_baseline(task: str, ours: Mapping[str, Records], searches: Mapping[s
     Returns:
         The columns of ``confirmed.standings``; ``difference``, ``superiority`` and ``verdict`` against the
         baseline, as ``confirmed.compare`` gives them within the family of pairs. They are missing for the
-        baseline itself; with a single optimizer there are no such columns.
+        baseline itself; with a single optimiser there are no such columns.
     """
     table = confirmed.standings(task, ours, searches).set_index("optimizer", drop=False)
     against = verdicts.baseline(table.index)
@@ -77,7 +77,7 @@ def against_baseline(task: str, ours: Mapping[str, Records], searches: Mapping[s
 
 
 def _against(against: str, judged: pd.DataFrame) -> pd.DataFrame:
-    """The pairs with the baseline, seen from the other optimizer, which is the index."""
+    """The pairs with the baseline, seen from the other optimiser, which is the index."""
     baseline_second = judged[judged["other"] == against].set_index("optimizer")
     baseline_first = judged[judged["optimizer"] == against].set_index("other")
     turned = baseline_first.assign(
@@ -91,7 +91,7 @@ def _against(against: str, judged: pd.DataFrame) -> pd.DataFrame:
 def overview_table(
     task: str, ours: Mapping[str, Records], searches: Mapping[str, Records], costs: "pd.Series[float]"
 ) -> Table | None:
-    """``overview``, ready to be shown or written; None for a single optimizer."""
+    """``overview``, ready to be shown or written; None for a single optimiser."""
     table = overview(task, ours, searches, costs)
     if "verdict" not in table:
         return None
@@ -136,7 +136,7 @@ def overview_table(
 def overview_figure(
     task: str, ours: Mapping[str, Records], searches: Mapping[str, Records], costs: "pd.Series[float]"
 ) -> Figure | None:
-    """``overview_table`` as a heat map where darker is better; None for a single optimizer."""
+    """``overview_table`` as a heat map where darker is better; None for a single optimiser."""
     table = overview(task, ours, searches, costs)
     if "verdict" not in table:
         return None

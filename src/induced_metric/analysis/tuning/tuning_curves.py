@@ -82,10 +82,10 @@ def tuning_table(task: str, ours: Mapping[str, Records]) -> Table:
 
 
 def tuning_figure(ours: Mapping[str, Records]) -> Figure:
-    """All curves of the first source in one panel, then one panel per optimizer with its sources and bands.
+    """All curves of the first source in one panel, then one panel per optimiser with its sources and bands.
 
     The first source is random search where there is one. Shaded areas are the simultaneous band of
-    independent trials, or the range of several studies. Grey lines are the other optimizers' curves of the
+    independent trials, or the range of several studies. Grey lines are the other optimisers' curves of the
     first source. An accuracy is drawn as its distance to 1.
     """
     table = curves(ours)

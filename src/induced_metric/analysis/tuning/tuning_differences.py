@@ -19,7 +19,7 @@ def paired_table(task: str, ours: Mapping[str, Records], baseline: str | None = 
     Args:
         task: name of the task.
         ours: our records, by sampler.
-        baseline: the optimizer that the others are compared with; by default the first in published order.
+        baseline: the optimiser that the others are compared with; by default the first in published order.
     """
     table = differences(ours, SHOWN, baseline)
     if table.empty:
