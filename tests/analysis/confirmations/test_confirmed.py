@@ -65,6 +65,19 @@ def test_optimism_is_what_the_search_saw_beyond_what_it_is_worth(ours, searches)
     assert np.isnan(unknown.loc["adam", "optimism"])
 
 
+def test_a_study_half_done_counts_the_seeds_that_all_have(ours, searches) -> None:
+    half = {
+        name: study._replace(trials=study.trials.groupby("optimizer").head(SEEDS // 2))
+        for name, study in ours.items()
+        if name != f"tpe{CONFIRMED}"
+    }
+    table = confirmed.standings("regression", {**ours, **half}, searches).set_index("optimizer")
+    assert (table["seeds"] == SEEDS // 2).all()
+    assert table.loc["adam", "optimism"] == pytest.approx(
+        table.loc["adam", "searched"] - table.loc["adam", "mean"]
+    )
+
+
 def test_optimism_compares_the_metric_that_the_search_chose_by(ours, searches) -> None:
     before = confirmed.standings("regression", ours, searches).set_index("optimizer")
     for study in searches.values():
