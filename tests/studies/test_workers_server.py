@@ -103,6 +103,21 @@ def test_a_server_that_is_away_for_longer_than_the_grace_costs_no_trial(
     assert not lost(found)
 
 
+def test_who_comes_after_the_server_was_away_takes_nobodys_trials(postgres, database, tmp_path):
+    """The heartbeats of the other, who has not noticed yet that the server is back, became too old."""
+    with serving(database, worker="w0", grace=3600) as server:
+        opened = (where := files(tmp_path, server)).storage.open(plan(), where.records)
+        with opened as study:
+            assert study.claim(0, {"x": 1.0, "offset": 0.5}, suspects=True)
+            age(postgres, database, 7200)
+            with (
+                serving(database, worker="w1", grace=3600) as fresh,
+                (elsewhere := files(tmp_path, fresh)).storage.open(plan(), elsewhere.records) as other,
+            ):
+                assert other.look(waiting=True).elsewhere == {0: {}}
+            assert not study.look(waiting=True).lost
+
+
 def test_who_finds_the_server_again_first_takes_nobodys_trials(postgres, database, tmp_path):
     """Its session ended while the heartbeats of the other, who has not noticed yet, became too old."""
     with (

@@ -70,7 +70,7 @@ class Server:
         self._beating: set[int] = set()
         self._ended = threading.Event()
         self.worker = worker or ""
-        self._answering = -float("inf")  # since when: the start of the newest session
+        self._answering = time.monotonic()  # since when: the start of the newest session
         self.storage: optuna.storages.RDBStorage = self._again(
             lambda: connect(self._parsed, grace=grace, period=self.period)
         )
