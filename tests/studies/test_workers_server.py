@@ -111,7 +111,7 @@ def test_who_comes_after_the_server_was_away_takes_nobodys_trials(postgres, data
             assert study.claim(0, {"x": 1.0, "offset": 0.5}, suspects=True)
             age(postgres, database, 7200)
             with (
-                serving(database, worker="w1", grace=3600) as fresh,
+                serving(database, worker="w1", just_come=True) as fresh,
                 (elsewhere := files(tmp_path, fresh)).storage.open(plan(), elsewhere.records) as other,
             ):
                 assert other.look(waiting=True).elsewhere == {0: {}}
