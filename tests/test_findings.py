@@ -550,3 +550,38 @@ def test_what_other_bits_of_the_data_do_is_so() -> None:
     assert (published_order[-1], order[3]) == ("muon", "muon")
     assert (published_order[4], order[-1]) == ("sgd", "sgd")
     assert "Muon rises from last to fourth of the seven, SGD falls from fifth to last" in DETAILS
+
+
+def test_what_is_said_of_the_small_gpt_is_so() -> None:
+    made = {
+        stem.name: table
+        for stem, table in making.make("tables", "shakespeare_small", protocol="fair", results=PUBLISHED)
+    }
+    standings = made["fair-shakespeare_small-tpe-confirmed"].data.set_index("optimizer")
+    mean = standings["mean"].map("{:.2f}".format)
+    table = made["fair-shakespeare_small-tpe-verdicts"].data.set_index(["optimizer", "other"])
+    assert (table["verdict"] == "undecided").all()
+    pair = table.loc[("adamw", "sgd_rms")]
+    ends = ", ".join(f"{np.exp(-pair[end]):.3f}" for end in ("high", "low"))
+    better = f"{1 - pair['superiority']:.0%}"
+    assert f"with a perplexity of {mean['sgd_rms']} against {mean['adamw']}, undecided" in FINDINGS
+    assert f"SGD_RMS beats AdamW on {better} of the pairs" in FINDINGS
+    assert f"a test perplexity of {mean['sgd_rms']} and AdamW {mean['adamw']}" in DETAILS
+    assert (
+        f"better on {better} of the pairs, which is undecided (ratio {np.exp(-pair['difference']):.3f}"
+        in DETAILS
+    )
+    assert f"[{ends}]): about {pair['more_studies']} more searches would decide it" in DETAILS
+    ours, searches = confirmations("shakespeare_small")
+    own = confirmed.collect(ours, searches).query("optimizer == 'sgd'").groupby("study")
+    lost = own["lost"].sum()
+    worst = lost.idxmax()
+    reached = np.exp(
+        np.log(own["value"].apply(list).drop(worst).explode().astype(float)).groupby("study").mean()
+    )
+    low, high = (f"{value:.1f}" for value in sorted(reached))
+    assert lost.drop(worst).sum() == 0
+    assert (
+        f"Two of SGD's winners reach {low} and {high}; the third diverges from {lost[worst]} of 20" in DETAILS
+    )
+    assert "On a small TinyShakespeare it is ahead of AdamW, undecided." in README

@@ -47,6 +47,7 @@ def test_a_figure_says_whose_trials_it_shows() -> None:
     assert draws.origin(one, random) == "regression (our runs, protocol fair)"
     elsewhere = study("tpe", 3, task="mnist").trials
     assert draws.origin(one, elsewhere) == "2 tasks (our runs, protocol fair, tpe)"
+    assert draws.origin(one, other, elsewhere) == "2 tasks (our runs, protocol fair, tpe, 1 to 2 studies)"
 
 
 def test_studies_taken_as_one_that_ended_before_they_modelled_anything_are_warned_of() -> None:

@@ -22,7 +22,8 @@ def test_what_a_candidate_will_record_is_known_before_it_is_trained():
         (
             "regression",
             "lyon",
-            "unknown optimizer 'lyon': allowed are acprop, .*lion.*; docs/adding.md says how",
+            "unknown optimizer 'lyon': allowed, separated by spaces, are acprop, .*; did you mean lion[?]; "
+            "docs/adding.md says how",
         ),
         ("regresion", "lion", "unknown task 'regresion': allowed are .*regression"),
     ],

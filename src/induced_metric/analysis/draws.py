@@ -110,7 +110,9 @@ def origin(*trials: pd.DataFrame) -> str:
         *(family_names if len(family_names) == 1 else ()),
     ]
     if len(family_names) == 1 and len(samplers) > 1:
-        words.append(f"{len(samplers)} studies")
+        studies = pd.concat([table[["task", "sampler"]].drop_duplicates() for table in trials])
+        of_each = studies.groupby("task")["sampler"].nunique()
+        words.append(f"{' to '.join(map(str, sorted({of_each.min(), of_each.max()})))} studies")
     return f"{tasks[0] if len(tasks) == 1 else f'{len(tasks)} tasks'} ({', '.join(words)})"
 
 

@@ -26,7 +26,8 @@ def support(trials: pd.DataFrame, worst: float | None = None) -> Support:
         trials: the trials of all optimisers that are compared; they share one support.
         worst: the worst value, if stated beforehand; by default 0 for an accuracy, else the median over the
             optimisers of each one's worst finite value: about that of an untrained model, or far beyond it
-            where large learning rates are searched.
+            where large learning rates are searched. Of a perplexity, the exponential of a loss,
+            it is the least of these: most of them are the largest float there.
 
     Raises:
         ValueError: if no trial has a finite value.
@@ -39,7 +40,10 @@ def support(trials: pd.DataFrame, worst: float | None = None) -> Support:
     values = finished.groupby("optimizer")["value"]
     if direction == "minimize":
         positive = finished["value"].min() >= 0
-        return Support(0.0 if positive else -np.inf, float(values.max().median() if worst is None else worst))
+        if worst is None:
+            of_each = values.max()
+            worst = float(of_each.min() if objective.endswith("perplexity") else of_each.median())
+        return Support(0.0 if positive else -np.inf, worst)
     best = 1.0 if share else np.inf
     if worst is None:
         worst = 0.0 if share else float(values.min().median())

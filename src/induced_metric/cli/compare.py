@@ -98,9 +98,23 @@ def _planned(task: str, optimizer: str) -> tuple[dict[str, Any], dict[str, "Dime
 
     from induced_metric.cli import build
     from induced_metric.cli.composing import compose
+    from induced_metric.cli.overrides import suggested
+    from induced_metric.cli.values import CONF
+    from induced_metric.errors import UserError
     from induced_metric.studies.compatibility import study_config
 
+    known = sorted(path.stem for path in (CONF / "optimizer").glob("*.yaml"))
+    if optimizer not in known:
+        raise UserError(
+            f"unknown optimizer {optimizer!r}: allowed, separated by spaces, are {', '.join(known)}"
+            f"{suggested(optimizer, known)}; docs/adding.md says how to add one"
+        )
     composed = compose([f"protocol={PROTOCOL}", f"task={task}", f"optimizer={optimizer}"])
     space = build.check_optimizer(composed)
+    if not space:
+        raise UserError(
+            f"nothing is searched for {optimizer}: give its hyperparameters ranges under search_space, or "
+            "call them as others do (learning_rate, weight_decay ...)"
+        )
     settings: Any = OmegaConf.to_container(composed, resolve=True)
     return study_config(settings), space

@@ -4,6 +4,7 @@ import difflib
 import inspect
 import itertools
 import json
+import math
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -74,10 +75,13 @@ class Factory:
                 or (isinstance(value, str) and "str" in str(annotation))
             ):
                 constants[name] = value
-            elif isinstance(value, int | float):
-                numbers[name] = float(value)
+            elif not isinstance(value, int | float):
+                words = " (annotate an argument that takes words as str)" * isinstance(value, str)
+                raise UserError(f"{where}.{name} must be a number, got {value!r}{words}")
+            elif not math.isfinite(value):
+                raise UserError(f"{where}.{name} must be a finite number, got {value}")
             else:
-                raise UserError(f"{where}.{name} must be a number, got {value!r}")
+                numbers[name] = float(value)
         return cls(where=where, create=create, numbers=numbers, constants=constants, nested=nested)
 
     def __call__(self, *arguments: Any, **values: Any) -> Any:

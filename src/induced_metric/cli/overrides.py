@@ -42,7 +42,7 @@ def sentence(error: ConfigCompositionException | OverrideParseException, config:
     if isinstance(error, MissingConfigException):
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
         allowed = [str(name) for name in OmegaConf.create(str(error.options or []))]
-        return f"unknown {group} {choice!r}: allowed are {', '.join(allowed)}{_suggested(choice, allowed)}"
+        return f"unknown {group} {choice!r}: allowed are {', '.join(allowed)}{suggested(choice, allowed)}"
     if _SEVERAL.match(str(error)):
         return _several(config)
     if existing := _THERE.match(str(error)):
@@ -89,7 +89,7 @@ def _unknown(error: ConfigCompositionException, config: str) -> str:
     parent, _, name = str(key).rpartition(".")
     allowed = _allowed_keys(parent, name, config)
     where = f" under {parent}" if parent else ""
-    hint = (not parent and _inside(name, config)) or _suggested(name, allowed)
+    hint = (not parent and _inside(name, config)) or suggested(name, allowed)
     return f"unknown {key!r}: allowed{where} are {', '.join(allowed)}{hint}"
 
 
@@ -104,7 +104,7 @@ def _inside(name: str, config: str) -> str:
     return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
-def _suggested(name: str, allowed: Sequence[str]) -> str:
+def suggested(name: str, allowed: Sequence[str]) -> str:
     """The end of a message on an unknown name: the most similar one of those allowed, if any is."""
     close = difflib.get_close_matches(name, allowed, n=1)
     return f"; did you mean {close[0]}?" if close else ""

@@ -1,4 +1,4 @@
-"""Types of the arguments, and their range checks; a traced argument passes, since it has no value yet."""
+"""Types of the arguments, and their range checks; a traced number passes, since it has no value yet."""
 
 import math
 import numbers
@@ -15,7 +15,7 @@ Subsets: TypeAlias = Any  # pytree of labels with the parameters' structure, or 
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a number, or something that JAX reads as one: an array or a traced argument."""
+    """Whether it is a number, or something that JAX reads as one: an array or a traced number."""
     return isinstance(value, numbers.Real) or hasattr(value, "dtype")
 
 
@@ -39,9 +39,9 @@ def check_number(
         ValueError: for a number outside its range.
         TypeError: for anything that is not a number.
     """
-    if not is_number(value):
+    if not is_number(value) or jnp.ndim(value):
         raise TypeError(f"{name} must be {kinds}, got {value!r}")
-    if isinstance(value, numbers.Real) and not holds(float(value)):
+    if not isinstance(value, jax.core.Tracer) and not holds(float(value)):
         raise ValueError(f"{name} must be {allowed}, got {value}")
 
 

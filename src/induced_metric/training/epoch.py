@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from induced_metric.errors import UserError
 from induced_metric.models.dropout import StepKeys
 from induced_metric.models.sharding import data_axes
 from induced_metric.tasks.base import Batch, ModelState, Params, Task
+from induced_metric.training.mistakes import check_update, of_the_optimizer
 from induced_metric.training.shuffling import bijection, permutation
 
 Optimizer: TypeAlias = Callable[..., optax.GradientTransformation]
@@ -52,6 +52,8 @@ def _init_trial(
     task: Task, optimizer: Optimizer, hyperparameters: Hyperparameters, seed: jax.Array
 ) -> TrialState:
     params, model_state = task.init(_key(seed, _PARAMETERS))
+    with of_the_optimizer():
+        opt_state = optimizer(**hyperparameters).init(params)
     examples = task.num_examples("train")
     order = (
         jnp.zeros(0, jnp.int32)
@@ -61,7 +63,7 @@ def _init_trial(
     return TrialState(
         params=params,
         model_state=model_state,
-        opt_state=optimizer(**hyperparameters).init(params),
+        opt_state=opt_state,
         epoch=jnp.zeros([], jnp.int32),
         seed=jnp.asarray(seed, jnp.uint32),
         order=order,
@@ -94,8 +96,9 @@ def _train_epoch(
         indices, number = inputs
         keys = StepKeys.of(jax.random.fold_in(dropout, number), task.batch_size)
         loss, model_state, metrics, grads = gradients(task, params, model_state, indices, keys, data["train"])
-        updates, new_opt_state = transformation.update(grads, opt_state, params, value=loss)
-        _check_update(params, updates, opt_state, new_opt_state)
+        with of_the_optimizer():
+            updates, new_opt_state = transformation.update(grads, opt_state, params, value=loss)
+        check_update(params, updates, opt_state, new_opt_state)
         return (optax.apply_updates(params, updates), model_state, new_opt_state), {"loss": loss, **metrics}
 
     batches = order[: steps * task.batch_size].reshape(steps, task.batch_size)
@@ -114,34 +117,6 @@ def _train_epoch(
     return (
         TrialState(params, model_state, opt_state, state.epoch + 1, state.seed, state.order),
         metrics,
-    )
-
-
-def _check_update(params: Params, updates: Params, state: optax.OptState, new_state: optax.OptState) -> None:
-    """Checks an optimiser while it is traced: NumPy's rules would broadcast an update of another shape.
-
-    Raises:
-        UserError: if the updates are not shaped as the parameters are, or the new state as the old one.
-    """
-
-    def check(what: str, old: Any, new: Any, describe: Callable[[Any], str]) -> None:
-        expected, got = (str(jax.tree.structure(tree)) for tree in (old, new))
-        if expected != got:
-            raise UserError(f"the optimiser's {what}: expected the structure {expected}, got {got}")
-        for (path, before), after in zip(jax.tree.leaves_with_path(old), jax.tree.leaves(new), strict=True):
-            if describe(before) != describe(after):
-                name = jax.tree_util.keystr(path, simple=True, separator="/")
-                place = f" for {name}" if path else ""
-                raise UserError(
-                    f"the optimiser's {what}: expected {describe(before)}{place}, got {describe(after)}"
-                )
-
-    check("updates must have the shapes of the parameters", params, updates, lambda x: str(jnp.shape(x)))
-    check(
-        "state must keep its shapes and types",
-        state,
-        new_state,
-        lambda x: f"{jnp.result_type(x)}{list(jnp.shape(x))}",
     )
 
 

@@ -107,9 +107,13 @@ def _check_program(
 
     try:
         measured = jax.eval_shape(epoch, dict.fromkeys(traced, 0.5), task.splits)
-    except TypeError as error:  # includes JAX's own, when a traced number is used as a plain one
-        # An error that plain numbers also cause has nothing to do with tracing: this raises it as it is.
+    except (UserError, TypeError) as error:
+        # JAX has a TypeError where a traced number is used as a plain one. An error that plain numbers also
+        # cause has nothing to do with tracing: this raises it as it is.
         jax.eval_shape(lambda data: epoch({}, data), task.splits)
+        cause = error.__cause__ if isinstance(error, UserError) else error
+        if not isinstance(cause, TypeError):
+            raise
         raise UserError(
             f"one of {', '.join(traced)} decides a Python if or a shape: write jnp.where (docs/adding.md), "
             "or let its range say static: true if it is an integer or a choice "

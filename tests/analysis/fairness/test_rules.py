@@ -121,10 +121,10 @@ def test_a_test_split_that_selects_is_found() -> None:
 
 
 def test_a_search_that_ends_with_its_start_up_is_found() -> None:
-    assert found(compared(sampler="tpe", trials=19)) == {}
-    table = found(compared(sampler="tpe", trials=18))
+    assert found(compared(sampler="tpe", trials=17)) == {}
+    table = found(compared(sampler="tpe", trials=16))
     assert list(table) == ["random draws"]
-    assert "18 trials: 10 start-up trials and 8 in flight" in table["random draws"]
+    assert "16 trials: 10 start-up trials and 8 in flight" in table["random draws"]
 
 
 def accuracies(task, **changed):

@@ -107,6 +107,10 @@ def test_the_support_is_an_accuracys_or_the_typical_worst() -> None:
     assert support(study(direction="maximize", a=uniform(9))) == Support(1.0, 0.0)
     trials = study(a=np.array([1.0, 3]), b=np.array([1.0, 4]), c=np.array([2.0, 1e9]))
     assert support(trials) == Support(0.0, 4.0)
+    assert (
+        support(trials.assign(objective="test/perplexity")).worst
+        == trials.groupby("optimizer")["value"].max().min()
+    )
     assert support(trials.assign(value=-trials["value"])).best == -np.inf
     with pytest.raises(ValueError, match="no complete trial"):
         support(trials.assign(diverged=True))

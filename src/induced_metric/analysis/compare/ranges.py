@@ -82,7 +82,9 @@ def ranges_table(task: str, searches: Mapping[str, Records], optimizers: Sequenc
 
 
 def _value(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.5f}" if 0.99 < value < 1 else f"{value:.3g}"  # of a momentum, 1 - x tells them apart
 
 
 def _percent(share: float) -> str:

@@ -7,10 +7,16 @@ from scipy.stats import binom
 from induced_metric.analysis.fairness.comparison import Comparison, Finding, Study, listed
 from induced_metric.space import Dimension, Float
 
-_FIRST, _SECOND, _DECAY = "the first momentum", "the second momentum", "weight decay"
+_RATE, _FIRST, _SECOND, _DECAY = (
+    "the learning rate",
+    "the first momentum",
+    "the second momentum",
+    "weight decay",
+)
 ROLES = {
-    "learning_rate": "the learning rate",
+    "learning_rate": _RATE,
     "momentum": _FIRST,
+    "mu": _FIRST,
     "beta1": _FIRST,
     "adam_b1": _FIRST,
     "beta_muon": _FIRST,
@@ -55,7 +61,7 @@ def role(study: Study, name: str) -> str:
 
 
 def unequal(comparison: Comparison) -> Iterator[Finding]:
-    """Ranges that differ for hyperparameters of the same role, and weight decay that only some have."""
+    """Ranges that differ for hyperparameters of the same role, and roles that only some have."""
     ranges: dict[str, dict[str, str]] = {}
     for study in comparison.studies:
         for name, dimension in study.space.items():
@@ -68,13 +74,14 @@ def unequal(comparison: Comparison) -> Iterator[Finding]:
     for what, by_label in ranges.items():
         if len(set(by_label.values())) > 1:
             yield Finding(f"the range of {what} differs between optimisers", listed(by_label))
-    without = [
-        study.label
-        for study in comparison.studies
-        if not any(role(study, name) == _DECAY for name in study.space)
-    ]
-    if _DECAY in ranges and without:
-        yield Finding("weight decay is searched for only some optimisers", f"not for: {', '.join(without)}")
+    for what in (_RATE, _DECAY):
+        without = [
+            study.label
+            for study in comparison.studies
+            if not any(role(study, name) == what for name in study.space)
+        ]
+        if what in ranges and without:
+            yield Finding(f"{what} is searched for only some optimisers", f"not for: {', '.join(without)}")
 
 
 def not_nested(comparison: Comparison) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ from induced_metric.analysis.style import (
     style,
     words,
 )
+from induced_metric.analysis.support import support
 
 _BINS = 12
 _LABEL = 45  # characters that fit below a panel
@@ -108,7 +109,8 @@ def learning_rate(trials: pd.DataFrame) -> Figure:
     cost, name_of_cost = _cost(trials, objective, direction)
     shown = cost[np.isfinite(cost)]
     # Without this limit, a few very bad trials would leave no room for the others.
-    low, high = shown.min(), max(float(shown.quantile(0.98)), shown.min() * 1.5)
+    worst = support(trials).worst if trials["direction"].iloc[0] == "minimize" else np.inf
+    low, high = shown.min(), max(min(float(shown.quantile(0.98)), worst), shown.min() * 1.5)
     searched = bounds(trials)
     with style():
         figure = Figure(figsize=(PAGE if len(rates) > 1 else COLUMN, 3.4), layout="constrained")

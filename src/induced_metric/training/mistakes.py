@@ -1,0 +1,69 @@
+"""Mistakes in an optimiser, found while it is traced: each becomes a sentence that names the place."""
+
+import contextlib
+import sysconfig
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from induced_metric.errors import UserError
+from induced_metric.tasks.base import Params
+
+_NOT_THE_OPTIMIZERS = (
+    str(Path(__file__).parent),
+    *(sysconfig.get_paths()[kind] for kind in ("stdlib", "purelib", "platlib")),
+)
+
+
+@contextlib.contextmanager
+def of_the_optimizer() -> Iterator[None]:
+    """Within this context, which calls the optimiser, any error becomes a UserError.
+
+    It names the innermost line that is not a library's or ours, and how an optimiser is called.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if not frame.filename.startswith(_NOT_THE_OPTIMIZERS)]
+        place = f"{Path(own[-1].filename).name}, line {own[-1].lineno}: " if own else ""
+        first_line = str(error).partition("\n")[0]
+        raise UserError(
+            f"optimizer: {place}{type(error).__name__}: {first_line} (update is called with grads, state, "
+            "params and, where it takes extra arguments, value=loss; docs/adding.md)"
+        ) from error
+
+
+def check_update(params: Params, updates: Params, state: optax.OptState, new_state: optax.OptState) -> None:
+    """Checks an optimiser while it is traced: NumPy's rules would broadcast an update of another shape.
+
+    Raises:
+        UserError: if the updates are not shaped as the parameters are, or the new state as the old one.
+    """
+
+    def check(what: str, old: Any, new: Any, describe: Callable[[Any], str]) -> None:
+        expected, got = (str(jax.tree.structure(tree)) for tree in (old, new))
+        if expected != got:
+            raise UserError(f"the optimiser's {what}: expected the structure {expected}, got {got}")
+        for (path, before), after in zip(jax.tree.leaves_with_path(old), jax.tree.leaves(new), strict=True):
+            if describe(before) != describe(after):
+                name = jax.tree_util.keystr(path, simple=True, separator="/")
+                place = f" for {name}" if path else ""
+                raise UserError(
+                    f"the optimiser's {what}: expected {describe(before)}{place}, got {describe(after)}"
+                )
+
+    check("updates must have the shapes of the parameters", params, updates, lambda x: str(jnp.shape(x)))
+    check(
+        "state must keep its shapes and types",
+        state,
+        new_state,
+        lambda x: f"{jnp.result_type(x)}{list(jnp.shape(x))}",
+    )
