@@ -81,7 +81,7 @@ def test_what_searches_nothing_is_shown_where_asked_for_alone(tmp_path) -> None:
         return [stem.name for stem, _ in making.make(kind, "regression", results=tmp_path, **options)]
 
     assert not [name for name in names("figures") if SINGLE in name or FIXED in name]
-    seeds_alone = ["-seeds", "-seeds_confirmed", "-seeds_verdicts", "-seeds_budgets"]
+    seeds_alone = ["-seeds", "-seeds_confirmed", "-seeds_verdicts", "-seeds_last_epoch", "-seeds_budgets"]
     tables = [
         "",
         "-differences",

@@ -229,7 +229,7 @@ def test_a_pruner_stops_the_worse_at_its_rungs(pruner):
     [
         (["optimizer.xi=-1"], r"optimizer: xi must be >= 0"),
         (["optimizer.momentum=1"], r"optimizer: momentum must be in \[0, 1\)"),
-        (["optimizer.learning_rate=nan"], r"optimizer: learning_rate must be"),
+        (["optimizer.learning_rate=nan"], r"optimizer.learning_rate must be a finite number, got nan"),
         (["optimizer.xi=abc"], r"optimizer.xi must be a number, got 'abc'"),
         (
             ["+optimizer.momentums=0.1"],

@@ -1,6 +1,6 @@
 """Runs the studies of a task, one per optimiser.
 
-python sweeps/sweep.py task=regression sampler=random trials=100 optimiser=adam,sgd_rms
+python sweeps/sweep.py task=regression sampler=random trials=100 optimizer=adam,sgd_rms
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """Trains one trial.
 
-python train.py optimiser=sgd_rms task=regression optimiser.xi=0.01 task.epochs=50 seed=3
+python train.py optimizer=sgd_rms task=regression optimizer.xi=0.01 task.epochs=50 seed=3
 """
 
 import json

@@ -55,8 +55,8 @@ def sgd_rms(
     Example:
         >>> import jax.numpy as jnp
         >>> from induced_metric import sgd_rms
-        >>> optimiser = sgd_rms(learning_rate=0.5, momentum=0.0, xi=1.0, beta=0.0)
-        >>> updates, _ = optimiser.update(jnp.array(4.0), optimiser.init(jnp.array(1.0)))
+        >>> optimizer = sgd_rms(learning_rate=0.5, momentum=0.0, xi=1.0, beta=0.0)
+        >>> updates, _ = optimizer.update(jnp.array(4.0), optimizer.init(jnp.array(1.0)))
         >>> round(float(updates), 6)  # -0.5 * (4 / 4) / (1 + 4**2 / 4)
         -0.1
 
@@ -114,9 +114,9 @@ def sgd_log_rms(
     Example:
         >>> import jax.numpy as jnp
         >>> from induced_metric import sgd_log_rms
-        >>> optimiser = sgd_log_rms(learning_rate=0.5, momentum=0.0, xi=1.0, beta=0.0)
-        >>> state = optimiser.init(jnp.array(1.0))
-        >>> updates, _ = optimiser.update(jnp.array(4.0), state, value=jnp.array(2.0))
+        >>> optimizer = sgd_log_rms(learning_rate=0.5, momentum=0.0, xi=1.0, beta=0.0)
+        >>> state = optimizer.init(jnp.array(1.0))
+        >>> updates, _ = optimizer.update(jnp.array(4.0), state, value=jnp.array(2.0))
         >>> round(float(updates), 6)  # -0.5 * (4 / 4) * 2 / (2**2 + 4**2 / 4)
         -0.125
 

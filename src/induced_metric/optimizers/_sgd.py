@@ -59,10 +59,10 @@ def sgd_metric(
         >>> from induced_metric import sgd_metric
         >>> loss = lambda w: jnp.sum(w**4)
         >>> w = jnp.array([3.0, -2.0])
-        >>> optimiser = sgd_metric(learning_rate=0.5, xi=0.01)
-        >>> state = optimiser.init(w)
+        >>> optimizer = sgd_metric(learning_rate=0.5, xi=0.01)
+        >>> state = optimizer.init(w)
         >>> for _ in range(100):
-        ...     updates, state = optimiser.update(jax.grad(loss)(w), state)
+        ...     updates, state = optimizer.update(jax.grad(loss)(w), state)
         ...     w = optax.apply_updates(w, updates)
         >>> float(loss(w)) < 1e-2  # from 97, at a learning rate where plain gradient descent diverges
         True
@@ -123,11 +123,11 @@ def sgd_log_metric(
         >>> from induced_metric import sgd_log_metric
         >>> loss = lambda w: jnp.sum(w**4)
         >>> w = jnp.array([3.0, -2.0])
-        >>> optimiser = sgd_log_metric(learning_rate=0.3, xi=0.1)
-        >>> state = optimiser.init(w)
+        >>> optimizer = sgd_log_metric(learning_rate=0.3, xi=0.1)
+        >>> state = optimizer.init(w)
         >>> for _ in range(100):
         ...     value, grads = jax.value_and_grad(loss)(w)
-        ...     updates, state = optimiser.update(grads, state, value=value)
+        ...     updates, state = optimizer.update(grads, state, value=value)
         ...     w = optax.apply_updates(w, updates)
         >>> float(loss(w)) < 1e-4  # from 97
         True

@@ -53,8 +53,8 @@ def adamw_metric(
     Example:
         >>> import jax.numpy as jnp
         >>> from induced_metric import adamw_metric
-        >>> optimiser = adamw_metric(1e-3, xi=1e-3, weight_decay=0.0)
-        >>> updates, _ = optimiser.update(jnp.ones(2), optimiser.init(jnp.zeros(2)))
+        >>> optimizer = adamw_metric(1e-3, xi=1e-3, weight_decay=0.0)
+        >>> updates, _ = optimizer.update(jnp.ones(2), optimizer.init(jnp.zeros(2)))
 
     References:
         Harvey, The Optimiser Hidden in Plain Sight, Section 2.
@@ -116,8 +116,8 @@ def muon_metric(
         >>> import jax.numpy as jnp
         >>> from induced_metric import muon_metric
         >>> params = {"kernel": jnp.ones((3, 2)), "bias": jnp.zeros(2)}
-        >>> optimiser = muon_metric(1e-2, xi=1e-3)
-        >>> updates, _ = optimiser.update(params, optimiser.init(params), params)
+        >>> optimizer = muon_metric(1e-2, xi=1e-3)
+        >>> updates, _ = optimizer.update(params, optimizer.init(params), params)
 
     References:
         Harvey, The Optimiser Hidden in Plain Sight, Section 2.
@@ -174,8 +174,8 @@ def lion_metric(
     Example:
         >>> import jax.numpy as jnp
         >>> from induced_metric import lion_metric
-        >>> optimiser = lion_metric(1e-4, xi=1e-3, weight_decay=0.0)
-        >>> updates, _ = optimiser.update(jnp.ones(2), optimiser.init(jnp.zeros(2)))
+        >>> optimizer = lion_metric(1e-4, xi=1e-3, weight_decay=0.0)
+        >>> updates, _ = optimizer.update(jnp.ones(2), optimizer.init(jnp.zeros(2)))
 
     References:
         Harvey, The Optimiser Hidden in Plain Sight, Section 2.

@@ -82,11 +82,11 @@ def scale_by_component_metric(
 
     Example:
         >>> import jax, jax.numpy as jnp, optax
-        >>> from induced_metric.optimisers import scale_by_component_metric
+        >>> from induced_metric.optimizers import scale_by_component_metric
         >>> losses = lambda w: jnp.stack([jnp.sum((w - 1) ** 2), jnp.sum(w**4)])
         >>> w = jnp.array([2.0, -3.0])
-        >>> optimiser = optax.chain(scale_by_component_metric(2, xi=0.01), optax.scale_by_learning_rate(0.1))
-        >>> updates, _ = optimiser.update(jax.jacrev(losses)(w), optimiser.init(w))
+        >>> optimizer = optax.chain(scale_by_component_metric(2, xi=0.01), optax.scale_by_learning_rate(0.1))
+        >>> updates, _ = optimizer.update(jax.jacrev(losses)(w), optimizer.init(w))
         >>> updates.shape
         (2,)
 

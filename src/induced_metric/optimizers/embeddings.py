@@ -54,7 +54,7 @@ def power(p: Scalar) -> Embedding:
         ValueError: for p <= 0.
 
     Example:
-        >>> from induced_metric.optimisers import power
+        >>> from induced_metric.optimizers import power
         >>> float(power(2.0).slope(3.0))
         6.0
     """
@@ -81,7 +81,7 @@ def shifted_log(offset: Scalar) -> Embedding:
         ValueError: for c < 0.
 
     Example:
-        >>> from induced_metric.optimisers import shifted_log
+        >>> from induced_metric.optimizers import shifted_log
         >>> float(shifted_log(1.0).slope(3.0))
         0.25
     """
@@ -105,7 +105,7 @@ def named_embedding(height: str) -> Embedding:
         ValueError: for any other name.
 
     Example:
-        >>> from induced_metric.optimisers import log, named_embedding
+        >>> from induced_metric.optimizers import log, named_embedding
         >>> named_embedding("log") is log
         True
     """
@@ -125,7 +125,7 @@ def as_embedding(embedding: Embedding | Callable[[jax.Array], jax.Array]) -> Emb
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from induced_metric.optimisers import as_embedding
+        >>> from induced_metric.optimizers import as_embedding
         >>> float(as_embedding(jnp.arcsinh).slope(0.0))
         1.0
     """

@@ -190,13 +190,13 @@ def induced_metric(
     Example:
         >>> import jax.numpy as jnp, optax
         >>> from induced_metric import induced_metric
-        >>> optimiser = optax.chain(
+        >>> optimizer = optax.chain(
         ...     induced_metric(optax.scale_by_adam(), xi=1e-3, embedding=jnp.log1p),
         ...     optax.scale_by_learning_rate(1e-2),
         ... )
         >>> params = {"w": jnp.ones(3)}
-        >>> state = optimiser.init(params)
-        >>> updates, state = optimiser.update({"w": jnp.ones(3)}, state, params, value=0.5)
+        >>> state = optimizer.init(params)
+        >>> updates, state = optimizer.update({"w": jnp.ones(3)}, state, params, value=0.5)
         >>> updates["w"].shape
         (3,)
 

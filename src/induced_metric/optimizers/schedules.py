@@ -59,7 +59,7 @@ def cosine(learning_rate: Scalar, steps: Scalar, *, final: Scalar) -> optax.Sche
         ValueError: for a number outside its range.
 
     Example:
-        >>> from induced_metric.optimisers import schedules
+        >>> from induced_metric.optimizers import schedules
         >>> schedule = schedules.cosine(0.4, steps=100, final=0.5)
         >>> [round(float(schedule(step)), 4) for step in (0, 50, 100)]
         [0.4, 0.3, 0.2]
@@ -145,7 +145,7 @@ def wsd(
         ValueError: for a number outside its range.
 
     Example:
-        >>> from induced_metric.optimisers import schedules
+        >>> from induced_metric.optimizers import schedules
         >>> schedule = schedules.wsd(1.0, steps=100, warmup=0.1, decay=0.2, final=0.0)
         >>> [round(float(schedule(step)), 4) for step in (0, 5, 10, 80, 90, 100)]
         [0.0, 0.5, 1.0, 1.0, 0.5, 0.0]

@@ -26,7 +26,7 @@ def named_subsets(of: str) -> Subsets:
         ValueError: for any other name.
 
     Example:
-        >>> from induced_metric.optimisers import each_leaf, named_subsets
+        >>> from induced_metric.optimizers import each_leaf, named_subsets
         >>> named_subsets("leaf") is each_leaf
         True
     """

@@ -88,10 +88,10 @@ def scale_by_tilted_metric(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from induced_metric.optimisers import scale_by_tilted_metric
+        >>> from induced_metric.optimizers import scale_by_tilted_metric
         >>> params = jnp.array([1.0, 0.0])
-        >>> optimiser = scale_by_tilted_metric(0.5, xi=1.0, beta=0.0, momentum=0.0)
-        >>> updates, _ = optimiser.update(jnp.array([0.0, 1.0]), optimiser.init(params), params)
+        >>> optimizer = scale_by_tilted_metric(0.5, xi=1.0, beta=0.0, momentum=0.0)
+        >>> updates, _ = optimizer.update(jnp.array([0.0, 1.0]), optimizer.init(params), params)
         >>> [round(float(u), 4) for u in updates]  # (l - ω / 1) / (1 + 3/4)
         [-0.2857, 0.5714]
 

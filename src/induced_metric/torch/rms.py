@@ -44,9 +44,9 @@ class SGDRMS(MetricOptimizer):
         >>> import torch
         >>> from induced_metric.torch import SGDRMS
         >>> model = torch.nn.Linear(3, 1)
-        >>> optimiser = SGDRMS(model.parameters(), lr=1e-3, xi=0.01, weight_decay=0.01)
+        >>> optimizer = SGDRMS(model.parameters(), lr=1e-3, xi=0.01, weight_decay=0.01)
         >>> model(torch.ones(2, 3)).square().mean().backward()
-        >>> optimiser.step()
+        >>> optimizer.step()
 
     References:
         Harvey, The Optimiser Hidden in Plain Sight, Algorithm 1 and Section 3.

@@ -41,10 +41,10 @@ class SGDMetric(MetricOptimizer):
         >>> import torch
         >>> from induced_metric.torch import SGDMetric
         >>> model = torch.nn.Linear(3, 1)
-        >>> optimiser = SGDMetric(model.parameters(), lr=0.1, xi=0.01)
+        >>> optimizer = SGDMetric(model.parameters(), lr=0.1, xi=0.01)
         >>> model(torch.ones(2, 3)).square().mean().backward()
-        >>> optimiser.step()
-        >>> float(optimiser.param_groups[0]["inverse_scale"]) > 1  # 1 / r, for logging
+        >>> optimizer.step()
+        >>> float(optimizer.param_groups[0]["inverse_scale"]) > 1  # 1 / r, for logging
         True
 
     References:
@@ -107,10 +107,10 @@ class SGDLogMetric(SGDMetric):
         >>> import torch
         >>> from induced_metric.torch import SGDLogMetric
         >>> model = torch.nn.Linear(3, 1)
-        >>> optimiser = SGDLogMetric(model.parameters(), lr=0.1, xi=0.01)
+        >>> optimizer = SGDLogMetric(model.parameters(), lr=0.1, xi=0.01)
         >>> loss = model(torch.ones(2, 3)).square().mean()
         >>> loss.backward()
-        >>> optimiser.step(loss=loss)
+        >>> optimizer.step(loss=loss)
 
     References:
         Harvey, The Optimiser Hidden in Plain Sight, Algorithm 2 and Eq. 14.

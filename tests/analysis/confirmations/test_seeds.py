@@ -67,7 +67,10 @@ def test_tables_write_the_seeds_apart_from_the_searches(tmp_path, capsys) -> Non
         synthetic.write_study(tmp_path, optimizer, trials=5, epochs=4, sampler="fixed")
     where = ["--task", "regression", "--results", str(tmp_path)]
     commands.main(["tables", *where])
-    alone = {f"paper-regression-seeds{name}.md" for name in ("", "_confirmed", "_verdicts", "_budgets")}
+    alone = {
+        f"paper-regression-seeds{name}.md"
+        for name in ("", "_confirmed", "_verdicts", "_last_epoch", "_budgets")
+    }
     alone.add("paper-regression-fairness.md")
     assert {path.name for path in (tmp_path / "tables").glob("*.md")} == alone
     synthetic.write_study(tmp_path, "adam", trials=5, epochs=4, sampler="random")

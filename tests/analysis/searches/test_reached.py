@@ -59,7 +59,7 @@ def test_the_profile_is_the_share_of_tasks_within_a_factor_of_the_least() -> Non
     assert at.index.tolist() == [1, 2]
     assert at["adam"].tolist() == [0.25, 0.5]
     assert at["sgd"].tolist() == [0.5, 0.75]  # d is solved by nobody and counts
-    with pytest.raises(ValueError, match="every optimizer on every task, got only some tasks for sgd"):
+    with pytest.raises(ValueError, match="every optimiser on every task, got only some tasks for sgd"):
         reached.performance_profile(table.iloc[:-1])
 
 

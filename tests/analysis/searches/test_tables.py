@@ -131,7 +131,7 @@ def config(**sampler: object) -> str:
 
 @pytest.mark.parametrize(
     ("sampler", "warned"),
-    [({}, True), ({"in_flight": 4}, True), ({"in_flight": 3}, False), ({"create": {}}, False)],
+    [({}, True), ({"in_flight": 6}, True), ({"in_flight": 5}, False), ({"create": {}}, False)],
 )
 def test_a_search_that_ended_before_it_began_to_model_is_said_to_be_random(ours, sampler, warned) -> None:
     # Eight trials an optimizer, four of them to start with; eight in flight where nobody recorded it.
