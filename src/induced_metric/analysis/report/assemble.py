@@ -49,7 +49,8 @@ def _verdicts(part: Part, made: Tables) -> Iterable[Block | None]:
         yield Text(matrix.matrix(comparison.table.data, comparison.stem.name))
     if not any(made.get(name) for name in _VERDICTS):
         yield text(
-            f"N{NO_VERDICT[1:]} The best trials of a search owe part of their values to luck.", "missing"
+            f"{NO_VERDICT.capitalize()} The best trials of a search owe part of their values to luck.",
+            "missing",
         )
         yield Text(
             "<p>These train the winners of searches again, and judge them: all optimisers, or one of yours "
