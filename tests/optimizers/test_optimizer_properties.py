@@ -154,6 +154,22 @@ def test_one_huge_gradient_is_clipped_and_forgotten(name):
     np.testing.assert_allclose(updates, [-0.1 / 1.02, 0.1 / 1.02], rtol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"momentum": jnp.float32(2)}, ValueError),
+        ({"xi": jnp.array(-1.0)}, ValueError),
+        ({"learning_rate": jnp.array([0.1, 0.2])}, TypeError),
+    ],
+)
+def test_a_number_in_an_array_is_checked_like_any_other(settings, error):
+    (name,) = settings
+    with pytest.raises(error, match=f"{name} must be"):
+        induced_metric.sgd_metric(**{"learning_rate": 0.1, **settings})
+    with pytest.raises(error, match=f"{name} must be"):
+        induced_metric.sgd_rms(**{"learning_rate": 0.1, **settings})
+
+
 def test_without_xi_a_huge_gradient_is_that_of_sgd():
     optimizer = induced_metric.sgd_metric(0.1, momentum=0.0, xi=0.0)
     state = optimizer.init(jnp.zeros(2))

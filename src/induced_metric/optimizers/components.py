@@ -93,7 +93,9 @@ def scale_by_component_metric(
     References:
         Harvey, The Optimiser Hidden in Plain Sight, Eq. 8 and Section 4.
     """
-    if not isinstance(xi, list | tuple):
+    if not (
+        isinstance(xi, list | tuple) or getattr(xi, "ndim", 0)
+    ):  # else weights of components, or of pairs
         check_non_negative(xi=xi)
     check_decay(beta=beta, momentum=momentum)
     if components < 1:
