@@ -93,9 +93,8 @@ def scale_by_component_metric(
     References:
         Harvey, The Optimiser Hidden in Plain Sight, Eq. 8 and Section 4.
     """
-    if not (
-        isinstance(xi, list | tuple) or getattr(xi, "ndim", 0)
-    ):  # else weights of components, or of pairs
+    many = isinstance(xi, list | tuple) or getattr(xi, "ndim", False)  # weights of components, or of pairs
+    if not many:
         check_non_negative(xi=xi)
     check_decay(beta=beta, momentum=momentum)
     if components < 1:
