@@ -30,7 +30,7 @@ def of_the_optimizer() -> Iterator[None]:
         yield
     except UserError:
         raise
-    except Exception as error:
+    except Exception as error:  # of somebody else's code, so of any kind
         frames = traceback.extract_tb(error.__traceback__)
         own = [frame for frame in frames if not frame.filename.startswith(_NOT_THE_OPTIMIZERS)]
         place = f"{Path(own[-1].filename).name}, line {own[-1].lineno}: " if own else ""

@@ -79,10 +79,8 @@ def last_epoch_table(task: str, ours: Mapping[str, Records]) -> Table | None:
     table = lost(ours)
     if table.empty:
         return None
-    metric, chosen_by = (
-        style.words(runs.objective(ours)[0]),
-        style.words(runs.chosen_by(next(iter(ours.values())))),
-    )
+    metric = style.words(runs.objective(ours)[0])
+    chosen_by = style.words(runs.chosen_by(next(iter(ours.values()))))
     scale = Scale(bool(table["logarithmic"].iloc[0]))
     cells = {
         "Optimiser": table["optimizer"].map(style.label),
