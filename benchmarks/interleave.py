@@ -62,11 +62,11 @@ def serve_lanes(
     import induced_metric
     from induced_metric.lanes import Assignment
     from induced_metric.lanes.placement import Placement
-    from induced_metric.training.program import trial_lanes
+    from induced_metric.training.program import TrialProgram
 
     placement = Placement(trials=1) if alone else Placement()
     optimizer = getattr(induced_metric, optimizer_name)
-    with trial_lanes(make_task(), optimizer, hyperparameters, placement) as lanes:
+    with TrialProgram(make_task(), optimizer, hyperparameters).lanes(placement) as lanes:
 
         def work() -> None:
             assignments = (Assignment(k, hyperparameters, k, epochs) for k in range(trials))

@@ -112,11 +112,11 @@ def main():
 
     import induced_metric
     from induced_metric.lanes.facts import lane_facts
-    from induced_metric.training.program import trial_lanes
+    from induced_metric.training.program import TrialProgram
 
     task = task_of("regression")
     by_pruner = {pruner: [] for pruner in pruners}
-    with trial_lanes(task, induced_metric.adam, HYPERPARAMETERS["adam"]) as lanes:
+    with TrialProgram(task, induced_metric.adam, HYPERPARAMETERS["adam"]).lanes() as lanes:
         for seed in range(studies):
             for pruner in pruners:
                 cfg = configured(sampler, pruner)

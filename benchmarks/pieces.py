@@ -56,7 +56,7 @@ def occupied(what, quick, before):
     import induced_metric
     from induced_metric.lanes.facts import lane_facts
     from induced_metric.lanes.placement import Placement
-    from induced_metric.training.program import trial_lanes
+    from induced_metric.training.program import TrialProgram
 
     trials = 4 if quick else TRIALS
     task = task_of("regression", quick=quick, precision="float32")
@@ -65,7 +65,7 @@ def occupied(what, quick, before):
     cfg = occupancy.configured("random", "successive_halving")
     most = trials if what == "wide" else cfg.pruner.in_flight
     placement = Placement(trials=most, before=before)
-    with trial_lanes(task, induced_metric.adam, HYPERPARAMETERS["adam"], placement) as engine:
+    with TrialProgram(task, induced_metric.adam, HYPERPARAMETERS["adam"]).lanes(placement) as engine:
         if what == "wide":
             cfg.pruner.in_flight = engine.capacity
         facts = lane_facts(engine)

@@ -77,7 +77,7 @@ def regression_study(sampler, trials, *, epochs=None):
     from induced_metric.records import StudyKey
     from induced_metric.space import Float
     from induced_metric.studies.plan import StudyPlan
-    from induced_metric.training.program import trial_lanes
+    from induced_metric.training.program import TrialProgram
     from induced_metric.training.trial import Goal
 
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
@@ -89,7 +89,7 @@ def regression_study(sampler, trials, *, epochs=None):
         fixed={"eps": 1e-8}, goal=Goal.of(task), trials=trials, seed=0,
         create_sampler=hydra.utils.instantiate(cfg.sampler.create), in_flight=cfg.sampler.in_flight,
     )  # fmt: skip
-    return plan, trial_lanes(task, induced_metric.adam, dict.fromkeys([*space, "eps"], 0.5))
+    return plan, TrialProgram(task, induced_metric.adam, dict.fromkeys([*space, "eps"], 0.5)).lanes()
 
 
 def toy_plan(trials, *, name="toy", sampler="random", in_flight=None):

@@ -166,11 +166,11 @@ def lanes(task, trials, *, held, before=None, **_):
     from induced_metric.lanes import Assignment
     from induced_metric.lanes.facts import lane_facts
     from induced_metric.lanes.placement import Placement
-    from induced_metric.training.program import trial_lanes
+    from induced_metric.training.program import TrialProgram
 
     placement = Placement(trials=trials, before=before)
     start = time.perf_counter()
-    engine = held.enter_context(trial_lanes(task, induced_metric.adam, ADAM, placement))
+    engine = held.enter_context(TrialProgram(task, induced_metric.adam, ADAM).lanes(placement))
     took = time.perf_counter() - start
     facts = lane_facts(engine)
     probed = facts["lanes"].get("measured") != (before or {}).get("measured")

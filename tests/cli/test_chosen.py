@@ -16,7 +16,7 @@ def written(tmp_path, monkeypatch):
 
     def write(name, text):
         path = tmp_path / f"{name}.yaml"
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
     return write
@@ -64,6 +64,8 @@ def test_a_file_of_its_own_name_is_taken(written, text):
             f"{HEADER}optimizer:\n  a: 1\n b: 2\n",
             "line 4 is not valid YAML: expected <block end>",
         ),
+        # Only at the end is it noticed; there is no line after the last.
+        ("optimizer/mine", f"{HEADER}optimizer:\n  a: [1,\n", "line 3 is not valid YAML: "),
     ],
 )
 def test_another_is_refused_and_named(written, name, text, sentence):
@@ -73,6 +75,13 @@ def test_another_is_refused_and_named(written, name, text, sentence):
         chosen.check(["seed=3", f"{group}=other,{choice}"])
     assert str(error.value).startswith(f"conf/{name}.yaml {sentence}")
     assert "\n" not in str(error.value)
+
+
+def test_its_file_of_a_protocol_must_have_the_header_too(written):
+    written("optimizer/mine", MINE)
+    written("protocol/optimizer/fair_mine", "search_space:\n  b1: ${search_space.beta1}\n")
+    with pytest.raises(UserError, match=r"^conf/protocol/optimizer/fair_mine\.yaml must begin with the"):
+        chosen.check(["optimizer=mine"])
 
 
 @pytest.mark.parametrize("script", ["train.py", "sweeps/sweep.py"])

@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
+import optax
 import pandas as pd
 import pytest
 
 from induced_metric import records
+from induced_metric.cli import app
 
 pytestmark = pytest.mark.slow
 
@@ -327,3 +330,37 @@ def test_devices_divide_the_batches_of_a_sweep_on_request(tmp_path, here):
     for other in others:
         pd.testing.assert_series_equal(one.trials["value"], other.trials["value"], rtol=1e-3)
         pd.testing.assert_series_equal(one.curves["test/loss"], other.curves["test/loss"], rtol=1e-2)
+
+
+def test_edited_code_begins_anew_and_joins_no_older_trials(tmp_path, here, monkeypatch):
+    mine = types.ModuleType("mine")
+    monkeypatch.setitem(sys.modules, "mine", mine)
+    chosen = [*TINY, "optimizer=sgd", "optimizer._target_=mine.make", f"results={tmp_path}"]
+    search = ["sweeps/sweep.py", *chosen, "trials=2"]
+
+    def make(learning_rate, momentum):
+        return optax.sgd(learning_rate, momentum)
+
+    mine.make = make
+    assert here(*search).returncode == 0
+
+    def rewritten(learning_rate, momentum):
+        """Computes the same."""
+        decay = momentum
+        return optax.chain(optax.trace(decay), optax.scale_by_learning_rate(learning_rate))
+
+    mine.make = rewritten
+    assert here(*search).returncode == 0
+
+    mine.make = lambda learning_rate, momentum: optax.sgd(learning_rate, momentum, nesterov=True)
+    check_refused(here(*search), search[0], "paper-regression-tpe-sgd has trials that were trained by ")
+    assert here(*search, "optimizer.name=nesterov").returncode == 0
+
+    # Of a single trial, the first epochs are there.
+    train = ["train.py", *chosen, "task.epochs=60", "tracking=disabled"]
+    with monkeypatch.context() as stopped:
+        stopped.setattr(app, "stop_in_order", lambda: lambda: True)
+        assert "the same command continues" in here(*train).stdout
+        assert "continuing after epoch" in here(*train).stdout
+    mine.make = make
+    assert "continuing after epoch" not in here(*train).stdout

@@ -1,5 +1,7 @@
 """What a configuration says is searched: of the optimizer, its schedule, its arguments and the task."""
 
+from typing import Literal
+
 import hydra
 import jax.numpy as jnp
 import numpy as np
@@ -84,6 +86,34 @@ def test_nothing_for_a_number_is_refused(target):
 def test_nothing_is_a_value_where_a_signature_says_so():
     for target, name in (("optax.adafactor", "learning_rate"), ("optax.sgd", "momentum")):
         assert Factory.of({"_target_": target, name: None}, "optimizer").constants == {name: None}
+
+
+class Annotated:
+    """Arguments whose annotations allow several types, or cannot be evaluated."""
+
+    @staticmethod
+    def optional(a: int | None, b: Literal["x", "y"], c: Literal[1, 2], d: float | int, e: float | str):
+        return a, b, c, d, e
+
+    @staticmethod
+    def as_text(a: "int | None", b: 'Literal["x", "y"]', c: "int", d: "float", e: "float | str"):
+        return a, b, c, d, e
+
+    @staticmethod
+    def unknown(a: "int", b: "str", c: "bool", d: "OfTypeCheckersOnly", e: "str"):  # noqa: F821
+        return a, b, c, d, e
+
+
+@pytest.mark.parametrize("function", [Annotated.optional, Annotated.as_text, Annotated.unknown])
+def test_an_annotation_says_what_is_a_constant_of_the_program(function, monkeypatch):
+    monkeypatch.setattr(values.pkgutil, "resolve_name", lambda _: function)
+    given = {"_target_": "function", "a": 3, "b": "x", "c": 1, "d": 2, "e": "word"}
+    made = Factory.of(given, "optimizer")
+    assert made.numbers == {"d": 2.0}
+    assert made.constants == {"a": 3, "b": "x", "c": 1, "e": "word"}
+    assert [made.is_static(name) for name in "abcd"] == [True, True, True, False]
+    if function is not Annotated.unknown:
+        assert Factory.of({**given, "a": None}, "optimizer").constants["a"] is None
 
 
 def test_the_task_and_the_schedule_have_dimensions_too():
@@ -173,6 +203,11 @@ def test_a_schedule_ends_at_its_last_rate():
         (["+search_space.eps={choices: [false, true]}"], r"search_space: eps must be a number, got false"),
         (["+search_space.eps={low: 1, high: 2, type: real}"], r"search_space.eps.type must be float or int"),
         (["+search_space.eps={low: 1, hi: 2}"], r"unknown 'search_space.eps.hi': allowed are low, high, log"),
+        (["+search_space.eps={min: 1, max: 2}"], r"unknown 'search_space.eps.min': allowed are low, hig"),
+        (
+            ["~optimizer.eps", "+search_space.eps={low: 1e-9, high: 1e-7}"],
+            r"search_space.eps: give optimizer.eps a value first, the one without a search \(opt",
+        ),
         (["+search_space.eps=3"], r"search_space.eps must have low and high, or choices, got 3"),
         (["+search_space.eps={low: 1.5, high: 3, type: int}"], r"search_space.eps.low: input should be a"),
         (["+search_space.schedule.warmup={low: 0, high: 1}"], r"search_space.schedule.warmup is not a hyper"),
@@ -187,7 +222,7 @@ def test_what_cannot_be_searched_is_one_sentence(overrides, sentence):
 
 @pytest.mark.slow
 def test_what_changes_the_program_must_be_static(tiny_task):
-    from induced_metric.training.program import trial_lanes
+    from induced_metric.training.program import TrialProgram
 
     def optimizer(learning_rate, layers):
         import optax
@@ -200,7 +235,7 @@ def test_what_changes_the_program_must_be_static(tiny_task):
     with pytest.raises(
         UserError, match=r"one of learning_rate, layers decides a Python if or a shape: write jnp\.where"
     ):
-        trial_lanes(tiny_task, optimizer, numbers)
-    with trial_lanes(tiny_task, optimizer, numbers, static=["layers"]) as lanes:
+        TrialProgram(tiny_task, optimizer, numbers)
+    with TrialProgram(tiny_task, optimizer, numbers, static=["layers"]).lanes() as lanes:
         curves = lanes.run_all(Assignment(k, {**numbers, "layers": k}, 0, 2) for k in (1, 2))
     assert jnp.isfinite(curves[1]["test/loss"]).all()

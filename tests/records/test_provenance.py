@@ -40,11 +40,14 @@ def test_provenance_tells_commit_and_dirtiness(tmp_path, monkeypatch) -> None:
     (tmp_path / "notes.txt").write_text("not of the code")
     assert provenance()["dirty"] is False
     # How one adds an optimizer: a new module, or a new configuration.
-    for added in (tmp_path / "src" / "package" / "new.py", tmp_path / "conf" / "optimizer" / "new.yaml"):
-        added.parent.mkdir(parents=True)
+    for name in ("src/package/new.py", "mine.py", "mine/__init__.py", "conf/optimizer/new.yaml"):
+        added = tmp_path / name
+        added.parent.mkdir(parents=True, exist_ok=True)
         added.write_text("1")
         assert provenance()["dirty"] is True
         added.unlink()
+    (tmp_path / "results" / "new.py").write_text("what Hydra or a study left")
+    assert provenance()["dirty"] is False
     # An environment inside somebody else's repository: that repository did not make the record.
     installed = tmp_path / "site-packages" / "code.py"
     installed.parent.mkdir()

@@ -14,14 +14,13 @@ from induced_metric.cli import build, sweep, train, values
 from induced_metric.errors import UserError
 from induced_metric.lanes.placement import Placement
 from induced_metric.records import CONFIRMED, WITHOUT, RecordStore, removed
-from induced_metric.studies.compatibility import check_config, study_config
+from induced_metric.studies.compatibility import check_config, check_program, study_config
 from induced_metric.studies.journal import JournalStorage
 from induced_metric.studies.running import run_studies
 from induced_metric.studies.storage import StudyFiles
 from induced_metric.studies.winners import _of_the_pairing
 from induced_metric.training import checkpoints
 from induced_metric.training.checkpoints import Checkpoints
-from induced_metric.training.program import trial_lanes
 
 pytestmark = pytest.mark.slow
 
@@ -82,6 +81,28 @@ def test_an_older_confirmation_was_without_nothing():
     check_config("study", before, {"sampler": {"name": "confirmed", "without": None}})
     with pytest.raises(UserError, match=r"\(sampler.without: absent -> xi\)"):
         check_config("study", before, {"sampler": {"name": "confirmed", "without": "xi"}})
+
+
+@pytest.mark.parametrize(
+    ("recorded", "now", "refused"),
+    [
+        ([{"program": "a"}], {"program": "a"}, False),
+        ([{"program": "b", "commit": "c" * 40}], {"program": "a"}, True),
+        ([], {"program": "a"}, False),
+        ([{}], {"program": "a"}, False),  # of a version that did not record it
+        ([{"program": "b"}], {}, False),
+        # Another version may trace the same code in another way; the newest record of this one decides.
+        ([{"program": "b", "versions": {"jax": "1"}}], {"program": "a", "versions": {"jax": "2"}}, False),
+        ([{"program": "b", "device": "gpu"}, {"program": "a"}], {"program": "a"}, False),
+        ([{"program": "b", "device": "gpu"}, {"program": "b"}], {"program": "a"}, True),
+    ],
+)
+def test_a_study_goes_on_only_with_the_program_of_its_records(recorded, now, refused):
+    if not refused:
+        return check_program("study", recorded, now)
+    said = r"^study has trials that were trained by other code( \(commit ccccccc\))?: .* another name, or "
+    with pytest.raises(UserError, match=said):
+        check_program("study", recorded, now)
 
 
 def test_of_another_winner_a_confirmation_says_what_to_do():
@@ -161,11 +182,12 @@ def test_a_study_that_searched_a_setting_under_an_older_name_is_refused():
 def test_a_trial_has_the_checkpoint_that_an_earlier_version_named(overrides, older):
     """The names are those that b5def50 gave, but for the last ones."""
     config = OmegaConf.to_container(compose(*overrides, config="config"), resolve=True)
-    today = train.identity(config, 3, [])
+    today = train.identity(config, 3, "a", [])
     assert today != older
-    assert train.identity(config, 3, [older]) == older
-    assert train.identity(config, 3, [older, today]) == today
-    assert train.identity(config, 4, [older]) != older
+    assert train.identity(config, 3, "a", [older]) == older
+    assert train.identity(config, 3, "a", [older, today]) == today
+    assert train.identity(config, 4, "a", [older]) != older
+    assert train.identity(config, 3, "b", [today]) != today
 
 
 def test_a_study_begun_before_the_packages_goes_on_from_its_records_and_checkpoints(tmp_path, monkeypatch):
@@ -192,7 +214,7 @@ def test_a_study_begun_before_the_packages_goes_on_from_its_records_and_checkpoi
         "load",
         lambda self, *given: loaded.append(load(self, *given)) or loaded[-1],
     )
-    with trial_lanes(pair.task, pair.optimizer, pair.hyperparameters, Placement()) as lanes:
+    with pair.lanes(Placement()) as lanes:
         run_studies([(plan, files, lambda _: None)], lanes)
 
     assert [kept.done for kept in loaded] == [20] * 4
@@ -212,6 +234,6 @@ def test_a_study_begun_before_the_packages_goes_on_from_its_records_and_checkpoi
     shutil.rmtree(tmp_path / "records")
     with (
         pytest.raises(UserError, match="holds 12 finished trials"),
-        trial_lanes(pair.task, pair.optimizer, pair.hyperparameters, Placement()) as lanes,
+        pair.lanes(Placement()) as lanes,
     ):
         run_studies([(plan, files, lambda _: None)], lanes)

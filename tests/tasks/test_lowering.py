@@ -11,7 +11,7 @@ import pytest
 
 import induced_metric
 from induced_metric.lanes.placement import Placement
-from induced_metric.training.program import trial_lanes
+from induced_metric.training.program import TrialProgram
 
 pytestmark = pytest.mark.slow
 
@@ -37,13 +37,8 @@ SMALL = {
 
 def lowered(task, optimizer="sgd_rms", layout="vmap"):
     """The program of a dispatch of ``LANES`` lanes, for a GPU; ``eps`` is static so that nothing compiles."""
-    with trial_lanes(
-        task,
-        getattr(induced_metric, optimizer),
-        OPTIMIZERS[optimizer],
-        Placement(layout=layout, width=LANES),
-        static=["eps"],
-    ) as lanes:
+    program = TrialProgram(task, getattr(induced_metric, optimizer), OPTIMIZERS[optimizer], static=["eps"])
+    with program.lanes(Placement(layout=layout, width=LANES)) as lanes:
         return lanes._variants[(1e-8,)].lowered("cuda")
 
 

@@ -10,7 +10,7 @@ from induced_metric.lanes import Assignment
 from induced_metric.lanes.placement import Placement
 from induced_metric.models.dropout import StepKeys
 from induced_metric.training.epoch import evaluate, gradients, init_trial, train_epoch
-from induced_metric.training.program import trial_lanes
+from induced_metric.training.program import TrialProgram
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ def task(request, build):
 
 def test_a_trial_learns_and_is_the_same_bits_in_any_lane(task):
     trials = [Assignment(k, {**ADAM, "learning_rate": 0.03 * (1 + k % 2)}, k, task.epochs) for k in range(5)]
-    with trial_lanes(task, induced_metric.adam, ADAM, Placement(steps_per_dispatch=2)) as lanes:
+    with TrialProgram(task, induced_metric.adam, ADAM).lanes(Placement(steps_per_dispatch=2)) as lanes:
         together = lanes.run_all(trials)
         for trial in reversed(trials):
             (alone,) = lanes.run_all([trial]).values()

@@ -1,14 +1,19 @@
-"""Mistakes in an optimiser of one's own are said in a sentence that names the place."""
+"""What is trained: mistakes in one's own code are said with their place, and a program has a name."""
 
 import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import optax
 import pytest
 
+import induced_metric
 from induced_metric.errors import UserError
-from induced_metric.training.program import trial_lanes
+from induced_metric.training.program import TrialProgram
 
 HERE = r"^optimizer: test_program\.py, line \d+: "
 
@@ -49,12 +54,85 @@ def transformation(update, *, extra=False):
 )  # fmt: skip
 def test_an_error_in_the_optimizer_is_said_with_its_place(tiny_task, optimizer, said):
     with pytest.raises(UserError, match=said):
-        trial_lanes(tiny_task, optimizer, {"learning_rate": 0.1})
+        TrialProgram(tiny_task, optimizer, {"learning_rate": 0.1})
 
 
-def test_an_error_elsewhere_is_raised_as_it_is(tiny_task):
+def test_an_error_in_the_task_is_said_with_its_place(tiny_task):
     def broken(params, model_state, batch, keys):
         raise KeyError("a task's own")
 
-    with pytest.raises(KeyError, match="a task's own"):
-        trial_lanes(dataclasses.replace(tiny_task, loss=broken), optax.sgd, {"learning_rate": 0.1})
+    said = r"^task: test_program\.py, line \d+: KeyError: \"a task's own\" \(init is called with a key, loss "
+    with pytest.raises(UserError, match=said):
+        TrialProgram(dataclasses.replace(tiny_task, loss=broken), optax.sgd, {"learning_rate": 0.1})
+
+
+def test_a_python_if_is_said_with_its_place(tiny_task):
+    def decided(learning_rate):
+        return optax.sgd(learning_rate if learning_rate > 0 else 0.1)
+
+    said = (
+        r"^one of learning_rate decides a Python if or a shape: write jnp\.where .*"
+        r"\(test_program\.py, line \d+: TracerBoolConversionError"
+    )
+    with pytest.raises(UserError, match=said):
+        TrialProgram(tiny_task, decided, {"learning_rate": 0.1})
+
+
+def test_an_error_of_no_line_of_a_task_is_raised_as_it_is(tiny_task):
+    with pytest.raises(TypeError, match="Expected a callable value, got 0"):
+        TrialProgram(dataclasses.replace(tiny_task, loss=0), optax.sgd, {"learning_rate": 0.1})
+
+
+def with_extra(add):
+    """SGD, and something that is added to every update, in a compiled function of its own."""
+
+    def optimizer(learning_rate):
+        def update(grads, state, params=None):
+            return jax.tree.map(lambda g: -learning_rate * jax.jit(add)(g), grads), state
+
+        return optax.GradientTransformation(lambda params: (), update)
+
+    return optimizer
+
+
+def digest(task, optimizer, **changed):
+    return TrialProgram(task, optimizer, {"learning_rate": 0.1, **changed}).digest
+
+
+def test_a_program_is_named_after_what_it_computes(tiny_task):
+    def with_table(*table):
+        return with_extra(lambda g: g + jnp.asarray(table).sum())
+
+    def said_otherwise(gradient):
+        """With other names, and in two steps."""
+        total = jnp.asarray((1.0, 2.0)).sum()
+        return gradient + total
+
+    first = digest(tiny_task, with_table(1.0, 2.0))
+    assert first == digest(tiny_task, with_table(1.0, 2.0))
+    assert first == digest(tiny_task, with_extra(said_otherwise), learning_rate=0.5)
+    # The printed program only names a table.
+    assert first != digest(tiny_task, with_table(1.0, 3.0))
+    assert first != digest(tiny_task, with_extra(lambda g: g - jnp.asarray((1.0, 2.0)).sum()))
+    assert first != digest(dataclasses.replace(tiny_task, batch_size=8), with_table(1.0, 2.0))
+
+
+@pytest.mark.slow
+def test_a_program_has_the_same_name_in_another_process(tiny_task):
+    code = """if True:
+        import configured, induced_metric
+        from induced_metric.training.program import TrialProgram
+        task = configured.task(
+            "regression", epochs=6, batch_size=16, train_examples=70, test_examples=40, widths=(4, 1)
+        )
+        numbers = {"learning_rate": 0.1, "momentum": 0.9, "xi": 0.1, "beta": 0.8, "weight_decay": 0.0}
+        print(TrialProgram(task, induced_metric.sgd_metric, numbers).digest)
+    """
+    numbers = {"learning_rate": 0.1, "momentum": 0.9, "xi": 0.1, "beta": 0.8, "weight_decay": 0.0}
+    here = TrialProgram(tiny_task, induced_metric.sgd_metric, numbers).digest
+    helpers = Path(__file__).parents[1] / "helpers"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=helpers, capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+    )  # fmt: skip
+    assert done.stdout.split() == [here]

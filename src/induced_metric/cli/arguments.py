@@ -1,7 +1,6 @@
 """Arguments that several commands share, and their checks."""
 
 import argparse
-import difflib
 import math
 from pathlib import Path
 
@@ -49,15 +48,16 @@ def check_known(results: Path, *, task: str | None, protocol: str | None) -> Non
         UserError: for a name that has neither a file in ``conf`` nor a study under ``results``.
     """
     from induced_metric import records
-    from induced_metric.cli.values import CONF
+    from induced_metric.cli.values import CONF, suggested
 
     begun = records.begun(results=results)
     for group, name in (("task", task), ("protocol", protocol)):
         known = {path.stem for path in (CONF / group).glob("*.yaml")} | {getattr(key, group) for key in begun}
         if name is not None and name not in known:
-            close = difflib.get_close_matches(name, sorted(known), n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise UserError(f"unknown {group} {name!r}: allowed are {', '.join(sorted(known))}{hint}")
+            allowed = sorted(known)
+            raise UserError(
+                f"unknown {group} {name!r}: allowed are {', '.join(allowed)}{suggested(name, allowed)}"
+            )
 
 
 def check_directory(results: Path) -> None:

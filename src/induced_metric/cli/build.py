@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from induced_metric.lanes import Lanes
     from induced_metric.lanes.placement import Placement
     from induced_metric.tasks.base import Task
+    from induced_metric.training.program import TrialProgram
 
 _CHECKPOINT_SECONDS = 60  # used where the configuration does not say
 
@@ -47,20 +48,28 @@ class Pairing:
     search_space: dict[str, Dimension]
     published_best: float | None
 
+    @functools.cached_property
+    def program(self) -> "TrialProgram":
+        """What its trials compute.
+
+        Raises:
+            UserError: if it cannot be traced, or does not measure the objective.
+        """
+        from induced_metric.training.program import TrialProgram
+
+        return TrialProgram(
+            self.task,
+            self.optimizer,
+            self.hyperparameters,
+            static=[name for name, dimension in self.search_space.items() if dimension.static],
+            task_of=self.task_of,
+            schedule=self.schedule,
+        )
+
     def lanes(self, placement: "Placement") -> "Lanes":
         """The lanes that train its trials."""
-        from induced_metric.training.program import trial_lanes
-
         with sentences("lanes"):
-            return trial_lanes(
-                self.task,
-                self.optimizer,
-                self.hyperparameters,
-                placement,
-                static=[name for name, dimension in self.search_space.items() if dimension.static],
-                task_of=self.task_of,
-                schedule=self.schedule,
-            )
+            return self.program.lanes(placement)
 
     def provenance(self, lanes: "Lanes", placement: "Placement", flags: str) -> dict[str, Any]:
         """The provenance of its trials' records: the code, devices, lanes and settings that produced them."""
@@ -68,6 +77,7 @@ class Pairing:
         from induced_metric.records import provenance
 
         return provenance(
+            program=self.program.digest,
             **device_facts(self.task.matmul_precision),
             **lane_facts(lanes),
             precision=self.task.precision,

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
 
-from induced_metric.cli.values import CONF
+from induced_metric.cli.values import CONF, suggested
 from induced_metric.errors import UserError
 
 _NAMED = ("optimizer", "task")  # the groups whose files set the name that records get
@@ -22,12 +23,24 @@ def names(overrides: Iterable[str]) -> dict[str, list[str]]:
 
 
 def check(overrides: Iterable[str]) -> None:
-    """Raises UserError for an optimiser or task file whose records would not get the name of the file."""
+    """Raises UserError for a file of an optimiser or a task that Hydra would misread.
+
+    Its records would not get its name, or without a header its settings would stand in another place.
+    """
     for group, choices in names(overrides).items():
         for name in choices if group in _NAMED else ():
             path = CONF / group / f"{name}.yaml"
             if path.exists():  # otherwise Hydra lists the choices
                 _check(path, group)
+            for path in (CONF / "protocol" / group).glob(f"*_{name}.yaml"):
+                _check_header(path)
+
+
+def unknown(error: MissingConfigException) -> str:
+    """Explains in one sentence that a group has no such choice, or what it refers to does not exist."""
+    group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+    allowed = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    return f"unknown {group} {choice!r}: allowed are {', '.join(allowed)}{suggested(choice, allowed)}"
 
 
 def read(path: Path) -> Any:
@@ -39,14 +52,19 @@ def read(path: Path) -> Any:
     try:
         return OmegaConf.load(path)
     except yaml.MarkedYAMLError as error:
-        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        last = len(path.read_text(encoding="utf-8").splitlines())  # the parser stands behind it at the end
+        line = f" line {min(error.problem_mark.line + 1, last)}" if error.problem_mark else ""
         raise UserError(f"{_shown(path)}{line} is not valid YAML: {error.problem}") from error
 
 
-def _check(path: Path, group: str) -> None:
+def _check_header(path: Path) -> None:
     # Hydra reads the header only in the first line; even a comment above it hides it.
     if path.read_text(encoding="utf-8").lstrip().partition("\n")[0].split() != _HEADER.split():
         raise UserError(f"{_shown(path)} must begin with the line {_HEADER}")
+
+
+def _check(path: Path, group: str) -> None:
+    _check_header(path)
     content: Any = OmegaConf.to_container(read(path))
     section = content.get(group) if isinstance(content, Mapping) else None
     if not isinstance(section, Mapping):

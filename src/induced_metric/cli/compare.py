@@ -98,8 +98,7 @@ def _planned(task: str, optimizer: str) -> tuple[dict[str, Any], dict[str, "Dime
 
     from induced_metric.cli import build
     from induced_metric.cli.composing import compose
-    from induced_metric.cli.overrides import suggested
-    from induced_metric.cli.values import CONF
+    from induced_metric.cli.values import CONF, suggested
     from induced_metric.errors import UserError
     from induced_metric.studies.compatibility import study_config
 

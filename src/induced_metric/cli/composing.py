@@ -22,8 +22,4 @@ def compose(overrides: Sequence[str]) -> DictConfig:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             return hydra.compose("sweep", list(overrides))
     except MissingConfigException as error:
-        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-        allowed = ", ".join(sorted(path.stem for path in (CONF / group).glob("*.yaml")))
-        raise UserError(
-            f"unknown {group} {choice!r}: allowed are {allowed}; docs/adding.md says how to add one"
-        ) from error
+        raise UserError(chosen.unknown(error)) from error

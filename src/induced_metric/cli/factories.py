@@ -1,20 +1,22 @@
 """Factories: what a configuration names by ``_target_``, as a function of its hyperparameters."""
 
-import difflib
 import inspect
 import itertools
 import json
 import math
+import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from induced_metric.cli.values import target
+from induced_metric.cli.values import suggested, target
 from induced_metric.errors import UserError
 
-_STATIC_TYPES = (int, bool, str, "int", "bool", "str")
-_NUMBERS = (int, float, "int", "float")
+# Types by themselves, and as an annotation names them that cannot be evaluated.
+_STATIC_TYPES = {int, bool, str, "int", "bool", "str"}
+_NUMBERS = {int, float, "int", "float"}
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,6 @@ class Factory:
         constants: dict[str, Any] = {}
         nested: dict[str, Factory] = {}
         for name, value in settings.items():
-            annotation = arguments[name].annotation if name in arguments else None
             if isinstance(value, Mapping) and "_target_" in value:
                 nested[name] = cls.of(value, f"{where}.{name}")
                 numbers |= {f"{name}.{inner}": number for inner, number in nested[name].numbers.items()}
@@ -71,8 +72,7 @@ class Factory:
             elif (
                 isinstance(value, bool)
                 or value is None
-                or annotation in _STATIC_TYPES
-                or (isinstance(value, str) and "str" in str(annotation))
+                or (name in arguments and _takes_constant(value, arguments[name]))
             ):
                 constants[name] = value
             elif not isinstance(value, int | float):
@@ -115,7 +115,7 @@ class Factory:
         if rest:
             return self.nested[first].is_static(rest)
         argument = _arguments(self.create).get(name)
-        return argument is not None and argument.annotation in _STATIC_TYPES
+        return argument is not None and _is_static(argument)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -127,6 +127,13 @@ class Factory:
         }
         return {**self.numbers, **self.constants, **dict.fromkeys(self.nested), **inner}
 
+    @property
+    def unset(self) -> set[str]:
+        """The arguments that the configuration gives no value."""
+        own = {name for name, argument in _arguments(self.create).items() if argument.kind not in _VARIADIC}
+        inner = {f"{name}.{each}" for name, factory in self.nested.items() for each in factory.unset}
+        return (own - self.values.keys()) | inner
+
 
 def _check_names(names: Iterable[str], arguments: Mapping[str, inspect.Parameter], where: str) -> None:
     """Raises UserError for a name that is not an argument, unless the signature does not list them all."""
@@ -135,17 +142,16 @@ def _check_names(names: Iterable[str], arguments: Mapping[str, inspect.Parameter
         return
     for name in names:
         if name not in arguments:
-            close = difflib.get_close_matches(name, arguments, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
             raise UserError(
-                f"unknown '{where}.{name}': allowed under {where} are {', '.join(arguments)}{hint}"
+                f"unknown '{where}.{name}': allowed under {where} are "
+                f"{', '.join(arguments)}{suggested(name, arguments)}"
             )
 
 
 def _must_be_number(value: Any, argument: inspect.Parameter) -> bool:
     """Whether a value is true, false or null where an argument takes a number."""
     if value is None:
-        optional = argument.default is None or type(None) in typing.get_args(argument.annotation)
+        optional = argument.default is None or type(None) in _kinds(argument.annotation)
         return not optional and _takes_number(argument)
     return isinstance(value, bool) and _takes_number(argument)
 
@@ -154,8 +160,29 @@ def _takes_number(argument: inspect.Parameter) -> bool:
     """Whether an argument is a number and not a boolean, judged by its default or else its type."""
     if isinstance(argument.default, int | float):
         return not isinstance(argument.default, bool)
-    kinds = typing.get_args(argument.annotation) or (argument.annotation,)
-    return any(kind in kinds for kind in _NUMBERS) and bool not in kinds
+    kinds = _kinds(argument.annotation)
+    return bool(kinds & _NUMBERS) and bool not in kinds
+
+
+def _is_static(argument: inspect.Parameter) -> bool:
+    """Whether an argument is an integer, a boolean or a word, perhaps null."""
+    kinds = _kinds(argument.annotation) - {type(None)}
+    return bool(kinds) and kinds <= _STATIC_TYPES
+
+
+def _takes_constant(value: Any, argument: inspect.Parameter) -> bool:
+    """Whether the value is one that the compiled program depends on, not a number to trace."""
+    word = isinstance(value, str) and not _kinds(argument.annotation).isdisjoint({str, "str"})
+    return word or _is_static(argument)
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types that an annotation allows; those of its values for a ``Literal``."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return {type(value) for value in typing.get_args(annotation)}
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return set().union(*map(_kinds, typing.get_args(annotation)))
+    return {annotation}
 
 
 def below(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,6 +192,13 @@ def below(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _arguments(create: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
-        return inspect.signature(create).parameters
+        return inspect.signature(create, eval_str=True).parameters
     except ValueError:  # some builtins have no signature
         return {}
+    except (
+        AttributeError,
+        NameError,
+        SyntaxError,
+        TypeError,
+    ):  # an annotation as text that names what only type checkers import
+        return inspect.signature(create).parameters

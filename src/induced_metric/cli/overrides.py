@@ -1,6 +1,5 @@
 """Hydra's overrides on a command line: explains what is wrong with them, and renames older settings."""
 
-import difflib
 import functools
 import itertools
 import re
@@ -20,7 +19,7 @@ from hydra.errors import (
 from omegaconf import DictConfig, OmegaConf
 
 from induced_metric.cli import chosen
-from induced_metric.cli.values import CONF
+from induced_metric.cli.values import CONF, suggested
 from induced_metric.studies import compatibility
 
 _RENAMED = {"lanes.lanes": "lanes.width", **compatibility.RENAMED}
@@ -40,9 +39,7 @@ def sentence(error: ConfigCompositionException | OverrideParseException, config:
     if isinstance(error, OverrideParseException):
         return f"cannot read the override {error.override!r}: write name=value"
     if isinstance(error, MissingConfigException):
-        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-        allowed = [str(name) for name in OmegaConf.create(str(error.options or []))]
-        return f"unknown {group} {choice!r}: allowed are {', '.join(allowed)}{suggested(choice, allowed)}"
+        return chosen.unknown(error)
     if _SEVERAL.match(str(error)):
         return _several(config)
     if existing := _THERE.match(str(error)):
@@ -102,12 +99,6 @@ def _inside(name: str, config: str) -> str:
         if isinstance(node, DictConfig) and name in node and not isinstance(node[name], DictConfig)
     ]
     return f"; did you mean {' or '.join(found)}?" if found else ""
-
-
-def suggested(name: str, allowed: Sequence[str]) -> str:
-    """The end of a message on an unknown name: the most similar one of those allowed, if any is."""
-    close = difflib.get_close_matches(name, allowed, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _allowed_keys(parent: str, unknown: str, config: str) -> list[str]:

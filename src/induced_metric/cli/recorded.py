@@ -96,9 +96,7 @@ def last(stores: "Sequence[RecordStore]", *, deterministic: bool) -> dict[str, A
     """
     newest: list[dict[str, Any]] = []
     for store in stores:
-        trials = store.trials()
-        every = map(json.loads, reversed(trials["provenance"].tolist() if len(trials) else []))
-        usable = (facts for facts in every if facts.get("deterministic") or not deterministic)
+        usable = (facts for facts in store.provenances() if facts.get("deterministic") or not deterministic)
         newest += itertools.islice(usable, 1)
     if deterministic:
         lanes = {f"{facts['lanes']['layout']} {facts['lanes']['width']}" for facts in newest}

@@ -1,6 +1,5 @@
 """The search space of a configuration: which hyperparameters are searched, their ranges, which are static."""
 
-import difflib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
@@ -10,13 +9,14 @@ from omegaconf import DictConfig
 
 from induced_metric.cli import chosen
 from induced_metric.cli.factories import Factory
-from induced_metric.cli.values import CONF, plain, settings
+from induced_metric.cli.values import CONF, plain, settings, suggested
 from induced_metric.errors import UserError
 from induced_metric.records.schema import check_hyperparameter_names
 from induced_metric.space import Choice, Dimension, Float, Int
 
 _SCHEDULE, _TASK = "schedule.", "task."
-_RANGE = {"low", "high", "choices", "type"}
+# What a range may have; W&B's names are refused as a range's, not taken for those of hyperparameters.
+_RANGE = {"low", "high", "choices", "type", "min", "max", "values", "distribution"}
 
 
 def search_space(
@@ -47,7 +47,7 @@ def search_space(
     task = {_TASK + name: as_word(value) for name, value in plain(cfg.task).items()}
     ranges = dict(_flat(plain(cfg.search_space)))
     shared = _shared(plain(cfg.task)["name"], cfg.protocol.name)
-    _check_names(ranges, [*searchable, *task], list(numbers), cfg.optimizer.name, shared)
+    _check_names(ranges, [*searchable, *task], list(numbers), cfg.optimizer.name, shared, optimizer.unset)
     space = {}
     for name in [*searchable, *task]:
         if name not in ranges:
@@ -130,17 +130,20 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 def _check_names(
     ranges: Collection[str], known: Collection[str], numbers: Collection[str], optimizer: str,
-    shared: Collection[str],
+    shared: Collection[str], unset: Collection[str],
 ) -> None:  # fmt: skip
     """Raises UserError for a range of an unknown hyperparameter, unless the range is meant for others."""
     for name in ranges:
         if name in known or name in shared or name.split(".")[0] in shared:
             continue
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        if name in unset:
+            raise UserError(
+                f"search_space.{name}: give optimizer.{name} a value first, the one without a search "
+                f"(optimizer.{name}=, or a line in conf/optimizer/{optimizer}.yaml)"
+            )
         raise UserError(
             f"search_space.{name} is not a hyperparameter of {optimizer}, which has "
-            f"{', '.join(numbers)}{hint}"
+            f"{', '.join(numbers)}{suggested(name, known)}"
         )
 
 

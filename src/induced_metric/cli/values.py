@@ -2,9 +2,10 @@
 
 import contextlib
 import dataclasses
+import difflib
 import functools
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,6 +61,12 @@ def target(settings: dict[str, Any], where: str) -> Callable[..., Any]:
         kind = type(function).__name__
         raise UserError(f"{where}._target_ must name a function or class, and {path!r} is a {kind}")
     return function
+
+
+def suggested(name: str, allowed: Iterable[str]) -> str:
+    """The end of a message on an unknown name: the most similar one of those allowed, if any is."""
+    close = difflib.get_close_matches(name, list(allowed), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def seed(cfg: DictConfig) -> int:

@@ -13,8 +13,8 @@ def provenance(**facts: Any) -> dict[str, Any]:
     """What made a record: code, versions, platform, and what the caller knows (``device``, ``flags`` ...).
 
     ``version`` is the package's. ``commit`` and ``dirty`` describe the repository that tracks this file; they
-    are None outside one, as in an installed wheel. A new file makes it dirty only under ``src/`` or
-    ``conf/``, where one adds an optimiser; a change under ``results/`` does not, because studies write there.
+    are None outside one, as in an installed wheel. A new file makes it dirty if it is Python or lies
+    under ``conf/``: so one adds an optimiser. No change under ``results/`` does, because studies write there.
     """
     return {
         "version": _version("induced-metric"),
@@ -43,7 +43,8 @@ def _repository() -> dict[str, str | bool | None]:
     if git("ls-files", "--error-unmatch", here.name) is None:
         return {"commit": None, "dirty": None}
     changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(exclude,top)results")
-    added = git("ls-files", "--others", "--exclude-standard", "--", ":/src", ":/conf")
+    code = (":/*.py", ":/conf", ":(exclude,top)results")
+    added = git("ls-files", "--others", "--exclude-standard", "--", *code)
     return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed or added)}
 
 

@@ -1,8 +1,9 @@
 """The store of one study: finished trials are appended durably, read, and folded into two tables."""
 
 import contextlib
+import json
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,11 @@ class RecordStore:
     def trials(self) -> pd.DataFrame:
         """One row per finished trial, by number; empty, without columns, if there are none."""
         return self.read().trials
+
+    def provenances(self) -> Iterator[dict[str, Any]]:
+        """What the records say of where they came from, the newest trial first."""
+        trials = self.trials()
+        yield from map(json.loads, reversed(trials["provenance"].tolist() if len(trials) else []))
 
     def curves(self) -> pd.DataFrame:
         """One row per epoch of each finished trial; empty, without columns, if there are none."""

@@ -27,6 +27,7 @@ _LATER = {
     "task.fresh_examples": (0,),
     "task.published_bits": (True,),
 }
+_TRACED_BY = ("versions", "device", "jax_default_matmul_precision", "micro_batch")
 RENAMED = {
     "task.evaluated": "task.eval_splits",
     "task.width": "task.embed_dim",  # for the GPT; other tasks may have a width of their own
@@ -75,6 +76,32 @@ def check_config(name: str, known: Mapping[str, Any], config: Mapping[str, Any])
         raise UserError(
             f"{name} was begun with another configuration ({'; '.join(changes)}); "
             "use the same one, or another results directory"
+        )
+
+
+def check_program(name: str, recorded: Iterable[Mapping[str, Any]], now: Mapping[str, Any]) -> None:
+    """Checks that a study goes on with the program that it was begun with.
+
+    Args:
+        name: the study's.
+        recorded: the provenances of its records, the newest first. Compared is the first that was traced in
+            the same way, by the same versions and for the same device.
+        now: the provenance of the trials to come.
+
+    Raises:
+        UserError: if the optimiser, the task or the training loop computes something else now.
+    """
+
+    def comparable(facts: Mapping[str, Any]) -> bool:
+        return "program" in facts and all(facts.get(fact) == now.get(fact) for fact in _TRACED_BY)
+
+    before = next(filter(comparable, recorded), None) if "program" in now else None
+    if before is not None and before["program"] != now["program"]:
+        commit = f" (commit {before['commit'][:7]})" if before.get("commit") else ""
+        raise UserError(
+            f"{name} has trials that were trained by other code{commit}: the optimiser, the task or the "
+            "training loop computes something else now; give what you changed another name, or use another "
+            "results directory"
         )
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from induced_metric.lanes import Assignment, Lanes, Report
+from induced_metric.studies.compatibility import check_program
 from induced_metric.studies.plan import StudyPlan, StudyStatus
 from induced_metric.studies.storage import StudyFiles
 from induced_metric.studies.study import Study
@@ -84,10 +85,12 @@ def open_studies(
         lanes: an engine whose steps are epochs and whose metrics include the objective.
 
     Raises:
-        UserError: as in ``Storage.open``.
+        UserError: as in ``Storage.open`` and ``check_program``.
     """
     with contextlib.ExitStack() as opened:
         stores = [opened.enter_context(files.storage.open(plan, files.records)) for plan, files, _ in studies]
+        for plan, files, _ in studies:
+            check_program(plan.name, files.records.provenances(), plan.provenance)
         running = Studies(
             [
                 Study(place, plan, store, files.checkpoints, lanes, on_progress)

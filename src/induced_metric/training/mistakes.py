@@ -1,4 +1,4 @@
-"""Mistakes in an optimiser, found while it is traced: each becomes a sentence that names the place."""
+"""Mistakes in an optimiser or a task, found while traced: each becomes a sentence that names the place."""
 
 import contextlib
 import sysconfig
@@ -14,7 +14,7 @@ import optax
 from induced_metric.errors import UserError
 from induced_metric.tasks.base import Params
 
-_NOT_THE_OPTIMIZERS = (
+_LIBRARIES_AND_OURS = (
     str(Path(__file__).parent),
     *(sysconfig.get_paths()[kind] for kind in ("stdlib", "purelib", "platlib")),
 )
@@ -31,14 +31,42 @@ def of_the_optimizer() -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # of somebody else's code, so of any kind
-        frames = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in frames if not frame.filename.startswith(_NOT_THE_OPTIMIZERS)]
-        place = f"{Path(own[-1].filename).name}, line {own[-1].lineno}: " if own else ""
-        first_line = str(error).partition("\n")[0]
         raise UserError(
-            f"optimizer: {place}{type(error).__name__}: {first_line} (update is called with grads, state, "
-            "params and, where it takes extra arguments, value=loss; docs/adding.md)"
+            f"optimizer: {described(error)} (update is called with grads, state, params and, where it takes "
+            "extra arguments, value=loss; docs/adding.md)"
         ) from error
+
+
+@contextlib.contextmanager
+def of_the_task() -> Iterator[None]:
+    """Within this context, which trains, an error in the task becomes a UserError that names its line.
+
+    An error in no line of a task is raised as it is.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if not _own_frames(error):
+            raise
+        raise UserError(
+            f"task: {described(error)} (init is called with a key, loss with params, state, batch and keys, "
+            "metrics with params, state and batch; docs/adding.md)"
+        ) from error
+
+
+def described(error: BaseException) -> str:
+    """The innermost line that is not a library's or ours, if there is one, and what was wrong there."""
+    own = _own_frames(error)
+    place = f"{Path(own[-1].filename).name}, line {own[-1].lineno}: " if own else ""
+    first_line = str(error).partition("\n")[0]
+    return f"{place}{type(error).__name__}: {first_line}"
+
+
+def _own_frames(error: BaseException) -> list[traceback.FrameSummary]:
+    frames = traceback.extract_tb(error.__traceback__)
+    return [frame for frame in frames if not frame.filename.startswith(_LIBRARIES_AND_OURS)]
 
 
 def check_update(params: Params, updates: Params, state: optax.OptState, new_state: optax.OptState) -> None:
