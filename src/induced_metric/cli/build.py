@@ -29,7 +29,7 @@ class Pairing:
     """One task with one optimiser.
 
     Attributes:
-        name: the optimiser's name in records; with a schedule it includes it, as in ``adam+cosine``.
+        name: the optimiser's name in records (``optimizer_name``).
         task: what is trained.
         task_of: builds the task with other settings.
         optimizer: builds the optimiser from its own hyperparameters.
@@ -114,7 +114,7 @@ def pairing(cfg: DictConfig) -> Pairing:
 
     space, hyperparameters = search_space(cfg, optimizer, schedule, judged_alike)
     return Pairing(
-        name="+".join([cfg.optimizer.name, *([cfg.schedule.name] if schedule else [])]),
+        name=optimizer_name(cfg),
         task=task,
         task_of=task_of,
         optimizer=optimizer,
@@ -123,6 +123,12 @@ def pairing(cfg: DictConfig) -> Pairing:
         search_space=space,
         published_best=OmegaConf.select(cfg, "published.best"),
     )
+
+
+def optimizer_name(cfg: DictConfig) -> str:
+    """The optimiser's name in records; with a schedule it includes it, as in ``adam+cosine``."""
+    scheduled = cfg.schedule.get("_target_") is not None
+    return "+".join([cfg.optimizer.name, *([cfg.schedule.name] if scheduled else [])])
 
 
 def check_optimizer(cfg: DictConfig) -> dict[str, Dimension]:

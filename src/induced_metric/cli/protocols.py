@@ -34,6 +34,11 @@ def confirms(cfg: DictConfig) -> bool:
     return "of" in cfg.sampler
 
 
+def search_name(cfg: DictConfig) -> str:
+    """The name of a search in records: its sampler's, with its pruner's if it has one."""
+    return "+".join(filter(None, [cfg.sampler.name, cfg.pruner.name]))
+
+
 def study_name(sampler: str, seed: int, index: int) -> str:
     """The name of independent study ``index`` of a sampler; the first has the sampler's name alone."""
     return f"{sampler}-seed{seed}" if index else sampler
@@ -51,15 +56,11 @@ def study_keys(cfg: DictConfig) -> "list[StudyKey]":
     """The names of the studies that a configuration runs."""
     from induced_metric.records import StudyKey
 
-    optimizer = "+".join(
-        [cfg.optimizer.name, *([cfg.schedule.name] if cfg.schedule.get("_target_") is not None else [])]
-    )
-    searched = "+".join(filter(None, [cfg.sampler.name, cfg.pruner.name]))
-    sampler = str(cfg.sampler.of) if confirms(cfg) else searched
+    sampler = str(cfg.sampler.of) if confirms(cfg) else search_name(cfg)
     names = [study_name(sampler, cfg.seed + index, index) for index in range(cfg.studies)]
     if confirms(cfg):
         names = [confirmed_name(cfg, name) for name in names]
-    return [StudyKey(cfg.protocol.name, cfg.task.name, name, optimizer) for name in names]
+    return [StudyKey(cfg.protocol.name, cfg.task.name, name, build.optimizer_name(cfg)) for name in names]
 
 
 def confirmation(cfg: DictConfig, pair: build.Pairing, plan: "StudyPlan", index: int) -> "StudyPlan":

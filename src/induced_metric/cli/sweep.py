@@ -164,12 +164,11 @@ def plan_of(cfg: DictConfig, pair: build.Pairing, index: int) -> "StudyPlan":
                 f"none for {pair.task.name} with {cfg.optimizer.name}"
             )
         searched = {}
-    sampler = "+".join(filter(None, [cfg.sampler.name, cfg.pruner.name]))
     plan = StudyPlan(
         key=StudyKey(
             protocol=cfg.protocol.name,
             task=pair.task.name,
-            sampler=protocols.study_name(sampler, seed, index),
+            sampler=protocols.study_name(protocols.search_name(cfg), seed, index),
             optimizer=pair.name,
         ),
         search_space=searched,
