@@ -210,6 +210,12 @@ def test_a_schedule_ends_at_its_last_rate():
         ),
         (["+search_space.eps=3"], r"search_space.eps must have low and high, or choices, got 3"),
         (["+search_space.eps={low: 1.5, high: 3, type: int}"], r"search_space.eps.low: input should be a"),
+        (
+            ["+optimizer.direction={_target_: optax.sgd, learning_rate: 0.1}",
+             "optimizer._target_=induced_metric.optimizers.descend", "+optimizer.weight_decay=0.0",
+             "~optimizer.beta1", "~optimizer.beta2", "~optimizer.eps"],
+            r"optimizer.direction.learning_rate: the only learning rate is optimizer.learning_rate; dir",
+        ),
         (["+search_space.schedule.warmup={low: 0, high: 1}"], r"search_space.schedule.warmup is not a hyper"),
         (["schedule=cosine", "schedule.final=2"], r"schedule: final must be in \[0, 1\]"),
     ],

@@ -40,6 +40,13 @@ def search_space(
     except ValueError as error:
         raise UserError(f"optimizer: {error}") from error
     _check_made(optimizer.check({}), cfg.optimizer._target_)
+    for name in optimizer.nested:
+        # A whole optimiser there would take its step before the outer one, which turns it around.
+        if f"{name}.learning_rate" in optimizer.values:
+            raise UserError(
+                f"optimizer.{name}.learning_rate: the only learning rate is optimizer.learning_rate; {name} "
+                "takes a transformation without one, such as optax.scale_by_adam"
+            )
     searchable = optimizer.values
     for prefix, other in shapes.items():
         numbers |= {prefix + name: value for name, value in other.numbers.items()}

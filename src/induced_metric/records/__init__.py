@@ -24,7 +24,8 @@ hyperparameters     float64  one column each, under its own name, in alphabetica
 protocol, task,     string   as in the directory, so that a row can be understood by itself
 sampler, optimiser
 finished            string   UTC time, ISO 8601
-provenance          string   JSON, keys sorted: version, git commit and dirtiness, libraries, device, flags
+provenance          string   JSON, keys sorted: version, git commit and dirtiness, digest of the program,
+                             libraries, device, flags
 config              string   JSON, keys sorted: the full configuration of the study
 ==================  =======  ==========================================================================
 
