@@ -22,7 +22,7 @@ seconds             float64  the trial's share of its device's time over these e
 hyperparameters     float64  one column each, under its own name, in alphabetical order; int64, bool or
                              string if it is searched among integers or categories
 protocol, task,     string   as in the directory, so that a row can be understood by itself
-sampler, optimiser
+sampler, optimizer
 finished            string   UTC time, ISO 8601
 provenance          string   JSON, keys sorted: version, git commit and dirtiness, digest of the program,
                              libraries, device, flags
