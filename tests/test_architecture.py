@@ -31,7 +31,7 @@ ROOMS = {
     "landscapes": ("space errors", "jax numpy optax scipy pandas"),
     "analysis": (
         "records studies.schedule space errors",
-        "numpy pandas pyarrow scipy matplotlib plotly rich",
+        "numpy pandas pyarrow scipy matplotlib PIL plotly rich",
     ),
     "cli": (
         "errors xla space tasks lanes training records studies tracking landscapes analysis data",

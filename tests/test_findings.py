@@ -1,5 +1,6 @@
 """FINDINGS.md, the README beside it, and the README's first screen: their sentences against the records."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -566,11 +567,8 @@ def test_what_is_said_of_the_small_gpt_is_so() -> None:
     better = f"{1 - pair['superiority']:.0%}"
     assert f"with a perplexity of {mean['sgd_rms']} against {mean['adamw']}, undecided" in FINDINGS
     assert f"SGD_RMS beats AdamW on {better} of the pairs" in FINDINGS
-    assert f"a test perplexity of {mean['sgd_rms']} and AdamW {mean['adamw']}" in DETAILS
-    assert (
-        f"better on {better} of the pairs, which is undecided (ratio {np.exp(-pair['difference']):.3f}"
-        in DETAILS
-    )
+    ratio = f"(ratio {np.exp(-pair['difference']):.3f}"
+    assert f"better than AdamW on {better} of the pairs {ratio}" in DETAILS
     assert f"[{ends}]): about {pair['more_studies']} more searches would decide it" in DETAILS
     ours, searches = confirmations("shakespeare_small")
     own = confirmed.collect(ours, searches).query("optimizer == 'sgd'").groupby("study")
@@ -584,4 +582,18 @@ def test_what_is_said_of_the_small_gpt_is_so() -> None:
     assert (
         f"Two of SGD's winners reach {low} and {high}; the third diverges from {lost[worst]} of 20" in DETAILS
     )
-    assert "On a small TinyShakespeare it is ahead of AdamW, undecided." in README
+    assert "On a small TinyShakespeare it leads the six, undecided." in README
+    assert mean.index[standings["mean"].argmin()] == "sgd_rms"
+    others = "Muon {muon}, SGD_LOG_METRIC {sgd_log_metric} and SGD_METRIC {sgd_metric}".format(**mean)
+    assert f"of {mean['sgd_rms']}, AdamW {mean['adamw']}, {others}." in DETAILS
+    superiority = {pair: row["superiority"] for pair, row in table.iterrows()}
+    superiority |= {(other, one): 1 - share for (one, other), share in superiority.items()}
+    classes = ("sgd_rms", "adamw", "muon"), ("sgd", "sgd_metric", "sgd_log_metric")
+    shares = [superiority[pair] for pair in itertools.product(*classes)]
+    assert f"on {min(shares):.0%} to {max(shares):.0%} of the pairs" in FINDINGS
+    assert f"on {min(shares):.0%} to {max(shares):.0%} of the pairs" in DETAILS
+    lost = (superiority[other, "muon"] for other in ("adamw", "sgd_rms"))
+    assert "loses to AdamW on {:.0%} and to SGD_RMS on {:.0%}.".format(*lost) in FINDINGS
+    assert ((table["more_studies"] >= 1) & (table["more_studies"] <= 3)).sum() == 5
+    assert len(table) == 15
+    assert "About one to three more searches would decide five of the fifteen pairs." in FINDINGS

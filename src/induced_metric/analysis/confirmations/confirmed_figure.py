@@ -18,7 +18,8 @@ from induced_metric.records import Records
 _HEIGHT = 0.8  # the height that is drawn on, as a share of an optimiser's row
 
 _REACH = 8
-"""How far beyond the quartiles of the winners' medians a cropped axis reaches, in interquartile ranges."""
+"""How far beyond the quartiles of the winners' medians a cropped axis reaches, in interquartile ranges on its
+scale."""
 
 
 def letters(names: Iterable[str], apart: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -93,8 +94,7 @@ def confirmed_figure(
         if scale.logarithmic:
             axes.set_xscale("log")
         axes.autoscale_view(scaley=False)
-        if not scale.logarithmic:
-            _crop(axes, trainings, table["optimizer"].tolist())
+        _crop(axes, trainings, table["optimizer"].tolist(), scale)
         style.readable(axes.xaxis)
         axes.set_xlabel(style.words(objective))
         right_axis = axes.secondary_yaxis("right")
@@ -134,17 +134,19 @@ def confirmed_figure(
     return figure
 
 
-def _crop(axes: Axes, found: pd.DataFrame, optimizers: list[str]) -> None:
+def _crop(axes: Axes, found: pd.DataFrame, optimizers: list[str], scale: Scale) -> None:
     """Ends the axis near the winners if a few that fail would squeeze all others; marks what continues."""
     winners = found.groupby(["optimizer", "study"])["value"]
-    lower, upper = winners.median().quantile([0.25, 0.75])
-    low, high = lower - _REACH * (upper - lower), upper + _REACH * (upper - lower)
+    lower, upper = scale.to(winners.median().quantile([0.25, 0.75]))
+    reach = _REACH * (upper - lower)
+    low, high = scale.back([lower - reach, upper + reach])
     lowest = winners.quantile(0.05).groupby("optimizer").min()
     highest = winners.quantile(0.95).groupby("optimizer").max()
     if low == high or (lowest.min() >= low and highest.max() <= high):
         return
-    ends = max(low, lowest.min()), min(high, highest.max())
-    axes.set_xlim(ends[0] - 0.03 * (ends[1] - ends[0]), ends[1] + 0.03 * (ends[1] - ends[0]))
+    left, right = scale.to([max(low, lowest.min()), min(high, highest.max())])
+    margin = 0.03 * (right - left)
+    axes.set_xlim(*scale.back([left - margin, right + margin]))
     for place, name in enumerate(optimizers):
         for value, beyond, x, text in (
             (lowest[name], lowest[name] < low, 0.01, "◂ to {:.3g}"),
