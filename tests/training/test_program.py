@@ -118,7 +118,7 @@ def test_a_program_is_named_after_what_it_computes(tiny_task):
 
 
 @pytest.mark.slow
-def test_a_program_has_the_same_name_in_another_process(tiny_task):
+def test_a_program_has_the_same_name_in_another_process_and_in_a_terminal(tiny_task):
     code = """if True:
         import configured, induced_metric
         from induced_metric.training.program import TrialProgram
@@ -131,8 +131,13 @@ def test_a_program_has_the_same_name_in_another_process(tiny_task):
     numbers = {"learning_rate": 0.1, "momentum": 0.9, "xi": 0.1, "beta": 0.8, "weight_decay": 0.0}
     here = TrialProgram(tiny_task, induced_metric.sgd_metric, numbers).digest
     helpers = Path(__file__).parents[1] / "helpers"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=helpers, capture_output=True, text=True, check=True,
-        env={**os.environ, "PYTHONHASHSEED": "7"},
-    )  # fmt: skip
-    assert done.stdout.split() == [here]
+    read, terminal = os.openpty()
+    try:
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=helpers, stdout=terminal, check=True,
+            env={**os.environ, "PYTHONHASHSEED": "7"},
+        )  # fmt: skip
+        assert os.read(read, 1000).decode().split() == [here]
+    finally:
+        os.close(read)
+        os.close(terminal)

@@ -27,7 +27,8 @@ _LATER = {
     "task.fresh_examples": (0,),
     "task.published_bits": (True,),
 }
-_TRACED_BY = ("versions", "device", "jax_default_matmul_precision", "micro_batch")
+# What a traced program depends on besides its code; the processor may round a constant that a task computes.
+_TRACED_BY = ("versions", "device", "processor", "jax_default_matmul_precision", "micro_batch")
 RENAMED = {
     "task.evaluated": "task.eval_splits",
     "task.width": "task.embed_dim",  # for the GPT; other tasks may have a width of their own
@@ -85,7 +86,7 @@ def check_program(name: str, recorded: Iterable[Mapping[str, Any]], now: Mapping
     Args:
         name: the study's.
         recorded: the provenances of its records, the newest first. Compared is the first that was traced in
-            the same way, by the same versions and for the same device.
+            the same way: by the same versions, for the same device, on the same processor.
         now: the provenance of the trials to come.
 
     Raises:

@@ -117,7 +117,7 @@ def regression(
     model = MLP(tuple(widths), model_dtype(run))
 
     def init(key: jax.Array) -> tuple[Params, ModelState]:
-        return model.init(key, x[:1])["params"], {}
+        return model.init(key, jnp.zeros((1, x.shape[1])))["params"], {}
 
     def mean_squared_error(params: Params, batch: Batch) -> jax.Array:
         inputs, targets = batch

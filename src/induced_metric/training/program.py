@@ -141,7 +141,9 @@ class TrialProgram:
 
 
 def _digest(program: ClosedJaxpr) -> str:
-    hasher = hashlib.sha256(_NAMES.sub("", str(program)).encode())
+    # By default JAX prints in colours where the output is a terminal.
+    printed = program.pretty_print(use_color=False)
+    hasher = hashlib.sha256(_NAMES.sub("", printed).encode())
     for constant in map(np.asarray, _constants(program)):
         hasher.update(f"{constant.dtype}{constant.shape}".encode() + constant.tobytes())
     return hasher.hexdigest()[:_DIGITS]
