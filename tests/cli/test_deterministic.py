@@ -131,8 +131,7 @@ def test_workers_of_a_deterministic_study_do_not_each_measure_its_lanes(pair, mo
 
 def test_studies_that_share_lanes_were_begun_in_the_same_or_are_refused():
     def study(*provenance):
-        table = pd.DataFrame({"provenance": [json.dumps(facts) for facts in provenance]})
-        return SimpleNamespace(trials=lambda: table)
+        return SimpleNamespace(provenances=lambda: reversed(provenance))
 
     def made(width, deterministic=True):
         return {"lanes": {"layout": "vmap", "width": width}, "deterministic": deterministic}
