@@ -100,7 +100,7 @@ class Annotated:
         return a, b, c, d, e
 
     @staticmethod
-    def unknown(a: "int", b: "str", c: "bool", d: "OfTypeCheckersOnly", e: "str"):  # noqa: F821
+    def unknown(a: "int", b: "str | None", c: "bool", d: "OfTypeCheckersOnly", e: "str"):  # noqa: F821
         return a, b, c, d, e
 
 
@@ -206,7 +206,7 @@ def test_a_schedule_ends_at_its_last_rate():
         (["+search_space.eps={min: 1, max: 2}"], r"unknown 'search_space.eps.min': allowed are low, hig"),
         (
             ["~optimizer.eps", "+search_space.eps={low: 1e-9, high: 1e-7}"],
-            r"search_space.eps: give optimizer.eps a value first, the one without a search \(opt",
+            r"search_space.eps: give optimizer.eps a value first, the one without a search \(\+opt",
         ),
         (["+search_space.eps=3"], r"search_space.eps must have low and high, or choices, got 3"),
         (["+search_space.eps={low: 1.5, high: 3, type: int}"], r"search_space.eps.low: input should be a"),

@@ -103,6 +103,10 @@ def test_a_program_is_named_after_what_it_computes(tiny_task):
     def with_table(*table):
         return with_extra(lambda g: g + jnp.asarray(table).sum())
 
+    def with_key(seed):
+        key = jax.random.key(seed)
+        return with_extra(lambda g: g + jax.random.normal(key))
+
     def said_otherwise(gradient):
         """With other names, and in two steps."""
         total = jnp.asarray((1.0, 2.0)).sum()
@@ -114,6 +118,7 @@ def test_a_program_is_named_after_what_it_computes(tiny_task):
     # The printed program only names a table.
     assert first != digest(tiny_task, with_table(1.0, 3.0))
     assert first != digest(tiny_task, with_extra(lambda g: g - jnp.asarray((1.0, 2.0)).sum()))
+    assert digest(tiny_task, with_key(1)) != digest(tiny_task, with_key(2)) == digest(tiny_task, with_key(2))
     assert first != digest(dataclasses.replace(tiny_task, batch_size=8), with_table(1.0, 2.0))
 
 

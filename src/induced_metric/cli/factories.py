@@ -6,7 +6,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,11 +178,16 @@ def _takes_constant(value: Any, argument: inspect.Parameter) -> bool:
 
 def _kinds(annotation: Any) -> set[Any]:
     """The types that an annotation allows; those of its values for a ``Literal``."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _kinds(typing.get_args(annotation)[0])
     if typing.get_origin(annotation) is typing.Literal:
         return {type(value) for value in typing.get_args(annotation)}
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return set().union(*map(_kinds, typing.get_args(annotation)))
-    return {annotation}
+    if isinstance(annotation, str):  # it could not be evaluated
+        parts = {part.strip() for part in annotation.split("|")}
+        return {type(None) if part == "None" else part for part in parts}
+    return {annotation} if isinstance(annotation, Hashable) else set()
 
 
 def below(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from induced_metric.errors import UserError
 from induced_metric.records.schema import check_hyperparameter_names
 from induced_metric.space import Choice, Dimension, Float, Int
 
+_DESCEND = ("induced_metric.optimizers.descend", "induced_metric.optimizers.metric.descend")
 _SCHEDULE, _TASK = "schedule.", "task."
 # What a range may have; W&B's names are refused as a range's, not taken for those of hyperparameters.
 _RANGE = {"low", "high", "choices", "type", "min", "max", "values", "distribution"}
@@ -40,13 +41,12 @@ def search_space(
     except ValueError as error:
         raise UserError(f"optimizer: {error}") from error
     _check_made(optimizer.check({}), cfg.optimizer._target_)
-    for name in optimizer.nested:
-        # A whole optimiser there would take its step before the outer one, which turns it around.
-        if f"{name}.learning_rate" in optimizer.values:
-            raise UserError(
-                f"optimizer.{name}.learning_rate: the only learning rate is optimizer.learning_rate; {name} "
-                "takes a transformation without one, such as optax.scale_by_adam"
-            )
+    if cfg.optimizer._target_ in _DESCEND and "direction.learning_rate" in optimizer.values:
+        # A whole optimiser there has turned its step around already.
+        raise UserError(
+            "optimizer.direction.learning_rate: the only learning rate is optimizer.learning_rate; direction "
+            "takes a transformation without one, such as optax.scale_by_adam"
+        )
     searchable = optimizer.values
     for prefix, other in shapes.items():
         numbers |= {prefix + name: value for name, value in other.numbers.items()}
@@ -129,10 +129,15 @@ def _static(name: str, dimension: Dimension, needed: bool) -> Dimension:
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The ranges with their dotted names."""
     for name, value in tree.items():
-        if isinstance(value, Mapping) and value and not _RANGE & value.keys():
+        if isinstance(value, Mapping) and value and not _is_range(value):
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
+
+
+def _is_range(value: Mapping[str, Any]) -> bool:
+    """Whether it has a part of a range, not a range of a hyperparameter that is called like one."""
+    return any(key in _RANGE and not isinstance(inner, Mapping) for key, inner in value.items())
 
 
 def _check_names(
@@ -146,7 +151,7 @@ def _check_names(
         if name in unset:
             raise UserError(
                 f"search_space.{name}: give optimizer.{name} a value first, the one without a search "
-                f"(optimizer.{name}=, or a line in conf/optimizer/{optimizer}.yaml)"
+                f"(+optimizer.{name}=, or a line in conf/optimizer/{optimizer}.yaml)"
             )
         raise UserError(
             f"search_space.{name} is not a hyperparameter of {optimizer}, which has "

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.extend.core import ClosedJaxpr
+from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from induced_metric.errors import UserError
 from induced_metric.lanes import Assignment, Lanes
@@ -41,9 +42,10 @@ class TrialProgram:
             steps; constant by default.
 
     Attributes:
-        digest: names what an epoch of a trial computes, as JAX traces it. Two programs of equal digest train
-            alike: comments, names and the values of traced hyperparameters do not matter, but every operation
-            does. Comparable between processes with the same versions of the libraries.
+        digest: names the operations of a trial's first epoch, in their order, as JAX traces them: comments,
+            names of variables and the values of traced hyperparameters do not matter. Of static ones it knows
+            only the given values, and of the task's data only shapes and types. Comparable between processes
+            with the same versions of the libraries.
 
     Raises:
         UserError: for an objective that the task does not measure, a hyperparameter that cannot be traced, or
@@ -120,12 +122,13 @@ class TrialProgram:
         try:
             with of_the_task():
                 found = jax.jit(epoch).trace(dict.fromkeys(traced, 0.5), task.splits)
-        except UserError as error:
+        except (UserError, TypeError) as error:
             # JAX has a TypeError where a traced number is used as a plain one. An error that plain numbers
-            # also cause has nothing to do with tracing: this raises it as it is.
+            # also cause has nothing to do with tracing, and is raised here.
             with of_the_task():
                 jax.eval_shape(lambda data: epoch({}, data), task.splits)
-            if not isinstance(cause := error.__cause__, TypeError):
+            cause = error.__cause__ if isinstance(error, UserError) else error
+            if not isinstance(cause, TypeError):
                 raise
             raise UserError(
                 f"one of {', '.join(traced)} decides a Python if or a shape: write jnp.where "
@@ -144,17 +147,22 @@ def _digest(program: ClosedJaxpr) -> str:
     # By default JAX prints in colours where the output is a terminal.
     printed = program.pretty_print(use_color=False)
     hasher = hashlib.sha256(_NAMES.sub("", printed).encode())
-    for constant in map(np.asarray, _constants(program)):
+    for constant in _constants(program):
+        if jnp.issubdtype(constant.dtype, jax.dtypes.prng_key):
+            constant = jax.random.key_data(constant)
+        constant = np.asarray(constant)
         hasher.update(f"{constant.dtype}{constant.shape}".encode() + constant.tobytes())
     return hasher.hexdigest()[:_DIGITS]
 
 
-def _constants(program: ClosedJaxpr) -> Iterator[Any]:
+def _constants(program: ClosedJaxpr | Jaxpr) -> Iterator[Any]:
     """The arrays of a program and of those that it calls; where it is printed, they are only named."""
-    yield from program.consts
-    for equation in program.jaxpr.eqns:
-        for called in jax.tree.leaves(equation.params, is_leaf=lambda value: isinstance(value, ClosedJaxpr)):
-            if isinstance(called, ClosedJaxpr):
+    if isinstance(program, ClosedJaxpr):
+        yield from program.consts
+    kinds = (ClosedJaxpr, Jaxpr)
+    for equation in program.eqns:
+        for called in jax.tree.leaves(equation.params, is_leaf=lambda value: isinstance(value, kinds)):
+            if isinstance(called, kinds):
                 yield from _constants(called)
 
 
