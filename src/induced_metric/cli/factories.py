@@ -200,10 +200,6 @@ def _arguments(create: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
         return inspect.signature(create, eval_str=True).parameters
     except ValueError:  # some builtins have no signature
         return {}
-    except (
-        AttributeError,
-        NameError,
-        SyntaxError,
-        TypeError,
-    ):  # an annotation as text that names what only type checkers import
+    except (AttributeError, NameError, SyntaxError, TypeError):
+        # An annotation as text names what only type checkers import.
         return inspect.signature(create).parameters

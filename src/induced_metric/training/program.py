@@ -148,10 +148,9 @@ def _digest(program: ClosedJaxpr) -> str:
     printed = program.pretty_print(use_color=False)
     hasher = hashlib.sha256(_NAMES.sub("", printed).encode())
     for constant in _constants(program):
-        if jnp.issubdtype(constant.dtype, jax.dtypes.prng_key):
-            constant = jax.random.key_data(constant)
-        constant = np.asarray(constant)
-        hasher.update(f"{constant.dtype}{constant.shape}".encode() + constant.tobytes())
+        is_key = isinstance(constant, jax.Array) and jnp.issubdtype(constant.dtype, jax.dtypes.prng_key)
+        array = np.asarray(jax.random.key_data(constant) if is_key else constant)
+        hasher.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
     return hasher.hexdigest()[:_DIGITS]
 
 
