@@ -1,10 +1,14 @@
 """Winners of searches trained again: from whose seeds, with which settings, judged by what."""
 
 import json
+import sys
+import types
 
 import numpy as np
+import optax
 import pytest
 
+import induced_metric
 from induced_metric import records
 from induced_metric.records import CONFIRMED, WITHOUT, RecordStore, StudyKey
 
@@ -107,6 +111,27 @@ def test_winners_are_trained_again_without_a_hyperparameter_from_the_same_seeds(
         assert (ours["value"] != theirs["value"]).any()
         source, again = (json.loads(trials["config"].iloc[0])["source"] for trials in (ours, theirs))
         assert source == again
+
+
+def test_a_winner_is_trained_again_only_by_the_code_of_its_search(tmp_path, sweep, monkeypatch):
+    mine = types.ModuleType("mine")
+    monkeypatch.setitem(sys.modules, "mine", mine)
+    chosen = ["optimizer=sgd", "optimizer._target_=mine.make"]
+
+    def make(learning_rate, momentum, weight_decay):
+        return induced_metric.sgd(learning_rate, momentum, weight_decay=weight_decay)
+
+    def edited(learning_rate, momentum, weight_decay):
+        return optax.chain(make(learning_rate, momentum, weight_decay), optax.clip(1.0))
+
+    mine.make = make
+    search(sweep, tmp_path, *chosen)
+    mine.make = edited
+    code, said = sweep(tmp_path, *chosen, *CONFIRM, "trials=2")
+    sentence = "fair-regression-random-sgd has trials that were trained by other code"
+    assert (code, sentence in said) == (2, True), said
+    mine.make = make
+    assert sweep(tmp_path, *chosen, *CONFIRM, "trials=2") == (0, "")
 
 
 @pytest.mark.exhaustive

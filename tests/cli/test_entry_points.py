@@ -363,4 +363,5 @@ def test_edited_code_begins_anew_and_joins_no_older_trials(tmp_path, here, monke
         assert "the same command continues" in here(*train).stdout
         assert "continuing after epoch" in here(*train).stdout
     mine.make = make
-    assert "continuing after epoch" not in here(*train).stdout
+    with pytest.warns(UserWarning, match="was made by other code, which computed something else"):
+        assert "continuing after epoch" not in here(*train).stdout

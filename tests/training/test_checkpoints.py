@@ -58,6 +58,17 @@ def test_only_the_newest_is_kept_and_trials_do_not_meet(tmp_path):
     assert checkpoints.load(1, state()).done == 5
 
 
+def test_a_trial_goes_on_only_with_the_program_that_began_it(tmp_path):
+    of_a, of_b = (Checkpoints(tmp_path).of({"program": name, "device": "cpu"}) for name in "ab")
+    of_a.save("x", state(), curve(4))
+    assert of_a.load("x", state()).done == 4
+    with pytest.warns(UserWarning, match="/x/4 was made by other code, .*: the trial starts again"):
+        assert of_b.load("x", state()) is None
+    # Without a digest, or traced for another device, nothing is known.
+    for provenance in ({}, {"program": "b", "device": "gpu"}):
+        assert Checkpoints(tmp_path).of(provenance).load("x", state()).done == 4
+
+
 def test_an_unfinished_checkpoint_does_not_count(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(0, state(), curve(4))

@@ -66,6 +66,17 @@ def test_an_error_in_the_task_is_said_with_its_place(tiny_task):
         TrialProgram(dataclasses.replace(tiny_task, loss=broken), optax.sgd, {"learning_rate": 0.1})
 
 
+def test_an_error_in_the_schedule_is_said_with_its_place(tiny_task):
+    def broken(learning_rate, steps):
+        return [learning_rate][steps]
+
+    said = (
+        r"^schedule: test_program\.py, line \d+: IndexError: .* \(it is called with learning_rate, steps and "
+    )
+    with pytest.raises(UserError, match=said):
+        TrialProgram(tiny_task, optax.sgd, {"learning_rate": 0.1}, schedule=broken)
+
+
 def test_a_python_if_is_said_with_its_place(tiny_task):
     def decided(learning_rate):
         return optax.sgd(learning_rate if learning_rate > 0 else 0.1)

@@ -1,7 +1,7 @@
 """Turns a Hydra configuration into plain objects, once; code below the command line takes plain arguments."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,10 +55,17 @@ class Pairing:
         Raises:
             UserError: if it cannot be traced, or does not measure the objective.
         """
+        return self._program(self.task)
+
+    def program_evaluating(self, splits: Sequence[str]) -> "TrialProgram":
+        """What its trials would compute if they evaluated other splits."""
+        return self._program(self.task_of(eval_splits=splits))
+
+    def _program(self, task: "Task") -> "TrialProgram":
         from induced_metric.training.program import TrialProgram
 
         return TrialProgram(
-            self.task,
+            task,
             self.optimizer,
             self.hyperparameters,
             static=[name for name, dimension in self.search_space.items() if dimension.static],

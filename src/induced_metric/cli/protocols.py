@@ -1,5 +1,7 @@
 """What a protocol allows, and the studies that confirm the winners of a search under it."""
 
+import functools
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -113,6 +115,34 @@ def confirmation(cfg: DictConfig, pair: build.Pairing, plan: "StudyPlan", index:
         seed=seed,
         config={**plan.config, "sampler": sampler, "seed": seed, "source": winner.facts()},
     )
+
+
+def check_searched(cfg: DictConfig, pair: build.Pairing, provenance: Mapping[str, Any]) -> None:
+    """Checks that winners are trained again by the program that their searches trained, but for evaluation.
+
+    Args:
+        cfg: the configuration of a confirmation.
+        pair: the task with the optimiser.
+        provenance: that of the trials to come.
+
+    Raises:
+        UserError: if the optimiser, the task or the training loop computes something else now.
+    """
+    from induced_metric.records import RecordStore, StudyKey
+    from induced_metric.studies.compatibility import check_program
+
+    @functools.cache
+    def digest(evaluated: tuple[str, ...]) -> str:
+        return pair.program_evaluating(evaluated).digest
+
+    for index in range(cfg.studies):
+        sampler = study_name(str(cfg.sampler.of), cfg.seed + index, index)
+        search = StudyKey(cfg.protocol.name, cfg.task.name, sampler, pair.name)
+        store = RecordStore(search.directory(cfg.results))
+        newest = store.trials().iloc[-1]
+        if "program" in json.loads(newest["provenance"]):  # earlier versions did not record it
+            evaluated = tuple(json.loads(newest["config"])["task"]["eval_splits"])
+            check_program(search.name, store.provenances(), {**provenance, "program": digest(evaluated)})
 
 
 def _check_removable(name: Any, pair: build.Pairing) -> None:

@@ -127,6 +127,8 @@ class Sweep:
         with pair.lanes(placement) as lanes:
             table.begin(lanes.capacity // (lanes.width * lanes.queue))
             facts = pair.provenance(lanes, placement, flags)
+            if protocols.confirms(cfg):
+                protocols.check_searched(cfg, pair, facts)
             if worker is not None:
                 facts["worker"] = worker
             planned = [(replace(plan, provenance=facts), files, show) for plan, files, show in studies]

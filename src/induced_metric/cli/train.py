@@ -39,17 +39,19 @@ def train(cfg: DictConfig) -> None:
     placement = build.placement(cfg.lanes).for_trials(1, exact=xla.is_deterministic(flags))
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     checkpoints = build.checkpoints(cfg, "train")
-    name = identity(config, seed, pair.program.digest, checkpoints.names())
+    name = identity(config, seed, checkpoints.names())
     trial = Trial(0, pair.hyperparameters, seed, Goal.of(pair.task), name)
     with checkpoints.exclusive(trial.checkpoint):
         _forget_finished(checkpoints, results)
         with pair.lanes(placement) as lanes:
             key = StudyKey(cfg.protocol.name, pair.task.name, SINGLE, pair.name)
+            provenance = pair.provenance(lanes, placement, flags)
+            checkpoints = checkpoints.of(provenance)
             facts = {
                 **{name: value for name, value in key._asdict().items() if name != "sampler"},
                 "seed": seed,
                 **pair.hyperparameters,
-                "provenance": pair.provenance(lanes, placement, flags),
+                "provenance": provenance,
                 "config": config,
                 "checkpoint": trial.checkpoint,
             }
@@ -113,13 +115,12 @@ def _run(
             app.stopped(f"stopped after {done}; the same command continues", bar.print)
 
 
-def identity(config: Mapping[str, Any], seed: int, program: str, kept: Collection[str]) -> str:
-    """Names a trial after everything that determines its curve.
+def identity(config: Mapping[str, Any], seed: int, kept: Collection[str]) -> str:
+    """Names a trial after all settings that determine its curve.
 
     Args:
         config: the whole configuration.
         seed: the seed of the trial.
-        program: the digest of what it computes, so that edited code begins anew.
         kept: names of the trials that have a checkpoint; one may be the name that an earlier version gave it.
     """
     from induced_metric.studies.compatibility import earlier_tasks
@@ -129,8 +130,7 @@ def identity(config: Mapping[str, Any], seed: int, program: str, kept: Collectio
     if config["schedule"].get("_target_"):  # without a schedule, keep the name from before there were any
         parts["schedule"] = config["schedule"]
     tasks = (config["task"], *earlier_tasks(config["task"]))
-    # Earlier versions did not name the program.
-    facts = [[parts, seed, program], *([{**parts, "task": task}, seed] for task in tasks)]
+    facts = ([{**parts, "task": task}, seed] for task in tasks)
     names = [f"{config['task']['name']}-{config['optimizer']['name']}-{digest(each)}" for each in facts]
     return next((name for name in names if name in kept), names[0])
 

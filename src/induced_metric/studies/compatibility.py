@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from induced_metric.errors import UserError
+from induced_metric.training.origins import edited
 
 # Settings that may change between two runs of a study, because none of them affects its trials.
 _NOT_OF_THE_STUDY = (
@@ -27,8 +28,6 @@ _LATER = {
     "task.fresh_examples": (0,),
     "task.published_bits": (True,),
 }
-# What a traced program depends on besides its code; the processor may round a constant that a task computes.
-_TRACED_BY = ("versions", "device", "processor", "jax_default_matmul_precision", "micro_batch")
 RENAMED = {
     "task.evaluated": "task.eval_splits",
     "task.width": "task.embed_dim",  # for the GPT; other tasks may have a width of their own
@@ -92,13 +91,10 @@ def check_program(name: str, recorded: Iterable[Mapping[str, Any]], now: Mapping
     Raises:
         UserError: if the optimiser, the task or the training loop computes something else now.
     """
-
-    def comparable(facts: Mapping[str, Any]) -> bool:
-        return "program" in facts and all(facts.get(fact) == now.get(fact) for fact in _TRACED_BY)
-
-    before = next(filter(comparable, recorded), None) if "program" in now else None
-    if before is not None and before["program"] != now["program"]:
-        commit = f" (commit {before['commit'][:7]})" if before.get("commit") else ""
+    before = next((facts for facts in recorded if edited(facts, now) is not None), None)
+    if before is not None and edited(before, now):
+        changed = ", with uncommitted changes" if before.get("dirty") else ""
+        commit = f" (commit {before['commit'][:7]}{changed})" if before.get("commit") else ""
         raise UserError(
             f"{name} has trials that were trained by other code{commit}: the optimiser, the task or the "
             "training loop computes something else now; give what you changed another name, or use another "

@@ -40,12 +40,12 @@ class Study:
         self.shared = storage.shared
         self._place = place
         self._storage = storage
-        self._checkpoints = checkpoints
+        self._checkpoints = checkpoints.of(plan.provenance)
         self._lanes = lanes
         self._on_progress = on_progress
         self._said_failed = False
         self._suspect: int | None = None  # the last trial claimed here that may be why workers were lost
-        self._in_flight = InFlight(plan, storage, checkpoints)
+        self._in_flight = InFlight(plan, storage, self._checkpoints)
         storage.begin()
         self._report()
 

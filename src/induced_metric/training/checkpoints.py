@@ -7,7 +7,9 @@ curve as one that was never interrupted.
 """
 
 import contextlib
+import copy
 import fcntl
+import json
 import os
 import shutil
 import time
@@ -21,8 +23,9 @@ import numpy as np
 
 from induced_metric.errors import UserError, written
 from induced_metric.training.arrays import read_arrays, refusal, write_arrays
+from induced_metric.training.origins import edited, origin
 
-_STATE, _CURVE = "state", "curve"
+_STATE, _CURVE, _ORIGIN = "state", "curve", "origin"
 _CLAIM = "by-"  # prefix of the directory of a claim
 
 
@@ -66,6 +69,13 @@ class Checkpoints:
         self._since: dict[str | int, float] = {}  # last checkpoint, or first report
         self._warned = False
         self._directory = Path(directory).absolute()
+        self._origin: Mapping[str, Any] = {}
+
+    def of(self, provenance: Mapping[str, Any]) -> "Checkpoints":
+        """The same checkpoints, which say what program made them; ``load`` skips those of edited code."""
+        made = copy.copy(self)
+        made._origin = origin(provenance)
+        return made
 
     def due(self, done: int, new: int, trial: str | int | None = None) -> bool:
         """Whether a multiple of ``every`` is among the last ``new`` of ``done`` steps.
@@ -99,6 +109,7 @@ class Checkpoints:
         arrays = {f"{_STATE}.{name}": leaf for name, leaf in _named(state).items() if np.size(leaf)} | {
             f"{_CURVE}.{name.replace('/', ':')}": values for name, values in curve.items()
         }
+        arrays[_ORIGIN] = np.frombuffer(json.dumps(self._origin).encode(), np.uint8)
         directory = self._directory / str(trial)
         if claim:
             directory /= f"{_CLAIM}{claim}"
@@ -125,7 +136,8 @@ class Checkpoints:
     def load(self, trial: str | int, like: Any) -> Checkpoint | None:
         """The newest checkpoint of a trial, under any claim; None if it has none.
 
-        A damaged checkpoint is skipped, with a warning, in favour of the one before it.
+        A damaged checkpoint is skipped, with a warning, in favour of the one before it; so is one of which
+        ``origins.edited`` says that other code made it.
 
         Args:
             trial: as in ``save``.
@@ -139,7 +151,14 @@ class Checkpoints:
         ]
         for path in sorted(saved, key=lambda path: int(path.name), reverse=True):
             try:
-                return _checkpoint(int(path.name), read_arrays(path), like)
+                arrays = read_arrays(path)
+                if not edited(_origin(arrays), self._origin):
+                    return _checkpoint(int(path.name), arrays, like)
+                warnings.warn(
+                    f"the checkpoint {path} was made by other code, which computed something else: the trial "
+                    "starts again",
+                    stacklevel=2,
+                )
             # Orbax raises FileNotFoundError or ValueError; a missing array raises KeyError here.
             except (ValueError, KeyError, OSError) as error:
                 warnings.warn(
@@ -191,6 +210,12 @@ def _checkpoint(done: int, arrays: Mapping[str, Any], like: Any) -> Checkpoint:
         if name.startswith(f"{_CURVE}.")
     }
     return Checkpoint(done, jax.tree.unflatten(jax.tree.structure(like), leaves), curve)
+
+
+def _origin(arrays: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What made a checkpoint; empty if an earlier version did."""
+    facts: dict[str, Any] = json.loads(np.asarray(arrays[_ORIGIN]).tobytes()) if _ORIGIN in arrays else {}
+    return facts
 
 
 def _first_line(error: Exception) -> str:

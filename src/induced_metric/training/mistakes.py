@@ -1,4 +1,4 @@
-"""Mistakes in an optimiser or a task, found while traced: each becomes a sentence that names the place."""
+"""Mistakes in an optimiser, schedule or task, found while traced: each becomes a sentence with its place."""
 
 import contextlib
 import sysconfig
@@ -20,40 +20,42 @@ _LIBRARIES_AND_OURS = (
 )
 
 
-@contextlib.contextmanager
-def of_the_optimizer() -> Iterator[None]:
+def of_the_optimizer() -> contextlib.AbstractContextManager[None]:
     """Within this context, which calls the optimiser, any error becomes a UserError.
 
     It names the innermost line that is not a library's or ours, and how an optimiser is called.
     """
+    called = "update is called with grads, state, params and, where it takes extra arguments, value=loss"
+    return _explained("optimizer", called)
+
+
+def of_the_schedule() -> contextlib.AbstractContextManager[None]:
+    """Within this context, which calls the schedule, any error becomes a UserError, as for an optimiser."""
+    return _explained("schedule", "it is called with learning_rate, steps and its own numbers")
+
+
+def of_the_task() -> contextlib.AbstractContextManager[None]:
+    """Within this context, which trains, an error in the task becomes a UserError that names its line.
+
+    An error in no line of a task is raised as it is.
+    """
+    called = (
+        "init is called with a key, loss with params, state, batch and keys, "
+        "metrics with params, state and batch"
+    )
+    return _explained("task", called, only_own=True)
+
+
+@contextlib.contextmanager
+def _explained(whose: str, called: str, *, only_own: bool = False) -> Iterator[None]:
     try:
         yield
     except UserError:
         raise
     except Exception as error:  # of somebody else's code, so of any kind
-        raise UserError(
-            f"optimizer: {described(error)} (update is called with grads, state, params and, where it takes "
-            "extra arguments, value=loss; docs/adding.md)"
-        ) from error
-
-
-@contextlib.contextmanager
-def of_the_task() -> Iterator[None]:
-    """Within this context, which trains, an error in the task becomes a UserError that names its line.
-
-    An error in no line of a task is raised as it is.
-    """
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        if not _own_frames(error):
+        if only_own and not _own_frames(error):
             raise
-        raise UserError(
-            f"task: {described(error)} (init is called with a key, loss with params, state, batch and keys, "
-            "metrics with params, state and batch; docs/adding.md)"
-        ) from error
+        raise UserError(f"{whose}: {described(error)} ({called}; docs/adding.md)") from error
 
 
 def described(error: BaseException) -> str:

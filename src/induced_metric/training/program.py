@@ -18,7 +18,7 @@ from induced_metric.lanes import Assignment, Lanes
 from induced_metric.lanes.placement import Placement
 from induced_metric.tasks.base import Task
 from induced_metric.training.epoch import Optimizer, init_trial, train_epoch
-from induced_metric.training.mistakes import described, of_the_task
+from induced_metric.training.mistakes import described, of_the_schedule, of_the_task
 from induced_metric.training.trial import Goal
 
 _TASK, _SCHEDULE = "task.", "schedule."  # prefixes of hyperparameters that are not the optimiser's own
@@ -73,7 +73,8 @@ class TrialProgram:
             if schedule is not None:
                 prefixed = {name: rest.pop(name) for name in list(rest) if name.startswith(_SCHEDULE)}
                 bare = {name.removeprefix(_SCHEDULE): value for name, value in prefixed.items()}
-                rest["learning_rate"] = schedule(rest["learning_rate"], variant.steps, **bare)
+                with of_the_schedule():
+                    rest["learning_rate"] = schedule(rest["learning_rate"], variant.steps, **bare)
             return variant, rest
 
         def init(numbers: Any, seed: Any, data: Any) -> Any:
