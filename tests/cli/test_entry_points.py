@@ -353,7 +353,7 @@ def test_edited_code_begins_anew_and_joins_no_older_trials(tmp_path, here, monke
     assert here(*search).returncode == 0
 
     mine.make = lambda learning_rate, momentum: optax.sgd(learning_rate, momentum, nesterov=True)
-    check_refused(here(*search), search[0], "paper-regression-tpe-sgd has trials that were trained by ")
+    check_refused(here(*search), search[0], "paper-regression-tpe-sgd was begun with other code")
     assert here(*search, "optimizer.name=nesterov").returncode == 0
 
     # Of a single trial, the first epochs are there.

@@ -101,7 +101,7 @@ def test_an_older_confirmation_was_without_nothing():
 def test_a_study_goes_on_only_with_the_program_of_its_records(recorded, now, refused):
     if not refused:
         return check_program("study", recorded, now)
-    with pytest.raises(UserError, match=r"^study has trials that were trained by other code.*, or ") as error:
+    with pytest.raises(UserError, match=r"^study was begun with other code.*, or ") as error:
         check_program("study", recorded, now)
     newest = recorded[0]
     if "commit" in newest:

@@ -118,6 +118,21 @@ def test_a_worker_with_another_code_is_refused_unless_that_is_said_not_to_matter
     assert_same(found, undisturbed("random"))
 
 
+def test_a_worker_with_another_program_is_refused(database, tmp_path, lanes):
+    """As long as there is no record, only the database says with which one the study was begun."""
+    code = {"commit": "a" * 40, "dirty": True}
+    of_a, of_b = (plan(provenance={**code, "program": program}) for program in "ab")
+    with serving(database) as server:
+        run(of_a, files(tmp_path, server), lanes, stop=lambda: True)
+        for same_code in (True, False):
+            with refused(
+                "paper-toy-random-sgd was begun with other code: .* computes something else now; give .*"
+            ):
+                run(of_b, files(tmp_path, server, same_code=same_code), lanes)
+        elsewhere = plan(provenance={**code, "program": "b", "device": "gpu"})  # nothing is known
+        run(elsewhere, files(tmp_path, server), lanes, stop=lambda: True)
+
+
 def test_a_worker_with_another_results_directory_is_refused(database, tmp_path, lanes):
     with serving(database) as server:
         run(plan(), files(tmp_path / "one", server), lanes, stop=stopping_after(3))

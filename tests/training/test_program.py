@@ -76,6 +76,12 @@ def test_an_error_in_the_schedule_is_said_with_its_place(tiny_task):
     with pytest.raises(UserError, match=said):
         TrialProgram(tiny_task, optax.sgd, {"learning_rate": 0.1}, schedule=broken)
 
+    def later(learning_rate, steps):
+        return lambda count: {}[learning_rate]
+
+    with pytest.raises(UserError, match=r"^schedule: test_program\.py, line \d+: "):
+        TrialProgram(tiny_task, optax.sgd, {"learning_rate": 0.1}, schedule=later)
+
 
 def test_a_python_if_is_said_with_its_place(tiny_task):
     def decided(learning_rate):

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,23 +55,21 @@ class Pairing:
         Raises:
             UserError: if it cannot be traced, or does not measure the objective.
         """
-        return self._program(self.task)
-
-    def program_evaluating(self, splits: Sequence[str]) -> "TrialProgram":
-        """What its trials would compute if they evaluated other splits."""
-        return self._program(self.task_of(eval_splits=splits))
-
-    def _program(self, task: "Task") -> "TrialProgram":
         from induced_metric.training.program import TrialProgram
 
         return TrialProgram(
-            task,
+            self.task,
             self.optimizer,
             self.hyperparameters,
             static=[name for name, dimension in self.search_space.items() if dimension.static],
             task_of=self.task_of,
             schedule=self.schedule,
         )
+
+    def evaluating(self, splits: Sequence[str]) -> "Pairing":
+        """The same pairing, whose trials evaluate other splits."""
+        task_of = functools.partial(self.task_of, eval_splits=splits)
+        return replace(self, task=task_of(), task_of=task_of)
 
     def lanes(self, placement: "Placement") -> "Lanes":
         """The lanes that train its trials."""
@@ -102,6 +100,7 @@ def pairing(cfg: DictConfig) -> Pairing:
         UserError: for a value of the wrong type or out of range, a range of a hyperparameter that does not
             exist, or a ``_target_`` that cannot be called.
     """
+    from induced_metric.training.mistakes import of_the_schedule
     from induced_metric.training.trial import Goal
 
     chosen = plain(cfg.task)
@@ -110,7 +109,8 @@ def pairing(cfg: DictConfig) -> Pairing:
     schedule = _schedule(cfg)
     task = task_of()
     if schedule is not None:
-        schedule.check({}, 1.0, task.steps)
+        with of_the_schedule():
+            schedule.check({}, 1.0, task.steps)
 
     def judged_alike(**changed: Any) -> None:
         if Goal.of(task_of(**changed)) != Goal.of(task):

@@ -89,8 +89,7 @@ def confirmation(cfg: DictConfig, pair: build.Pairing, plan: "StudyPlan", index:
     without = cfg.sampler.get("without")
     if without is not None:
         _check_removable(without, pair)
-    searched = study_name(str(cfg.sampler.of), plan.seed, index)
-    search = plan.key._replace(sampler=searched)
+    search = _search_key(cfg, plan.seed, index)
     winner = winners.winner(
         RecordStore(search.directory(cfg.results)),
         search,
@@ -108,7 +107,7 @@ def confirmation(cfg: DictConfig, pair: build.Pairing, plan: "StudyPlan", index:
     }
     return replace(
         plan,
-        key=plan.key._replace(sampler=confirmed_name(cfg, searched)),
+        key=plan.key._replace(sampler=confirmed_name(cfg, search.sampler)),
         search_space={},
         fixed=winner.hyperparameters if without is None else _without(without, winner.hyperparameters, pair),
         goal=plan.goal._replace(reported=f"{cfg.protocol.confirmation}/{metric}"),
@@ -128,21 +127,33 @@ def check_searched(cfg: DictConfig, pair: build.Pairing, provenance: Mapping[str
     Raises:
         UserError: if the optimiser, the task or the training loop computes something else now.
     """
-    from induced_metric.records import RecordStore, StudyKey
+    from induced_metric.records import RecordStore
     from induced_metric.studies.compatibility import check_program
 
     @functools.cache
     def digest(evaluated: tuple[str, ...]) -> str:
-        return pair.program_evaluating(evaluated).digest
+        return pair.evaluating(evaluated).program.digest
 
     for index in range(cfg.studies):
-        sampler = study_name(str(cfg.sampler.of), cfg.seed + index, index)
-        search = StudyKey(cfg.protocol.name, cfg.task.name, sampler, pair.name)
-        store = RecordStore(search.directory(cfg.results))
-        newest = store.trials().iloc[-1]
-        if "program" in json.loads(newest["provenance"]):  # earlier versions did not record it
-            evaluated = tuple(json.loads(newest["config"])["task"]["eval_splits"])
-            check_program(search.name, store.provenances(), {**provenance, "program": digest(evaluated)})
+        search = _search_key(cfg, cfg.seed + index, index)
+        trials = RecordStore(search.directory(cfg.results)).trials()
+        recorded = [json.loads(text) for text in reversed(trials["provenance"].tolist())]
+        if any("program" in facts for facts in recorded):  # earlier versions did not record it
+            evaluated = tuple(json.loads(trials["config"].iloc[-1])["task"]["eval_splits"])
+            check_program(
+                search.name,
+                recorded,
+                {**provenance, "program": digest(evaluated)},
+                remedy="go back to that code, or search again under another name",
+            )
+
+
+def _search_key(cfg: DictConfig, seed: int, index: int) -> "StudyKey":
+    """The search whose winner study ``index`` of a confirmation trains again."""
+    from induced_metric.records import StudyKey
+
+    sampler = study_name(str(cfg.sampler.of), seed, index)
+    return StudyKey(cfg.protocol.name, cfg.task.name, sampler, build.optimizer_name(cfg))
 
 
 def _check_removable(name: Any, pair: build.Pairing) -> None:

@@ -79,7 +79,13 @@ def check_config(name: str, known: Mapping[str, Any], config: Mapping[str, Any])
         )
 
 
-def check_program(name: str, recorded: Iterable[Mapping[str, Any]], now: Mapping[str, Any]) -> None:
+def check_program(
+    name: str,
+    recorded: Iterable[Mapping[str, Any]],
+    now: Mapping[str, Any],
+    *,
+    remedy: str = "give what you changed another name, or use another results directory",
+) -> None:
     """Checks that a study goes on with the program that it was begun with.
 
     Args:
@@ -87,6 +93,7 @@ def check_program(name: str, recorded: Iterable[Mapping[str, Any]], now: Mapping
         recorded: the provenances of its records, the newest first. Compared is the first that was traced in
             the same way: by the same versions, for the same device, on the same processor.
         now: the provenance of the trials to come.
+        remedy: what to do if they differ.
 
     Raises:
         UserError: if the optimiser, the task or the training loop computes something else now.
@@ -96,9 +103,8 @@ def check_program(name: str, recorded: Iterable[Mapping[str, Any]], now: Mapping
         changed = ", with uncommitted changes" if before.get("dirty") else ""
         commit = f" (commit {before['commit'][:7]}{changed})" if before.get("commit") else ""
         raise UserError(
-            f"{name} has trials that were trained by other code{commit}: the optimiser, the task or the "
-            "training loop computes something else now; give what you changed another name, or use another "
-            "results directory"
+            f"{name} was begun with other code{commit}: the optimiser, the task or the training loop "
+            f"computes something else now; {remedy}"
         )
 
 

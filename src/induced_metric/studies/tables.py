@@ -13,15 +13,16 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from induced_metric.errors import UserError
-from induced_metric.studies.compatibility import check_config
+from induced_metric.studies.compatibility import check_config, check_program
 from induced_metric.studies.plan import StudyPlan
 from induced_metric.studies.server import Server
 from induced_metric.studies.storage import CONFIG, STATES
 from induced_metric.studies.watching import TRIALS
+from induced_metric.training.origins import origin
 
 GIVEN, CLAIM, LOST = "hyperparameters", "claim", "lost"  # attributes of a trial
 TOKEN, WORKER = "token", "worker"  # of a claim
-_CODE, _RESULTS = "code", "results"  # attributes of a study
+_CODE, _ORIGIN, _RESULTS = "code", "origin", "results"  # attributes of a study
 
 
 class TrialsTable:
@@ -134,12 +135,14 @@ def agree(server: Server, plan: StudyPlan, results: str, *, same_code: bool) -> 
         same_code: whether a worker that runs another commit is refused.
 
     Raises:
-        UserError: if the study was begun with another configuration, with other code (if ``same_code``), or
-            with another results directory.
+        UserError: if the study was begun with another configuration, with other code (if ``same_code``, or
+            if it computes something else), or with another results directory.
     """
     name, storage = plan.name, server.storage
     code = {fact: plan.provenance.get(fact) for fact in ("commit", "dirty")}
-    attributes = {CONFIG: dict(plan.config), _CODE: code, _RESULTS: results}
+    attributes = {
+        CONFIG: dict(plan.config), _CODE: code, _ORIGIN: origin(plan.provenance), _RESULTS: results
+    }  # fmt: skip
     try:
         identity = storage.get_study_id_from_name(name)
     except KeyError:
@@ -158,6 +161,7 @@ def agree(server: Server, plan: StudyPlan, results: str, *, same_code: bool) -> 
             f"({_words(code)}); use the same code, or storage.same_code=false if the difference does not "
             "matter"
         )
+    check_program(name, [stored.get(_ORIGIN, {})], plan.provenance)
     for attribute, value in attributes.items():
         if attribute not in stored:
             storage.set_study_user_attr(identity, attribute, value)

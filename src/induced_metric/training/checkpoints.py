@@ -70,6 +70,7 @@ class Checkpoints:
         self._warned = False
         self._directory = Path(directory).absolute()
         self._origin: Mapping[str, Any] = {}
+        self._said_edited = False
 
     def of(self, provenance: Mapping[str, Any]) -> "Checkpoints":
         """The same checkpoints, which say what program made them; ``load`` skips those of edited code."""
@@ -154,11 +155,7 @@ class Checkpoints:
                 arrays = read_arrays(path)
                 if not edited(_origin(arrays), self._origin):
                     return _checkpoint(int(path.name), arrays, like)
-                warnings.warn(
-                    f"the checkpoint {path} was made by other code, which computed something else: the trial "
-                    "starts again",
-                    stacklevel=2,
-                )
+                self._say_edited(path)
             # Orbax raises FileNotFoundError or ValueError; a missing array raises KeyError here.
             except (ValueError, KeyError, OSError) as error:
                 warnings.warn(
@@ -167,6 +164,15 @@ class Checkpoints:
                     stacklevel=2,
                 )
         return None
+
+    def _say_edited(self, path: Path) -> None:
+        if not self._said_edited:  # all trials under way may have one
+            self._said_edited = True
+            warnings.warn(
+                f"the checkpoint {path} was made by other code, which computed something else, and is passed "
+                "over, as others may be: without another one, a trial starts again",
+                stacklevel=3,
+            )
 
     def remove(self, trial: str | int) -> None:
         """Removes the checkpoint of a trial that has ended."""
@@ -214,7 +220,9 @@ def _checkpoint(done: int, arrays: Mapping[str, Any], like: Any) -> Checkpoint:
 
 def _origin(arrays: Mapping[str, Any]) -> Mapping[str, Any]:
     """What made a checkpoint; empty if an earlier version did."""
-    facts: dict[str, Any] = json.loads(np.asarray(arrays[_ORIGIN]).tobytes()) if _ORIGIN in arrays else {}
+    facts = json.loads(np.asarray(arrays[_ORIGIN]).tobytes()) if _ORIGIN in arrays else {}
+    if not isinstance(facts, dict):
+        raise ValueError(f"{_ORIGIN} is no mapping")
     return facts
 
 

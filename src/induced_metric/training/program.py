@@ -74,7 +74,8 @@ class TrialProgram:
                 prefixed = {name: rest.pop(name) for name in list(rest) if name.startswith(_SCHEDULE)}
                 bare = {name.removeprefix(_SCHEDULE): value for name, value in prefixed.items()}
                 with of_the_schedule():
-                    rest["learning_rate"] = schedule(rest["learning_rate"], variant.steps, **bare)
+                    rate = schedule(rest["learning_rate"], variant.steps, **bare)
+                rest["learning_rate"] = _explained(rate) if callable(rate) else rate
             return variant, rest
 
         def init(numbers: Any, seed: Any, data: Any) -> Any:
@@ -142,6 +143,16 @@ class TrialProgram:
                 f"task.objective must be one of {', '.join(sorted(measured))}, got {task.objective}"
             )
         return found.jaxpr
+
+
+def _explained(schedule: optax.Schedule) -> optax.Schedule:
+    """The same schedule, whose mistakes are said to be its own, not those of the optimiser that calls it."""
+
+    def explained(count: Any) -> Any:
+        with of_the_schedule():
+            return schedule(count)
+
+    return explained
 
 
 def _digest(program: ClosedJaxpr) -> str:
