@@ -54,3 +54,21 @@ def test_how_often_a_small_p_comes_up_where_luck_differs(skewed, times) -> None:
     assert share == pytest.approx({False: 1.4, True: 5}[skewed], rel=0.15)
     assert (equal < 0.003).mean() < 0.003
     assert "if both vary alike, less often than they should" in PAGE
+
+
+def test_where_the_linter_finds_a_bound_is_so() -> None:
+    found = set()
+    for task in ("regression", "mnist_small", "mnist_small_128", "shakespeare_small"):
+        text = (PUBLISHED / "tables" / f"fair-{task}-fairness.md").read_text(encoding="utf-8")
+        for line in re.findall(r"^\| bound \| (?!published).*$", text, re.MULTILINE):
+            found |= {(task, *bound) for bound in re.findall(r"([A-Z_]{3,}) (\w+) (0\.\d+)", line)}
+    assert found == {
+        ("regression", "SGD_LOG_RMS", "beta_rms", "0.99999"),
+        ("regression", "ADAN", "b3", "0.99999"),
+        ("mnist_small", "LION", "b2", "0.5"),
+        ("mnist_small", "LION_METRIC", "beta2", "0.5"),
+    }
+    assert (
+        "it finds four, none of them of the six: the second momentum of SGD_LOG_RMS and the third of Adan at "
+        "0.99999 (`regression`), and the second of Lion, with and without the metric, at 0.5 (`mnist_small`)"
+    ) in PAGE

@@ -15,7 +15,7 @@ CHANGED = {
     "paper_wide_rates": ("adam", {"search_space.learning_rate.high"}),
     "paper_new_bits": ("adam", {"task.published_bits"}),
     "paper_without_xi": ("sgd_rms", {"optimizer.xi"}),
-    "paper_without_decay": ("muon", {"optimizer.weight_decay"}),
+    "paper_without_decay": ("adamw", {"optimizer.weight_decay"}),
 }
 OF_REGRESSION = {"task.published_bits"}
 

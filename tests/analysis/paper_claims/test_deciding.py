@@ -66,12 +66,13 @@ def test_records_of_others_decide_again(results) -> None:
     assert set(rows(table, "9a")["protocol"]) == {"", "paper", "mine"}
 
 
-def test_optimisers_without_the_metric_decide_nothing(results) -> None:
+@pytest.mark.parametrize("switched_off", ["xi", "weight_decay"])
+def test_optimisers_without_the_metric_or_weight_decay_decide_nothing(results, switched_off) -> None:
     for optimizer in ("sgd_rms", "adamw"):
         synthetic.write_study(results, optimizer, trials=20, epochs=4, sampler="fixed", protocol="other")
     assert (rows(paper_claims.decide_all(results), "9a")["source"] == "fixed").sum() == 1
     for path in (results / "records" / "other").rglob("trials.parquet"):
-        pd.read_parquet(path).assign(xi=0.0).to_parquet(path)
+        pd.read_parquet(path).assign(**{switched_off: 0.0}).to_parquet(path)
     assert "fixed" not in set(rows(paper_claims.decide_all(results), "9a")["source"])
 
 

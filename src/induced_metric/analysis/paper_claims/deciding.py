@@ -130,9 +130,10 @@ def _sources(results: Path) -> Iterator[_Recorded]:
 
 
 def _switched_off(studies: Mapping[str, Records]) -> bool:
-    """Whether no trial has the metric (ξ = 0); the paper's claims are not about such optimisers."""
+    """Whether no trial has the metric (ξ = 0), or none weight decay, of which the claims say nothing."""
     trials = pd.concat([study.trials for study in studies.values()])
-    return "xi" in trials and bool((trials["xi"] == 0).all())
+    switches = [trials[name].dropna() for name in ("xi", "weight_decay") if name in trials]
+    return any(len(values) > 0 and bool((values == 0).all()) for values in switches)
 
 
 def _rests_on(results: Path, protocol: str, task: str, studies: Mapping[str, Records]) -> str:
