@@ -126,7 +126,8 @@ def test_a_worker_with_another_program_is_refused(database, tmp_path, lanes):
         run(of_a, files(tmp_path, server), lanes, stop=lambda: True)
         for same_code in (True, False):
             with refused(
-                "paper-toy-random-sgd was begun with other code: .* computes something else now; give .*"
+                r"paper-toy-random-sgd was begun with other code \(commit aaaaaaa, with uncommitted "
+                r"changes\): .* or use another database and results directory"
             ):
                 run(of_b, files(tmp_path, server, same_code=same_code), lanes)
         elsewhere = plan(provenance={**code, "program": "b", "device": "gpu"})  # nothing is known

@@ -34,6 +34,8 @@ def search_space(
     Raises:
         UserError: for a range of the wrong kind, of an unknown hyperparameter, or with a refused end.
     """
+    from induced_metric.training.mistakes import of_the_schedule  # imports JAX
+
     shapes = {_SCHEDULE: schedule} if schedule is not None else {}
     numbers: dict[str, Any] = dict(optimizer.numbers)
     try:
@@ -67,8 +69,11 @@ def search_space(
         for end in space[name].ends:
             if factory is None:
                 check_task(**{bare: end})
+            elif prefix:
+                with of_the_schedule():
+                    factory.check({bare: end}, 1.0, 1)
             else:
-                factory.check({bare: end}, *((1.0, 1) if prefix else ()))
+                factory.check({bare: end})
     return space, numbers | {name: {**searchable, **task}[name] for name in space}
 
 

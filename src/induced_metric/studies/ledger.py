@@ -37,7 +37,8 @@ class Ledger:
         free: numbers of the trials that nobody claims.
 
     Raises:
-        UserError: if the study has another configuration, code (if ``same_code``) or results directory.
+        UserError: if the study has another configuration, code (if ``same_code``), program or results
+            directory.
     """
 
     def __init__(

@@ -161,7 +161,12 @@ def agree(server: Server, plan: StudyPlan, results: str, *, same_code: bool) -> 
             f"({_words(code)}); use the same code, or storage.same_code=false if the difference does not "
             "matter"
         )
-    check_program(name, [stored.get(_ORIGIN, {})], plan.provenance)
+    check_program(
+        name,
+        [{**stored.get(_CODE, {}), **stored.get(_ORIGIN, {})}],
+        plan.provenance,
+        remedy="give what you changed another name, or use another database and results directory",
+    )
     for attribute, value in attributes.items():
         if attribute not in stored:
             storage.set_study_user_attr(identity, attribute, value)

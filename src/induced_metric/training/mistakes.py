@@ -31,7 +31,10 @@ def of_the_optimizer() -> contextlib.AbstractContextManager[None]:
 
 def of_the_schedule() -> contextlib.AbstractContextManager[None]:
     """Within this context, which calls the schedule, any error becomes a UserError, as for an optimiser."""
-    return _explained("schedule", "it is called with learning_rate, steps and its own numbers")
+    called = (
+        "it is called with learning_rate, steps and its own numbers, what it returns with a step's number"
+    )
+    return _explained("schedule", called)
 
 
 def of_the_task() -> contextlib.AbstractContextManager[None]:

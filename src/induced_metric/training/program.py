@@ -75,7 +75,7 @@ class TrialProgram:
                 bare = {name.removeprefix(_SCHEDULE): value for name, value in prefixed.items()}
                 with of_the_schedule():
                     rate = schedule(rest["learning_rate"], variant.steps, **bare)
-                rest["learning_rate"] = _explained(rate) if callable(rate) else rate
+                rest["learning_rate"] = _with_mistakes_explained(rate) if callable(rate) else rate
             return variant, rest
 
         def init(numbers: Any, seed: Any, data: Any) -> Any:
@@ -145,7 +145,7 @@ class TrialProgram:
         return found.jaxpr
 
 
-def _explained(schedule: optax.Schedule) -> optax.Schedule:
+def _with_mistakes_explained(schedule: optax.Schedule) -> optax.Schedule:
     """The same schedule, whose mistakes are said to be its own, not those of the optimiser that calls it."""
 
     def explained(count: Any) -> Any:
