@@ -105,7 +105,7 @@ def test_a_server_that_is_away_for_longer_than_the_grace_costs_no_trial(
 
 def test_who_comes_after_the_server_was_away_takes_nobodys_trials(postgres, database, tmp_path):
     """The heartbeats of the other, who has not noticed yet that the server is back, became too old."""
-    with serving(database, worker="w0", grace=3600) as server:
+    with serving(database, worker="w0", grace=3600, just_come=True) as server:
         opened = (where := files(tmp_path, server)).storage.open(plan(), where.records)
         with opened as study:
             assert study.claim(0, {"x": 1.0, "offset": 0.5}, suspects=True)
