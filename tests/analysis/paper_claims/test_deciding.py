@@ -8,7 +8,7 @@ import pytest
 import synthetic
 
 from induced_metric.analysis import paper_claims
-from induced_metric.analysis.paper_claims import report
+from induced_metric.analysis.paper_claims.first_screen import BEGIN, END
 from induced_metric.cli import commands
 from induced_metric.errors import UserError
 
@@ -78,7 +78,7 @@ def test_optimisers_without_the_metric_or_weight_decay_decide_nothing(results, s
 
 def test_the_command_writes_the_table_and_the_short_one(results, capsys) -> None:
     readme = results / "README.md"
-    readme.write_text(f"# Mine\n\n{report.BEGIN}\nold\n{report.END}\n\nAfter.\n", encoding="utf-8")
+    readme.write_text(f"# Mine\n\n{BEGIN}\nold\n{END}\n\nAfter.\n", encoding="utf-8")
     commands.main(["claims", "--results", str(results), "--readme", str(readme)])
     shown = capsys.readouterr().out
     assert (
@@ -88,7 +88,7 @@ def test_the_command_writes_the_table_and_the_short_one(results, capsys) -> None
     assert "regression paper random; SGD_RMS - ADAMW " in shown
     text = readme.read_text(encoding="utf-8")
     assert text.startswith("# Mine\n")
-    assert text.endswith(f"{report.END}\n\nAfter.\n")
+    assert text.endswith(f"{END}\n\nAfter.\n")
     assert "old" not in text
     assert "[(a) (b) unresolved](./records/paper/regression)" in text
     assert "shown by tests; (c) not decided by records" in text
@@ -104,6 +104,43 @@ def test_sources_that_differ_are_counted() -> None:
     changed = published.assign(group="search", protocol="paper", source="tpe", verdict="unresolved")
     short = paper_claims.first_screen(pd.concat([twice, changed]), Path("nowhere"), Path())
     assert "| 1 supported, 1 unresolved |" in short.replace("(c) ", "")
+
+
+def column(screen, claim, heading) -> str:
+    """The cell of a claim below a heading; the headings are those of the claim's own table."""
+    lines = screen.splitlines()
+    row = next(line for line in lines if line.startswith(f"| {claim}. "))
+    above = lines[: lines.index(row)]
+    headings = next(line for line in reversed(above) if line.startswith("| Claim "))
+    cells = dict(zip(headings.split(" | "), row.split(" | "), strict=True))
+    return cells[heading]
+
+
+def test_each_verdict_stands_in_the_column_of_its_rules() -> None:
+    table = paper_claims.decide_all("nowhere")
+    row = table[(table["claim"] == "8c") & (table["group"] == "published")]
+    shown = {"search": "Searches under `fair`", "confirmed": "Winners under `fair`, fresh seeds |"}
+    for group, heading in shown.items():
+        added = [row.assign(group=group, protocol=name, verdict=word, source="tpe")
+                 for name, word in (("fair", "contradicted"), ("mine", "never shown"))]  # fmt: skip
+        screen = paper_claims.first_screen(pd.concat([table, *added]), Path("nowhere"), Path())
+        assert column(screen, 8, heading).startswith("(c) contradicted")
+        assert "never shown" not in screen
+
+
+def test_a_verdict_that_depends_on_the_tolerance_is_shown_with_both() -> None:
+    table = paper_claims.decide_all("nowhere")
+    first = table[table["claim"] == "1"]
+    both = [first.assign(source=source, verdict=word) for source, word in
+            (("published start", "supported"), ("published start, 1e-10", "contradicted"),
+             ("tuned", "unresolved"), ("tuned, 1e-10", "unresolved"))]  # fmt: skip
+    screen = paper_claims.first_screen(
+        pd.concat([table[table["claim"] != "1"], *both]), Path("nowhere"), Path()
+    )
+    heading = "The paper's grid, its best run from one start"
+    assert column(screen, 1, heading) == "supported, at 1e-10 contradicted"
+    assert column(screen, 1, "Random starts, tuned to each function") == "unresolved"
+    assert column(screen, 2, heading) == NOTHING
 
 
 def test_bad_input_ends_in_one_sentence(tmp_path, monkeypatch, capsys) -> None:

@@ -5,6 +5,7 @@ the update itself, which tests and benchmarks decide, not records.
 """
 
 from induced_metric.analysis.paper_claims.deciding import NOT_RUN, PUBLISHED, decide_all
-from induced_metric.analysis.paper_claims.report import claims_table, first_screen, lines, put_into
+from induced_metric.analysis.paper_claims.first_screen import first_screen, put_into
+from induced_metric.analysis.paper_claims.report import claims_table, lines
 
 __all__ = ["NOT_RUN", "PUBLISHED", "claims_table", "decide_all", "first_screen", "lines", "put_into"]

@@ -28,7 +28,7 @@ trained again from fresh seeds; tests and benchmarks."""
 COLUMNS = ["claim", "text", "task", "protocol", "group", "source", "verdict", "effect", "low", "high", "of",
            "n", "method", "records"]  # fmt: skip
 _NOTHING = [NOT_RUN, np.nan, np.nan, np.nan, "", "", "", ""]
-_LANDSCAPES = "landscapes"
+LANDSCAPES = "landscapes"
 
 
 class _Recorded(NamedTuple):
@@ -146,12 +146,12 @@ def _rests_on(results: Path, protocol: str, task: str, studies: Mapping[str, Rec
 
 
 def _landscapes(results: Path) -> Iterator[list[Any]]:
-    folder = results / _LANDSCAPES
+    folder = results / LANDSCAPES
     names = ("grid", "nudged", "timing", "fair_runs")
     paths = {name: folder / f"{name}.parquet" for name in names}
     if not all(path.exists() for path in paths.values()):
         for claim in landscape_claims.CLAIMS:
-            yield [str(claim.number), claim.text, _LANDSCAPES, "", SEARCH, "", *_NOTHING]
+            yield [str(claim.number), claim.text, LANDSCAPES, "", SEARCH, "", *_NOTHING]
         return
     tables = {name: pd.read_parquet(path) for name, path in paths.items()}
     summary = success.summary(tables["fair_runs"])
@@ -159,16 +159,14 @@ def _landscapes(results: Path) -> Iterator[list[Any]]:
     for row in table.to_dict("records"):
         grid = row["source"].startswith("published start")
         used = [paths["grid"], paths["nudged"]] if grid else [paths["fair_runs"]]
-        rests_on = " ".join(
-            f"{_LANDSCAPES}/{path.name}@{digest([path])}" for path in [*used, paths["timing"]]
-        )
+        rests_on = " ".join(f"{LANDSCAPES}/{path.name}@{digest([path])}" for path in [*used, paths["timing"]])
         method = (
             "best run of the grid, with its range over starts moved by rounding errors" if grid
             else "Wilson's interval of the success probability; percentile bootstrap over starts of the "
             "expected iterations"
         )  # fmt: skip
         n = "1 start" if grid else f"{summary['starts'].max()} starts"
-        context = [_LANDSCAPES, "", SEARCH if grid else CONFIRMATION, row["source"]]
+        context = [LANDSCAPES, "", SEARCH if grid else CONFIRMATION, row["source"]]
         values = [row["verdict"], np.nan, np.nan, np.nan, row["numbers"], n, method, rests_on]
         yield [str(row["claim"]), row["text"], *context, *values]
 
