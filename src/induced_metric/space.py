@@ -1,5 +1,6 @@
 """One searched dimension of an optimiser, a task or a schedule, for studies and for landscapes."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,7 +44,13 @@ class Float:
     @property
     def searched(self) -> tuple[float, float]:
         """The ends of the range that is searched, before any logarithm."""
-        return (1 - self.high, 1 - self.low) if self.complement else (self.low, self.high)
+        low, high = sorted(self._mirrored)
+        return low, high
+
+    @property
+    def _mirrored(self) -> tuple[float, float]:
+        """Where the range begins and ends in what is searched; with ``complement`` it begins higher."""
+        return (1 - self.low, 1 - self.high) if self.complement else (self.low, self.high)
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -52,20 +59,16 @@ class Float:
 
     def quantile(self, share: float) -> float:
         """The value below which this share of the range lies, 0 <= share <= 1."""
-        low, high = (1 - self.low, 1 - self.high) if self.complement else (self.low, self.high)
+        low, high = self._mirrored
         # NumPy's power and Python's differ in the last bit, and recorded settings were made with NumPy's.
         value = float(low * np.power(high / low, share)) if self.log else low + share * (high - low)
         return min(max(1 - value if self.complement else value, self.low), self.high)
 
     def share(self, value: float) -> float:
         """The share of the range that lies below a value: the inverse of ``quantile``."""
-        low, high = (1 - self.low, 1 - self.high) if self.complement else (self.low, self.high)
+        low, high = self._mirrored
         at = 1 - value if self.complement else value
         return math.log(at / low) / math.log(high / low) if self.log else (at - low) / (high - low)
-
-    def contains(self, value: Any) -> bool:
-        """Whether a value lies in the range."""
-        return isinstance(value, int | float) and self.low <= value <= self.high
 
 
 @dataclass(frozen=True)
@@ -107,19 +110,6 @@ class Int:
         """The number of values."""
         return (self.high - self.low) // self.step + 1
 
-    def quantile(self, share: float) -> int:
-        """The value below which this share of the range lies, 0 <= share <= 1."""
-        if self.log:  # rounded as in Optuna: each integer covers half a unit on either side
-            low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
-            value = round(math.exp(low + share * (high - low)))
-            return min(max(value, self.low), self.high)
-        return self.low + min(int(share * self.count), self.count - 1) * self.step
-
-    def contains(self, value: Any) -> bool:
-        """Whether a value is one of them."""
-        whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
-        return whole and self.low <= value <= self.high and (value - self.low) % self.step == 0
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -156,18 +146,37 @@ class Choice:
         """The number of values."""
         return len(self.choices)
 
-    def quantile(self, share: float) -> Value:
-        """The value at this share of the list, 0 <= share <= 1."""
-        return self.choices[min(int(share * self.count), self.count - 1)]
-
-    def contains(self, value: Any) -> bool:
-        """Whether a value is one of them."""
-        return any(
-            value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in self.choices
-        )
-
 
 Dimension: TypeAlias = Float | Int | Choice
+
+
+def as_word(value: Any) -> Any:
+    """A list as text such as ``[32, 32, 1]``, since Optuna and the records have no lists; else unchanged."""
+    return json.dumps(value) if isinstance(value, list) else value
+
+
+def from_word(value: Any) -> Any:
+    """The inverse of ``as_word``."""
+    return json.loads(value) if isinstance(value, str) and value.startswith("[") else value
+
+
+def dimension(given: Mapping[str, Any]) -> Dimension:
+    """The dimension that a range of a recorded configuration describes."""
+    values = {name: value for name, value in given.items() if name != "type"}
+    if "choices" in values:
+        return Choice(**values | {"choices": tuple(map(as_word, values["choices"]))})
+    return Int(**values) if given.get("type") == "int" else Float(**values)
+
+
+def dimensions(search_space: Mapping[str, Any], prefix: str = "") -> dict[str, Dimension]:
+    """The dimensions of a recorded search space, by their dotted names."""
+    found: dict[str, Dimension] = {}
+    for name, value in search_space.items():
+        if "low" in value or "choices" in value:
+            found[prefix + name] = dimension(value)
+        else:
+            found |= dimensions(value, f"{prefix}{name}.")
+    return found
 
 
 def programs(space: Mapping[str, Dimension]) -> int:

@@ -108,8 +108,7 @@ def test_a_pairing_has_the_published_best_value_and_settings_that_were_searched(
     factory = Factory.of(OmegaConf.to_container(cfg.optimizer), "optimizer")
     space, hyperparameters = spaces.search_space(cfg, factory, None, lambda **_: None)
     assert hyperparameters == given
-    outside = [name for name, dimension in space.items() if not dimension.contains(given[name])]
-    assert outside == []
+    assert all(dimension.low <= given[name] <= dimension.high for name, dimension in space.items())
 
 
 @pytest.mark.parametrize(

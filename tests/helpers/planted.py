@@ -11,10 +11,11 @@ import pandas as pd
 import synthetic
 from omegaconf import OmegaConf
 
-from induced_metric.analysis.fairness.comparison import Comparison, dimension, of_records
+from induced_metric.analysis.fairness.comparison import Comparison, of_records
 from induced_metric.cli import spaces, values
 from induced_metric.cli.factories import Factory
 from induced_metric.records import Records
+from induced_metric.space import dimension
 from induced_metric.studies.compatibility import study_config
 
 OPTIMIZERS = ("adamw", "muon", "sgd", "sgd_log_metric", "sgd_metric", "sgd_rms")

@@ -19,11 +19,12 @@ RANGES = {
     "task": {"width": {"type": "int", "low": 8, "high": 64, "step": 8}},
     "schedule": {"kind": {"choices": ["cosine", None]}},
 }
+LAYERS = {"layers": {"choices": [[32, 32, 1], [64, 1]]}}
 
 
-def add(results, number, **changes):
+def add(results, number, ranges=RANGES, **changes):
     row, curve = synthetic.trial(number, optimizer="sgd", epochs=100, diverged=changes.get("diverged", False))
-    config = json.dumps(json.loads(row["config"]) | {"search_space": RANGES})
+    config = json.dumps(json.loads(row["config"]) | {"search_space": ranges})
     row |= {"config": config, "task.width": 16, "schedule.kind": "cosine", **changes}
     RecordStore(StudyKey("paper", "regression", "tpe", "sgd").directory(results)).publish(row, curve)
     return row, curve
@@ -57,6 +58,15 @@ def test_a_trial_is_shown_with_its_number_value_hyperparameters_and_curve(tmp_pa
         assert len(trial.intermediate_values) == 40
         assert trial.intermediate_values[99] == curve["test/loss"][99]
         assert trial.duration.total_seconds() == pytest.approx(row["seconds"], abs=1e-5)
+
+
+def test_lists_that_were_chosen_from_are_shown_as_the_text_on_record(tmp_path):
+    add(tmp_path, 0, ranges={"task": LAYERS}, **{"task.layers": "[64, 1]"})
+    browsed = Browsed(tmp_path)
+    browsed.refresh()
+    (trial,) = shown(browsed).trials
+    assert trial.params == {"task.layers": "[64, 1]"}
+    assert trial.distributions == {"task.layers": CategoricalDistribution(["[32, 32, 1]", "[64, 1]"])}
 
 
 def test_records_that_come_late_take_the_place_that_was_kept(tmp_path):

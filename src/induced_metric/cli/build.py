@@ -10,10 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from induced_metric import xla
 from induced_metric.cli.factories import Factory
-from induced_metric.cli.spaces import from_word, search_space
+from induced_metric.cli.spaces import search_space
 from induced_metric.cli.values import arguments, integer, plain, sentences, settings, target
 from induced_metric.errors import UserError
-from induced_metric.space import Dimension, programs
+from induced_metric.space import Dimension, from_word, programs
 
 if TYPE_CHECKING:
     from induced_metric.lanes import Lanes

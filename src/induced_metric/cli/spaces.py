@@ -1,6 +1,5 @@
 """The search space of a configuration: which hyperparameters are searched, their ranges, which are static."""
 
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,7 +11,7 @@ from induced_metric.cli.factories import Factory
 from induced_metric.cli.values import CONF, plain, settings, suggested
 from induced_metric.errors import UserError
 from induced_metric.records.schema import check_hyperparameter_names
-from induced_metric.space import Choice, Dimension, Float, Int
+from induced_metric.space import Choice, Dimension, Float, Int, as_word
 
 _DESCEND = ("induced_metric.optimizers.descend", "induced_metric.optimizers.metric.descend")
 _SCHEDULE, _TASK = "schedule.", "task."
@@ -83,16 +82,6 @@ def _check_made(made: Any, path: str) -> None:
         raise UserError(
             f"optimizer: {path} must return an optax.GradientTransformation, got {type(made).__name__}"
         )
-
-
-def as_word(value: Any) -> Any:
-    """A list as text such as ``[32, 32, 1]``, since Optuna and the records have no lists; else unchanged."""
-    return json.dumps(value) if isinstance(value, list) else value
-
-
-def from_word(value: Any) -> Any:
-    """The inverse of ``as_word``."""
-    return json.loads(value) if isinstance(value, str) and value.startswith("[") else value
 
 
 def _dimension(name: str, given: Any) -> Dimension:

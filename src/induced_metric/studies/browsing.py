@@ -5,25 +5,22 @@ all epochs, and nothing that is done to it affects a study.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.study import StudyDirection
 from optuna.study.study import _SYSTEM_ATTR_METRIC_NAMES
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from induced_metric import records
 from induced_metric.records import RecordFeed, RecordStore, StudyKey
+from induced_metric.space import Dimension, Float, dimensions
+from induced_metric.studies.dimensions import distribution, recorded
 from induced_metric.studies.storage import STATES
 
 _POINTS = 40  # most points of a curve: a browser draws that many for every trial
@@ -91,7 +88,8 @@ def _frozen(identity: int, row: Mapping[str, Any], curve: Any) -> FrozenTrial:
     state = TrialState.FAIL if row["diverged"] else STATES[row["state"]]
     provenance = json.loads(row["provenance"])
     finished = datetime.fromisoformat(row["finished"]).astimezone().replace(tzinfo=None)
-    ranges = {name: given for name, given in _ranges(json.loads(row["config"])) if name in row}
+    searched = dimensions(json.loads(row["config"]).get("search_space") or {})
+    space = {name: dimension for name, dimension in searched.items() if name in row}
     return FrozenTrial(
         number=int(row["trial"]),
         trial_id=identity,
@@ -100,8 +98,8 @@ def _frozen(identity: int, row: Mapping[str, Any], curve: Any) -> FrozenTrial:
         # The start is not recorded, so the duration shown is the time that the trial had its device.
         datetime_start=finished - timedelta(seconds=row["seconds"]),
         datetime_complete=finished,
-        params={name: _value(ranges[name], row[name]) for name in ranges},
-        distributions={name: _distribution(ranges[name]) for name in ranges},
+        params={name: recorded(dimension, row[name]) for name, dimension in space.items()},
+        distributions={name: _axis(dimension) for name, dimension in space.items()},
         user_attrs={name: row[name] for name in _FACTS}
         | {name: provenance[name] for name in _OF_A_TRIAL if name in provenance},
         system_attrs={},
@@ -119,30 +117,8 @@ def _thinned(curve: Any, objective: str) -> dict[int, float]:
     return dict(zip(epochs[finite].tolist(), values[finite].tolist(), strict=True))
 
 
-def _ranges(tree: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The ranges that a study's configuration searches, with their dotted names."""
-
-    def flat(branch: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        for name, given in branch.items():
-            if isinstance(given, Mapping) and ("low" in given or "choices" in given):
-                yield prefix + name, given
-            elif isinstance(given, Mapping):
-                yield from flat(given, f"{prefix}{name}.")
-
-    return flat(tree.get("search_space") or {}, "")
-
-
-def _distribution(given: Mapping[str, Any]) -> BaseDistribution:
-    """A range as a figure's axis; for a complement it shows x, although 1 − x was searched evenly."""
-    if "choices" in given:
-        return CategoricalDistribution(given["choices"])
-    low, high, log = given["low"], given["high"], bool(given.get("log"))
-    if given.get("type") == "int":
-        return IntDistribution(int(low), int(high), log=log, step=int(given.get("step", 1)))
-    return FloatDistribution(float(low), float(high), log=log and not given.get("complement"))
-
-
-def _value(given: Mapping[str, Any], value: Any) -> Any:
-    if "choices" in given:
-        return next((choice for choice in given["choices"] if choice == value), None)
-    return int(value) if given.get("type") == "int" else float(value)
+def _axis(dimension: Dimension) -> BaseDistribution:
+    """A dimension as a figure's axis; for a complement it shows x, although 1 − x was searched evenly."""
+    if isinstance(dimension, Float) and dimension.complement:
+        return FloatDistribution(dimension.low, dimension.high)
+    return distribution(dimension)

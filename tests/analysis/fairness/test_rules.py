@@ -196,5 +196,15 @@ def test_every_rule_has_a_plant() -> None:
     ],
 )
 def test_what_a_hyperparameter_does_is_known_by_the_names_that_optax_gives_it(target, name, does) -> None:
+    assert role(made_by(_target_=target), name) == does
+
+
+@pytest.mark.parametrize(("target", "does"), [("trace", "first"), ("scale_by_rms", "second")])
+def test_what_a_decay_averages_depends_on_the_direction_that_has_it(target, does) -> None:
+    mine = made_by(_target_="induced_metric.optimizers.descend", direction={"_target_": f"optax.{target}"})
+    assert role(mine, "direction.decay") == f"the {does} momentum"
+
+
+def made_by(**optimizer) -> Study:
     none = pd.DataFrame()
-    assert role(Study("mine", {"optimizer": {"_target_": target}}, {}, none, none, 0.0, 1), name) == does
+    return Study("mine", {"optimizer": optimizer}, {}, none, none, 0.0, 1)

@@ -1,6 +1,7 @@
 """The report says what the tables say, links to what is there, and needs nothing else."""
 
 import functools
+import json
 import re
 from html.parser import HTMLParser
 from urllib.parse import unquote
@@ -18,6 +19,7 @@ from induced_metric.analysis.report import part as parts
 from induced_metric.analysis.style import ordered
 from induced_metric.analysis.tuning import tuning_curves
 from induced_metric.records import CONFIRMED, WITHOUT
+from induced_metric.space import Float
 
 pytestmark = pytest.mark.slow
 
@@ -177,9 +179,21 @@ def test_every_trial_is_drawn_against_each_of_its_hyperparameters(part):
     assert own["value"].min() < max(trace.y) < 10
 
 
+def test_a_searched_setting_of_the_task_is_drawn_too(part):
+    own = part.searches["tpe"].trials
+    searched = {"task": {"width": {"type": "int", "low": 8, "high": 64}}}
+    config = own["config"].map(lambda text: json.dumps(json.loads(text) | {"search_space": searched}))
+    wide = own.assign(**{"config": config, "task.width": range(8, 8 + len(own))})
+    changed = {"tpe": part.searches["tpe"]._replace(trials=wide)}
+    made = trials.response(part._replace(searches=changed))
+    assert {trace.meta["parameter"] for trace in made.figure.data} == {"task.width"}
+    (choice,) = (each for each in made.choices if each.name == "parameter")
+    assert [shape["x0"] for shape in choice.layouts["task.width"]["shapes"]] == [8, 64]
+
+
 def test_the_bound_of_a_mirrored_dimension_is_drawn_where_it_lies():
-    space = {"tpe": {"sgd": {"momentum": {"low": 0.0, "high": 0.9997, "log": True, "complement": True}}}}
-    layout = trials._layout("momentum", space)
+    momentum = Float(0.0, 0.9997, log=True, complement=True)
+    layout = trials._layout("momentum", {"tpe": {"sgd": {"momentum": momentum}}})
     assert [shape["x0"] for shape in layout["shapes"]] == pytest.approx([1, 0.0003])
     low, high = layout["xaxis.range"]
     assert low > high  # large momenta to the right

@@ -1,14 +1,14 @@
 """What the linter checks: the studies of several optimisers that one table compares."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from induced_metric.analysis import runs, style
 from induced_metric.records import CONFIRMED, FIXED, Records
-from induced_metric.space import Choice, Dimension, Float, Int
+from induced_metric.space import Dimension, dimensions
 
 
 class Finding(NamedTuple):
@@ -31,7 +31,7 @@ class Study(NamedTuple):
         config: the recorded configuration.
         space: the dimensions that were searched, by name; empty where a fixed setting was trained again.
         trials: all trials of the studies; empty for the published studies.
-        best: the best trials, or the published best run.
+        best: the best trials of each study, the best of all first, or the published best run.
         mean: the mean of the best values.
         studies: the number of studies.
     """
@@ -52,7 +52,15 @@ class Study(NamedTuple):
     @property
     def kind(self) -> str:
         """The name of the function that makes the optimiser, without its module."""
-        return str(self.setting("optimizer", "_target_", self.optimizer)).rpartition(".")[2]
+        return self.made_by("")
+
+    def made_by(self, part: str) -> str:
+        """The same for a part of it, such as ``direction``; that of the optimiser if it has no such part."""
+        target = self.setting("optimizer", "_target_", self.optimizer)
+        given = self.setting("optimizer", part) if part else None
+        if isinstance(given, Mapping):
+            target = given.get("_target_", target)
+        return str(target).rpartition(".")[2]
 
     def setting(self, group: str, name: str, otherwise: Any = None) -> Any:
         """A setting of the recorded configuration; ``otherwise`` if the record is older than the setting."""
@@ -79,6 +87,10 @@ class Comparison(NamedTuple):
     searches: bool
     spread: Mapping[str, float]
 
+    def of(self, optimizers: Collection[str]) -> "Comparison":
+        """The comparison of some of its optimisers."""
+        return self._replace(studies=[study for study in self.studies if study.optimizer in optimizers])
+
     @property
     def recorded(self) -> pd.DataFrame:
         """All recorded trials; empty for the published studies."""
@@ -99,9 +111,10 @@ def of_records(
     """
     searches = not any(name == FIXED or name.endswith(CONFIRMED) for name in ours)
     trials = pd.concat([study.trials for study in ours.values()], ignore_index=True)
+    objective, direction = runs.objective(ours)
     best = pd.concat(
         [runs.top(study.trials, n if searches else len(study.trials)) for study in ours.values()]
-    )
+    ).sort_values("value", ascending=direction == "minimize", kind="stable")
     best_of = dict(iter(best.groupby("optimizer")))
     studies = []
     for name, rows in trials.groupby("optimizer"):
@@ -112,31 +125,14 @@ def of_records(
         studies.append(Study(str(name), config, space, rows, top, mean, count))
     order = style.ordered([study.optimizer for study in studies])
     studies.sort(key=lambda study: order.index(study.optimizer))
-    objective, _ = runs.objective(ours)
     return Comparison(task, source, studies, objective, searches, spread)
 
 
 def searched(config: Mapping[str, Any], trials: pd.DataFrame) -> dict[str, Dimension]:
     """The dimensions that were searched: of the configured ranges, those that the trials have values for."""
-    ranges = dict(_flat(config.get("search_space", {})))
-    return {name: dimension(given) for name, given in ranges.items()
+    configured = dimensions(config.get("search_space", {}))
+    return {name: each for name, each in configured.items()
             if name in trials and trials[name].notna().any()}  # fmt: skip
-
-
-def dimension(given: Mapping[str, Any]) -> Dimension:
-    """The dimension that a range of a configuration describes."""
-    values = {name: value for name, value in given.items() if name != "type"}
-    if "choices" in values:
-        return Choice(**values | {"choices": tuple(values["choices"])})
-    return Int(**values) if given.get("type") == "int" else Float(**values)
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in tree.items():
-        if "low" in value or "choices" in value:
-            yield prefix + name, value
-        else:
-            yield from _flat(value, f"{prefix}{name}.")
 
 
 def listed(values: Mapping[str, str]) -> str:

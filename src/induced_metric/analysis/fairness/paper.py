@@ -10,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from induced_metric.analysis.fairness.comparison import Comparison, Study, dimension
+from induced_metric.analysis.fairness.comparison import Comparison, Study
 from induced_metric.records import published
+from induced_metric.space import dimension
 
 PUBLISHED = "published"
 OBJECTIVES = {

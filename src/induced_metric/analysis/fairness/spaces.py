@@ -31,8 +31,14 @@ ROLES = {
     "beta": "the average of the metric",
 }
 """The roles of hyperparameters, several names for one role; of a dotted name the last part counts."""
-OTHERWISE = {("adan", "b2"): _FIRST, ("momo", "beta"): _FIRST, ("muon", "beta"): _FIRST}
-"""Exceptions to ``ROLES``: optimisers in which a hyperparameter of this name has another role."""
+OTHERWISE = {
+    ("adan", "b2"): _FIRST,
+    ("momo", "beta"): _FIRST,
+    ("muon", "beta"): _FIRST,
+    ("trace", "decay"): _FIRST,
+    ("scale_by_rms", "decay"): _SECOND,
+}
+"""Exceptions to ``ROLES``: what makes an optimiser or its direction, and a hyperparameter's name there."""
 EXTENDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "sgd_metric": ("sgd", {}),
     "sgd_rms": ("adamw", {"beta1": "momentum", "beta2": "beta_rms"}),
@@ -56,8 +62,8 @@ the number of all ends of all ranges of the comparison."""
 
 def role(study: Study, name: str) -> str:
     """The role of a hyperparameter: what it does, whatever its name."""
-    bare = name.rpartition(".")[2]
-    return OTHERWISE.get((study.kind, bare), ROLES.get(bare, name))
+    group, _, bare = name.rpartition(".")
+    return OTHERWISE.get((study.made_by(group), bare), ROLES.get(bare, name))
 
 
 def unequal(comparison: Comparison) -> Iterator[Finding]:

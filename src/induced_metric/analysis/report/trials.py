@@ -13,6 +13,7 @@ from induced_metric.analysis.report.part import Part
 from induced_metric.analysis.support import counted
 from induced_metric.analysis.tuning import tuning_curves
 from induced_metric.records.schema import RESERVED
+from induced_metric.space import Dimension, Float, Int, dimensions
 
 _FIRST = "learning_rate"
 
@@ -66,16 +67,18 @@ def _edge(values: "pd.Series[float]") -> float:
     return max(float((values if ended.empty else ended).quantile(0.98)), 1.5 * float(values.min()))
 
 
-def _spaces(trials: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """The search space of each optimiser: of the dimensions configured, those that its trials have."""
-    spaces: dict[str, dict[str, Any]] = {}
+def _spaces(trials: pd.DataFrame) -> dict[str, dict[str, Dimension | None]]:
+    """The search space of each optimiser: of the dimensions configured, those that its trials have.
+
+    Older studies have no search space on record: there the hyperparameters that vary were searched.
+    """
+    spaces: dict[str, dict[str, Dimension | None]] = {}
     for row in trials[["optimizer", "config"]].drop_duplicates().itertuples():
         name = str(row.optimizer)
-        configured = json.loads(str(row.config)).get("search_space", {})
+        configured = dimensions(json.loads(str(row.config)).get("search_space", {}))
         rows = trials[trials["optimizer"] == name]
-        # Older studies have no search space on record: the hyperparameters that vary were searched.
-        searched = configured or {key: {} for key in set(trials.columns) - RESERVED}
-        spaces[name] = {key: space for key, space in searched.items() if key in rows and _varies(rows[key])}
+        searched = configured or dict.fromkeys(set(trials.columns) - RESERVED)
+        spaces[name] = {key: each for key, each in searched.items() if key in rows and _varies(rows[key])}
     return spaces
 
 
@@ -94,10 +97,10 @@ def _dots(
     name: str,
     sampler: str,
     parameter: str,
-    space: Mapping[str, Any],
+    dimension: Dimension | None,
 ) -> None:
     at = trials[parameter].astype(float)
-    mirrored = bool(space.get("complement"))
+    mirrored = _mirrored(dimension)
     figure.add_scatter(
         x=looks.compact(1 - at if mirrored else at),
         y=looks.compact(value),
@@ -108,23 +111,29 @@ def _dots(
     )
 
 
+def _mirrored(dimension: Dimension | None) -> bool:
+    return isinstance(dimension, Float) and dimension.complement
+
+
 def _axis(parameter: str, *, mirrored: bool) -> str:
     return f"1 − {parameter}" if mirrored else parameter
 
 
-def _layout(parameter: str, spaces: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
+def _layout(
+    parameter: str, spaces: Mapping[str, Mapping[str, Mapping[str, Dimension | None]]]
+) -> dict[str, Any]:
     """The axis of a hyperparameter, with lines at the ends of its range if all searches have the same."""
     configured = [
         space[parameter] for study in spaces.values() for space in study.values() if parameter in space
     ]
     first = configured[0]
-    mirrored = bool(first.get("complement"))
+    mirrored = _mirrored(first)
     layout: dict[str, Any] = {"xaxis.title.text": _axis(parameter, mirrored=mirrored), "shapes": []}
-    if "high" not in first:
+    ranges = [each for each in configured if isinstance(each, Float | Int)]
+    if not isinstance(first, Float | Int):
         return layout | {"xaxis.type": "linear", "xaxis.autorange": True}
-    sides = [side for space in configured for side in (space["low"], space["high"])]
-    sides = [1 - side if mirrored else side for side in sides]
-    if first.get("log") and min(sides) > 0:
+    sides = [1 - side if mirrored else side for each in ranges for side in (each.low, each.high)]
+    if first.log and min(sides) > 0:
         axis = looks.fitted(sides, 1.5)
     else:
         margin = 0.04 * (max(sides) - min(sides))
@@ -132,7 +141,7 @@ def _layout(parameter: str, spaces: Mapping[str, Mapping[str, Mapping[str, Any]]
     if mirrored:
         axis["range"] = axis["range"][::-1]
     layout |= {f"xaxis.{name}": value for name, value in axis.items()}
-    if all(space == first for space in configured):
+    if all(each == first for each in configured):
         for at in sides[:2]:
             layout["shapes"].append(
                 {"type": "line", "x0": at, "x1": at, "yref": "paper", "y0": 0, "y1": 1,
