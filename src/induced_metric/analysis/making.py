@@ -23,13 +23,16 @@ from induced_metric.analysis.reports import (
     Report,
 )
 from induced_metric.analysis.tuning.costs import read_costs
-from induced_metric.records import FIXED, Records
+from induced_metric.records import CONFIRMED, FIXED, Records
 
 _UNCOMPARED = (ABLATIONS, EVERYTHING, TASKS, CONFIRMED_TASKS)
 """Values of ``Report.of`` whose tables get no line on fairness.
 
 They do not compare optimisers on one task, or are the linter's findings themselves.
 """
+
+_COMPARED = ("optimizer", "other", "baseline")
+"""The columns of a table's data that name what it compares."""
 
 
 class Planned(NamedTuple):
@@ -57,7 +60,7 @@ class Planned(NamedTuple):
                 more = f"{self.left_out} more optimiser{'s' if self.left_out > 1 else ''}"
                 made.suptitle(f"{made.get_suptitle()}\n({more}: see overview)")
         if isinstance(made, Table) and self.report.of not in _UNCOMPARED:
-            return _with_findings(made, self.material.findings, self.material.ours, self.findings)
+            return _with_findings(made, self.material, self.findings)
         return made
 
 
@@ -130,7 +133,7 @@ def plan(
     reduced = read(records.ablations(task, protocol=protocol, results=results)) if needs_ablations else {}
     n = best or (runs.best_count(ours) if ours else 1)
     costs = read_costs(Path(results, "costs.csv"), task)
-    linted = fairness.findings(fairness.comparisons(task, ours, repeats, n=n))
+    compared = fairness.comparisons(task, ours, repeats, n=n)
     best_first = _best_first(ours or repeats)
     every = parts.Recorded(task, protocol, results, load, ours, repeats, reduced)
     for report in chosen:
@@ -143,7 +146,7 @@ def plan(
                 present = {name for study in part.records.values() for name in study.trials["optimizer"]}
                 left_out = [name for name in order if name in present][report.most :]
             shown = {name: _without(left_out, study) for name, study in part.records.items()}
-            material = Material(part.subject, shown, ours, n, targets, costs, linted)
+            material = Material(part.subject, shown, ours, n, targets, costs, compared)
             yield Planned(report, stem, material, "-".join([protocol, task, FAIRNESS]), len(left_out))
 
 
@@ -179,12 +182,17 @@ def _without(optimizers: Sequence[str], found: Records) -> Records:
     return Records(*(table[~table["optimizer"].isin(optimizers)] for table in found))
 
 
-def _with_findings(made: Table, findings: pd.DataFrame, ours: Mapping[str, Records], where: str) -> Table:
-    """The table with the linter's findings on its sources."""
-    sources = {fairness.source_of(name) for name in ours}
-    if FIXED in ours or ("source" in made.data and fairness.PUBLISHED in set(made.data["source"])):
+def _with_findings(made: Table, material: Material, where: str) -> Table:
+    """The table with the linter's findings on what it compares: its own optimisers, from its own sources."""
+    data = made.data
+    sources = set(data["source"]) if "source" in data else set(map(fairness.source_of, material.ours))
+    # A setting that was trained again is as good as the search that found it.
+    sources |= {source.removesuffix(CONFIRMED) for source in sources}
+    if FIXED in sources or "published" in data:
         sources.add(fairness.PUBLISHED)
-    return replace(made, notes=[*made.notes, *fairness.notes(findings, sources, where)])
+    optimizers = {name for column in _COMPARED if column in data for name in data[column]}
+    notes = fairness.notes(material.compared, sources, optimizers, where)
+    return replace(made, notes=[*made.notes, *notes])
 
 
 def write(stem: Path, made: Table | Figure) -> list[Path]:

@@ -53,7 +53,7 @@ class Material(NamedTuple):
     n: int  # how many of the best runs to use
     targets: Sequence[float] | None  # values of the objective; None: those of the task
     costs: pd.Series  # device seconds per epoch, by optimiser; empty where none is on record
-    findings: pd.DataFrame  # the linter's findings on all records of the task
+    compared: Sequence[fairness.Comparison]  # what the linter checks: all records of the task
 
     @property
     def only(self) -> Records:
@@ -124,7 +124,7 @@ REPORTS = (
            lambda m: budgets.budgets_table(m.task, m.ours, m.searches, m.costs)),
     Report("tables", "budgets", CONFIRMATIONS,
            lambda m: budgets.budgets_table(m.task, m.ours, m.searches, m.costs)),
-    Report("tables", FAIRNESS, EVERYTHING, lambda m: fairness.fairness_table(m.task, m.findings)),
+    Report("tables", FAIRNESS, EVERYTHING, lambda m: _fairness(m)),
     Report("tables", "deviations", CHANGES, lambda m: deviations.deviations_table(m.task, m.ours, n=m.n)),
     Report("tables", "reached", TASKS,
            lambda m: reached.tasks_table(m.task, m.ours, _goals(m.ours))),
@@ -150,6 +150,10 @@ REPORTS = (
     Report("figures", "best_scatter", "searches",
            lambda m: scatter.best_scatter(m.task, draws.pooled(m.ours), n=m.n)),
 )  # fmt: skip
+
+
+def _fairness(material: Material) -> Table | None:
+    return fairness.fairness_table(material.task, fairness.findings(material.compared))
 
 
 def _verdicts(material: Material, family: int) -> Table | None:

@@ -56,13 +56,18 @@ def test_what_two_sources_share_is_one_row() -> None:
     assert any("selection" in note for note in table.notes if note.startswith("Rules without findings"))
 
 
-def test_a_note_names_the_rules_that_fired_for_its_sources_alone() -> None:
-    found = fairness.findings([compared({"muon": study("muon", trials=30)})])
-    (note,) = fairness.notes(found, {"random"}, "fair-regression-fairness")
+def test_a_note_names_the_rules_that_fired_for_its_sources_and_optimizers_alone() -> None:
+    found = [compared({"muon": study("muon", trials=30)})]
+    everyone = [each.optimizer for each in found[0].studies]
+    (note,) = fairness.notes(found, {"random"}, everyone, "fair-regression-fairness")
     assert note == (
         "Fairness linter: 1 finding on the studies compared here: budget. Details: fair-regression-fairness."
     )
-    assert fairness.notes(found, {"tpe"}, "fair-regression-fairness") == []
+    assert fairness.notes(found, {"tpe"}, everyone, "fair-regression-fairness") == []
+    alike = [name for name in everyone if name != "muon"]
+    assert alike
+    assert fairness.notes(found, {"random"}, alike, "fair-regression-fairness") == []
+    assert fairness.notes(found, {"random"}, ["lion"], "fair-regression-fairness") == []
 
 
 @pytest.mark.slow

@@ -92,15 +92,20 @@ def fairness_table(task: str, found: pd.DataFrame) -> Table | None:
     return Table(table, pd.DataFrame(cells), pd.DataFrame(index=table.index), title, notes, words=4)
 
 
-def notes(found: pd.DataFrame, sources: Collection[str], where: str) -> list[str]:
-    """The findings about the sources of another table, in one line; an empty list if there are none.
+def notes(
+    compared: Iterable[Comparison], sources: Collection[str], optimizers: Collection[str], where: str
+) -> list[str]:
+    """The findings about what another table compares, in one line; an empty list if there are none.
 
     Args:
-        found: ``findings``.
+        compared: ``comparisons``.
         sources: the sources of that table, named as by ``source_of``.
+        optimizers: its optimisers; what others are compared with says nothing about it.
         where: the name of the table that has all findings.
     """
-    rules = alike(found[found["source"].isin(list(sources))])["rule"].tolist()
+    own = [each.of(optimizers) for each in compared if each.source in sources]
+    found = [lint(each) for each in own if each.studies]
+    rules = alike(pd.concat(found))["rule"].tolist() if found else []
     if not rules:
         return []
     counts = {name: rules.count(name) for name in rules}
