@@ -126,6 +126,18 @@ def test_the_margin_is_the_one_that_the_protocol_of_the_records_states(ours, sea
     assert confirmed.stated_margin(ours) is None
 
 
+def test_the_interval_of_an_accuracy_stays_below_one(ours, searches) -> None:
+    def accurate(studies) -> dict[str, Records]:
+        facts = {"objective": "test/accuracy", "direction": "maximize"}
+        spread = {"value": lambda trials: 1 - trials["value"] * (1 + 5 * trials["sampler"].str.contains("1"))}
+        return {name: study._replace(trials=study.trials.assign(**facts, **spread))
+                for name, study in studies.items()}  # fmt: skip
+
+    table = confirmed.standings("mine", accurate(ours), accurate(searches))
+    assert (table["mean"] < table["high"]).all()
+    assert (table["high"] == 1).any()
+
+
 def test_one_optimizer_has_a_standing_and_no_verdict(ours, searches) -> None:
     alone = {name: Records(x.trials[x.trials["optimizer"] == "adam"], x.curves) for name, x in ours.items()}
     assert len(confirmed_tables.confirmed_table("regression", alone, searches).data) == 1

@@ -96,7 +96,8 @@ def standings(
         geometric (``scale``).
     """
     trainings = collect(ours, searches)
-    scale = scale_of(trainings["value"], minimize=runs.objective(ours)[1] == "minimize")
+    objective, direction = runs.objective(ours)
+    scale = scale_of(trainings["value"], minimize=direction == "minimize")
     best = _searched(task, searches)
     rows = []
     for name, grid in verdicts.grids(trainings).items():
@@ -105,6 +106,8 @@ def standings(
         own = trainings[(trainings["optimizer"] == name) & trainings["seed"].isin(complete.columns)]
         estimate = hierarchy.estimate(scale.to(cells))
         mean, low, high = map(float, scale.back([estimate.mean, *estimate.interval(level)]))
+        if objective.endswith("accuracy"):  # an interval of Student's t may reach beyond what is possible
+            low, high = max(low, 0.0), min(high, 1.0)
         searched = scale.mean([best.get((name, str(study)), float("nan")) for study in grid.index])
         chosen_by = scale.mean(own["chosen_by"])
         rows.append(

@@ -13,7 +13,7 @@ from induced_metric.analysis import draws, runs, style
 from induced_metric.analysis.confirmations import confirmed, verdicts
 from induced_metric.analysis.confirmations.scale import Scale, scale_of
 from induced_metric.analysis.statistics import CONFIDENCE
-from induced_metric.records import Records
+from induced_metric.records import FIXED, Records
 
 _HEIGHT = 0.8  # the height that is drawn on, as a share of an optimiser's row
 
@@ -96,7 +96,8 @@ def confirmed_figure(
         axes.autoscale_view(scaley=False)
         _crop(axes, trainings, table["optimizer"].tolist(), scale)
         style.readable(axes.xaxis)
-        axes.set_xlabel(style.words(objective))
+        split = runs.chosen_by(next(iter(ours.values()))).partition("/")[0]
+        axes.set_xlabel(f"{style.words(objective)} at the epoch that is best on {split}")
         right_axis = axes.secondary_yaxis("right")
         right_axis.set_yticks(range(len(table)), [groups.get(name, "") for name in table["optimizer"]])
         right_axis.tick_params(length=0)
@@ -105,25 +106,13 @@ def confirmed_figure(
             f"{draws.origin(*(study.trials for study in ours.values()))}:\n"
             f"{confirmed.whose(ours)}, trained again from fresh seeds"
         )
+        every, one = ("", "") if FIXED in ours else ("all winners: ", "one winner's ")
+        mean = scale.mean_words
         handles = [
-            Patch(
-                color="0.4",
-                alpha=0.25,
-                lw=0,
-                label=f"all winners: {scale.mean_words}, {CONFIDENCE:.0%} interval",
-            ),
-            Line2D([], [], color="0.4", lw=3, solid_capstyle="butt", label="one winner's seeds: quartiles"),
-            Line2D([], [], color="0.4", lw=0.8, label="one winner's seeds: 5 to 95%"),
-            Line2D(
-                [],
-                [],
-                color="0.4",
-                marker="o",
-                ls="",
-                ms=3.5,
-                mec="white",
-                label=f"one winner's seeds: {scale.mean_words}",
-            ),
+            Patch(color="0.4", alpha=0.25, lw=0, label=f"{every}{mean}, {CONFIDENCE:.0%} interval"),
+            Line2D([], [], color="0.4", lw=3, solid_capstyle="butt", label=f"{one}seeds: quartiles"),
+            Line2D([], [], color="0.4", lw=0.8, label=f"{one}seeds: 5 to 95%"),
+            Line2D([], [], color="0.4", marker="o", ls="", ms=3.5, mec="white", label=f"{one}seeds: {mean}"),
         ]
         title = (
             f"No letter in common: significantly different ({CONFIDENCE:.0%}, Holm over all lettered pairs)"

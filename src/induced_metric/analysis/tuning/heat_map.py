@@ -22,12 +22,14 @@ class Block(NamedTuple):
         ticks: the label below each column.
         shade: the shade of each cell, from 0 (white) to 1; shape=(rows, columns); NaN is white.
         texts: the text in each cell.
+        diverging: whether the shades are shares: blue above one half, red below, white at it and for NaN.
     """
 
     title: str
     ticks: Sequence[str]
     shade: np.ndarray
     texts: pd.DataFrame
+    diverging: bool = False
 
 
 def draw(optimizers: Sequence[str], blocks: Sequence[Block]) -> Figure:
@@ -50,15 +52,21 @@ def shades(values: np.ndarray, *, minimize: bool) -> np.ndarray:
     """
     if minimize:
         values = -np.log(values) if np.nanmin(values) > 0 else -values
-    best, worst = np.nanmax(values), np.nanquantile(values, 1 - _SHADED)
+    # Of a few values, too, the worst one takes no more of the scale than the next.
+    best, worst = np.nanmax(values), np.nanquantile(values, 1 - _SHADED, method="higher")
     return np.clip((values - worst) / (best - worst), 0, 1) if best > worst else np.zeros_like(values)
 
 
 def _draw(axes: Axes, block: Block) -> None:
-    axes.imshow(block.shade, vmin=0, vmax=1.15, cmap="Blues", aspect="auto")
+    if block.diverging:
+        axes.imshow(block.shade, vmin=-0.1, vmax=1.1, cmap="RdBu", aspect="auto")
+        dark = np.abs(block.shade - 0.5) > 0.35
+    else:
+        axes.imshow(block.shade, vmin=0, vmax=1.15, cmap="Blues", aspect="auto")
+        dark = block.shade > 0.7
     for place, row in enumerate(block.texts.to_numpy()):
         for column, text in enumerate(row):
-            ink = "white" if block.shade[place, column] > 0.7 else "black"
+            ink = "white" if dark[place, column] else "black"
             axes.text(column, place, text, ha="center", va="center", fontsize=6.5, color=ink)
     axes.set_title(block.title, fontsize=7.5)
     axes.set_xticks(range(len(block.ticks)), block.ticks)

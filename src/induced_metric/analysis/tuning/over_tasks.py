@@ -151,7 +151,7 @@ def tasks_table(family: str, ours: Mapping[str, Records]) -> Table | None:
 
 
 def tasks_figure(ours: Mapping[str, Records]) -> Figure | None:
-    """``tasks_table`` as a heat map where darker is better; None where there are fewer than two tasks."""
+    """``tasks_table`` as a heat map where bluer is better; None where there are fewer than two tasks."""
     tasks = compare(ours)
     if tasks is None:
         return None
@@ -162,16 +162,17 @@ def tasks_figure(ours: Mapping[str, Records]) -> Figure | None:
         rows["verdict"] = rows["verdict"].astype(object)
         mean = rows[["mean"]].to_numpy(dtype=float)
         shade = heat_map.shades(mean, minimize=tasks.directions[task] == "minimize")
-        blocks.append(
-            heat_map.Block(f"{task}\n{tasks.metrics[task]}", [""], shade, fixed(rows["mean"], 4).to_frame())
-        )
+        split, _, metric = tasks.metrics[task].partition(" ")
+        texts = fixed(rows["mean"], 4).to_frame()
+        blocks.append(heat_map.Block(f"{task}\n{metric}", [""], shade, texts))
         # The title of the figure names the baseline: here there is no room for it.
         blocks.append(overview.superiority_block(rows, against)._replace(title="\nP(better)"))
     with style.style():
         figure = heat_map.draw(tasks.order, blocks)
         confirmations = [study.trials for name, study in ours.items() if name.endswith(CONFIRMED)]
         figure.suptitle(
-            f"{draws.origin(*confirmations)}:\n{confirmed.whose(ours)}, trained again from fresh seeds\n"
+            f"{draws.origin(*confirmations)}:\n"
+            f"{confirmed.whose(ours)}, trained again from fresh seeds: means on {split}\n"
             f"optimisers run on all tasks first, each group sorted by its mean P(better than {against})"
         )
         figure.supxlabel(

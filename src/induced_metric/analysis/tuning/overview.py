@@ -136,7 +136,7 @@ def overview_table(
 def overview_figure(
     task: str, ours: Mapping[str, Records], searches: Mapping[str, Records], costs: "pd.Series[float]"
 ) -> Figure | None:
-    """``overview_table`` as a heat map where darker is better; None for a single optimiser."""
+    """``overview_table`` as a heat map where bluer is better; None for a single optimiser."""
     table = overview(task, ours, searches, costs)
     if "verdict" not in table:
         return None
@@ -172,7 +172,8 @@ def superiority_block(table: pd.DataFrame, against: str) -> Block:
     """How often each beats the baseline, with a star where the two are significantly different."""
     star = table["verdict"].isin(["better", "worse"]).map({True: "*", False: ""})
     texts = (fixed(table["superiority"], 2) + star).to_frame()
-    return Block(f"P(better\nthan {against})", [""], table[["superiority"]].to_numpy(dtype=float), texts)
+    shade = table[["superiority"]].to_numpy(dtype=float)
+    return Block(f"P(better\nthan {against})", [""], shade, texts, diverging=True)
 
 
 def _block(
