@@ -77,6 +77,20 @@ def test_the_task_of_the_recipe_is_made_of_its_settings():
     assert config["search_space"]["task"].keys() <= settings.keys()
 
 
+def test_the_sampler_of_the_recipe_proposes_trials():
+    import optuna
+    from omegaconf import OmegaConf
+
+    from induced_metric.cli import build
+
+    cfg = OmegaConf.create(yaml.safe_load(snippets("docs/adding.md", "A sampler or a pruner", "yaml")[0]))
+    first, again = (
+        optuna.create_study(sampler=build.sampler(cfg)(seed=seed)).ask().suggest_float("x", 0, 1)
+        for seed in (3, 3)
+    )
+    assert first == again
+
+
 def test_the_schedule_of_the_recipe_takes_traced_numbers():
     import jax
     import jax.numpy as jnp

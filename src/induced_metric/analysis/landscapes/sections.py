@@ -43,7 +43,8 @@ and {rounding} are chaotic. A run is called chaotic if its outcome changes when 
 from starts moved by a few units in the last place (x and y alike, so that a start on the diagonal stays
 there). Two versions of JAX need not agree on such a run, and neither number is the right one. The grid has
 duplicates, as published: one learning rate and one β of Muon occur twice. `distinct` counts each
-configuration once. `best.csv` and `counts.csv` have both tolerances.
+configuration once. `best.csv` and `counts.csv` have both tolerances. MUON updates matrices only; on functions
+of two variables it is Adam with Nesterov momentum.
 
 ### Best runs at the notebook's tolerance (iterations, or the final value where none converged)
 
