@@ -146,7 +146,7 @@ REPORTS = (
            lambda m: without_figure.without_figure(m.ours, m.searches), most=None),
     Report("figures", "overview", CONFIRMATIONS,
            lambda m: overview.overview_figure(m.task, m.ours, m.searches, m.costs), most=None),
-    Report("figures", "tuning", "searches", lambda m: tuning_curves.tuning_figure(m.ours)),
+    Report("figures", "tuning", "searches", lambda m: tuning_curves.tuning_figure(m.ours), most=11),
     Report("figures", "best_scatter", "searches",
            lambda m: scatter.best_scatter(m.task, draws.pooled(m.ours), n=m.n)),
 )  # fmt: skip

@@ -172,19 +172,21 @@ def test_the_table_says_what_was_found_and_what_follows(ours, searches) -> None:
     assert "Holm over 2 optimisers" in table.notes[0]
 
 
-def test_the_figure_has_a_point_for_each_winner_filled_where_it_changes(ours, searches) -> None:
+def test_the_figure_has_a_point_for_each_winner_marked_where_it_changes(ours, searches) -> None:
     figure = without_figure.without_figure(ours, searches)
     assert figure is not None
+    (dots,) = figure.axes[0].collections
+    widths, shares = dots.get_linewidths(), dots.get_array()
     points = {
-        (float(x), float(y)): line.get_markerfacecolor() != "none"
-        for line in figure.axes[0].lines[1:]
-        for x, y in zip(*line.get_data(), strict=True)
+        tuple(map(float, place)): (float(share), width > 1)
+        for place, share, width in zip(dots.get_offsets(), shares, widths, strict=True)
     }
-    assert {place for place, filled in points.items() if filled} >= {(3e-8, 1.0), (250.0, 1.0)}
-    assert {x for x, _ in points} == {2e-7, 4e-6, 3e-8, 250.0}
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["SGD_METRIC", "SGD_RMS"]
+    assert points[3e-8, 1.0] == points[250.0, 1.0] == (1.0, True)
+    assert {place for place, _ in points} == {2e-7, 4e-6, 3e-8, 250.0}
     table = without.by_winner(ours, without.collect(ours, searches))
-    assert sum(points.values()) == table["changed"].sum()
-    assert f"over {SEEDS} seeds" in figure.legends[0].get_title().get_text()
+    assert sum(thick for _, thick in points.values()) == table["changed"].sum()
+    assert f"over {SEEDS} seeds" in figure.get_supxlabel()
     assert figure.get_suptitle().startswith("regression (our runs, protocol paper, tpe, 2 studies)")
     del ours[f"tpe{CONFIRMED}{WITHOUT}xi"], ours[f"tpe-seed1{CONFIRMED}{WITHOUT}xi"]
     assert without_figure.without_figure(ours, searches) is None

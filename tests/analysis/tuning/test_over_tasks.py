@@ -98,8 +98,9 @@ def test_the_table_and_the_figure_show_all_of_it() -> None:
     )
     figure = over_tasks.tasks_figure(LOSSES | ACCURACIES)
     assert [axes.get_title() for axes in figure.axes] == [
-        "one\ntest loss", "\nP(better)", "two\ntest accuracy", "\nP(better)"
+        "one\nloss", "\nP(better)", "two\naccuracy", "\nP(better)"
     ]  # fmt: skip
+    assert "means on test" in figure.get_suptitle()
     written = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert written[4:8] == ["1.00*", "–", "0.00*", "0.00*"]
     assert written[8:12] == table.cells["two: test accuracy"].tolist()

@@ -12,16 +12,6 @@ import pandas as pd
 from induced_metric.analysis.landscapes import success
 from induced_metric.analysis.style import colour, label, ordered, plain, point, title
 
-_NOT_HYPERPARAMETERS = {
-    "run",
-    "function",
-    "optimizer",
-    "offset",
-    "start_x",
-    "start_y",
-    "converged",
-    "iterations",
-}
 _MOMENTA = ("momentum", "beta1", "adam_b1")
 RANGES = {
     "value": (-20.0, 20.0),

@@ -112,10 +112,12 @@ def tuning_figure(ours: Mapping[str, Records]) -> Figure:
                 if not curve.empty and (curve["kind"].iloc[0] == "trials" or curve["n"].iloc[0] > 1):
                     ends = curve["trials"], curve["low"], curve["high"]
                     axes.fill_between(*ends, color=style.colour(name), alpha=0.2, lw=0)
-            axes.set_title(style.label(name))
+            # The colours of the titles are those of the first panel.
+            axes.set_title(style.label(name), color=style.colour(name))
         _scales(grid[0], table, log=flipped or direction == "minimize")
         handles = [Line2D([], [], color="0.3", ls=line_style, lw=1.2, label=_named(table, source))
                    for source, line_style in line_styles.items()]  # fmt: skip
+        handles.append(Line2D([], [], color="0.85", lw=0.7, label=f"the other optimisers, {sources[0]}"))
         figure.legend(handles=handles, loc="outside lower center", ncols=2)
         origin = draws.origin(*(study.trials for study in ours.values()))
         figure.suptitle(f"{origin}: what tuning costs")
