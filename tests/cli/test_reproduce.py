@@ -1,5 +1,7 @@
 """Published studies by name: each has one, composes, and costs what its records say; and one is run again."""
 
+import contextlib
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -119,6 +121,24 @@ def test_a_study_is_run_again_and_compared(tmp_path, capsys, here, monkeypatch):
     committed.trials.loc[1, "value"] *= 2
     found = compared(key, again, committed)
     assert (found["equal"], found["first_other"], found["difference"]) == (2, 1, pytest.approx(0.5))
+
+
+@pytest.mark.parametrize("code", [130, 0], ids=["interrupted", "had just ended"])
+def test_ctrl_c_waits_for_the_sweep_to_finish_its_epochs_and_starts_no_other(code, tmp_path, monkeypatch):
+    sweep, done = tmp_path / "sweep", tmp_path / "done"
+    lines = [
+        f"#!{sys.executable}", "import os, pathlib, signal, sys, time", "signal.signal(signal.SIGINT, print)",
+        "os.kill(os.getppid(), signal.SIGINT)", "time.sleep(0.6)", f"pathlib.Path({str(done)!r}).touch()",
+        f"sys.exit({code})",
+    ]  # fmt: skip
+    sweep.write_text("\n".join(lines))
+    sweep.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(sweep))
+    ended = None
+    with contextlib.suppress(KeyboardInterrupt):
+        ended = reproduce._run(["sweep"])
+    assert ended == 130
+    assert done.exists()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """``induced-metric reproduce``: reruns a published study from scratch and compares it with its records."""
 
 import argparse
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -159,8 +160,17 @@ def reproduce(study: Published, results: Path, against: Path, trials: int | None
 
 
 def _run(command: Sequence[str]) -> int:
-    """Runs one of our commands in its own process and returns the exit code."""
-    return subprocess.run([sys.executable, "-m", "induced_metric", *command], check=False).returncode
+    """Runs one of our commands in its own process and returns the exit code.
+
+    Ctrl-C reaches that process too, which finishes the epochs under way: this one waits for it to end.
+    """
+    from induced_metric.cli import entry, supervisor
+
+    # What a shell made us ignore stays ignored: the process inherits that, but not a handler.
+    heard = [] if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else [signal.SIGINT]
+    with supervisor.noted(*heard) as came:
+        code = subprocess.run([sys.executable, "-m", "induced_metric", *command], check=False).returncode
+    return entry.INTERRUPTED if came else code
 
 
 def _compare_studies(study: Published, results: Path, against: Path) -> None:
