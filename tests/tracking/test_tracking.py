@@ -348,11 +348,23 @@ def test_the_command_exports_and_says_where(tmp_path, capsys) -> None:
     assert f"exported 3 trials to {tmp_path / 'wandb'} (mode offline)" in capsys.readouterr().out
 
 
+def test_an_optimizer_that_only_some_samplers_have_tuned_is_exported(tmp_path) -> None:
+    synthetic.write_study(tmp_path, "adam", trials=2, epochs=2)
+    synthetic.write_study(tmp_path, "sgd", trials=3, epochs=2, sampler="random")
+    assert tracking.export("regression", results=tmp_path, optimizers=["sgd"]) == 3
+    assert tracking.export("regression", results=tmp_path, samplers=["tpe"]) == 2
+    with pytest.raises(
+        FileNotFoundError, match=r"no records of regression under paper; there are: sgd .random.,"
+    ):
+        tracking.export("regression", results=tmp_path, samplers=["random"], optimizers=["adam"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["--task", "mnist"], "no records of mnist"),
-        (["--task", "regression", "--optimizers", "muon"], "there are: sgd"),
+        (["--task", "regression", "--optimizers", "muon"], "no records of muon of regression under paper"),
+        (["--task", "regression", "--optimizers", "muon", "sgd"], "there are: sgd (tpe)"),
         (["--task", "regression", "--mode", "of"], "choose from"),
         ([], "--task"),
     ],

@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -73,8 +73,9 @@ def export(
     Args:
         task: name of the task.
         protocol: name of the protocol.
-        samplers: which to export; all that have records by default.
-        optimizers: which to export; all that have records by default.
+        samplers: whose studies to export; all by default.
+        optimizers: whose studies to export; all by default. Of those with both, the studies that have records
+            are exported.
         mode: ``offline``, ``online``, or ``disabled``, which does nothing.
         project: the W&B project.
         entity: the W&B user or team; the account's default where not given.
@@ -89,21 +90,22 @@ def export(
     Raises:
         ConnectionError: if W&B cannot be reached, does not know the account, or breaks down.
         DiskError: if ``<results>/wandb`` cannot be written.
-        FileNotFoundError: if a study asked for has no record.
+        FileNotFoundError: if no study has records, or a sampler or optimiser asked for has none.
         UserError: if another export into these results is under way.
         ValueError: for an unknown mode.
     """
     check_mode(mode)
     if mode == "disabled":
         return 0
-    wanted = None if optimizers is None else list(optimizers)
-    names = list(samplers or records.samplers(task, protocol=protocol, results=results) or ["tpe"])
+    recorded = records.recorded(protocol=protocol, task=task, results=results)
+    keys = _chosen(recorded, samplers=samplers, optimizers=optimizers, where=f"{task} under {protocol}")
+    feeds = {} if feeds is None else feeds
     directory = Path(results) / "wandb"
     with _ledger(directory / f"exported-{mode}.txt") as (exported, ledger):
         todo = [
             (trial, line)
-            for sampler in names
-            for trial in _trials(task, protocol, sampler, wanted, results, {} if feeds is None else feeds)
+            for key in keys
+            for trial in _trials(key, results, feeds)
             # With the time it finished, so that a study that was deleted and run again is exported again.
             if (line := f"{entity or ''}/{project}/{trial.run_id} {trial.row['finished']}") not in exported
         ]
@@ -130,21 +132,31 @@ def export(
     return len(todo)
 
 
-def _trials(
-    task: str, protocol: str, sampler: str, optimizers: list[str] | None, results: str | Path,
-    feeds: dict[StudyKey, RecordFeed],
-) -> Iterator[_Trial]:  # fmt: skip
-    for name in records.studies(
-        task, protocol=protocol, sampler=sampler, optimizers=optimizers, results=results
-    ):
-        key = StudyKey(protocol, task, sampler, name)
-        study = feeds.setdefault(key, RecordFeed(RecordStore(key.directory(results)))).news()
-        if study.trials.empty:
-            continue
-        curves = dict(iter(study.curves.groupby("trial")))
-        nothing = study.curves.iloc[:0]  # of a trial that failed before its first epoch
-        for row in study.trials.to_dict("records"):
-            yield _Trial({str(key): value for key, value in row.items()}, curves.get(row["trial"], nothing))
+def _chosen(
+    recorded: Sequence[StudyKey], *, samplers: Iterable[str] | None, optimizers: Iterable[str] | None,
+    where: str,
+) -> list[StudyKey]:  # fmt: skip
+    """The recorded studies with one of these samplers and one of these optimisers; see ``export``."""
+    known = {"sampler": {key.sampler for key in recorded}, "optimizer": {key.optimizer for key in recorded}}
+    asked = {"sampler": samplers or known["sampler"], "optimizer": optimizers or known["optimizer"]}
+    wanted = {part: list(names) for part, names in asked.items()}
+    missing = [name for part, names in wanted.items() for name in names if name not in known[part]]
+    chosen = [key for key in recorded if all(getattr(key, part) in names for part, names in wanted.items())]
+    if missing or not chosen:
+        there = ", ".join(f"{key.optimizer} ({key.sampler})" for key in recorded)
+        of = f"{', '.join(missing)} of {where}" if missing else where
+        raise FileNotFoundError(f"no records of {of}; there are: {there or 'none'}")
+    return chosen
+
+
+def _trials(key: StudyKey, results: str | Path, feeds: dict[StudyKey, RecordFeed]) -> Iterator[_Trial]:
+    study = feeds.setdefault(key, RecordFeed(RecordStore(key.directory(results)))).news()
+    if study.trials.empty:
+        return
+    curves = dict(iter(study.curves.groupby("trial")))
+    nothing = study.curves.iloc[:0]  # of a trial that failed before its first epoch
+    for row in study.trials.to_dict("records"):
+        yield _Trial({str(name): value for name, value in row.items()}, curves.get(row["trial"], nothing))
 
 
 def _mirror(trial: _Trial, mode: Mode, project: str, entity: str | None, results: str | Path) -> str:
