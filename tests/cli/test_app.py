@@ -12,14 +12,17 @@ import hydra
 import jax
 import jax.numpy as jnp
 import pytest
+import toys
 from omegaconf import OmegaConf
 
 import induced_metric
-from induced_metric.cli import app, build, values
+from induced_metric.cli import app, build, train, values
 from induced_metric.errors import UserError
 from induced_metric.lanes import Lanes, engine, placement, probe
 from induced_metric.lanes.facts import device_facts, lane_facts
 from induced_metric.lanes.placement import Placement, most_shards
+from induced_metric.training.checkpoints import Checkpoints
+from induced_metric.training.trial import Trial
 
 
 def compose(*overrides, config="config"):
@@ -304,6 +307,23 @@ def test_too_little_memory_is_one_sentence_that_says_what_to_lower(ask, tmp_path
     assert line.startswith("train.py: the device does not have enough memory (")
     assert "lower lanes.width" in line
     assert "task.batch_size" in line
+
+
+def test_a_single_trial_whose_static_values_do_not_fit_is_the_same_sentence(tmp_path, monkeypatch, capsys):
+    def advance(state, h):
+        state, metrics = toys.advance(state, h)
+        large = jnp.sort(jnp.arange(1 << (10 * h["width"]), dtype=jnp.float32) * h["x"])
+        return state, {"test/loss": metrics["test/loss"] + large[0]}
+
+    def task(cfg):
+        trial = Trial(0, {"x": 1.0, "width": 5}, 0, toys.plan().goal)
+        where = Checkpoints(tmp_path / "checkpoints", every=0)
+        with toys.lanes(advance, static=["width"], width=1, queue=1, devices=jax.devices()[:1]) as lanes:
+            train._run(trial, lanes, where, "toy", lambda *_: None, lambda: False)
+
+    code, said = end_of(task, tmp_path, monkeypatch, capsys)
+    assert code == 2
+    assert said.splitlines()[-1].startswith("train.py: the device does not have enough memory (")
 
 
 def test_no_memory_is_no_mistake_in_a_setting():

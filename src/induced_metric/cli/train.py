@@ -87,6 +87,12 @@ def _run(
     trial: "Trial", lanes: "Lanes", checkpoints: "Checkpoints", name: str,
     log: Callable[[int, dict[str, float]], None], stop: Callable[[], bool],
 ) -> None:  # fmt: skip
+    """Trains the trial, from its checkpoint on if it has one.
+
+    Raises:
+        Exception: whatever its program raises.
+        SystemExit: if it was stopped.
+    """
     from induced_metric.cli.views import TrialBar
 
     objective = trial.goal.objective
@@ -100,6 +106,8 @@ def _run(
 
         def tell(reports: "Sequence[Report]") -> list[bool]:
             (report,) = reports
+            if report.failed is not None:
+                raise report.failed
             show(trial.hear(report))
             trial.keep(report, checkpoints, stopping=stop())
             return [True]
