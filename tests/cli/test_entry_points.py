@@ -156,6 +156,11 @@ def test_a_changed_sweep_is_refused(swept, here):
             ["sampler.in_flight=0"],
             "sampler.in_flight must say how many trials are under way",
         ),
+        (
+            "sweeps/sweep.py",
+            [*TINY, "task.epochs=20", "pruner=median"],
+            "pruner median first judges a trial after 20 epochs, but those of regression end after 20",
+        ),
         ("sweeps/sweep.py", ["studies=0"], "studies must be an integer from 1 to "),
         ("sweeps/sweep.py", ["search_space.xi.low=-1"], "search_space.xi: a range must have low < high"),
     ],

@@ -149,7 +149,11 @@ def _say_programs(cfg: DictConfig, pair: build.Pairing, table: SweepTable) -> No
 
 
 def plan_of(cfg: DictConfig, pair: build.Pairing, index: int) -> "StudyPlan":
-    """The plan of study ``index`` of a pairing; each study has its own seed, and so its own name."""
+    """The plan of study ``index`` of a pairing; each study has its own seed, and so its own name.
+
+    Raises:
+        UserError: for a setting out of range, or a pruner that would never judge a trial.
+    """
     from induced_metric.records import StudyKey
     from induced_metric.studies.compatibility import study_config
     from induced_metric.studies.plan import StudyPlan
@@ -184,6 +188,11 @@ def plan_of(cfg: DictConfig, pair: build.Pairing, index: int) -> "StudyPlan":
         rungs=list(cfg.pruner.rungs),
         config=study_config(config) | {"seed": seed},
     )
+    if cfg.pruner.rungs and not plan.rungs:
+        raise UserError(
+            f"pruner {cfg.pruner.name} first judges a trial after {min(cfg.pruner.rungs)} epochs, but those "
+            f"of {pair.task.name} end after {pair.task.epochs}: use pruner=none, or train for longer"
+        )
     return protocols.confirmation(cfg, pair, plan, index) if confirms else plan
 
 
