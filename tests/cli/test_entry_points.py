@@ -161,6 +161,11 @@ def test_a_changed_sweep_is_refused(swept, here):
             [*TINY, "task.epochs=20", "pruner=median"],
             "pruner median first judges a trial after 20 epochs, but those of regression end after 20",
         ),
+        (
+            "sweeps/sweep.py",
+            ["sampler=fixed", "studies=2"],
+            "sampler fixed searches nothing, so all its trials are one study: give it more trials instead",
+        ),
         ("sweeps/sweep.py", ["studies=0"], "studies must be an integer from 1 to "),
         ("sweeps/sweep.py", ["search_space.xi.low=-1"], "search_space.xi: a range must have low < high"),
     ],

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check(cfg: DictConfig) -> None:
-    """Raises UserError if a configuration asks for something that its protocol does not allow."""
+    """Raises UserError if a configuration asks for something that its protocol or sampler does not allow."""
     name = cfg.protocol.name
     if cfg.pruner.name is not None and not cfg.protocol.get("prunes", True):
         raise UserError(
@@ -28,6 +28,12 @@ def check(cfg: DictConfig) -> None:
         raise UserError(
             f"sampler {cfg.sampler.name} measures winners on a split on which nothing was chosen, and "
             f"protocol {name} names none as protocol.confirmation: use protocol=fair"
+        )
+    searches = cfg.sampler.get("searches", True) or confirms(cfg)
+    if not searches and (studies := values.integer(cfg, "studies", low=1, high=1000)) > 1:
+        raise UserError(
+            f"sampler {cfg.sampler.name} searches nothing, so all its trials are one study: give it more "
+            f"trials instead of studies={studies}"
         )
 
 
