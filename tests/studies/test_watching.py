@@ -86,6 +86,21 @@ def test_a_database_says_who_trains_what_and_when_it_was_heard_of(postgres, tmp_
 
 
 @pytest.mark.postgres
+def test_the_age_of_a_heartbeat_does_not_depend_on_the_time_zone_of_the_watcher(
+    postgres, tmp_path, monkeypatch
+):
+    url = postgres.url()
+    with closing(Server(url, worker="node-3", grace=300)) as server:
+        storage = PostgresStorage(server=server, lock=tmp_path / "toy.lock")
+        with storage.open(PLAN, RecordStore(tmp_path / "records")) as opened:
+            opened.begin()
+            opened.claim(0, {"x": 0.5}, suspects=True)
+            monkeypatch.setenv("PGTZ", "Asia/Kolkata")
+            (seen,) = in_database(url, [PLAN.name])[PLAN.name].under_way
+    assert 0 <= seen.heartbeat_seconds < 60
+
+
+@pytest.mark.postgres
 def test_a_watcher_leaves_no_session_and_cannot_write(postgres, monkeypatch):
     database = "watched"
     url = postgres.url(database)

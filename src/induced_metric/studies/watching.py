@@ -84,7 +84,6 @@ def in_database(url: str, names: Iterable[str]) -> dict[str, Coordinated]:
     import sqlalchemy
 
     options = {
-        "timezone": "UTC",  # heartbeats are stored without their time zone
         "default_transaction_read_only": "on",
         "statement_timeout": 1000 * _PATIENCE_SECONDS,
     }
@@ -116,10 +115,11 @@ select study_name, wanted.value_json as trials from studies
 left join study_user_attributes wanted on wanted.study_id = studies.study_id and wanted.key = :trials
 where study_name = any(:names)
 """
+# Heartbeats are stored in UTC, without their time zone. That of this session may be any: PGTZ overrides it.
 _TRIALS = """
 select study_name, number, trials.state::text as state,
     claim.value_json as claim, lost.value_json as lost,
-    extract(epoch from localtimestamp - heartbeat)::float as age
+    extract(epoch from now() at time zone 'UTC' - heartbeat)::float as age
 from trials join studies on studies.study_id = trials.study_id
 left join trial_heartbeats beats on beats.trial_id = trials.trial_id
 left join trial_user_attributes claim on claim.trial_id = trials.trial_id and claim.key = 'claim'
