@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from induced_metric.lanes import Assignment, Lanes
+from induced_metric.lanes.placement import Placement
+from induced_metric.lanes.variants import Variant
 
 STEPS = 6
 SCALAR = jax.ShapeDtypeStruct((), jnp.float32)
@@ -140,6 +142,34 @@ def test_one_program_for_all_trials_ends_the_run(kind):
 
     with pytest.raises(error, match=words):
         whole()
+
+
+def test_lanes_that_do_not_fit_are_halved_also_where_something_static_is_searched(monkeypatch):
+    compiled = Variant.compile
+
+    def compile(variant, place, state):
+        if len(variant._idle.seed) > 5:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        return compiled(variant, place, state)
+
+    monkeypatch.setattr(Variant, "compile", compile)
+    with pytest.warns(UserWarning, match="lanes do not fit in the memory") as said:
+        engine = Placement(width=24, layout="vmap").lanes(
+            init, advance, trial=trial(0, "plain"), static=["kind"]
+        )
+    with engine:
+        assert [str(each.message).split()[0] for each in said] == ["24", "12", "6"]
+        assert (engine.width, engine.facts) == (3, {"asked": 24, "fits": 3})
+        reports = run(engine, [trial(0, "plain"), trial(1, "refused")])
+    assert [told[-1].failed is None for told in reports.values()] == [True, False]
+
+
+def test_a_program_that_fails_at_any_width_is_no_reason_for_fewer_lanes():
+    where = Placement(width=4, layout="vmap")
+    with where.lanes(init, advance, trial=trial(0, "refused"), static=["kind"]) as engine:
+        assert engine.width == 4
+        reports = run(engine, [trial(0, "refused"), trial(1, "plain")])
+    assert [reports[number][-1].failed is None for number in range(2)] == [False, True]
 
 
 def test_trials_that_are_to_run_to_their_ends_raise_what_their_program_raises():

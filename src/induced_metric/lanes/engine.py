@@ -113,10 +113,7 @@ class Lanes:
         ]
         if not static:  # the only program: it compiles before the first trial is asked for
             try:
-                for group in self._groups:
-                    group.take(())
-                for future in [group.compile() for group in self._groups]:
-                    future.result()
+                self.compile({})
             except BaseException:
                 self.close()
                 raise
@@ -134,6 +131,13 @@ class Lanes:
     def state_shapes(self, hyperparameters: Mapping[str, Any]) -> State:
         """The shapes of the state of a trial with these hyperparameters; None if their program fails."""
         return self._variants[self._variants.static(hyperparameters)].state_shapes
+
+    def compile(self, hyperparameters: Mapping[str, Any]) -> None:
+        """Compiles the program of trials with these hyperparameters in all lanes; raises what it raises."""
+        for group in self._groups:
+            group.take(self._variants.static(hyperparameters))
+        for future in [group.compile() for group in self._groups]:
+            future.result()
 
     def __enter__(self) -> Self:
         return self

@@ -141,8 +141,12 @@ class Placement:
         measured = functools.partial(make, steps=self._compiled(trial, measured=True))
         choice = self._choice(len(places), measured, trial)
         compiled = self._compiled(trial, measured=bool(choice.rates))
+        # Mapped lanes hold hardly more than their states: of as few as are chosen, all fit.
+        tried = bool(static) and (choice.layout == "vmap" or self.width != "auto")
         lanes, width = fitting(
-            lambda width: make(choice.layout, width, compiled), self._remembered(choice.width)
+            lambda width: make(choice.layout, width, compiled),
+            self._remembered(choice.width),
+            trial if tried else None,
         )
         lanes.steps_per_dispatch = self._steps(choice, len(places), compiled)
         if choice.rates:

@@ -126,18 +126,38 @@ def _measured(
     return None
 
 
-def fitting(make: Callable[[int], Lanes], width: int) -> tuple[Lanes, int]:
-    """The engine with ``width`` lanes, or half as many, and so on, until they fit in memory; and how many."""
+def fitting(make: Callable[[int], Lanes], width: int, trial: Assignment | None = None) -> tuple[Lanes, int]:
+    """The engine with ``width`` lanes, or half as many, and so on, until they fit in memory; and how many.
+
+    Args:
+        make: makes the engine with so many lanes.
+        width: the most lanes.
+        trial: a trial whose program must fit. Without static hyperparameters, ``make`` compiles the only one.
+    """
     while True:
         try:
-            return make(width), width
+            lanes = make(width)
+            if trial is not None and width > 1:  # a single lane that does not fit fails its trials alone
+                _compile(lanes, trial)
+            return lanes, width
         except (jax.errors.JaxRuntimeError, ValueError) as error:
             if not out_of_memory(error) or width == 1:
                 raise
+        gc.collect()  # the frames of the error held what did not fit
         warnings.warn(
             f"{width} lanes do not fit in the memory of the device, so {width // 2} are tried", stacklevel=2
         )
         width //= 2
+
+
+def _compile(lanes: Lanes, trial: Assignment) -> None:
+    """Compiles the program of a trial; if it does not fit, closes the lanes and raises why."""
+    try:
+        lanes.compile(trial.hyperparameters)
+    except Exception as error:  # whatever the program raises, which its own trials are told
+        if out_of_memory(error):
+            lanes.close()
+            raise
 
 
 def _steps_per_second(make: Callable[[], Any], trial: Assignment, clock: Callable[[], float]) -> float:
