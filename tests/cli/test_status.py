@@ -121,6 +121,15 @@ def test_looking_again_reads_what_is_new(results):
     assert finished == {"adam": 0, "sgd": 13}
 
 
+def test_a_failed_trial_that_was_run_again_is_counted_once(results):
+    watched = Watched(results)
+    watched.look(ended(11))
+    RecordStore(StudyKey("paper", "regression", "tpe", "sgd").directory(results)).remove([5])
+    publish(results, 5, "node-1", finished="2026-01-01T00:00:12+00:00")
+    sgd = watched.look(ended(12))["studies"][1]
+    assert [sgd[count] for count in ("finished", "complete", "failed")] == [12, 11, 0]
+
+
 def test_the_json_object_keeps_its_keys(results, capsys):
     commands.main(["status", "--results", str(results), "--json"])
     (line,) = capsys.readouterr().out.splitlines()

@@ -147,3 +147,17 @@ def test_a_feed_hands_out_each_trial_once_whenever_it_is_compacted(tmp_path):
     assert feed.news().trials.empty
     store.compact()
     assert feed.news().trials.empty
+
+
+def test_a_feed_hands_out_a_failed_trial_again_once_it_was_run_again(tmp_path):
+    row, curve = trial(1, state="failed")
+    store, feed = filled(tmp_path, 0), RecordFeed(RecordStore(tmp_path))
+    store.publish(row, curve)
+    assert list(feed.news().trials["trial"]) == [0, 1]
+    store.remove([1])
+    assert feed.news().trials.empty
+    store.publish(row | {"state": "complete", "finished": "2027-01-01T00:00:00+00:00"}, curve)
+    again = feed.news()
+    assert again.trials[["trial", "state"]].to_numpy().tolist() == [[1, "complete"]]
+    assert set(again.curves["trial"]) == {1}
+    assert feed.news().trials.empty

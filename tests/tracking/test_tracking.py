@@ -264,6 +264,20 @@ def test_a_trial_that_failed_before_its_first_epoch_is_mirrored(tmp_path) -> Non
     assert (run.summary["state"], run.history) == ("failed", [])
 
 
+def test_a_failed_trial_that_was_run_again_is_mirrored_again_in_the_next_batch(tmp_path) -> None:
+    store = RecordStore(StudyKey("paper", "regression", "tpe", "sgd").directory(tmp_path))
+    publish(store, 0, "a")
+    publish(store, 1, "a", state="failed")
+    feeds: dict = {}
+    batch = functools.partial(tracking.export, "regression", results=tmp_path, feeds=feeds)
+    assert batch() == 2
+    store.remove([1])
+    publish(store, 1, "b", finished="2027-01-01T00:00:00+00:00")
+    assert (batch(), batch()) == (1, 0)
+    runs = {run.config["trial"]: run.summary["state"] for run in map(FakeRun, offline_files(tmp_path))}
+    assert runs == {0: "complete", 1: "complete"}
+
+
 def test_the_command_mirrors_again_and_again_until_it_is_interrupted(tmp_path, monkeypatch, capsys) -> None:
     store = synthetic.write_study(tmp_path, "sgd", trials=1, epochs=2)
     naps: list[float] = []

@@ -76,7 +76,10 @@ class Watched:
             self._feeds[key] = RecordFeed(RecordStore(key.directory(self._results)))
             self._trials[key] = pd.DataFrame()
         if not (news := self._feeds[key].news().trials).empty:
-            self._trials[key] = pd.concat([self._trials[key], news], ignore_index=True)
+            before = self._trials[key]
+            if not before.empty:  # a failed trial may have been run again
+                before = before[~before["trial"].isin(news["trial"])]
+            self._trials[key] = pd.concat([before, news], ignore_index=True)
 
     def _study(self, key: "StudyKey", coordinated: "Coordinated", now: float) -> dict[str, Any]:
         import pandas as pd

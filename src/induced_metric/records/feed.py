@@ -1,5 +1,8 @@
 """The records of a study as they come in, from any process."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from induced_metric.records.schema import Records
@@ -7,7 +10,7 @@ from induced_metric.records.store import RecordStore
 
 
 class RecordFeed:
-    """Hands out the records of a study in portions, each trial once.
+    """Hands out the records of a study in portions, each record once: a trial comes anew if it was run again.
 
     Args:
         store: the store of the records.
@@ -15,14 +18,14 @@ class RecordFeed:
 
     def __init__(self, store: RecordStore) -> None:
         self._store = store
-        self._known: set[int] = set()
+        self._known: set[tuple[int, str]] = set()  # trials, each with the time it finished
         self._files: set[str] = set()
         self._version: object = None
 
-    def skip(self, trial: int) -> None:
-        """Leaves out a trial that is known already, so that its file is not read."""
-        self._known.add(trial)
-        self._files.add(self._store.file_of(trial).name)
+    def skip(self, row: Mapping[str, Any]) -> None:
+        """Leaves out a record that is known already, so that its file is not read."""
+        self._known.add((int(row["trial"]), row["finished"]))
+        self._files.add(self._store.file_of(row["trial"]).name)
 
     def news(self) -> Records:
         """The trials recorded since the last call; empty, without columns, if there are none."""
@@ -36,6 +39,8 @@ class RecordFeed:
         self._version, self._files = version, {path.name for path in pending}
         if records.trials.empty:
             return records
-        trials, curves = (frame[~frame["trial"].isin(self._known)] for frame in records)
-        self._known.update(map(int, trials["trial"]))
+        recorded = [*zip(map(int, records.trials["trial"]), records.trials["finished"], strict=True)]
+        news = {trial for trial, finished in recorded if (trial, finished) not in self._known}
+        self._known.update(recorded)
+        trials, curves = (frame[frame["trial"].isin(news)] for frame in records)
         return Records(trials, curves)

@@ -131,7 +131,7 @@ class _OpenStudy:
             first = self._records.publish(row, curve)
             outcomes.append(Published(row, curve) if first else self._read(number))
             self._known.add(number)
-            self._feed.skip(number)
+            self._feed.skip(outcomes[-1].row)
             self._ledger.tell(number, outcomes[-1].row)
         return outcomes
 
