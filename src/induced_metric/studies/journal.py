@@ -144,9 +144,6 @@ class _OpenJournal:
     def look(self, *, waiting: bool) -> None:
         del waiting
 
-    def release(self, numbers: Sequence[int]) -> None:
-        pass
-
 
 def _finished(journal: Path, *, name: str, config: Mapping[str, Any]) -> set[int]:
     """The numbers of the trials that an earlier run told to the journal of a study, without failed ones.

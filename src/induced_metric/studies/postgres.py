@@ -148,11 +148,8 @@ class _OpenStudy:
         self._looked = time.monotonic()
         return News(news, lost, elsewhere)
 
-    def release(self, numbers: Sequence[int]) -> None:
-        self._ledger.release(list(numbers))
-
     def close(self) -> None:
-        """Gives back the trials that are not recorded."""
+        """Gives back the trials that are not recorded, so that any worker may claim them."""
         self._ledger.release(list(self._ledger.mine))
 
     def compact(self) -> None:

@@ -66,7 +66,7 @@ class Studies:
         return any_trained
 
     def close(self) -> None:
-        """Saves the trials under way, and gives them back."""
+        """Saves the trials that wait outside the lanes."""
         for study in self._studies:
             study.close()
 

@@ -105,15 +105,12 @@ class OpenStorage(Protocol):
             waiting: whether lanes are idle, so that looking is worth while more often.
         """
 
-    def release(self, numbers: Sequence[int]) -> None:
-        """Gives trials back, so that any process may claim them."""
-
 
 class Storage(Protocol):
     """Where a study is coordinated."""
 
     def open(self, plan: StudyPlan, records: RecordStore) -> AbstractContextManager[OpenStorage]:
-        """Opens a study, and creates it if there is none.
+        """Opens a study, and creates it if there is none; at the end, gives back the trials not recorded.
 
         Raises:
             UserError: if it was begun with another configuration, the records of finished trials are gone, or

@@ -95,13 +95,11 @@ class Study:
             self._in_flight.hear(news)
 
     def close(self) -> None:
-        """Saves unrecorded trials that wait outside the lanes, and gives back all unrecorded trials."""
-        unrecorded = self._in_flight.mine
-        for asked in unrecorded:
+        """Saves unrecorded trials that wait outside the lanes; the storage then gives all of them back."""
+        for asked in self._in_flight.mine:
             trial = asked.trial
             if trial.state is not None:
                 self._checkpoints.save(trial.checkpoint, trial.state, trial.curve(), claim=asked.claim)
-        self._storage.release([asked.trial.number for asked in unrecorded])
 
     def _say_failed(self, asked: Asked) -> None:
         """Warns why a trial failed, but only for the first: others may fail for the same reason."""
