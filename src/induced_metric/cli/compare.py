@@ -70,18 +70,15 @@ def run(
                 "same ranges"
             )
         return
-    from rich.console import Console
-
-    from induced_metric.cli.reports import LOG_WIDTH, say_written
+    from induced_metric.cli import views
+    from induced_metric.cli.reports import say_written
 
     evidence = compare.read(task, optimizers, against, results=results, **shared)
     comparison = compare.make(evidence)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=LOG_WIDTH)
+    console = views.console()
     console.print(comparison.answer, "", sep="\n")
     for table in comparison.tables.values():
-        console.print(table.title, "", table.terminal(), "", *table.notes, "", sep="\n")
+        views.say_table(console, table)
     say_written(comparison.write(results, "-".join([PROTOCOL, task, "compare", *optimizers])))
     others = [name for name in compare.tasks_with_baselines(PROTOCOL, baselines) if name != task]
     if others:

@@ -10,8 +10,6 @@ from induced_metric.errors import UserError
 if TYPE_CHECKING:
     from induced_metric.analysis.replays.pruning import Pruner
 
-_WIDTH = 160  # columns if the output is not a terminal
-
 
 def arguments(command: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
@@ -38,10 +36,9 @@ def run(
     Raises:
         UserError: for rules out of range, or a pruner whose rule cannot be applied to recorded curves.
     """
-    from rich.console import Console
-
     from induced_metric.analysis import runs
     from induced_metric.analysis.replays.replay import Rules, replay_table
+    from induced_metric.cli import views
 
     common.check_known(results, task=task, protocol=protocol)
     common.check_directory(results)
@@ -49,10 +46,7 @@ def run(
     table = replay_table(
         task, runs.load_samplers(task, samplers, protocol=protocol, results=results), chosen_rules
     )
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDTH)
-    console.print(table.title, "", table.terminal(), "", *table.notes, "", sep="\n")
+    views.say_table(views.console(), table)
 
 
 def pruner_of(name: str) -> "Pruner":

@@ -11,9 +11,6 @@ from induced_metric.cli import arguments as common
 if TYPE_CHECKING:
     from induced_metric.analysis.reports import Kind
 
-LOG_WIDTH = 160
-"""Columns if the output is not a terminal; a log has no edge, so no number needs to be cut off."""
-
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the studies, and what to report about them."""
@@ -43,20 +40,17 @@ def run(kind: "Kind", task: str, results: Path, **options: Any) -> None:
         results: the results directory.
         options: arguments of ``analysis.making.plan``.
     """
-    from rich.console import Console
-
     from induced_metric.analysis import making, quoting
     from induced_metric.analysis.rendering import Table
+    from induced_metric.cli import views
 
     common.check_known(results, task=task, protocol=options["protocol"])
     common.check_directory(results)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=LOG_WIDTH)
+    console = views.console()
     paths = []
     for stem, made in making.make(kind, task, results=results, **options):
         if isinstance(made, Table):
-            console.print(made.title, "", made.terminal(), "", *made.notes, "", sep="\n")
+            views.say_table(console, made)
         paths += making.write(stem, made)
     say_written([*paths, *quoting.renew(results)])
 

@@ -174,9 +174,8 @@ def _run(command: Sequence[str]) -> int:
 
 
 def _compare_studies(study: Published, results: Path, against: Path) -> None:
-    from rich.console import Console
-
     from induced_metric.analysis.replays.reproduced import compared, reproduced_table
+    from induced_metric.cli import views
     from induced_metric.records import RecordStore
 
     comparisons = {}
@@ -188,10 +187,7 @@ def _compare_studies(study: Published, results: Path, against: Path) -> None:
         print(f"no records of {study.name} under {against}: there is nothing to compare with")
         return
     table = reproduced_table(study.name, comparisons)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=200)
-    console.print(table.title, "", table.terminal(), "", *table.notes, "", sep="\n")
+    views.say_table(views.console(width=200), table)
     table.write(results / "tables" / f"reproduced-{study.name}")
 
 

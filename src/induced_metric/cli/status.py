@@ -43,12 +43,12 @@ def run(results: Path, *, as_json: bool, every: float | None, **chosen: Any) -> 
     if as_json:
         _repeat(watched, every, lambda said: print(json.dumps(said), flush=True))
         return
-    from rich.console import Console, Group
+    from rich.console import Group
     from rich.live import Live
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDTH)
+    from induced_metric.cli import views
+
+    console = views.console(width=_WIDTH)
     if every is None or not console.is_terminal:
         _repeat(watched, every, lambda said: console.print(*tables(said)))
         return

@@ -13,11 +13,27 @@ from rich.table import Table
 from induced_metric.cli.units import duration, in_words, number, rate
 
 if TYPE_CHECKING:
+    from induced_metric.analysis import rendering
     from induced_metric.studies.plan import StudyStatus
 
 _LINE_EVERY_SECONDS = 10.0
 _ENOUGH_SECONDS = 1.0  # a shorter measurement mostly shows the time that starting takes
 _DAY_SECONDS = 24 * 3600.0
+
+
+def console(*, width: int = 160) -> Console:
+    """A console for tables.
+
+    Args:
+        width: columns if the output is not a terminal; a log has no edge, so no number needs to be cut off.
+    """
+    shown = Console(highlight=False)
+    return shown if shown.is_terminal else Console(highlight=False, width=width)
+
+
+def say_table(where: Console, table: "rendering.Table") -> None:
+    """Prints a table of the analysis with its title and notes."""
+    where.print(table.title, "", table.terminal(), "", *table.notes, "", sep="\n")
 
 
 class TrialBar:
