@@ -1,14 +1,14 @@
 """``induced-metric trial``: trains one recorded trial again, from its record alone."""
 
 import argparse
-import json
 import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from induced_metric.studies.verify import Again, Agreement, Tolerance
+    from induced_metric.cli.again import Checked
+    from induced_metric.studies.verify import Again
 
 _SHOWN = 5  # last epochs of the two curves that are shown
 
@@ -29,6 +29,7 @@ def run(study: str, trial: int, results: Path) -> None:
             identical.
     """
     from induced_metric.cli import app, recorded
+    from induced_metric.cli.again import train_again
     from induced_metric.records import RecordStore
 
     key = recorded.study_key(study, results)
@@ -36,24 +37,18 @@ def run(study: str, trial: int, results: Path) -> None:
     provenances = stored.trials.loc[stored.trials["trial"] == trial, "provenance"]
     exact = any(map(recorded.deterministic, provenances))
     flags = recorded.start_jax(deterministic=exact)  # before anything imports JAX
-    from induced_metric.studies import verify
+    from induced_metric.studies.verify import checked
 
-    row, curve = verify.checked(key, stored, trial)
-    rebuilt = recorded.rebuilt(row)
-    again = verify.Again(row, curve, rebuilt.trial(row))
+    row, curve = checked(key, stored, trial)
     print(app.device(), flush=True)
-    with rebuilt.lanes(1) as (lanes, placement):
-        verify.train([again.trial], lanes)
-        now = rebuilt.pair.provenance(lanes, placement, flags)
+    (found,) = train_again([(key, row, curve)], flags)
+    again = found.again
     print(f"trial {trial} of {key.name}, seed {again.trial.seed}")
     print("  ".join(f"{name}={value:.6g}" if isinstance(value, float) else f"{name}={value}"
                     for name, value in again.trial.hyperparameters.items()))  # fmt: skip
     print(end(again))
-    tolerance = recorded.verify_settings().of(key.task)
-    agreement = verify.agreement(again, tolerance.epochs)
-    changes = verify.changed(json.loads(row["provenance"]), now)
-    print(sentence(again, agreement, changes, tolerance))
-    if not agreement.identical and not (changes and agreement.within(tolerance)):
+    print(sentence(found))
+    if found.verdict == "outside":
         sys.exit(1)
 
 
@@ -72,9 +67,10 @@ def end(again: "Again") -> str:
     return "\n".join(f"{first!s:>10}  {one:>26}  {other:>16}" for first, one, other in rows)
 
 
-def sentence(again: "Again", found: "Agreement", changes: list[str], tolerance: "Tolerance") -> str:
+def sentence(checked: "Checked") -> str:
     """Says how well the trial agrees with its record."""
-    epochs = len(again.recorded["epoch"])
+    found, changes, tolerance = checked.found, checked.changes, checked.tolerance
+    epochs = len(checked.again.recorded["epoch"])
     if found.identical:
         message = f"bit-identical to the record in all {epochs} epochs"
         return message + (f" ({'; '.join(changes)})" if changes else "")
@@ -89,7 +85,7 @@ def sentence(again: "Again", found: "Agreement", changes: list[str], tolerance: 
     )
     if not changes:
         return f"{message}. OUTSIDE: nothing differs from what made the record, so it should be identical"
-    place = "within" if found.within(tolerance) else "OUTSIDE"
+    place = checked.verdict.replace("outside", "OUTSIDE")
     return (
         f"{message}: {place} the tolerance ({tolerance}). What differs from the record: {'; '.join(changes)}"
     )

@@ -5,18 +5,17 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
+from induced_metric.cli.again import Checked, Group, train_again
 from induced_metric.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from induced_metric.lanes.engine import Curve
     from induced_metric.records import Records, StudyKey
-    from induced_metric.studies.verify import Agreement, Tolerance
 
 _COMPILE_SECONDS = 4  # the approximate time to compile a program, once; it is then cached
 
@@ -35,31 +34,6 @@ def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--plan", action="store_true", help="only show which trials it would train, and for how long"
     )
-
-
-class Checked(NamedTuple):
-    """A trial that was trained again, and how well it agrees with its record.
-
-    Attributes:
-        key: the key of its study.
-        trial: its number.
-        found: how well the two curves agree.
-        changes: how this run differs from the one that made the record.
-        tolerance: the tolerance that applies if there are such changes.
-    """
-
-    key: "StudyKey"
-    trial: int
-    found: "Agreement"
-    changes: Sequence[str]
-    tolerance: "Tolerance"
-
-    @property
-    def verdict(self) -> str:
-        """``identical``, ``within`` or ``outside``."""
-        if self.found.identical:
-            return "identical"
-        return "within" if self.changes and self.found.within(self.tolerance) else "outside"
 
 
 def run(
@@ -98,7 +72,7 @@ def run(
         return
     started, checked = time.monotonic(), []
     for group in groups.values():
-        for each in _train(group, flags):
+        for each in train_again(group, flags):
             checked.append(each)
             print(
                 f"{len(checked)}/{trials}  {'/'.join(each.key)} trial {each.trial}: {said(each)}", flush=True
@@ -162,9 +136,6 @@ def _only(study: "Records", rows: "pd.Series") -> "Records":
     return study._replace(trials=trials, curves=study.curves[study.curves["trial"].isin(trials["trial"])])
 
 
-Group = list[tuple["StudyKey", Mapping[Any, Any], "Curve"]]  # study, row and curve of each trial
-
-
 def together(drawn: "Mapping[StudyKey, Records]") -> dict[str, Group]:
     """Groups trials that one program can train: same task, optimiser and schedule, from any study."""
     from induced_metric.studies.verify import curve_of
@@ -196,21 +167,6 @@ def expected(groups: Mapping[str, Group], share: float, seed: int) -> str:
         f"{len(rows)} trials of {studies} studies (a share of {share:g} of each, drawn with seed {seed}), in "
         f"{len(groups)} programs: about {about}, judging by their recorded times"
     )
-
-
-def _train(group: Group, flags: str) -> Iterator[Checked]:
-    from induced_metric.cli import recorded
-    from induced_metric.studies import verify
-
-    rebuilt = recorded.rebuilt(group[0][1])
-    tolerance = recorded.verify_settings().of(group[0][0].task)
-    reruns = [verify.Again(row, curve, rebuilt.trial(row)) for _, row, curve in group]
-    with rebuilt.lanes(len(reruns)) as (lanes, placement):
-        verify.train([rerun.trial for rerun in reruns], lanes)
-        now = rebuilt.pair.provenance(lanes, placement, flags)
-    for (key, row, _), rerun in zip(group, reruns, strict=True):
-        changes = verify.changed(json.loads(row["provenance"]), now)
-        yield Checked(key, int(row["trial"]), verify.agreement(rerun, tolerance.epochs), changes, tolerance)
 
 
 def said(each: Checked) -> str:
