@@ -417,7 +417,7 @@ def test_an_account_that_wandb_does_not_know_ends_in_one_sentence(tmp_path, caps
 
 
 def test_a_live_run_logs_and_sums_up(tmp_path) -> None:
-    with tracking.LiveRun("offline", {"seed": 3}, name="one", group="live", results=tmp_path) as run:
+    with tracking.LiveRun("offline", {"seed": 3}, name="one", results=tmp_path) as run:
         for epoch in range(3):
             run.log(epoch, {"test/loss": np.float32(1 / (1 + epoch)), "seconds": 0.5})
         run.finish({"value": 0.3, "seconds": 1.5})

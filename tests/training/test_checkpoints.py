@@ -118,8 +118,8 @@ def test_a_trial_is_held_by_one_and_let_go_of_whatever_happens(tmp_path):
 
 def test_due_at_the_multiples_however_long_a_dispatch(tmp_path):
     checkpoints = Checkpoints(tmp_path, every=10)
-    assert [done for done in range(1, 31) if checkpoints.due(done, 1)] == [10, 20, 30]
-    assert [done for done in range(7, 60, 7) if checkpoints.due(done, 7)] == [14, 21, 35, 42, 56]
-    assert not Checkpoints(tmp_path).due(10, 10)
+    assert [done for done in range(1, 31) if checkpoints.due(done, 1, "a")] == [10, 20, 30]
+    assert [done for done in range(7, 60, 7) if checkpoints.due(done, 7, "a")] == [14, 21, 35, 42, 56]
+    assert not Checkpoints(tmp_path).due(10, 10, "a")
     with pytest.raises(ValueError, match="checkpoint_every must be >= 0"):
         Checkpoints(tmp_path, every=-1)

@@ -135,6 +135,7 @@ def check_searched(cfg: DictConfig, pair: build.Pairing, provenance: Mapping[str
     """
     from induced_metric.records import RecordStore
     from induced_metric.studies.compatibility import check_program
+    from induced_metric.training.origins import PROGRAM
 
     @functools.cache
     def digest(evaluated: tuple[str, ...]) -> str:
@@ -144,12 +145,12 @@ def check_searched(cfg: DictConfig, pair: build.Pairing, provenance: Mapping[str
         search = _search_key(cfg, cfg.seed + index, index)
         trials = RecordStore(search.directory(cfg.results)).trials()
         recorded = [json.loads(text) for text in reversed(trials["provenance"].tolist())]
-        if any("program" in facts for facts in recorded):  # earlier versions did not record it
+        if any(PROGRAM in facts for facts in recorded):  # earlier versions did not record it
             evaluated = tuple(json.loads(trials["config"].iloc[-1])["task"]["eval_splits"])
             check_program(
                 search.name,
                 recorded,
-                {**provenance, "program": digest(evaluated)},
+                {**provenance, PROGRAM: digest(evaluated)},
                 remedy="go back to that code, or search again under another name",
             )
 

@@ -13,10 +13,9 @@ if TYPE_CHECKING:
 
 def arguments(command: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
-    command.add_argument("--task", required=True, help="regression, mnist, cifar10, shakespeare ...")
-    command.add_argument("--protocol", default="paper", help="rules of the comparison (default: paper)")
-    command.add_argument("--results", type=Path, default=Path("results"), help="default: results")
-    command.add_argument("--samplers", nargs="+", metavar="SAMPLER", help="default: all that search")
+    common.study(command)
+    common.results(command)
+    common.samplers(command, "all that search")
     command.add_argument("--trials", type=int, help="only the first n trials of every optimiser")
     command.add_argument("--epochs", type=int, help="only the first n epochs of every trial")
     command.add_argument(

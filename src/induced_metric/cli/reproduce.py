@@ -219,16 +219,10 @@ def listed(studies: Sequence[Published] | Any) -> str:
 def cost(study: Published) -> str:
     """About how long it takes on this machine's cores, judging by its measured or estimated cost."""
     from induced_metric import xla
+    from induced_metric.cli.units import in_words
 
     if study.device_seconds is None:
         return "cost not measured"
-    hours = study.device_seconds / xla.cores() / 3600
-    about = (
-        f"{hours / 24:,.0f} days"
-        if hours > 72
-        else f"{hours:.1f} h"
-        if hours >= 1
-        else f"{60 * hours:.0f} min"
-    )
+    about = in_words(study.device_seconds / xla.cores())
     origin = "measured" if study.recorded else "not on record, estimated"
     return f"about {about} on {xla.cores()} such cores ({origin} on {study.devices})"

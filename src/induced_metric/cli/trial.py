@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from induced_metric.cli import arguments as common
+
 if TYPE_CHECKING:
     from induced_metric.cli.again import Checked
     from induced_metric.studies.verify import Again
@@ -17,7 +19,7 @@ def arguments(command: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     command.add_argument("--study", required=True, help="protocol/task/sampler/optimizer")
     command.add_argument("--trial", required=True, type=int, help="its number in the study")
-    command.add_argument("--results", type=Path, default=Path("results"), help="default: results")
+    common.results(command)
 
 
 def run(study: str, trial: int, results: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from induced_metric.cli import arguments as common
 from induced_metric.cli.again import Checked, Group, train_again
 from induced_metric.errors import UserError
 
@@ -22,7 +23,7 @@ _COMPILE_SECONDS = 4  # the approximate time to compile a program, once; it is t
 
 def arguments(command: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
-    command.add_argument("--results", type=Path, default=Path("results"), help="default: results")
+    common.results(command)
     command.add_argument("--share", type=float, help="of each study's trials, at least one (default: 0.01)")
     command.add_argument("--seed", type=int, help="of the draw (default: 0)")
     command.add_argument("--task", help="only the studies of this task")

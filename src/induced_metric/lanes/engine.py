@@ -123,11 +123,6 @@ class Lanes:
         """Seconds of compilation so far, over all programs and devices."""
         return self._variants.compile_seconds
 
-    @property
-    def programs(self) -> int:
-        """How many programs were made so far: one, or one for each combination of static values."""
-        return len(self._variants)
-
     def state_shapes(self, hyperparameters: Mapping[str, Any]) -> State:
         """The shapes of the state of a trial with these hyperparameters; None if their program fails."""
         return self._variants[self._variants.static(hyperparameters)].state_shapes

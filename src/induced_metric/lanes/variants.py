@@ -123,10 +123,6 @@ class Variants:
         self._made: dict[Static, Variant] = {}
         self._copies: dict[tuple[Place, int], Any] = {}
 
-    def __len__(self) -> int:
-        """How many were made."""
-        return len(self._made)
-
     @property
     def compile_seconds(self) -> float:
         """Seconds of compilation, over all variants and places."""

@@ -156,14 +156,15 @@ def _bare(name: str) -> str:
     return name.removeprefix("task.")
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The leaves of nested mappings by their dotted names."""
+    leaves: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
+            leaves |= flat(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+            leaves[f"{prefix}{key}"] = value
+    return leaves
 
 
 def _renamed(before: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
@@ -189,9 +190,9 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """All settings by their dotted names; each ``_target_`` that has moved gets its present path."""
-    flat = _flat(config)
-    for name, value in flat.items():
+    named = flat(config)
+    for name, value in named.items():
         for old, new in _MOVED.items():
             if name.endswith("._target_") and isinstance(value, str) and value.startswith(old):
-                flat[name] = new + value.removeprefix(old)
-    return flat
+                named[name] = new + value.removeprefix(old)
+    return named

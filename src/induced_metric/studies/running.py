@@ -1,7 +1,6 @@
 """Runs studies: lanes train what studies ask for, until every trial is recorded."""
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -152,5 +151,4 @@ def _real_stride(plan: StudyPlan, most: int) -> int:
     """Epochs between two looks at a lane: as many as a dispatch can run without passing a rung."""
     if not plan.rungs:
         return most
-    rungs = math.gcd(*plan.rungs)
-    return max(epochs for epochs in range(1, most + 1) if rungs % epochs == 0)
+    return max(epochs for epochs in range(1, most + 1) if plan.stride % epochs == 0)

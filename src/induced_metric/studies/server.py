@@ -71,7 +71,7 @@ class Server:
         self._ended = threading.Event()
         self.worker = worker or ""
         self._answering = time.monotonic()  # since when: the start of the newest session
-        self.storage: optuna.storages.RDBStorage = self._again(
+        self.storage: optuna.storages.RDBStorage = self.call(
             lambda: connect(self._parsed, grace=grace, period=self.period)
         )
         try:
@@ -95,7 +95,26 @@ class Server:
         Raises:
             UserError: if the failure is not transient, or the server is silent for ``patience`` seconds.
         """
-        return self._again(work)
+        from sqlalchemy.exc import DBAPIError
+
+        since, pause, retried = time.monotonic(), 0.1, False
+        while True:
+            try:
+                with self._thread:
+                    return work()
+            except _LockLostError:
+                pass
+            except (StorageInternalError, DBAPIError) as error:
+                cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+                if not passes(cause) or time.monotonic() - since > self._patience:
+                    line = public(cause or error, self._secrets)
+                    raise UserError(f"the database cannot be used: {line}") from None
+            # Retry once in any case, in another session: then the trials can be given back.
+            if retried and self._stop():
+                raise StoppedError
+            retried = True
+            time.sleep(pause)
+            pause = min(2 * pause, 5.0)
 
     def exclusively(self, key: str, work: Callable[[], T]) -> T:
         """Like ``call``, for work that no two workers may do at once for the same ``key``."""
@@ -104,7 +123,7 @@ class Server:
             with self._lock(key):
                 return work()
 
-        return self._again(locked)
+        return self.call(locked)
 
     def beat(self, trial_id: int) -> None:
         """Records a heartbeat of a trial, and then keeps recording them until ``rest``."""
@@ -147,35 +166,13 @@ class Server:
             trials=list(trial_ids),
         )
 
-    def _again(self, work: Callable[[], T]) -> T:
-        from sqlalchemy.exc import DBAPIError
-
-        since, pause, retried = time.monotonic(), 0.1, False
-        while True:
-            try:
-                with self._thread:
-                    return work()
-            except _LockLostError:
-                pass
-            except (StorageInternalError, DBAPIError) as error:
-                cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-                if not passes(cause) or time.monotonic() - since > self._patience:
-                    line = public(cause or error, self._secrets)
-                    raise UserError(f"the database cannot be used: {line}") from None
-            # Retry once in any case, in another session: then the trials can be given back.
-            if retried and self._stop():
-                raise StoppedError
-            retried = True
-            time.sleep(pause)
-            pause = min(2 * pause, 5.0)
-
     def _name(self, worker: str | None) -> str:
         """Takes a name; that of a lost worker is free as soon as the server has noticed the loss."""
         host = socket.gethostname()
         names = [worker] if worker else [f"{host}.{number}" for number in range(1000)]
         until = time.monotonic() + self.grace
         while True:
-            name = self._again(lambda: next(filter(self._take, names), None))
+            name = self.call(lambda: next(filter(self._take, names), None))
             if name is not None:
                 return name
             if time.monotonic() > until:

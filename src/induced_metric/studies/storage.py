@@ -65,9 +65,9 @@ class News(NamedTuple):
             trial that is neither among these nor recorded can be claimed.
     """
 
-    published: Sequence[Published] = ()
-    lost: AbstractSet[int] = frozenset()
-    elsewhere: Mapping[int, Mapping[int, float]] = {}
+    published: Sequence[Published]
+    lost: AbstractSet[int]
+    elsewhere: Mapping[int, Mapping[int, float]]
 
 
 class OpenStorage(Protocol):

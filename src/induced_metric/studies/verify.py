@@ -1,7 +1,7 @@
 """Trains recorded trials again, and compares their curves with the records."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from induced_metric.errors import UserError
 from induced_metric.lanes import Lanes, Report
 from induced_metric.lanes.engine import Curve
 from induced_metric.records.schema import Records, StudyKey
+from induced_metric.studies.compatibility import flat
 from induced_metric.training.trial import Goal, Trial
 
 # What the last bits of a curve depend on, besides the code. The kernel's release, for one, changes no bit.
@@ -121,13 +122,12 @@ def trial_of(row: Mapping[Any, Any], hyperparameters: Mapping[str, Any], goal: G
     return Trial(int(row["trial"]), hyperparameters, int(row["seed"]), goal, until=until)
 
 
-def train(trials: Iterable[Trial], lanes: Lanes, ended: Callable[[Trial], None] = lambda _: None) -> None:
+def train(trials: Iterable[Trial], lanes: Lanes) -> None:
     """Trains trials to their ends, whichever lanes they get: a trial is the same in any lane.
 
     Args:
         trials: trials of one pairing.
         lanes: lanes of that pairing.
-        ended: called with each trial that has ended.
 
     Raises:
         Exception: whatever a program raises.
@@ -139,8 +139,6 @@ def train(trials: Iterable[Trial], lanes: Lanes, ended: Callable[[Trial], None] 
             if report.failed is not None:
                 raise report.failed
             report.trial.hear(report)
-            if report.trial.ended:
-                ended(report.trial)
         return [True] * len(reports)
 
     lanes.run(lambda: next((trial.assignment(trial) for trial in waiting), None), tell)
@@ -233,14 +231,7 @@ def _facts(provenance: Mapping[str, Any]) -> dict[str, Any]:
     """
     words = str(provenance.get("platform", "")).split("-")
     machine = "-".join(word for word in words if word in _SYSTEMS or word in _ARCHITECTURES)
-    facts = {name: fact for name, fact in _flat(provenance).items() if fact is not None}
+    facts = {name: fact for name, fact in flat(provenance).items() if fact is not None}
     if facts.get("lanes.layout") != "vmap":
         facts.pop("lanes.width", None)
     return facts | ({"machine": machine} if machine else {})
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat

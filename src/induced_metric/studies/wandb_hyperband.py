@@ -32,7 +32,7 @@ class WandbHyperbandPruner(optuna.pruners.BasePruner):
         bound = self.threshold(study, trial)
         if bound is None or trial.last_step is None:
             return False
-        sign = _sign(study)
+        sign = sign_of(study)
         return _cost(trial.intermediate_values[trial.last_step], sign) > sign * bound
 
     def threshold(self, study: optuna.Study, trial: FrozenTrial) -> float | None:
@@ -43,7 +43,7 @@ class WandbHyperbandPruner(optuna.pruners.BasePruner):
         band = self._min_iter
         while band * self._eta <= step:
             band *= self._eta
-        sign = _sign(study)
+        sign = sign_of(study)
         # The trial itself is taken as given: the study may not have its last report yet.
         others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
         reached = sorted(
@@ -54,7 +54,8 @@ class WandbHyperbandPruner(optuna.pruners.BasePruner):
         return sign * reached[len(reached) // self._eta] if reached else None
 
 
-def _sign(study: optuna.Study) -> float:
+def sign_of(study: optuna.Study) -> float:
+    """The factor that makes lower values better."""
     return 1.0 if study.direction == optuna.study.StudyDirection.MINIMIZE else -1.0
 
 

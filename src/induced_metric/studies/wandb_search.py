@@ -10,6 +10,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from induced_metric.errors import UserError
+from induced_metric.studies.wandb_hyperband import sign_of
 
 _DIVERGED = float(np.finfo(np.float32).max)  # the value of a diverged trial, with the sign that is worse
 _KERNEL_SEED = 2  # of the kernel's restarts: the published search fixes it, and only points are random
@@ -111,7 +112,7 @@ class WandbBayesSampler(optuna.samplers.BaseSampler):
         self, study: optuna.Study, number: int, space: Space
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Finished trials' points in the unit cube, their values (lower is better), and running points."""
-        sign = _sign(study)
+        sign = sign_of(study)
         others = [
             trial
             for trial in study.get_trials(deepcopy=False)
@@ -186,11 +187,6 @@ class WandbBayesSampler(optuna.samplers.BaseSampler):
             warnings.simplefilter("ignore", ConvergenceWarning)
             process.fit(points, (values - mean) / deviation)
         return process, mean, deviation
-
-
-def _sign(study: optuna.Study) -> float:
-    """The factor that makes lower values better."""
-    return 1.0 if study.direction == optuna.study.StudyDirection.MINIMIZE else -1.0
 
 
 def _regular(value: float) -> bool:

@@ -28,7 +28,6 @@ class LiveRun:
         config: Mapping[str, Any],
         *,
         name: str | None = None,
-        group: str | None = None,
         project: str = PROJECT,
         entity: str | None = None,
         results: str | Path = "results",
@@ -40,7 +39,7 @@ class LiveRun:
         # The console belongs to the progress bar.
         settings = {"console": "off", "silent": True, "mode": mode}
         self._run = start(
-            results, settings, config=dict(config), name=name, group=group, project=project, entity=entity,
+            results, settings, config=dict(config), name=name, project=project, entity=entity,
             job_type="train",
         )  # fmt: skip
 

@@ -78,16 +78,14 @@ class Checkpoints:
         made._origin = origin(provenance)
         return made
 
-    def due(self, done: int, new: int, trial: str | int | None = None) -> bool:
-        """Whether a multiple of ``every`` is among the last ``new`` of ``done`` steps.
+    def due(self, done: int, new: int, trial: str | int) -> bool:
+        """Whether a multiple of ``every`` is among the last ``new`` of ``done`` steps of a trial.
 
-        If a trial is given, ``seconds`` must also have passed since its last checkpoint or, without one,
-        since the first call for it.
+        Besides, ``seconds`` must have passed since its last checkpoint or, without one, since the first call
+        for it.
         """
-        waited = True
-        if trial is not None:
-            now = self._clock()
-            waited = now - self._since.setdefault(trial, now) >= self._seconds
+        now = self._clock()
+        waited = now - self._since.setdefault(trial, now) >= self._seconds
         return waited and self.every > 0 and done // self.every > (done - new) // self.every
 
     def save(

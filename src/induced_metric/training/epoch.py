@@ -15,7 +15,7 @@ from induced_metric.models.dropout import StepKeys
 from induced_metric.models.sharding import data_axes
 from induced_metric.tasks.base import Batch, ModelState, Params, Task
 from induced_metric.training.mistakes import check_update, of_the_optimizer
-from induced_metric.training.shuffling import bijection, permutation
+from induced_metric.training.shuffling import bijection
 
 Optimizer: TypeAlias = Callable[..., optax.GradientTransformation]
 Hyperparameters: TypeAlias = Mapping[str, Any]  # scalars, traced
@@ -58,7 +58,7 @@ def _init_trial(
     order = (
         jnp.zeros(0, jnp.int32)
         if task.shuffle == "every_epoch"
-        else permutation(_key(seed, _ORDER), examples)
+        else jax.random.permutation(_key(seed, _ORDER), examples)
     )
     return TrialState(
         params=params,
@@ -126,7 +126,7 @@ def _order(task: Task, state: TrialState) -> jax.Array:
         return state.order
     key, examples = _key(state.seed, _ORDER, state.epoch), task.num_examples("train")
     if task.shuffle == "every_epoch":
-        return permutation(key, examples)
+        return jax.random.permutation(key, examples)  # by sorting, longer than an epoch of some models
     return state.order[bijection(key, examples)]
 
 

@@ -6,11 +6,6 @@ import jax.numpy as jnp
 _ROUNDS = 16  # from 12 on, the batches of two epochs overlap as with independent permutations
 
 
-def permutation(key: jax.Array, examples: int) -> jax.Array:
-    """A uniformly random permutation, drawn by sorting, which takes longer than an epoch of some models."""
-    return jax.random.permutation(key, examples)
-
-
 def bijection(key: jax.Array, examples: int) -> jax.Array:
     r"""A pseudo-random permutation of 0 … n - 1 without sorting: each index is mapped on its own.
 
