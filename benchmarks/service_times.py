@@ -66,7 +66,7 @@ def claim(ledger, meter):
         number = ledger.count
         if meter(
             lambda claimed: "claim" if claimed else "refused",
-            lambda number=number: ledger.claim(number, {"x": 1.0, "y": 0.5}, lambda _: None),
+            lambda number=number: ledger.claim(number, {"x": 1.0, "y": 0.5}, lambda _: None, suspects=True),
         ):
             return number
 

@@ -47,7 +47,7 @@ def connected(url, **settings):
     """A worker's connection to a database; the caller must close it."""
     from induced_metric.studies.server import Server
 
-    return contextlib.closing(Server(url, **settings))
+    return contextlib.closing(Server(url, **{"grace": 60, "patience": 300, **settings}))
 
 
 def files(directory, server=None, **settings):
@@ -60,7 +60,9 @@ def files(directory, server=None, **settings):
 
     directory = Path(directory)
     storage = (
-        PostgresStorage(server=server, lock=directory / "lock", **settings)
+        PostgresStorage(
+            server=server, lock=directory / "lock", **{"claims": 5, "same_code": True, **settings}
+        )
         if server
         else JournalStorage(directory / "journal")
     )

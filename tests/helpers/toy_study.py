@@ -66,7 +66,9 @@ def files(directory, server=None, *, every=0, **settings):
     """Where a study lies that workers share by a server; without one, this process has it alone."""
     journal = directory / "toy.journal"
     storage = (
-        PostgresStorage(server=server, lock=journal.with_suffix(".lock"), **settings)
+        PostgresStorage(
+            server=server, lock=journal.with_suffix(".lock"), **{"claims": 5, "same_code": True, **settings}
+        )
         if server
         else JournalStorage(journal)
     )
@@ -92,7 +94,7 @@ def stopping_after(dispatches):
 
 @contextlib.contextmanager
 def serving(url, *, just_come=False, **settings):
-    server = Server(url, **settings)
+    server = Server(url, **{"grace": 60, "patience": 300, **settings})
     if not just_come:  # as if it had worked for longer than the grace
         server._answering = -math.inf
     try:

@@ -182,8 +182,8 @@ def workers(postgres):
 
     url = postgres.url()
     with (
-        contextlib.closing(Server(url, grace=60, worker="a")) as a,
-        contextlib.closing(Server(url, grace=60, worker="b")) as b,
+        contextlib.closing(Server(url, grace=60, patience=300, worker="a")) as a,
+        contextlib.closing(Server(url, grace=60, patience=300, worker="b")) as b,
     ):
         yield a, b
 
@@ -192,7 +192,7 @@ def shared(directory, server, **options):
     """The files of a study that is coordinated in a database."""
     from induced_metric.studies.postgres import PostgresStorage
 
-    storage = PostgresStorage(server=server, lock=directory / "toy.lock", **options)
+    storage = PostgresStorage(server=server, lock=directory / "toy.lock", claims=5, same_code=True, **options)
     return replace(toys.files(directory), storage=storage)
 
 
@@ -238,7 +238,7 @@ def test_failed_trials_stay_while_another_worker_trains_where_locks_do_not_tell(
     again = failed(left.records)
     plan = toys.plan(**{**SETTINGS, "trials": 13})
     ledger = shared(tmp_path, workers[1]).storage.ledger(plan, left.records)
-    assert ledger.claim(12, {"x": 1.0, "width": 1}, lambda number: None) is not None
+    assert ledger.claim(12, {"x": 1.0, "width": 1}, lambda number: None, suspects=True) is not None
     with pytest.warns(UserWarning, match="are not run again"):
         toys.run(shared(tmp_path, workers[0], retry=True), mended, **SETTINGS)
     assert failed(left.records) == again

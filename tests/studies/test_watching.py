@@ -59,9 +59,9 @@ PLAN = StudyPlan(
 @pytest.mark.postgres
 def test_a_database_says_who_trains_what_and_when_it_was_heard_of(postgres, tmp_path):
     url = postgres.url()
-    with closing(Server(url, worker="node-3", grace=300)) as server:
+    with closing(Server(url, worker="node-3", grace=300, patience=300)) as server:
         assert in_database(url, [PLAN.name]) == {}
-        storage = PostgresStorage(server=server, lock=tmp_path / "toy.lock")
+        storage = PostgresStorage(server=server, lock=tmp_path / "toy.lock", claims=5, same_code=True)
         with storage.open(PLAN, RecordStore(tmp_path / "records")) as opened:
             opened.begin()
             for number in range(3):
@@ -90,8 +90,8 @@ def test_the_age_of_a_heartbeat_does_not_depend_on_the_time_zone_of_the_watcher(
     postgres, tmp_path, monkeypatch
 ):
     url = postgres.url()
-    with closing(Server(url, worker="node-3", grace=300)) as server:
-        storage = PostgresStorage(server=server, lock=tmp_path / "toy.lock")
+    with closing(Server(url, worker="node-3", grace=300, patience=300)) as server:
+        storage = PostgresStorage(server=server, lock=tmp_path / "toy.lock", claims=5, same_code=True)
         with storage.open(PLAN, RecordStore(tmp_path / "records")) as opened:
             opened.begin()
             opened.claim(0, {"x": 0.5}, suspects=True)
@@ -104,7 +104,7 @@ def test_the_age_of_a_heartbeat_does_not_depend_on_the_time_zone_of_the_watcher(
 def test_a_watcher_leaves_no_session_and_cannot_write(postgres, monkeypatch):
     database = "watched"
     url = postgres.url(database)
-    closing(Server(url)).__exit__()
+    closing(Server(url, grace=60, patience=300)).__exit__()
     from induced_metric.studies import watching
 
     monkeypatch.setattr(watching, "_STUDIES", "delete from studies where study_name = any(:names)")

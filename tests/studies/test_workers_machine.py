@@ -40,7 +40,7 @@ class Worker:
 
     def __init__(self, server, where, plan, directory):
         self.server, self.plan = server, plan
-        settings = PostgresStorage(server=server, lock=directory / "toy.lock", claims=CLAIMS)
+        settings = PostgresStorage(server=server, lock=directory / "toy.lock", claims=CLAIMS, same_code=True)
         self.records = RecordStore(where)
         self.study = _OpenStudy(settings, plan, self.records)
         self.claims = {}

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from induced_metric.tasks.base import Task
     from induced_metric.training.program import TrialProgram
 
-_CHECKPOINT_SECONDS = 60  # used where the configuration does not say
-
 
 @dataclass(frozen=True, kw_only=True)
 class Pairing:
@@ -244,7 +242,7 @@ def checkpoints(cfg: DictConfig, *parts: str) -> Any:
     from induced_metric.training.checkpoints import Checkpoints
 
     every = integer(cfg, "checkpoint_every", low=0, high=10**9)
-    seconds = OmegaConf.select(cfg, "checkpoint_seconds", default=_CHECKPOINT_SECONDS)
+    seconds = OmegaConf.select(cfg, "checkpoint_seconds")
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not seconds >= 0:
         raise UserError(f"checkpoint_seconds must be a number >= 0, got {seconds!r}")
     return Checkpoints(Path(cfg.results, "checkpoints", *parts), every=every, seconds=seconds)

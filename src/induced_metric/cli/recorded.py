@@ -175,12 +175,9 @@ class Rebuilt(NamedTuple):
         For a deterministic record the lanes are those that made it, on such a device, however few trials
         there are.
         """
-        from induced_metric.lanes.placement import Placement
-
-        chosen = {name: value for name, value in _lanes().items() if name not in ("devices", "programs")}
         shards = self.provenance.get("data_parallel") or 1
         exact = bool(self.provenance.get("deterministic"))
-        placement = settings(Placement, chosen | {"data_parallel": shards}, "lanes")
+        placement = build.placement(OmegaConf.create(_lanes() | {"data_parallel": shards}))
         placement = placement.for_trials(trials, exact=exact)
         if exact:
             placement = placement.after(self.provenance)

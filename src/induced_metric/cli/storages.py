@@ -27,7 +27,7 @@ class Journals:
 
     name: Literal["journal"]
 
-    def of(self, key: "StudyKey", results: Path, *, retry: bool = False) -> "Storage":
+    def of(self, key: "StudyKey", results: Path, *, retry: bool) -> "Storage":
         """The storage of a study; with ``retry``, its failed trials run again."""
         from induced_metric.studies.journal import JournalStorage
 
@@ -45,7 +45,7 @@ class Database:
     claims: Annotated[int, Field(ge=1)]
     same_code: Annotated[bool, Field(strict=True)]
 
-    def of(self, server: "Server", key: "StudyKey", results: Path, *, retry: bool = False) -> "Storage":
+    def of(self, server: "Server", key: "StudyKey", results: Path, *, retry: bool) -> "Storage":
         """The storage of a study; with ``retry``, its failed trials run again."""
         from induced_metric.studies.postgres import PostgresStorage
 

@@ -72,7 +72,7 @@ class Ledger:
         hyperparameters: Mapping[str, Any],
         recorded: Callable[[int], Row | None],
         *,
-        suspects: bool = True,
+        suspects: bool,
     ) -> Claim | None:
         """Claims a trial; None if another worker has it, it is recorded, or it is suspect and not wanted."""
         if number < self.count and number not in self.free:

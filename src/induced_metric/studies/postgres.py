@@ -57,8 +57,8 @@ class PostgresStorage:
 
     server: Server
     lock: Path
-    claims: int = 5
-    same_code: bool = True
+    claims: int
+    same_code: bool
     retry: bool = False
 
     @contextlib.contextmanager

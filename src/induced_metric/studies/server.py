@@ -56,8 +56,8 @@ class Server:
         url: str,
         *,
         worker: str | None = None,
-        grace: int = 60,
-        patience: float = 300,
+        grace: int,
+        patience: float,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         import sqlalchemy
