@@ -178,6 +178,14 @@ def test_bad_pairs_are_refused() -> None:
         estimates.paired(trials.assign(seed=range(18)), "a", UNIT, [1])
 
 
+def test_a_shorter_search_is_paired_over_the_trials_that_both_have() -> None:
+    trials = study(adam=uniform(100), sgd=uniform(20, 1))
+    table = tuning_differences.differences({"random": Records(trials, pd.DataFrame())}, (10, 30, 100))
+    assert table[["trials", "n"]].to_numpy().tolist() == [[4, 20]]  # a fifth of the 20 they share
+    apart = trials.assign(trial=trials["trial"].where(trials["optimizer"] == "adam", trials["trial"] + 500))
+    assert tuning_differences.differences({"random": Records(apart, pd.DataFrame())}, (10,)).empty
+
+
 def test_the_published_curves_are_opdas_and_take_no_second() -> None:
     trials, _ = records.load("regression", sampler="random", results=PUBLISHED)
     bounds = support(trials)

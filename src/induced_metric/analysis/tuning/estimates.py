@@ -157,6 +157,12 @@ def of_studies(studies: Mapping[str, pd.DataFrame], bounds: Support) -> pd.DataF
     return table[complete].reset_index(drop=True)
 
 
+def in_common(trials: pd.DataFrame) -> int:
+    """How many trial numbers all optimisers have, which are those that ``paired`` compares them by."""
+    having = trials.groupby("trial")["optimizer"].nunique()
+    return int((having == trials["optimizer"].nunique()).sum())
+
+
 def paired(
     trials: pd.DataFrame,
     baseline: str,
@@ -178,7 +184,7 @@ def paired(
         trials: the trials of random search.
         baseline: the optimiser that the others are compared with.
         bounds: the support.
-        budgets: the numbers k; those above ``SHARE`` of the trials are left out.
+        budgets: the numbers k; those above ``SHARE`` of the trials ``in_common`` are left out.
         level: the confidence level of each optimiser's whole band.
         resamples: the number of bootstrap resamples.
         seed: the seed of the bootstrap.
@@ -207,8 +213,8 @@ def paired(
     weights = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), resamples)
     curves = {name: _resampled(table[name].to_numpy(), weights, usable, minimize=minimize) for name in table}
     point = {name: median_best(table[name].to_numpy(), usable, minimize=minimize) for name in table}
-    parts = [pd.DataFrame(columns=["optimizer", "trials", "difference", "low", "high", "n"])]
-    for name in names if usable else []:
+    parts = []
+    for name in names:
         if name == baseline:
             continue
         difference, drawn = point[name] - point[baseline], curves[name] - curves[baseline]
@@ -219,7 +225,7 @@ def paired(
         half_width = np.quantile(furthest, level) * spread
         ends = {"difference": difference, "low": difference - half_width, "high": difference + half_width}
         parts.append(pd.DataFrame({"optimizer": name, "trials": usable, **ends, "n": size}))
-    return pd.concat(parts[1:] or parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True)
 
 
 def _resampled(

@@ -41,7 +41,8 @@ def differences(
 ) -> pd.DataFrame:
     """``estimates.paired`` of every family of independent trials, with its ``source`` and ``baseline``.
 
-    Where all ``budgets`` are too large for the trials of a family, the largest that they allow is used.
+    Where all ``budgets`` are too large for the trials of a family, the largest that they allow is used. A
+    family whose optimisers have no trial number in common has no rows.
     """
     bounds = common_support(ours)
     parts = []
@@ -51,7 +52,10 @@ def differences(
         if len(names) < 2 or not draws.independent(trials):
             continue
         reference = baseline or str(names.iloc[style.ranks(names).argmin()])
-        largest = max(1, int(estimates.SHARE * trials["trial"].nunique()))
+        common = estimates.in_common(trials)
+        if not common:
+            continue
+        largest = max(1, int(estimates.SHARE * common))
         part = estimates.paired(trials, reference, bounds, [k for k in budgets if k <= largest] or [largest])
         parts.append(part.assign(source=source, baseline=reference))
     return style.in_order(pd.concat(parts, ignore_index=True)) if parts else pd.DataFrame()
