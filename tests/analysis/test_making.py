@@ -2,11 +2,12 @@
 
 import pytest
 import synthetic
+import tuned
 
 from induced_metric.analysis import making, reports, runs
 from induced_metric.analysis.confirmations import seeds
 from induced_metric.cli import commands
-from induced_metric.records import FIXED, SINGLE
+from induced_metric.records import CONFIRMED, FIXED, SINGLE
 
 pytestmark = pytest.mark.slow
 
@@ -94,6 +95,29 @@ def test_what_searches_nothing_is_shown_where_asked_for_alone(tmp_path) -> None:
     assert names("tables") == [f"paper-regression{name}" for name in tables]
     assert f"paper-regression-{SINGLE}-best_curves" in names("figures", samplers=[SINGLE])
     assert list(runs.load_samplers("regression", [SINGLE, "random"], results=tmp_path)) == [SINGLE, "random"]
+
+
+def test_a_table_that_cannot_be_made_yet_does_not_keep_the_others_from_being_made(tmp_path, capsys) -> None:
+    for optimizer in ("adamw", "sgd"):
+        tuned.write(tmp_path, optimizer, "tpe", 12)
+        tuned.write(tmp_path, optimizer, f"tpe{CONFIRMED}", 1)
+    commands.main(["tables", "--task", "regression", "--protocol", "fair", "--results", str(tmp_path)])
+    shown = capsys.readouterr().out
+    stem = tmp_path / "tables" / "fair-regression-tpe-confirmed"
+    assert f"{stem} was not made: a standard error needs at least 2 seeds, got 1\n" in shown
+    assert not stem.with_suffix(".md").exists()
+    assert (tmp_path / "tables" / "fair-regression-fairness.md").exists()
+
+
+@pytest.mark.parametrize("kind", ["tables", "figures"])
+def test_where_nothing_can_be_made_the_reason_ends_the_command(tmp_path, capsys, monkeypatch, kind) -> None:
+    synthetic.write_study(tmp_path, "adam", trials=1, epochs=4)  # which diverged
+    kept = [report for report in reports.REPORTS if report.name in ("tuning", "best_scatter")]
+    monkeypatch.setattr(reports, "REPORTS", kept)
+    with pytest.raises(SystemExit) as ended:
+        commands.main([kind, "--task", "regression", "--results", str(tmp_path)])
+    assert ended.value.code == 2
+    assert f"none of the {kind} could be made: there is no complete trial" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -52,9 +52,15 @@ class Planned(NamedTuple):
     findings: str
     left_out: int = 0
 
-    def make(self) -> Table | Figure | None:
-        """The table, with a line on its fairness, or the figure; None where this material gives none."""
-        made = self.report.make(self.material)
+    def make(self) -> Table | Figure | str | None:
+        """The table, with a line on its fairness, or the figure; None where this material gives none.
+
+        Where it cannot be made, a sentence says why: the others need not wait for it.
+        """
+        try:
+            made = self.report.make(self.material)
+        except ValueError as error:  # such as confirmations of a study that is still running
+            return str(error)
         if isinstance(made, Figure) and self.left_out:
             with style.style():
                 more = f"{self.left_out} more optimiser{'s' if self.left_out > 1 else ''}"
@@ -64,7 +70,7 @@ class Planned(NamedTuple):
         return made
 
 
-def make(kind: Kind, task: str, **options: Any) -> Iterator[tuple[Path, Table | Figure]]:
+def make(kind: Kind, task: str, **options: Any) -> Iterator[tuple[Path, Table | Figure | str]]:
     """Yields every report of a kind that there are records for, each with its path.
 
     Args:
@@ -73,7 +79,8 @@ def make(kind: Kind, task: str, **options: Any) -> Iterator[tuple[Path, Table | 
         options: the options of ``plan``.
 
     Yields:
-        The path of its files below ``results``, without their suffixes, and the table or figure.
+        The path of its files below ``results``, without their suffixes, and the table or figure, or a
+        sentence that says why it could not be made.
 
     Raises:
         FileNotFoundError: if there are no records to use; the message says which records exist.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from induced_metric.cli import arguments as common
+from induced_metric.errors import UserError
 
 if TYPE_CHECKING:
     from induced_metric.analysis.reports import Kind
@@ -39,6 +40,9 @@ def run(kind: "Kind", task: str, results: Path, **options: Any) -> None:
         task: the name of the task.
         results: the results directory.
         options: arguments of ``analysis.making.plan``.
+
+    Raises:
+        UserError: if none could be made.
     """
     from induced_metric.analysis import making, quoting
     from induced_metric.analysis.rendering import Table
@@ -47,12 +51,21 @@ def run(kind: "Kind", task: str, results: Path, **options: Any) -> None:
     common.check_known(results, task=task, protocol=options["protocol"])
     common.check_directory(results)
     console = views.console()
-    paths = []
+    paths: list[Path] = []
+    unmade: dict[Path, str] = {}
     for stem, made in making.make(kind, task, results=results, **options):
+        if isinstance(made, str):
+            unmade[stem] = made
+            continue
         if isinstance(made, Table):
             views.say_table(console, made)
         paths += making.write(stem, made)
+    if unmade and not paths:
+        raise UserError(f"none of the {kind} could be made: {'; '.join(dict.fromkeys(unmade.values()))}")
     say_written([*paths, *quoting.renew(results)])
+    # Last, where the many lines of the others do not hide it.
+    for stem, reason in unmade.items():
+        sys.stdout.write(f"{stem} was not made: {reason}\n")
 
 
 def say_written(paths: Iterable[Path]) -> None:

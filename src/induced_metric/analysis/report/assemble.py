@@ -131,12 +131,8 @@ def tables(part: Part, known: set[str]) -> dict[str, list[Made]]:
     for each in planned:
         if each.stem.name in known:
             continue
-        try:
-            table = each.make()
-            made: Table | str | None = table if isinstance(table, Table) else None
-        except ValueError as error:  # such as confirmations of a study that is still running
-            made = str(error)
-        if made is not None:
+        made = each.make()
+        if isinstance(made, Table | str):
             known.add(each.stem.name)
             result.setdefault(each.report.name, []).append(Made(each.report.name, each.stem, made))
     return result
