@@ -199,6 +199,11 @@ def eligible(trials: pd.DataFrame) -> pd.Series:
     return (ended | stopped) & ~trials["diverged"]
 
 
+def any_eligible(ours: Mapping[str, Records]) -> bool:
+    """Whether any study has an eligible trial; without one, what a lost trial counts as is not known."""
+    return any(eligible(study.trials).any() for study in ours.values())
+
+
 def top(trials: pd.DataFrame, n: int) -> pd.DataFrame:
     """The best ``n`` eligible trials of each optimiser, best first, by the direction of its study.
 

@@ -119,6 +119,17 @@ def test_a_table_that_cannot_be_made_says_why(part, monkeypatch):
     assert any("paper-regression-verdicts: not made, adam and sgd share 0 seeds." in html for html in said)
 
 
+def test_a_task_without_an_eligible_trial_does_not_keep_the_page_from_the_others(tmp_path):
+    for sampler in ("random", "fixed"):
+        synthetic.write_study(tmp_path, "sgd", epochs=4, trials=1, sampler=sampler)  # the first trial diverged
+    synthetic.write_study(tmp_path, "adam", epochs=4, protocol="fair")
+    synthetic.write_study(tmp_path, "sgd", epochs=4, trials=1, protocol="fair")
+    said = report.write(tmp_path).read_text(encoding="utf-8")
+    for name in ("The ranking after k trials", "The tuning curves", "The effect of the seed"):
+        assert f"{name}: not made, there is no complete trial." in said
+    assert 'id="fair-regression-section-tuning"' in said
+
+
 def test_the_slider_has_the_ranking_of_every_number_of_trials(part):
     made = tuning.ranking(part)
     frame = made.frames["random"]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 import pandas as pd
 
-from induced_metric.analysis import draws
+from induced_metric.analysis import draws, runs
 from induced_metric.analysis.confirmations import confirmed
 from induced_metric.analysis.fairness import paper
 from induced_metric.analysis.fairness.comparison import Comparison, of_records
@@ -43,9 +43,11 @@ def source_of(sampler: str) -> str:
 def seeds_spread(
     repeats: Mapping[str, Records], searches: Mapping[str, Records]
 ) -> dict[str, dict[str, float]]:
-    """The standard deviation over the seeds of one setting, by family and optimiser."""
+    """The standard deviation over the seeds of one setting, by family and optimiser, where there is one."""
     spread = {}
     for family, studies in draws.families(repeats).items():
+        if not runs.any_eligible({**searches, **studies}):
+            continue
         values = confirmed.collect(studies, searches)
         each = values.groupby(["optimizer", "study"])["value"].std().dropna()
         spread[family] = {

@@ -121,7 +121,7 @@ def _sources(results: Path) -> Iterator[_Recorded]:
                 details = stands_for(studies), _rests_on(results, protocol, task, studies)
                 yield _Recorded(task, protocol, SEARCH, family, source, *details)
             for family, studies in draws.families(load([*fixed, *confirmations])).items():
-                if _switched_off(studies):
+                if _switched_off(studies) or not runs.any_eligible({**searches, **studies}):
                     continue
                 group, name = (SEEDS, FIXED) if FIXED in studies else (CONFIRMATION, family + CONFIRMED)
                 source = Trained(studies, searches, target)

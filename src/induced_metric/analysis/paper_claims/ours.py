@@ -27,7 +27,7 @@ class Independent:
     def __init__(self, studies: Mapping[str, Records], n: int) -> None:
         self._trials, self._n = draws.pool_trials(studies), n
         self._minimize = bool((self._trials["direction"] == "minimize").all())
-        self.optimizers = self._trials["optimizer"].unique().tolist()
+        self.optimizers = _with_values(self._trials)
         self._size = int(self._trials.groupby("optimizer").size().min())
         self._budget = max(1, int(estimates.SHARE * self._size))
         self._to = functools.cache(self._to_baseline)
@@ -73,7 +73,7 @@ class Studies:
         self._n = n
         trials = pd.concat([study.trials.assign(study=name) for name, study in studies.items()])
         self._minimize = bool((trials["direction"] == "minimize").all())
-        self.optimizers = trials["optimizer"].unique().tolist()
+        self.optimizers = _with_values(trials)
         best = pd.concat(
             [runs.top(study_trials, n) for _, study_trials in trials.groupby("study", sort=False)]
         )
@@ -166,6 +166,11 @@ class Trained:
             gain = row["margin"] - abs(value)
             truth = {"equivalent": True, "undecided": None}.get(str(row["verdict"]), False)
         return Effect(named(pair), value, ends[0], ends[1], gain, truth)
+
+
+def _with_values(trials: pd.DataFrame) -> list[str]:
+    """The optimisers with an eligible trial: of the others there is no best run to compare."""
+    return [str(name) for name in trials.loc[runs.eligible(trials), "optimizer"].unique()]
 
 
 def independent(studies: Mapping[str, Records]) -> bool:

@@ -63,23 +63,35 @@ def _verdicts(part: Part, made: Tables) -> Iterable[Block | None]:
 
 
 def _tuning(part: Part, _: Tables) -> Iterable[Block | None]:
-    yield tuning.ranking(part)
-    yield tuning.curves(part)
+    yield _made(tuning.ranking, part, "The ranking after k trials")
+    yield _made(tuning.curves, part, "The tuning curves")
     if part.searches:
         yield Text(evidence.rests_on(part, part.searches))
 
 
 def _response(part: Part, _: Tables) -> Iterable[Block | None]:
-    yield trials.response(part)
+    yield _made(trials.response, part, "The response to the hyperparameters")
 
 
 def _winners(part: Part, _: Tables) -> Iterable[Block | None]:
-    yield winners.best_curves(part)
-    yield winners.best_runs(part)
+    yield _made(winners.best_curves, part, "The curves of the best runs")
+    yield _made(winners.best_runs, part, "The best runs")
 
 
 def _seeds(part: Part, _: Tables) -> Iterable[Block | None]:
-    yield winners.seeds(part)
+    yield _made(winners.seeds, part, "The effect of the seed")
+
+
+def _made(make: Callable[[Part], Block | None], part: Part, name: str) -> Block | None:
+    """The block, or a paragraph that says why it could not be made, as where no trial is eligible yet."""
+    try:
+        return make(part)
+    except ValueError as error:
+        return _not_made(name, error)
+
+
+def _not_made(name: str, reason: object) -> Text:
+    return text(f"{name}: not made, {reason}.", "missing")
 
 
 def _records(part: Part, _: Tables) -> Iterable[Block | None]:
@@ -153,7 +165,7 @@ def compared(made: Tables) -> list[Compared]:
 
 def _shown(part: Part, made: Made) -> Block:
     if isinstance(made.table, str):
-        return text(f"{made.stem.name}: not made, {made.table}.", "missing")
+        return _not_made(made.stem.name, made.table)
     files = {
         kind: path.relative_to(part.results).as_posix()
         for ending, kind in _FORMATS.items()
