@@ -3,11 +3,14 @@
 import pandas as pd
 import pytest
 
+from induced_metric.analysis import paper_claims
 from induced_metric.analysis.claims import Evidence, decide
+from induced_metric.analysis.landscapes import report
 from induced_metric.analysis.landscapes.claims import (
     ALL,
     CLAIMS,
     FIVE,
+    complete,
     fair_evidence,
     finds,
     grid_evidence,
@@ -138,3 +141,20 @@ def test_the_fair_study_gives_expected_iterations_times_cost():
 def test_the_published_verdicts_follow_from_the_published_records(published):
     table = verdicts(published, published["fair"])
     pd.testing.assert_frame_equal(table, published["verdicts"])
+
+
+def test_a_run_of_some_functions_decides_no_claim_and_stops_no_report(published, tmp_path):
+    assert complete(published)
+    assert not complete({name: table for name, table in published.items() if name != "timing"})
+    folder = tmp_path / "landscapes"
+    folder.mkdir()
+    for name in ("grid", "nudged", "timing"):
+        published[name].to_parquet(folder / f"{name}.parquet")
+    for name in ("fair_runs", "fair_settings"):
+        table = published[name]
+        table[table["function"] == "beale"].to_parquet(folder / f"{name}.parquet")
+    written = {path.name for path in report.write(tmp_path)}
+    assert {"comparison.csv", "fair.csv"} <= written
+    assert "verdicts.csv" not in written
+    decided = paper_claims.decide_all(tmp_path)
+    assert set(decided.loc[decided["claim"].isin(list("1234567")), "verdict"]) == {paper_claims.NOT_RUN}

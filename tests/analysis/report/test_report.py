@@ -121,7 +121,9 @@ def test_a_table_that_cannot_be_made_says_why(part, monkeypatch):
 
 def test_a_task_without_an_eligible_trial_does_not_keep_the_page_from_the_others(tmp_path):
     for sampler in ("random", "fixed"):
-        synthetic.write_study(tmp_path, "sgd", epochs=4, trials=1, sampler=sampler)  # the first trial diverged
+        synthetic.write_study(
+            tmp_path, "sgd", epochs=4, trials=1, sampler=sampler
+        )  # the first trial diverged
     synthetic.write_study(tmp_path, "adam", epochs=4, protocol="fair")
     synthetic.write_study(tmp_path, "sgd", epochs=4, trials=1, protocol="fair")
     said = report.write(tmp_path).read_text(encoding="utf-8")

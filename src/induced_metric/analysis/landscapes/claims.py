@@ -16,6 +16,10 @@ FIVE = ("beale", "rosenbrock", "himmelblau", "ackley", "rastrigin")
 CUSTOM = ("sgd_metric", "sgd_log_metric", "sgd_rms")
 OTHERS = ("adam", "sgd", "muon")
 ALL = (*CUSTOM, *OTHERS)
+ARMS = ("tuned", "shared")
+"""The arms of the fair study that decide the claims."""
+TOLERANCES = {"notebook": "", "paper_text": ", 1e-10"}
+"""The tolerances, each with what the name of a source says of it."""
 FINDS = 0.5
 """An optimiser finds a minimum if it reaches it from more than this share of the starts."""
 
@@ -108,11 +112,28 @@ CLAIMS = (
 )
 
 
+def complete(tables: Mapping[str, pd.DataFrame]) -> bool:
+    """Whether ``verdicts`` can be reached: every optimiser on all five functions, in the grid and fairly.
+
+    A run of some functions or optimisers alone decides none of the claims.
+    """
+    if not {"grid", "nudged", "timing", "fair_runs"} <= set(tables):
+        return False
+    wanted = {(function, optimizer) for function in FIVE for optimizer in ALL}
+    fair = tables["fair_runs"]
+    compared = [tables["grid"], *(fair[fair["arm"] == arm] for arm in ARMS)]
+    return all(
+        wanted <= set(runs.loc[runs["tolerance"] == tolerance, PAIR].itertuples(index=False, name=None))
+        for runs in compared
+        for tolerance in TOLERANCES
+    )
+
+
 def verdicts(tables: Mapping[str, pd.DataFrame], summary: pd.DataFrame) -> pd.DataFrame:
     """Verdicts on claims 1-7 by the published grid and by the two arms of the fair study, for each tolerance.
 
     Args:
-        tables: the records ``grid``, ``nudged`` and ``timing``.
+        tables: the records ``grid``, ``nudged`` and ``timing``, which are ``complete``.
         summary: ``success.summary`` of the fair study.
     """
     timing = tables["timing"]
@@ -124,11 +145,10 @@ def verdicts(tables: Mapping[str, pd.DataFrame], summary: pd.DataFrame) -> pd.Da
                     f"published start{suffix}": grid_evidence(
                         tables["grid"], tables["nudged"], timing, tolerance
                     ),
-                    f"tuned{suffix}": fair_evidence(summary, timing, "tuned", tolerance),
-                    f"shared{suffix}": fair_evidence(summary, timing, "shared", tolerance),
+                    **{f"{arm}{suffix}": fair_evidence(summary, timing, arm, tolerance) for arm in ARMS},
                 },
             )
-            for tolerance, suffix in (("notebook", ""), ("paper_text", ", 1e-10"))
+            for tolerance, suffix in TOLERANCES.items()
         ],
         ignore_index=True,
     )

@@ -44,7 +44,7 @@ def write(results: Path) -> Iterator[Path]:
         csv["fair"] = success.summary(tables["fair_runs"])
         csv["fair_budget"] = success.against_budget(tables["fair_settings"])
         written.append(sections.fair_section(csv["fair"]))
-    if {"grid", "timing", "fair_runs"} <= set(tables) and "comparison" in csv:
+    if "comparison" in csv and claims.complete(tables):
         csv["verdicts"] = claims.verdicts(tables, csv["fair"])
         written.append(sections.verdict_section(csv["verdicts"]))
     for name, table in csv.items():
