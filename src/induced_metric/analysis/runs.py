@@ -177,6 +177,12 @@ def as_published(ours: Mapping[str, Records]) -> bool:
     return all((study.trials["protocol"] == "paper").all() for study in ours.values())
 
 
+def quoted(task: str, ours: Mapping[str, Records]) -> pd.DataFrame:
+    """``published.summary`` where its numbers can stand beside ours (``as_published``), else none of it."""
+    table = published.summary(task)
+    return table if as_published(ours) else table[:0]
+
+
 def best_count(ours: Mapping[str, Records]) -> int:
     """How many runs of an optimiser count as its best by default: 50, but at most a quarter of the trials.
 

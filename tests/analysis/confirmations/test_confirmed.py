@@ -151,6 +151,10 @@ def test_the_published_settings_are_worth_less_than_the_search_saw() -> None:
     assert (table["optimism"] < 0).all()
     assert table.loc["adam", "mean"] == pytest.approx(0.0325, abs=1e-4)
     assert table["seeds"].tolist() == [100] * 7
+    changed = {FIXED: fixed[FIXED]._replace(trials=fixed[FIXED].trials.assign(protocol="paper_new_bits"))}
+    other = confirmed.standings("regression", changed, searches)
+    assert other["mean"].notna().all()
+    assert other[["searched", "optimism"]].isna().all(axis=None)  # of another data set: no luck
     verdict = confirmed_tables.verdicts_table("regression", fixed, searches)
     assert verdict is not None
     assert any("seeds alone" in note for note in verdict.notes)

@@ -14,11 +14,11 @@ import tuned
 from induced_metric import records
 from induced_metric.analysis import making, report, reports
 from induced_metric.analysis.rendering import Table
-from induced_metric.analysis.report import assemble, evidence, looks, matrix, trials, tuning
+from induced_metric.analysis.report import assemble, evidence, looks, matrix, trials, tuning, winners
 from induced_metric.analysis.report import part as parts
-from induced_metric.analysis.style import ordered
+from induced_metric.analysis.style import label, ordered
 from induced_metric.analysis.tuning import tuning_curves
-from induced_metric.records import CONFIRMED, WITHOUT
+from induced_metric.records import CONFIRMED, WITHOUT, published
 from induced_metric.space import Float
 
 pytestmark = pytest.mark.slow
@@ -202,6 +202,16 @@ def test_a_searched_setting_of_the_task_is_drawn_too(part):
     assert {trace.meta["parameter"] for trace in made.figure.data} == {"task.width"}
     (choice,) = (each for each in made.choices if each.name == "parameter")
     assert [shape["x0"] for shape in choice.layouts["task.width"]["shapes"]] == [8, 64]
+
+
+def test_the_published_means_are_drawn_only_over_runs_under_the_papers_rules(part):
+    changed = {name: study._replace(trials=study.trials.assign(protocol="fair"))
+               for name, study in part.searches.items()}  # fmt: skip
+    named = [
+        {trace.name for trace in winners.best_runs(each).figure.data}
+        for each in (part, part._replace(searches=changed))
+    ]
+    assert named[0] - named[1] == {f"{label(name)}, published" for name in published.optimizers()}
 
 
 def test_the_bound_of_a_mirrored_dimension_is_drawn_where_it_lies():

@@ -24,6 +24,7 @@ def study(curves: dict[str, list[list[float]]], direction: str = "maximize", tas
                     "objective": "test/accuracy",
                     "direction": direction,
                     "task": task,
+                    "protocol": "paper",
                     "config": "{}",
                 }
             )
@@ -86,6 +87,12 @@ def test_published_seconds_stand_beside_ours() -> None:
     assert "fewest epochs of each source" in table.title
     assert table.notes[0] == "Target 0.98: the paper's."
     assert any("different hardware" in note for note in table.notes)
+
+
+def test_the_published_seconds_do_not_stand_beside_those_of_other_rules() -> None:
+    (trials, curves) = study({"adam": ADAM})
+    ours = {"tpe": Records(trials.assign(protocol="fair"), curves)}
+    assert set(targets.time_to_target_table("mnist", ours, n=3).data["source"]) == {"tpe"}
 
 
 def test_targets_that_are_given_stand_one_after_the_other_and_have_nothing_published() -> None:

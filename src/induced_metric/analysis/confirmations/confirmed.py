@@ -15,7 +15,7 @@ from induced_metric.analysis.confirmations import hierarchy, verdicts
 from induced_metric.analysis.confirmations.scale import scale_of
 from induced_metric.analysis.statistics import CONFIDENCE
 from induced_metric.analysis.support import support
-from induced_metric.records import CONFIRMED, FIXED, Records, published
+from induced_metric.records import CONFIRMED, FIXED, Records
 
 PUBLISHED = "published"
 """The name of the study that chose the settings of ``FIXED``: the paper's search."""
@@ -98,7 +98,7 @@ def standings(
     trainings = collect(ours, searches)
     objective, direction = runs.objective(ours)
     scale = scale_of(trainings["value"], minimize=direction == "minimize")
-    best = _searched(task, searches)
+    best = _searched(task, ours, searches)
     rows = []
     for name, grid in verdicts.grids(trainings).items():
         complete = grid.dropna(axis="columns")
@@ -127,9 +127,14 @@ def standings(
     return style.in_order(pd.DataFrame(rows))
 
 
-def _searched(task: str, searches: Mapping[str, Records]) -> dict[tuple[str, str], float]:
-    """The best value that a search saw, by optimiser and study."""
-    quoted = published.summary(task)
+def _searched(
+    task: str, ours: Mapping[str, Records], searches: Mapping[str, Records]
+) -> dict[tuple[str, str], float]:
+    """The best value that a search saw, by optimiser and study.
+
+    Under other rules than the paper's, what its search saw is left out: the difference would not be luck.
+    """
+    quoted = runs.quoted(task, ours)
     best = {(str(name), PUBLISHED): float(value) for name, value in quoted.get("best_metric", {}).items()}
     for sampler, study in searches.items():
         winners = runs.top(study.trials, 1)

@@ -5,7 +5,7 @@ import pandas as pd
 
 from induced_metric.analysis import runs, style
 from induced_metric.analysis.rendering import Table, fixed
-from induced_metric.records import Records, published
+from induced_metric.records import Records
 
 QUANTILES = {"low": 0.05, "lower": 0.25, "median": 0.5, "upper": 0.75, "high": 0.95}
 
@@ -40,10 +40,10 @@ def summary(records: Records) -> pd.DataFrame:
 
 
 def seeds_table(task: str, records: Records) -> Table:
-    """``summary`` beside the best published run, ready to be shown or written."""
+    """``summary`` beside the best published run (``runs.quoted``), ready to be shown or written."""
     table = summary(records).reset_index()
     objective, _ = runs.objective({"": records})
-    quoted = published.summary(task)["best_metric"]
+    quoted = runs.quoted(task, {"": records})["best_metric"]
     table = style.in_order(table.assign(published=table["optimizer"].map(quoted), objective=objective))
     headers = [f"{share:.0%}" if key != "median" else "Median" for key, share in QUANTILES.items()]
     cells = {

@@ -93,7 +93,7 @@ def best_runs(part: Part) -> Chart | None:
             )
     if not drawn:
         return None
-    quoted = published.summary(part.task).to_dict("index")
+    quoted = runs.quoted(part.task, part.searches).to_dict("index")
     for name in style.ordered(quoted):
         drawn.append(_published(figure, name, quoted[name], part.objective))
     figure.update_yaxes(looks.fitted(drawn))

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from induced_metric.analysis import draws, runs
 from induced_metric.analysis.style import colour, label, ordered, panels, readable, span, style, words
-from induced_metric.records import Records, published
+from induced_metric.records import Records
 
 _SHAPES = ("o", "x", "^", "s", "+", "v")
 _COLUMNS = 4
@@ -34,7 +34,7 @@ def best_scatter(task: str, ours: Mapping[str, Records], *, n: int) -> Figure:
     if best.empty:
         raise ValueError("there is no complete trial to show")
     objective, direction = runs.objective(ours)
-    quoted = published.summary(task).to_dict("index") if runs.as_published(ours) else {}
+    quoted = runs.quoted(task, ours).to_dict("index")
     best["best_epoch"] += 1  # epochs trained until then
     names = ordered(best["optimizer"].unique())
     with style():

@@ -29,7 +29,7 @@ def compare(task: str, ours: Mapping[str, Records], *, n: int) -> pd.DataFrame:
         ``optimizer`` (in the published order, then ours by name), ``source`` (``published``, then the
         samplers), the columns of ``statistics.summary``, and ``objective``.
     """
-    sources = [published.summary(task).assign(source=PUBLISHED)] if runs.as_published(ours) else []
+    sources = [runs.quoted(task, ours).assign(source=PUBLISHED)]
     objective, _ = runs.objective(ours)
     for sampler, records in ours.items():
         sources.append(statistics.summary(records, n).assign(source=sampler))

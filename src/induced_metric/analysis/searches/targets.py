@@ -90,13 +90,15 @@ def compare(
 ) -> pd.DataFrame:
     """``time_to_target`` of every sampler, beside the published seconds where the paper has them.
 
+    Those stand beside ours only if ours follow its rules (``runs.as_published``).
+
     Returns:
         ``optimizer``, ``source`` (``published``, then the samplers), ``target``, the columns of
         ``time_to_target``, ``objective`` and ``direction``; sorted by target, then as in ``tables.compare``.
     """
     objective, direction = runs.objective(ours)
     quoted = published.time_to_target(task).assign(source=PUBLISHED)
-    sources = [quoted[quoted["target"].isin(targets)]]
+    sources = [quoted[quoted["target"].isin(targets)]] if runs.as_published(ours) else []
     for target in targets:
         for sampler, records in ours.items():
             times = time_to_target(records, target, n).reset_index()
