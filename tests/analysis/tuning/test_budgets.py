@@ -28,7 +28,8 @@ def tuned(seeds: int = 30) -> dict[str, Records]:
             trials.append(
                 {"optimizer": name, "trial": seed, "seed": seed, "state": "complete", "diverged": False,
                  "value": values.min(), "best_epoch": int(values.argmin()), "epochs": 10,
-                 "objective": "test/loss", "direction": "minimize", "config": "{}", "provenance": "{}"}
+                 "objective": "test/loss", "direction": "minimize", "config": "{}", "provenance": "{}",
+                 "protocol": "paper"}
             )  # fmt: skip
             columns = {"epoch": range(10), "seconds": 1.0, "test/loss": values}
             curves.append(pd.DataFrame({"optimizer": name, "trial": seed, **columns}))
@@ -91,6 +92,22 @@ def test_the_metric_of_a_search_is_named_where_it_is_another() -> None:
     assert "Equal trials (validation loss)" in table.bold
     same = {"random": next(iter(ours.values()))}
     assert "Equal trials" in budgets.budgets_table("regression", ours, same, NONE).cells
+
+
+def test_a_training_that_failed_without_a_curve_counts_as_lost() -> None:
+    (study,) = tuned(2).values()
+    failed = (study.trials["optimizer"] == "adam") & (study.trials["trial"] == 1)
+    trials = study.trials.assign(
+        state=study.trials["state"].mask(failed, "failed"),
+        value=study.trials["value"].mask(failed, 3e38),
+        best_epoch=study.trials["best_epoch"].mask(failed, -1),
+        epochs=study.trials["epochs"].mask(failed, 0),
+    )
+    curves = study.curves[(study.curves["optimizer"] != "adam") | (study.curves["trial"] != 1)]
+    cut = budgets.best_within(Records(trials, curves), {"adam": 5, "sgd": 5}).trials
+    assert cut["best_epoch"].tolist()[:2] == [4, -1]
+    assert cut["value"].tolist()[1] == 3e38
+    assert cut["state"].tolist() == ["complete", "failed", "complete", "complete"]
 
 
 def test_what_diverges_later_has_not_diverged_yet() -> None:

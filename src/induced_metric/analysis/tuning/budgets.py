@@ -48,7 +48,8 @@ def best_within(records: Records, epochs: Mapping[str, int]) -> Records:
     """The trials as if each had ended after the given epochs, with the best of those epochs and its value.
 
     The best epoch is chosen by ``runs.chosen_by``, in a confirmation by the validation metric. A trial that
-    diverged later counts as not diverged, and one that was stopped later as complete.
+    diverged later counts as not diverged, and one that was stopped later as complete; one that was lost
+    before has the value on record.
 
     Args:
         records: trials and curves.
@@ -64,10 +65,11 @@ def best_within(records: Records, epochs: Mapping[str, int]) -> Records:
     best = best.reindex(pd.MultiIndex.from_frame(trials[key]))
     ended = trials["epochs"] <= limit
     diverged = trials["diverged"] & ended
+    lost = ~runs.eligible(trials) & ended  # keeps its value: one that failed may have no curve at all
     return Records(
         trials.assign(
-            value=trials["value"].where(diverged, best[objective].astype(float).to_numpy()),
-            best_epoch=trials["best_epoch"].where(diverged, best["epoch"].to_numpy()).astype(int),
+            value=trials["value"].where(lost, best[objective].astype(float).to_numpy()),
+            best_epoch=trials["best_epoch"].where(lost, best["epoch"].to_numpy()).astype(int),
             diverged=diverged,
             state=trials["state"].where(ended, "complete"),
             epochs=np.minimum(trials["epochs"], limit),
