@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 
 from induced_metric.analysis import runs, style
 from induced_metric.analysis.searches import figures
-from induced_metric.records import load, published
+from induced_metric.records import Records, load, published
 
 pytestmark = pytest.mark.slow
 
@@ -45,6 +45,17 @@ def test_best_curves_are_the_best_runs_on_logarithmic_axes(ours) -> None:
     assert [text.get_text().split()[0] for text in legend.get_texts()] == [
         name.upper() for name in published.optimizers()
     ]
+
+
+def test_the_best_training_loss_so_far_is_the_least_beside_an_accuracy(results) -> None:
+    trials, curves = runs.load_samplers("cifar10", ["tpe"], results=results)["tpe"]
+    loss = curves["train/minibatch_accuracy"].rename("train/minibatch_loss")
+    only_loss = curves.drop(columns="train/minibatch_accuracy").join(1 - loss)
+    for shown, accumulated in ((only_loss, "cummin"), (curves, "cummax")):
+        figure = figures.best_curves(Records(trials, shown))
+        axes = panels(figure)[0]
+        for faint, bold in zip(axes.lines[::2], axes.lines[1::2], strict=True):
+            assert bold.get_ydata().tolist() == getattr(pd.Series(faint.get_ydata()), accumulated)().tolist()
 
 
 @pytest.mark.parametrize("without", [None, "train/loss"])

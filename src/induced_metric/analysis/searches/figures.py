@@ -57,6 +57,8 @@ def best_curves(records: Records, costs: pd.Series | None = None) -> Figure:
     best = _ordered(top(records.trials, 1))
     objective, direction = (str(best[name].iloc[0]) for name in ("objective", "direction"))
     metrics = _shown(records.curves, objective)
+    # A loss stands in for the training accuracy where that was not measured.
+    better = {name: direction if _kind(name) == _kind(objective) else "minimize" for name in metrics}
     cost = {} if costs is None else costs.to_dict()
     measured = set(best["optimizer"]) <= set(cost)
     with style():
@@ -71,7 +73,7 @@ def best_curves(records: Records, costs: pd.Series | None = None) -> Figure:
             for row, x in enumerate((elapsed, epochs)):
                 for axes, metric in zip(grid[row], metrics, strict=True):
                     axes.plot(x, curve[metric], **look | {"marker": None, "lw": 0.5, "alpha": 0.35})
-                    axes.plot(x, _best_so_far(curve[metric], direction), **look | {"marker": None})
+                    axes.plot(x, _best_so_far(curve[metric], better[metric]), **look | {"marker": None})
                 at = (curve["epoch"] == run.best_epoch).to_numpy()
                 best_value = curve.loc[at, objective]
                 grid[row, -1].plot(x[at], best_value, **look | {"ls": "", "mec": "white", "mew": 0.5})
@@ -217,6 +219,10 @@ def _shown(curves: pd.DataFrame, objective: str) -> list[str]:
     # A column has only missing values here if only other studies measured it.
     measured = [name for name in train if name in curves and curves[name].notna().any()]
     return [*measured[:1], objective]
+
+
+def _kind(metric: str) -> str:
+    return metric.split("/")[1].removeprefix("minibatch_")
 
 
 def _scale(values: pd.Series, *, log: bool) -> str:
