@@ -33,9 +33,9 @@ def shared_draws(trials: pd.DataFrame) -> bool:
     """Whether trial k of every optimiser has the same seed and the same draw of the learning rate.
 
     The ranges of the learning rate may differ, so ranks are compared: the same uniform draw has the same rank
-    in every range. With a single optimiser there is nothing to share.
+    in every range. With a single optimiser, or without a learning rate, there is nothing to share.
     """
-    if trials["optimizer"].nunique() < 2:
+    if trials["optimizer"].nunique() < 2 or "learning_rate" not in trials:
         return False
     seeds, rates = (
         trials.pivot_table(index="trial", columns="optimizer", values=name).dropna()

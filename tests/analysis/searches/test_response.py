@@ -102,6 +102,18 @@ def test_a_few_trials_are_shapes_without_a_line() -> None:
     assert [len(line.get_xdata()) for line in lines(axes)] == [0, 0]
 
 
+def test_optimisers_without_a_learning_rate_have_no_such_figure() -> None:
+    assert response.learning_rate(trials().drop(columns="learning_rate")) is None
+    assert response.learning_rate(trials(learning_rate=np.nan)) is None
+
+
+def test_a_choice_of_rates_has_no_ends() -> None:
+    config = json.dumps({"search_space": {"learning_rate": {"choices": [0.01, 0.1]}}})
+    found = trials(config=config)
+    assert response.bounds(found) == {}
+    assert response.learning_rate(found) is not None
+
+
 def test_nothing_to_show_is_said() -> None:
     with pytest.raises(ValueError, match="no complete trial"):
         response.learning_rate(trials(diverged=True))

@@ -55,11 +55,14 @@ def effective(trials: pd.DataFrame) -> pd.Series:
 
 
 def bounds(trials: pd.DataFrame) -> dict[str, tuple[float, float]]:
-    """The range of learning rates that was searched, by optimiser; those that recorded none are left out."""
+    """The range of learning rates that was searched, by optimiser; those that recorded none are left out.
+
+    A choice of a few rates is no range: it has no ends beyond which better ones may lie.
+    """
     ranges = {}
     for row in trials[["optimizer", "config"]].drop_duplicates().itertuples():
         searched = json.loads(str(row.config)).get("search_space", {}).get("learning_rate")
-        if searched:
+        if searched and "low" in searched:
             ranges[str(row.optimizer)] = (float(searched["low"]), float(searched["high"]))
     return ranges
 
@@ -88,16 +91,19 @@ def best_tenth(rate: pd.Series, cost: pd.Series, edges: np.ndarray) -> pd.DataFr
     return pd.DataFrame(rows, columns=["rate", "cost"])
 
 
-def learning_rate(trials: pd.DataFrame) -> Figure:
+def learning_rate(trials: pd.DataFrame) -> Figure | None:
     """The value of every trial against its learning rate, and against the effective one where that differs.
 
     Dots are the trials that did not diverge, with the worst of them on the edge of the panel. Lines are the
     best tenth of each bin, where diverged trials count as worst. Vertical lines are the ends of the range
-    searched. An accuracy is drawn as its distance to 1, on logarithmic axes like a loss.
+    searched. An accuracy is drawn as its distance to 1, on logarithmic axes like a loss. None where no
+    optimiser has a learning rate.
 
     Raises:
         ValueError: if there is no trial to show.
     """
+    if "learning_rate" not in trials or trials["learning_rate"].isna().all():
+        return None
     if trials.empty or trials["diverged"].all():
         raise ValueError("there is no complete trial to show")
     objective, direction = (str(trials[name].iloc[0]) for name in ("objective", "direction"))
