@@ -57,6 +57,7 @@ def loaded():
     return trials.assign(seconds=trials["seconds"].where(trials.index % 2 == 0, 2 * trials["seconds"]))
 
 
+NESTEROV = {"_target_": "induced_metric.optimizers.descend", "direction": {"_target_": "optax.trace"}}
 PLANTED = {
     "a narrower range": (
         {"sgd_rms": study("sgd_rms", change=space(learning_rate={"low": 1e-5, "high": 1.0, "log": True}))},
@@ -82,6 +83,13 @@ PLANTED = {
     ),
     "an average of gradients": (
         {"sgd_metric": study("sgd_metric", change=lambda c: c["optimizer"].update(heavy_ball=False))},
+        {"momentum": "momentum is a sum of gradients in SGD, SGD_LOG_METRIC, an average in SGD_METRIC"},
+    ),
+    "a trace of gradients, and an average": (
+        {
+            "sgd": study("sgd", change=lambda c: c["optimizer"].update(NESTEROV)),
+            "sgd_metric": study("sgd_metric", change=lambda c: c["optimizer"].update(heavy_ball=False)),
+        },
         {"momentum": "momentum is a sum of gradients in SGD, SGD_LOG_METRIC, an average in SGD_METRIC"},
     ),
     "fewer trials": ({"muon": study("muon", trials=30)}, {"budget": "MUON 30"}),

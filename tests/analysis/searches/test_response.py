@@ -44,6 +44,24 @@ def test_whoever_is_set_to_heavy_ball_sums_them_too() -> None:
     assert (response.effective(found) / found["learning_rate"]).tolist() == pytest.approx([10] * 4)
 
 
+@pytest.mark.parametrize(
+    ("name", "settings", "momentum"),
+    [
+        ("sgd+cosine", {"_target_": "induced_metric.sgd"}, "momentum"),
+        ("sgd+cosine", {}, "momentum"),
+        ("sgd_clipped", {"_target_": "induced_metric.optimizers.sgd_clipped"}, "momentum"),
+        ("sgd_nesterov", {"direction": {"_target_": "optax.trace"}}, "direction.decay"),
+    ],
+)
+def test_every_sum_of_gradients_has_its_effective_rate(name, settings, momentum) -> None:
+    found = trials(2).rename(columns={"momentum": momentum})
+    own = found["optimizer"] == "sgd"
+    found.loc[own, "config"] = json.dumps({"optimizer": settings})
+    found.loc[own, "optimizer"] = name
+    ratio = response.effective(found) / found["learning_rate"]
+    assert ratio.tolist() == pytest.approx([10, 10, 1, 1])
+
+
 def test_every_trial_is_a_dot_at_its_rate_and_value() -> None:
     found = trials(diverged=[True] + [False] * 399)
     left, right = response.learning_rate(found).axes

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from scipy.stats import binom
 
 from induced_metric.analysis.fairness.comparison import Comparison, Finding, Study, listed
+from induced_metric.analysis.momenta import NAMES, sums_gradients, traces
 from induced_metric.space import Dimension, Float
 
 _RATE, _FIRST, _SECOND, _DECAY = (
@@ -49,7 +50,7 @@ EXTENDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
 }
 """Optimisers that equal another one if xi, or weight decay, is 0, each with a mapping from the other's names
 of hyperparameters to its own, where the names differ."""
-EUCLIDEAN = frozenset({"sgd", "sgd_metric", "sgd_log_metric"})
+EUCLIDEAN = frozenset({"sgd", "sgd_clipped", "sgd_metric", "sgd_log_metric"})
 """Optimisers that do not divide each coordinate by its own scale, so their learning rates are comparable."""
 NONE = 6e-8
 """Half of float32's precision: a xi or weight decay up to this changes no number near 1 and counts as 0."""
@@ -148,11 +149,11 @@ def momenta(comparison: Comparison) -> Iterator[Finding]:
     """Optimisers that step by a sum of gradients, compared with others that step by an average."""
     kinds: dict[bool, list[Study]] = {True: [], False: []}
     for study in comparison.studies:
-        if study.kind in EUCLIDEAN:
-            kinds[study.kind == "sgd" or bool(study.setting("optimizer", "heavy_ball", False))].append(study)
+        if study.kind in EUCLIDEAN or traces(study.config):
+            kinds[sums_gradients(study.config, study.optimizer)].append(study)
     if kinds[True] and kinds[False]:
         sums, averages = (", ".join(study.label for study in kinds[sort]) for sort in (True, False))
-        greatest = [study.space.get("momentum") for study in kinds[True]]
+        greatest = [study.space.get(name) for study in kinds[True] for name in NAMES]
         most = max((each.high for each in greatest if isinstance(each, Float)), default=0.9)
         yield Finding(
             f"momentum is a sum of gradients in {sums}, an average in {averages}",

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from induced_metric.analysis import draws
+from induced_metric.analysis.momenta import NAMES, sums_gradients
 from induced_metric.analysis.style import (
     COLUMN,
     PAGE,
@@ -33,12 +34,12 @@ _TRIALS = 8
 
 
 def heavy_ball(trials: pd.DataFrame) -> set[str]:
-    """The optimisers whose momentum sums gradients, SGD and those configured so; others average them."""
+    """The optimisers whose momentum sums gradients (``sums_gradients``); others average them."""
     studies = trials[["optimizer", "config"]].drop_duplicates().itertuples()
     return {
         str(row.optimizer)
         for row in studies
-        if row.optimizer == "sgd" or json.loads(str(row.config)).get("optimizer", {}).get("heavy_ball", False)
+        if sums_gradients(json.loads(str(row.config)), str(row.optimizer))
     }
 
 
@@ -49,9 +50,10 @@ def effective(trials: pd.DataFrame) -> pd.Series:
     """
     rate = trials["learning_rate"]
     heavy = trials["optimizer"].isin(heavy_ball(trials))
-    if "momentum" not in trials or not heavy.any():
-        return rate
-    return rate.where(~heavy, rate / (1 - trials["momentum"]))
+    momentum = pd.Series(np.nan, trials.index)
+    for name in NAMES:
+        momentum = momentum.fillna(trials[name]) if name in trials else momentum
+    return rate.where(~heavy, rate / (1 - momentum.fillna(0)))
 
 
 def bounds(trials: pd.DataFrame) -> dict[str, tuple[float, float]]:
