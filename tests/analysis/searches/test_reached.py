@@ -76,6 +76,12 @@ def test_the_figure_names_task_target_and_n(ours) -> None:
     assert unnamed.get_suptitle().endswith("(target derived from these records)")
 
 
+def test_tasks_without_an_optimizer_in_common_have_no_figure() -> None:
+    tasks = {"a": records_of({"adam": [[3, 2, 1]]}), "b": records_of({"sgd": [[3, 2, 1]]})}
+    goals = dict.fromkeys(tasks, Target(1.0, named=True))
+    assert reached.tasks_figure(tasks, goals) is None
+
+
 def test_over_tasks_the_heat_map_has_a_row_an_optimizer_and_a_column_a_task(results) -> None:
     tasks = {
         name: runs.load_samplers(name, ["tpe"], results=results)["tpe"] for name in ("regression", "mnist")

@@ -164,9 +164,15 @@ def reached_figure(task: str, ours: Mapping[str, Records], n: int) -> Figure:
     return figure
 
 
-def tasks_figure(tasks: Mapping[str, Records], goals: Mapping[str, Target]) -> Figure:
-    """A heat map of the share of trials that reach the target, and the performance profile over the tasks."""
+def tasks_figure(tasks: Mapping[str, Records], goals: Mapping[str, Target]) -> Figure | None:
+    """A heat map of the share of trials that reach the target, and the performance profile over the tasks.
+
+    None where no optimiser is on record on all tasks, since a profile is of those alone.
+    """
     table = over_tasks(tasks, goals)
+    whole = table[table.groupby("optimizer")["task"].transform("nunique") == len(tasks)]
+    if whole.empty:
+        return None
     shares = table.pivot_table(index="optimizer", columns="task", values="share", sort=False)[list(tasks)]
     with style.style():
         figure = Figure(figsize=(style.PAGE, 0.32 * len(shares) + 1.9), layout="constrained")
@@ -186,8 +192,7 @@ def tasks_figure(tasks: Mapping[str, Records], goals: Mapping[str, Target]) -> F
         left.grid(visible=False)
         left.tick_params(length=0)
         left.set_title("share of trials that reach the target")
-        whole = table.groupby("optimizer")["task"].transform("nunique") == len(tasks)
-        _profile(right, performance_profile(table[whole]), len(tasks))
+        _profile(right, performance_profile(whole), len(tasks))
         figure.suptitle(draws.origin(*(study.trials for study in tasks.values())))
         if not all(goal.named for goal in goals.values()):
             figure.supxlabel("* target derived from the same records, not named beforehand", fontsize=7.5)
