@@ -19,6 +19,13 @@ class Support(NamedTuple):
     worst: float
 
 
+def rule(objective: str) -> str:
+    """How ``support`` finds the worst value of an objective, as the end of a sentence."""
+    if objective.endswith("perplexity"):
+        return "the least over the optimisers of their worst finite values"
+    return "the median over the optimisers of their worst finite values, or 0 for an accuracy"
+
+
 def support(trials: pd.DataFrame, worst: float | None = None) -> Support:
     """The best possible value, and the value that a trial which learnt nothing counts as.
 

@@ -222,6 +222,19 @@ def test_the_tables_say_what_each_number_rests_on() -> None:
     assert tuning_differences.paired_table("regression", alone) is None
 
 
+@pytest.mark.parametrize(
+    ("objective", "value", "which"),
+    [("test/loss", "0.5", "the median"), ("validation/perplexity", "0.2", "the least")],
+)
+def test_the_note_on_lost_trials_says_what_they_count_as(objective, value, which) -> None:
+    worst = {"adam": 0.2, "sgd": 0.5, "muon": 0.9}
+    trials = study(**{name: np.linspace(0.1, last, 12) for name, last in worst.items()})
+    ours = {"random": Records(trials.assign(objective=objective), pd.DataFrame())}
+    text = " ".join(tuning_curves.tuning_table("regression", ours).notes)
+    assert f"A trial that diverged or failed counts as {value}, and so " in text
+    assert f"This is {which} over the optimisers of their worst finite values" in text
+
+
 def test_the_figure_has_a_panel_an_optimizer_and_one_of_all() -> None:
     ours = runs.load_samplers("regression", ["random", "tpe"], results=PUBLISHED)
     figure = tuning_curves.tuning_figure(ours)

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from induced_metric.analysis import draws, runs, style
 from induced_metric.analysis.rendering import MISSING, Table, fixed, leads
 from induced_metric.analysis.statistics import CONFIDENCE
-from induced_metric.analysis.support import Support, support
+from induced_metric.analysis.support import Support, rule, support
 from induced_metric.analysis.tuning import estimates
 from induced_metric.records import Records
 
@@ -25,7 +25,8 @@ _LINES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1
 def curves(ours: Mapping[str, Records], budgets: Sequence[int] | None = None) -> pd.DataFrame:
     """The tuning curves of every family of samplers (``draws.family``).
 
-    Independent trials of several studies form one sample; for any other sampler the studies are averaged.
+    Independent trials of several studies form one sample; for any other sampler the curve is the median of
+    its studies.
 
     Returns:
         ``source`` (the family), ``kind`` (``trials`` or ``studies``), and the columns of
@@ -173,7 +174,7 @@ def _method(table: pd.DataFrame, ours: Mapping[str, Records]) -> list[str]:
             )
     notes.append(
         f"A trial that diverged or failed counts as {bounds.worst:.3g}, and so does any trial with a worse "
-        "value. This is the median over the optimisers of their worst finite values, or 0 for an accuracy."
+        f"value. This is {rule(runs.objective(ours)[0])}."
     )
     return notes
 
