@@ -83,6 +83,18 @@ def test_stopped_trials_count_only_where_the_rule_says_so(searches):
     assert found.epochs < 20 * 30
 
 
+def test_an_optimiser_of_which_every_trial_failed_at_once_has_no_rank(searches):
+    trials, curves = searches["random"]
+    lost = trials["optimizer"] == "sgd"
+    trials = trials.assign(state=trials["state"].mask(lost, "failed"), epochs=trials["epochs"].mask(lost, 0))
+    failed = {"random": Records(trials, curves[curves["optimizer"] != "sgd"])}
+    for rules in (Rules(), Rules(epochs=10, pruner=HALVING)):
+        table = replay_table("regression", failed, rules)
+        row = table.cells[table.data["optimizer"] == "sgd"].iloc[0]
+        assert row[["Rank", "New rank", "Epochs used", "Stopped"]].tolist() == ["–", "–", "–", "0"]
+        assert not table.bold.loc[table.data["optimizer"] == "sgd", "New rank"].any()
+
+
 def test_the_table_says_how_the_ranking_moves_and_what_it_cannot_know(searches):
     table = replay_table("regression", searches, Rules(trials=10, epochs=8, top=2, pruner=HALVING))
     assert len(table.cells) == len(OPTIMIZERS) * 2

@@ -95,6 +95,8 @@ def replay(study: Records, rules: Rules) -> Replayed:
     trials = study.trials.sort_values("trial").head(rules.trials or len(study.trials))
     objective, direction = trials["objective"].iloc[0], trials["direction"].iloc[0]
     curves = study.curves[study.curves["trial"].isin(trials["trial"])]
+    if curves.empty:  # every trial failed before its first epoch
+        return Replayed(values=np.empty(0), trials=len(trials), epochs=0, stopped=0, unknown=0)
     wide = curves.pivot_table(index="trial", columns="epoch", values=objective, dropna=False)
     wide = wide.reindex(trials["trial"])
     sign = 1.0 if direction == "minimize" else -1.0
@@ -133,7 +135,8 @@ def ranking(searches: Mapping[str, Records], rules: Rules) -> pd.DataFrame:
     Returns:
         ``optimizer``, ``sampler``; ``recorded`` and ``replayed``, the means of the best trials, with ``rank``
         and ``new_rank`` among the optimisers of the sampler (from 1, NaN where nothing is left to rank);
-        ``epochs``, the share of the recorded epochs that was used; ``trials``, ``stopped``, ``unknown``;
+        ``epochs``, the share of the recorded epochs that was used, NaN where none is on record; ``trials``,
+        ``stopped``, ``unknown``;
         ``top`` and ``usual``, how many best trials the replayed and the recorded means are over.
 
     Raises:
@@ -156,7 +159,7 @@ def ranking(searches: Mapping[str, Records], rules: Rules) -> pd.DataFrame:
                     "sampler": sampler,
                     "recorded": before.mean(usual, direction),
                     "replayed": after.mean(top, direction),
-                    "epochs": after.epochs / before.epochs,
+                    "epochs": after.epochs / before.epochs if before.epochs else math.nan,
                     "trials": after.trials,
                     "stopped": after.stopped,
                     "unknown": after.unknown,
@@ -188,10 +191,10 @@ def replay_table(task: str, searches: Mapping[str, Records], rules: Rules) -> Ta
         "Rank": _rank(table["rank"]),
         "Replayed": fixed(table["replayed"], 4),
         "New rank": _rank(table["new_rank"]),
-        "Epochs used": (100 * table["epochs"]).map("{:.0f}%".format),
+        "Epochs used": (100 * table["epochs"]).map("{:.0f}%".format, na_action="ignore").fillna(MISSING),
         "Stopped": table["stopped"].astype(str),
     }
-    bold = {"New rank": table["new_rank"] != table["rank"]}
+    bold = {"New rank": table["new_rank"].fillna(0) != table["rank"].fillna(0)}
     usual, top = table["usual"].iloc[0], table["top"].iloc[0]
     title = (
         f"What if: mean {metric} of the best {top} trials on the {task} task under other rules ({rules}), "
