@@ -80,6 +80,17 @@ def test_every_change_on_record_is_in_the_table_and_others_are_not() -> None:
     assert deviations.deviations_table("regression", {"": known[0]}, n=10) is None
 
 
+def test_a_change_that_says_not_what_it_is_has_the_name_of_its_protocol() -> None:
+    unchanged, changed = study("fair", "random", noise(0)), study("fair_x", "random", noise(1))
+    undescribed = changed.trials.assign(
+        config=changed.trials["config"].str.replace(', "changes": "what fair_x changes"', "")
+    )
+    ours = {"": unchanged, "x": changed._replace(trials=undescribed)}
+    table = deviations.deviations_table("regression", ours, n=10)
+    assert table is not None
+    assert table.data["changes"].tolist() == ["fair_x"]
+
+
 def test_the_report_finds_the_changes_of_its_protocol(tmp_path) -> None:
     for protocol in ("paper", "paper_x", "fair"):
         made = study(protocol, "random", noise(0)).trials

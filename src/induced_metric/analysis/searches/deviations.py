@@ -1,7 +1,7 @@
 """The effect of one change of a protocol's rules: the same study under ``paper`` and ``paper_<change>``.
 
 A protocol ``<name>_<change>`` is the protocol ``<name>`` with one thing changed, as its setting
-``protocol.changes`` describes. Trial k has the same seed under both and, with random search, the same uniform
+``protocol.changes`` describes, or else its name. Trial k has the same seed under both and, with random search, the same uniform
 draws, so the two are compared trial by trial.
 """
 
@@ -136,5 +136,5 @@ def _pairs(ours: Mapping[str, Records]) -> Iterator[tuple[str, str, Records, Rec
     unchanged = next(iter(by_study))[0]
     for (protocol, sampler), changed in by_study.items():
         if protocol != unchanged and (unchanged, sampler) in by_study:
-            config = json.loads(changed.trials["config"].iloc[0])
-            yield config["protocol"]["changes"], sampler, by_study[unchanged, sampler], changed
+            rules = json.loads(changed.trials["config"].iloc[0]).get("protocol", {})
+            yield rules.get("changes", protocol), sampler, by_study[unchanged, sampler], changed
