@@ -153,6 +153,14 @@ def test_differences_below_the_error_of_an_accuracy_are_found() -> None:
     assert found(compared(accuracies("mnist_small", muon=0.943), task="mnist_small")) == {}
 
 
+@pytest.mark.slow
+def test_an_optimiser_of_which_every_trial_diverged_has_no_sampling_error() -> None:
+    changed = accuracies("mnist_small", muon=0.945)
+    table = found(compared(changed | {"sgd": changed["sgd"].assign(diverged=True)}, task="mnist_small"))
+    assert "1 of 10 pairs" in table["sampling error"]
+    assert "nan" not in table["sampling error"]
+
+
 def test_best_runs_nearer_than_two_seeds_are_found() -> None:
     spread = {"adamw": 0.3, "sgd": 0.4}
     changed = {"adamw": study("adamw", value=0.2), "sgd": study("sgd", value=0.69)}

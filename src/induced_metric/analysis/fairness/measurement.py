@@ -115,8 +115,11 @@ def _examples(comparison: Comparison, study: Study) -> int:
 
 
 def _binomial(comparison: Comparison, study: Study) -> float:
+    """The standard error of a study's mean; 0 where it is not known, or every trial was lost."""
     number = _examples(comparison, study)
-    return float(np.sqrt(study.mean * (1 - study.mean) / number)) if number else 0.0
+    if not number or np.isnan(study.mean):
+        return 0.0
+    return float(np.sqrt(study.mean * (1 - study.mean) / number))
 
 
 def _best(study: Study) -> float:
