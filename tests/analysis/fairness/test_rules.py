@@ -66,6 +66,17 @@ PLANTED = {
             "not nested": "learning_rate from 1e-05 to 100: only 1e-05 to 1 is searched",
         },
     ),
+    "another range of integers": (
+        {
+            name: study(name, change=space(hidden=given), hidden=16)
+            for name, given in {
+                "adamw": {"type": "int", "low": 8, "high": 64, "step": 8},
+                "muon": {"type": "int", "low": 8, "high": 128, "log": True},
+                "sgd": {"choices": [16, None]},
+            }.items()
+        },
+        {"unequal spaces": "ADAMW 8 to 64 in steps of 8; MUON 8 to 128 (log); SGD one of 16, null"},
+    ),
     "no xi of 0": (
         {"sgd_metric": study("sgd_metric", change=space(xi={"low": 1e-3, "high": 1e4, "log": True}))},
         {

@@ -6,7 +6,7 @@ from scipy.stats import binom
 
 from induced_metric.analysis.fairness.comparison import Comparison, Finding, Study, listed
 from induced_metric.analysis.momenta import NAMES, sums_gradients, traces
-from induced_metric.space import Dimension, Float
+from induced_metric.space import Choice, Dimension, Float, Int
 
 _RATE, _FIRST, _SECOND, _DECAY = (
     "the learning rate",
@@ -163,8 +163,11 @@ def momenta(comparison: Comparison) -> Iterator[Finding]:
 
 
 def _range(dimension: Dimension) -> str:
-    if not isinstance(dimension, Float):
-        return str(dimension)
+    if isinstance(dimension, Choice):
+        return f"one of {', '.join('null' if value is None else str(value) for value in dimension.choices)}"
+    if isinstance(dimension, Int):
+        step = f" in steps of {dimension.step}" if dimension.step > 1 else ""
+        return f"{dimension.low} to {dimension.high}{step}{' (log)' if dimension.log else ''}"
     scale = " (log of 1 - x)" if dimension.complement and dimension.log else " (log)" if dimension.log else ""
     return f"{dimension.low:g} to {dimension.high:g}{scale}"
 
