@@ -77,9 +77,10 @@ class Table:
     def terminal(self) -> "rich.table.Table":
         """The cells for ``rich.print``; fits into 80 columns for the paper's optimisers."""
         from rich import box
+        from rich.markup import escape
         from rich.table import Table as View
 
-        text = self._emphasised("[bold]{}[/bold]")
+        text = self._emphasised("[bold]{}[/bold]", escape)
         view = View(box=box.SIMPLE, padding=0, pad_edge=False, show_edge=False)
         for place, name in enumerate(text.columns):
             header = name.replace(f" {self.metric}", "") if self.metric else name
@@ -87,7 +88,9 @@ class Table:
             width = max(len(word) for word in [*header.split(), *self.cells[name]])
             justify: Literal["left", "right"] = "left" if place < self.words else "right"
             sentence = 2 <= place < self.words
-            view.add_column(header, justify=justify, width=None if sentence else width, overflow="fold")
+            view.add_column(
+                escape(header), justify=justify, width=None if sentence else width, overflow="fold"
+            )
         first = text.iloc[:, 0]
         last = (first != first.shift(-1)).tolist()
         above = None

@@ -76,7 +76,7 @@ def run(
     evidence = compare.read(task, optimizers, against, results=results, **shared)
     comparison = compare.make(evidence)
     console = views.console()
-    console.print(comparison.answer, "", sep="\n")
+    console.print(comparison.answer, "", sep="\n", markup=False)
     for table in comparison.tables.values():
         views.say_table(console, table)
     say_written(comparison.write(results, "-".join([PROTOCOL, task, "compare", *optimizers])))

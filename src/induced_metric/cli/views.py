@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -33,7 +34,8 @@ def console(*, width: int = 160) -> Console:
 
 def say_table(where: Console, table: "rendering.Table") -> None:
     """Prints a table of the analysis with its title and notes."""
-    where.print(table.title, "", table.terminal(), "", *table.notes, "", sep="\n")
+    above, *below = map(escape, [table.title, *table.notes])
+    where.print(above, "", table.terminal(), "", *below, "", sep="\n")
 
 
 class TrialBar:

@@ -13,6 +13,7 @@ from induced_metric import records
 from induced_metric.analysis import draws, runs, statistics
 from induced_metric.analysis.rendering import Table
 from induced_metric.analysis.searches import agreement, tables, targets
+from induced_metric.cli import reports
 from induced_metric.records import published
 
 
@@ -219,6 +220,17 @@ def test_the_terminal_fits_eighty_columns(shown) -> None:
     row = "SGD_LOG_METRIC published 50 0.057149 0.008967 167.0 33.0 0.031528 (198: 0.23)"
     assert row in re.sub(" +", " ", printed)
     assert printed.count("SGD_RMS") == 1
+
+
+def test_words_in_brackets_are_shown_as_they_are(shown) -> None:
+    cells = shown.cells.assign(Source="[tpe]").rename(columns={"Source": "[of]"})
+    bracketed = dataclasses.replace(
+        shown, cells=cells, bold=cells[["[of]"]] == "[tpe]", title="A [red] title", notes=["a [bold] note"]
+    )
+    file = io.StringIO()
+    reports.show(rich.console.Console(file=file, width=90, force_terminal=True, highlight=False), bracketed)
+    for words in ("A [red] title", "a [bold] note", "[of]", "\x1b[1m[tpe]"):
+        assert words in file.getvalue()
 
 
 def test_written_files_are_complete_and_deterministic(shown, table, tmp_path) -> None:
