@@ -1,8 +1,8 @@
 """The effect of one change of a protocol's rules: the same study under ``paper`` and ``paper_<change>``.
 
 A protocol ``<name>_<change>`` is the protocol ``<name>`` with one thing changed, as its setting
-``protocol.changes`` describes, or else its name. Trial k has the same seed under both and, with random search,
-the same uniform draws, so the two are compared trial by trial.
+``protocol.changes`` describes, or else its name. Trial k has the same seed under both and, with random
+search, the same uniform draws, so the two are compared trial by trial.
 """
 
 import json
