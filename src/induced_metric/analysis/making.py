@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from induced_metric import records
 from induced_metric.analysis import fairness, parts, reports, runs, style
+from induced_metric.analysis.confirmations.scale import scale_of
 from induced_metric.analysis.rendering import Table
 from induced_metric.analysis.reports import (
     ABLATIONS,
@@ -149,7 +150,11 @@ def plan(
             stem = Path(results, kind, "-".join([protocol, *part.names, *suffix]))
             left_out = []
             if kind == "figures" and report.most:
-                order = _best_over_tasks(part.records) if report.of == TASKS else best_first
+                order = best_first
+                if report.of == TASKS:
+                    order = _best_over_tasks(part.records)
+                elif report.of == CONFIRMATIONS:
+                    order = _best_confirmed(part.records)
                 present = {name for study in part.records.values() for name in study.trials["optimizer"]}
                 left_out = [name for name in order if name in present][report.most :]
             shown = {name: _without(left_out, study) for name, study in part.records.items()}
@@ -164,6 +169,15 @@ def _best_first(ours: Mapping[str, Records]) -> list[str]:
     key = [(not style.is_published(name), sign * value, name)
            for name, value in zip(best["optimizer"], best["value"], strict=True)]  # fmt: skip
     return [name for *_, name in sorted(key)]
+
+
+def _best_confirmed(confirmations: Mapping[str, Records]) -> list[str]:
+    """The same by what the winners reach from fresh seeds: a search's best value is in part its luck."""
+    trials = pd.concat([study.trials for study in confirmations.values()])
+    minimize = runs.objective(confirmations)[1] == "minimize"
+    means = trials.groupby("optimizer")["value"].agg(scale_of(trials["value"], minimize=minimize).mean)
+    ordered = means.sort_values(ascending=minimize, kind="stable").index
+    return sorted(map(str, ordered), key=lambda name: not style.is_published(name))
 
 
 def _best_over_tasks(tasks: Mapping[str, Records]) -> list[str]:

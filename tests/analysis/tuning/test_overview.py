@@ -124,6 +124,33 @@ def test_a_figure_without_room_says_so_and_shows_the_papers_and_the_best_of_the_
     assert "(1 more optimiser: see overview)" in figure.make().get_suptitle()
 
 
+def test_the_confirmations_shown_are_the_best_of_fresh_seeds_not_of_the_search(tmp_path, monkeypatch) -> None:
+    for sampler in ("tpe", f"tpe{CONFIRMED}"):
+        for name in ("adam", "sgd", "muon"):
+            synthetic.write_study(tmp_path, name, trials=5, epochs=4, sampler=sampler)
+    best = {"tpe": "adam", f"tpe{CONFIRMED}": "muon"}
+    for sampler, leader in best.items():
+        for path in (tmp_path / "records").rglob(f"{sampler}/*/trials.parquet"):
+            trials = pd.read_parquet(path)
+            ahead = 0.01 if path.parent.name == leader else 1.0
+            trials.assign(value=ahead * (1 + trials["trial"] / 10)).to_parquet(path)
+    monkeypatch.setattr(
+        reports,
+        "REPORTS",
+        tuple(
+            report._replace(most=1)
+            for report in reports.REPORTS
+            if (report.kind, report.name) in {("figures", "confirmed"), ("figures", "tuning")}
+        ),
+    )
+    monkeypatch.setattr(making.style, "is_published", lambda _: False)
+    shown = {
+        planned.report.name: set(next(iter(planned.material.ours.values())).trials["optimizer"])
+        for planned in making.plan("figures", "regression", results=tmp_path)
+    }
+    assert shown == {"confirmed": {"muon"}, "tuning": {"adam"}}
+
+
 def test_a_figure_leaves_out_none_that_its_own_search_has_room_for(tmp_path, monkeypatch) -> None:
     for sampler, names in (("tpe", ("adam", "sgd", "muon")), ("random", ("sgd", "muon"))):
         for name in names:
