@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from induced_metric import records
 from induced_metric.analysis import fairness, parts, reports, runs, style
+from induced_metric.analysis.confirmations import confirmed
 from induced_metric.analysis.confirmations.scale import scale_of
 from induced_metric.analysis.rendering import Table
 from induced_metric.analysis.reports import (
@@ -85,7 +86,7 @@ def make(kind: Kind, task: str, **options: Any) -> Iterator[tuple[Path, Table | 
 
     Raises:
         FileNotFoundError: if there are no records to use; the message says which records exist.
-        ValueError: if there is no complete trial.
+        ValueError: if there is no complete trial at all.
     """
     for planned in plan(kind, task, **options):
         made = planned.make()
@@ -118,7 +119,7 @@ def plan(
 
     Raises:
         FileNotFoundError: if there are no records to use; the message says which records exist.
-        ValueError: if there is no complete trial.
+        ValueError: if there is no complete trial at all.
     """
     chosen = [report for report in reports.REPORTS if report.kind == kind]
     recorded = records.samplers(task, protocol=protocol, results=results)
@@ -128,8 +129,8 @@ def plan(
 
     # Some reports are made from studies that do not search; they need no search on record.
     made_of = {report.of for report in chosen}
-    confirmed = records.confirmations(task, protocol=protocol, results=results)
-    repeated = sorted(set(recorded) & made_of) + (confirmed if CONFIRMATIONS in made_of else [])
+    confirming = records.confirmations(task, protocol=protocol, results=results)
+    repeated = sorted(set(recorded) & made_of) + (confirming if CONFIRMATIONS in made_of else [])
     searched = records.searches(task, protocol=protocol, results=results)
     ours = {}
     if samplers or searched:
@@ -154,7 +155,7 @@ def plan(
                 if report.of == TASKS:
                     order = _best_over_tasks(part.records)
                 elif report.of == CONFIRMATIONS:
-                    order = _best_confirmed(part.records)
+                    order = _best_confirmed(part.records, ours)
                 present = {name for study in part.records.values() for name in study.trials["optimizer"]}
                 left_out = [name for name in order if name in present][report.most :]
             shown = {name: _without(left_out, study) for name, study in part.records.items()}
@@ -171,11 +172,12 @@ def _best_first(ours: Mapping[str, Records]) -> list[str]:
     return [name for *_, name in sorted(key)]
 
 
-def _best_confirmed(confirmations: Mapping[str, Records]) -> list[str]:
+def _best_confirmed(confirmations: Mapping[str, Records], searches: Mapping[str, Records]) -> list[str]:
     """The same by what the winners reach from fresh seeds: a search's best value is in part its luck."""
-    trials = pd.concat([study.trials for study in confirmations.values()])
+    trainings = confirmed.collect(confirmations, searches)
     minimize = runs.objective(confirmations)[1] == "minimize"
-    means = trials.groupby("optimizer")["value"].agg(scale_of(trials["value"], minimize=minimize).mean)
+    scale = scale_of(trainings["value"], minimize=minimize)
+    means = trainings.groupby("optimizer")["value"].agg(scale.mean)
     ordered = means.sort_values(ascending=minimize, kind="stable").index
     return sorted(map(str, ordered), key=lambda name: not style.is_published(name))
 
@@ -206,7 +208,7 @@ def _without(optimizers: Sequence[str], found: Records) -> Records:
 def _with_findings(made: Table, material: Material, where: str) -> Table:
     """The table with the linter's findings on what it compares: its own optimisers, from its own sources."""
     data = made.data
-    sources = set(data["source"]) if "source" in data else set(map(fairness.source_of, material.ours))
+    sources = set(map(fairness.source_of, data.get("source", material.ours)))
     # A setting that was trained again is as good as the search that found it.
     sources |= {source.removesuffix(CONFIRMED) for source in sources}
     if FIXED in sources or "published" in data:

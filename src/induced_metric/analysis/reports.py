@@ -124,7 +124,8 @@ REPORTS = (
            lambda m: budgets.budgets_table(m.task, m.ours, m.searches, m.costs)),
     Report("tables", "budgets", CONFIRMATIONS,
            lambda m: budgets.budgets_table(m.task, m.ours, m.searches, m.costs)),
-    Report("tables", FAIRNESS, EVERYTHING, lambda m: _fairness(m)),
+    Report("tables", FAIRNESS, EVERYTHING,
+           lambda m: fairness.fairness_table(m.task, fairness.findings(m.compared))),
     Report("tables", "deviations", CHANGES, lambda m: deviations.deviations_table(m.task, m.ours, n=m.n)),
     Report("tables", "reached", TASKS,
            lambda m: reached.tasks_table(m.task, m.ours, _goals(m.ours))),
@@ -150,10 +151,6 @@ REPORTS = (
     Report("figures", "best_scatter", "searches",
            lambda m: scatter.best_scatter(m.task, draws.pooled(m.ours), n=m.n)),
 )  # fmt: skip
-
-
-def _fairness(material: Material) -> Table | None:
-    return fairness.fairness_table(material.task, fairness.findings(material.compared))
 
 
 def _verdicts(material: Material, family: int) -> Table | None:

@@ -188,7 +188,8 @@ def plan_of(cfg: DictConfig, pair: build.Pairing, index: int) -> "StudyPlan":
         rungs=list(cfg.pruner.rungs),
         config=study_config(config) | {"seed": seed},
     )
-    if cfg.pruner.rungs and not plan.rungs:
+    # A study that an earlier version began so goes on.
+    if cfg.pruner.rungs and not plan.rungs and not plan.key.directory(cfg.results).exists():
         raise UserError(
             f"pruner {cfg.pruner.name} first judges a trial after {min(cfg.pruner.rungs)} epochs, but those "
             f"of {pair.task.name} end after {pair.task.epochs}: use pruner=none, or train for longer"

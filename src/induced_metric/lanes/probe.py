@@ -136,10 +136,8 @@ def fitting(make: Callable[[int], Lanes], width: int, trial: Assignment | None =
     """
     while True:
         try:
-            lanes = make(width)
-            if trial is not None and width > 1:  # a single lane that does not fit fails its trials alone
-                _compile(lanes, trial)
-            return lanes, width
+            # A single lane that does not fit fails its trials alone.
+            return _compiled(make, width, trial if width > 1 else None), width
         except (jax.errors.JaxRuntimeError, ValueError) as error:
             if not out_of_memory(error) or width == 1:
                 raise
@@ -150,14 +148,17 @@ def fitting(make: Callable[[int], Lanes], width: int, trial: Assignment | None =
         width //= 2
 
 
-def _compile(lanes: Lanes, trial: Assignment) -> None:
-    """Compiles the program of a trial; if it does not fit, closes the lanes and raises why."""
-    try:
-        lanes.compile(trial.hyperparameters)
-    except Exception as error:  # whatever the program raises, which its own trials are told
-        if out_of_memory(error):
-            lanes.close()
-            raise
+def _compiled(make: Callable[[int], Lanes], width: int, trial: Assignment | None) -> Lanes:
+    """The engine, with the program of a trial; if that does not fit, closes the lanes and raises why."""
+    lanes = make(width)
+    if trial is not None:
+        try:
+            lanes.compile(trial.hyperparameters)
+        except Exception as error:  # whatever the program raises, which its own trials are told
+            if out_of_memory(error):
+                lanes.close()
+                raise
+    return lanes
 
 
 def _steps_per_second(make: Callable[[], Any], trial: Assignment, clock: Callable[[], float]) -> float:

@@ -13,7 +13,7 @@ from induced_metric import records
 from induced_metric.analysis import draws, runs, statistics
 from induced_metric.analysis.rendering import Table
 from induced_metric.analysis.searches import agreement, tables, targets
-from induced_metric.cli import reports
+from induced_metric.cli import views
 from induced_metric.records import published
 
 
@@ -228,7 +228,8 @@ def test_words_in_brackets_are_shown_as_they_are(shown) -> None:
         shown, cells=cells, bold=cells[["[of]"]] == "[tpe]", title="A [red] title", notes=["a [bold] note"]
     )
     file = io.StringIO()
-    reports.show(rich.console.Console(file=file, width=90, force_terminal=True, highlight=False), bracketed)
+    console = rich.console.Console(file=file, width=90, force_terminal=True, highlight=False)
+    views.say_table(console, bracketed)
     for words in ("A [red] title", "a [bold] note", "[of]", "\x1b[1m[tpe]"):
         assert words in file.getvalue()
 

@@ -119,7 +119,8 @@ def _verdict(rows: pd.DataFrame) -> str:
         return str(counts.index[0])
     strict = rows["source"].str.endswith(_STRICT)
     if strict.any():
-        return f"{_verdict(rows[~strict])}, at 1e-10 {_verdict(rows[strict])}"
+        strictly = rows[strict].assign(source="")
+        return f"{_verdict(rows[~strict])}, at 1e-10 {_verdict(strictly)}"
     return ", ".join(f"{counts[name]} {name}" for name in VERDICTS.values() if name in counts)
 
 

@@ -28,13 +28,13 @@ class Independent:
         self._trials, self._n = draws.pool_trials(studies), n
         self._minimize = bool((self._trials["direction"] == "minimize").all())
         self.optimizers = _with_values(self._trials)
-        self._size = int(self._trials.groupby("optimizer").size().min())
+        self._size = estimates.in_common(self._trials)
         self._budget = max(1, int(estimates.SHARE * self._size))
         self._to = functools.cache(self._to_baseline)
 
     def compare(self, pairs: Sequence[Pair], measure: Measure, relation: Relation) -> Compared | None:
         """As ``Source`` says."""
-        if measure == "seconds":
+        if measure == "seconds" or not self._size:
             return None
         level, effects = simultaneous(len(pairs)), []
         # Each baseline is resampled once, so the side of the pairs with fewer optimisers is the baseline.

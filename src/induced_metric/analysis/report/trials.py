@@ -129,9 +129,9 @@ def _layout(
     first = configured[0]
     mirrored = _mirrored(first)
     layout: dict[str, Any] = {"xaxis.title.text": _axis(parameter, mirrored=mirrored), "shapes": []}
-    ranges = [each for each in configured if isinstance(each, Float | Int)]
     if not isinstance(first, Float | Int):
         return layout | {"xaxis.type": "linear", "xaxis.autorange": True}
+    ranges = [each for each in configured if isinstance(each, Float | Int)]
     sides = [1 - side if mirrored else side for each in ranges for side in (each.low, each.high)]
     if first.log and min(sides) > 0:
         axis = looks.fitted(sides, 1.5)

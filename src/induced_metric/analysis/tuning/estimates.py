@@ -193,8 +193,8 @@ def paired(
         ``optimizer``, ``trials`` (k), ``difference``, ``low``, ``high``, ``n``.
 
     Raises:
-        ValueError: if trials depend on each other, those of one number have different seeds, or the baseline
-            has no trial.
+        ValueError: if trials depend on each other, those of one number have different seeds, the baseline has
+            no trial, or there is no trial number that all optimisers have.
     """
     _independent(trials)
     names = trials["optimizer"].unique().tolist()
@@ -208,6 +208,8 @@ def paired(
     )
     table = table.dropna()
     size = len(table)
+    if not size:
+        raise ValueError(f"{', '.join(names)} have no trial number in common")
     usable = [k for k in budgets if k <= max(1, SHARE * size)]
     minimize = bounds.best <= bounds.worst
     weights = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), resamples)
