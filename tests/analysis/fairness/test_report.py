@@ -71,6 +71,14 @@ def test_a_note_names_the_rules_that_fired_for_its_sources_and_optimizers_alone(
 
 
 @pytest.mark.slow
+def test_a_repeated_search_alone_has_the_note_too() -> None:
+    asked = {"samplers": ["tpe-seed1"], "protocol": "fair", "results": PUBLISHED}
+    made = {stem.name: table for stem, table in making.make("tables", "shakespeare_small", **asked)}
+    for name in ("fair-shakespeare_small", "fair-shakespeare_small-time_to_target"):
+        assert made[name].notes[-1].startswith("Fairness linter:")
+
+
+@pytest.mark.slow
 def test_every_table_that_compares_has_the_note_and_the_list_the_table() -> None:
     made = {stem.name: table for stem, table in making.make("tables", "mnist_small", results=PUBLISHED)}
     linted = made.pop("paper-mnist_small-fairness")

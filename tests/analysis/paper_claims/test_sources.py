@@ -97,6 +97,18 @@ def test_random_search_is_compared_over_the_numbers_of_trials_that_all_share() -
     assert source.compare([("adamw", "sgd_rms")], "seconds", "better") is None
 
 
+def test_trials_that_some_lack_are_left_out_of_a_comparison() -> None:
+    whole = study(sgd_rms=np.linspace(0.1, 1, TRIALS), adamw=np.linspace(0.2, 2, TRIALS)).trials
+    late = (whole["optimizer"] == "sgd_rms") & (whole["trial"] < TRIALS - 12)
+    source = Independent({"random": Records(whole[~late], pd.DataFrame())}, 5)
+    for measure in ("best", "mean"):
+        assert of(source, measure=measure).value == of(source, measure=measure).value  # a number, no error
+    assert source.compare([("sgd_rms", "adamw")], "best", "better").n == "12 trials"
+    apart = whole[(whole["optimizer"] == "adamw") == (whole["trial"] < 30)]
+    nothing = Independent({"random": Records(apart, pd.DataFrame())}, 5)
+    assert nothing.compare([("sgd_rms", "adamw")], "mean", "better") is None
+
+
 def test_several_baselines_or_one_give_the_same_differences() -> None:
     rng = np.random.default_rng(2)
     records = study(**{name: rng.uniform(0.1, 1, TRIALS) for name in ("sgd_rms", "adamw", "muon")})
