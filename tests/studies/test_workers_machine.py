@@ -153,10 +153,13 @@ class Workers(RuleBasedStateMachine):
     def expire_all_of(self, slot):
         worker = self.workers[slot]
         worker.expired |= worker.claims.keys()
+        # Not those that it has lost without knowing: they are another's now, who is alive.
+        own = [number for number, token in self.running().items() if token == worker.study._ledger._token]
         self.postgres.execute(
-            "UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '3 hours'"
-            " WHERE trial_id = ANY(%s)",
-            list(worker.server._beating), database=self.database,
+            "UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '3 hours' WHERE trial_id IN"
+            " (SELECT trial_id FROM trials JOIN studies USING (study_id)"
+            " WHERE study_name = %s AND number = ANY(%s))",
+            self.plan.name, own, database=self.database,
         )  # fmt: skip
 
     def look(self, data):
