@@ -50,7 +50,8 @@ class Worker:
         self.study._looked = self.study._reaped = self.server._answering = -math.inf
         news = self.study.look(waiting=True)
         for number in news.lost:
-            assert number in self.expired, "it was alive"
+            # Or a worker that had lost it without knowing recorded it first.
+            assert number in self.expired or number in self.study._known, "it was alive"
             del self.claims[number]
         return news
 
