@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from induced_metric.analysis.claims import VERDICTS
+from induced_metric.analysis.landscapes.claims import TOLERANCES
 from induced_metric.analysis.paper_claims.deciding import (
     CONFIRMATION,
     ELSEWHERE,
@@ -21,7 +22,7 @@ from induced_metric.errors import UserError
 
 BEGIN, END = "<!-- claims: made by `make claims` -->", "<!-- claims end -->"
 _PAPER, _FAIR = "paper", "fair"
-_STRICT = ", 1e-10"
+_STRICT = TOLERANCES["paper_text"]
 """Ends the sources of claims 1-7 that judge by the tolerance of the paper's text, not of its notebook."""
 _NETWORKS = {
     PUBLISHED: "The paper's numbers",
