@@ -16,6 +16,7 @@ ROOMS = {
     "__init__": ("optimizers", ""),
     "__main__": ("cli", ""),
     "errors": ("", ""),
+    "files": ("errors", ""),
     "xla": ("", ""),
     "space": ("", "numpy"),
     "optimizers": ("", "jax optax numpy"),
@@ -24,8 +25,8 @@ ROOMS = {
     "data": ("errors", "numpy tensorflow_datasets array_record cv2 rich requests google"),
     "tasks": ("models data errors", "jax numpy typing_extensions"),
     "lanes": ("errors", "jax numpy optuna"),
-    "training": ("tasks.base models lanes errors", "jax numpy optax orbax"),
-    "records": ("errors", "numpy pandas pyarrow yaml"),
+    "training": ("tasks.base models lanes errors files", "jax numpy optax"),
+    "records": ("errors files", "numpy pandas pyarrow yaml"),
     "studies": ("training lanes records space errors", "numpy optuna sklearn scipy threadpoolctl sqlalchemy"),
     "tracking": ("records errors", "pandas pyarrow wandb"),
     "landscapes": ("space errors", "jax numpy optax scipy pandas"),
@@ -34,12 +35,12 @@ ROOMS = {
         "numpy pandas pyarrow scipy matplotlib PIL plotly rich",
     ),
     "cli": (
-        "errors xla space tasks lanes training records studies tracking landscapes analysis data",
+        "errors files xla space tasks lanes training records studies tracking landscapes analysis data",
         "jax hydra omegaconf yaml pydantic rich optuna optuna_dashboard pandas pyarrow submitit",
     ),
 }
 # Only where a function asks for it: importing the room must not need it.
-LAZILY = {"tensorflow_datasets", "wandb", "sklearn", "orbax", "sqlalchemy", "submitit", "optuna_dashboard"}
+LAZILY = {"tensorflow_datasets", "wandb", "sklearn", "sqlalchemy", "submitit", "optuna_dashboard"}
 TYPE_CHECKING = "if TYPE_CHECKING:"
 
 

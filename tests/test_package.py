@@ -107,7 +107,6 @@ def missing(name):
     ("module", "extra"),
     [
         ("hydra", "experiments"),
-        ("orbax.checkpoint", "experiments"),
         ("torch", "torch"),
         ("psycopg", "cluster"),
     ],

@@ -5,7 +5,7 @@ import sys
 # For each extra, the modules of the libraries that it adds and the package imports.
 _EXTRAS = {
     "experiments": (
-        "array_record cv2 flax google hydra matplotlib omegaconf optuna orbax pandas PIL plotly pyarrow "
+        "array_record cv2 flax google hydra matplotlib omegaconf optuna pandas PIL plotly pyarrow "
         "pydantic requests rich scipy sklearn sqlalchemy tensorflow_datasets threadpoolctl "
         "typing_extensions wandb yaml _yaml"
     ),

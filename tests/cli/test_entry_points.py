@@ -241,10 +241,10 @@ def test_a_checkpoint_goes_when_its_result_is_safe_and_not_before(tmp_path, here
     checkpoints = tmp_path / "checkpoints" / "train"
 
     def steps():
-        return sorted(path.name for path in checkpoints.glob("*/*"))
+        return sorted(path.stem for path in checkpoints.glob("*/*"))
 
-    # Between the curve and the rest: what is there counts for nothing, and the trial goes on.
-    killed([*arguments, "seed=1"], "induced_metric.records.parquet:durable", 2)
+    # Between the curve and the rest, after two checkpoints: what is there counts for nothing.
+    killed([*arguments, "seed=1"], "induced_metric.files:durable", 4)
     assert steps() == ["4"]
     assert not list(tmp_path.rglob("trial.json"))
     (unfinished,) = (path.name for path in checkpoints.iterdir() if path.is_dir())
@@ -280,7 +280,7 @@ def test_train_goes_on_where_it_was_stopped(tmp_path, how, here):
     arguments = [*LONG, "checkpoint_every=2", "checkpoint_seconds=0"]
     command = [sys.executable, str(ROOT / "train.py"), *arguments, f"results={tmp_path / 'parts'}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-    while not any(path.name.isdigit() for path in tmp_path.glob("parts/checkpoints/train/*/*")):
+    while not list(tmp_path.glob("parts/checkpoints/train/*/*.npz")):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
     process.send_signal(how)

@@ -26,7 +26,7 @@ from induced_metric.training.checkpoints import Checkpoints
 
 # A process that has imported all of this and started no thread is copied for every worker.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["toy_workers", "orbax.checkpoint"])
+_CONTEXT.set_forkserver_preload(["toy_workers"])
 
 
 def _state(state):

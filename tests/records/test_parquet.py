@@ -3,7 +3,8 @@
 import pyarrow as pa
 import pytest
 
-from induced_metric.records.parquet import durable, read_provenance, read_table, write_table
+from induced_metric.files import durable
+from induced_metric.records.parquet import read_provenance, read_table, write_table
 
 TABLE = pa.table({"trial": [0, 1], "value": [0.5, 0.25], "state": ["complete", "pruned"]})
 

@@ -244,7 +244,7 @@ def test_a_stop_keeps_every_trial_of_a_dispatch(tmp_path, lanes):
 
     converging = {"x": Float(0.0, 9.0)}
     run(tmp_path, lanes, trials=8, stop=stop, search_space=converging, in_flight=8)
-    kept = [int(next(path.iterdir()).name) for path in (tmp_path / "checkpoints").iterdir()]
+    kept = [int(next(path.iterdir()).stem) for path in (tmp_path / "checkpoints").iterdir()]
     assert len(kept) == 8
     assert sum(kept) == 3 * 2 * len(asked)  # nothing of a dispatch of two lanes and three epochs is lost
 

@@ -57,7 +57,7 @@ def test_a_killed_trial_goes_on_to_the_uninterrupted_curve_bit_for_bit(prepared,
     third = ["induced_metric.cli.views:TrialBar.update", 3]
     killed = train(whole, parts, sizes=sizes, kill=third)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert [path.name for path in tmp_path.glob("parts/checkpoints/train/*/*")] == ["2"]
+    assert [path.name for path in tmp_path.glob("parts/checkpoints/train/*/*")] == ["2.npz"]
     assert not list((tmp_path / "parts").rglob("curve.parquet"))
 
     resumed = train(parts, sizes=sizes)

@@ -46,12 +46,21 @@ def test_a_checkpoint_is_the_state_and_the_curve(tmp_path_factory, scale, steps)
         assert loaded.curve[name].dtype == values.dtype
 
 
+def test_types_that_numpy_has_not_are_kept(tmp_path):
+    kept = {"half": np.asarray(jnp.asarray([1.5, -2.0, 3e38], jnp.bfloat16)), "flag": np.array([True, False])}
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(0, kept, curve(2))
+    loaded = checkpoints.load(0, kept).state
+    jax.tree.map(np.testing.assert_array_equal, loaded, kept)
+    assert loaded["half"].dtype == jnp.bfloat16
+
+
 def test_only_the_newest_is_kept_and_trials_do_not_meet(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     for steps in (3, 9, 12):
         checkpoints.save(0, state(steps), curve(steps))
     checkpoints.save(1, state(5), curve(5))
-    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*")) == ["0/12", "1/5"]
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*")) == ["0/12.npz", "1/5.npz"]
     assert checkpoints.load(0, state()).state["params"]["kernel"][0, 1] == 12
     checkpoints.remove(0)
     assert checkpoints.load(0, state()) is None
@@ -63,7 +72,9 @@ def test_a_trial_goes_on_only_with_the_program_that_began_it(tmp_path):
     of_a.save("x", state(), curve(4))
     assert of_a.load("x", state()).done == 4
     of_a.save("y", state(), curve(4))
-    with pytest.warns(UserWarning, match="/x/4 was made by other code, .* a trial starts again") as warned:
+    with pytest.warns(
+        UserWarning, match=r"/x/4\.npz was made by other code, .* a trial starts again"
+    ) as warned:
         found = [of_b.load(trial, state()) for trial in "xy"]
     assert found == [None, None]
     assert len(warned) == 1
@@ -78,7 +89,7 @@ def test_a_trial_goes_on_only_with_the_program_that_began_it(tmp_path):
 def test_an_unfinished_checkpoint_does_not_count(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(0, state(), curve(4))
-    (tmp_path / "0" / "8.orbax-checkpoint-tmp").mkdir()
+    (tmp_path / "0" / "8.tmp").write_bytes(b"half")
     assert checkpoints.load(0, state()).done == 4
 
 

@@ -157,7 +157,8 @@ def _save(directory: Path, trial: "Trial", facts: Mapping[str, Any]) -> None:
     """Saves the curve and then the facts, each durable before the next: if the second exists, both do."""
     import pyarrow as pa
 
-    from induced_metric.records.parquet import durable, write_table
+    from induced_metric.files import durable
+    from induced_metric.records.parquet import write_table
 
     write_table(pa.table(trial.curve()), directory / "curve.parquet", compression_level=9)
     with durable(directory / "trial.json") as file:

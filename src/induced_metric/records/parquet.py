@@ -2,15 +2,15 @@
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from induced_metric.errors import UserError, written
+from induced_metric.errors import UserError
+from induced_metric.files import durable
 
 _PROVENANCE = b"provenance"
 
@@ -74,37 +74,6 @@ def read_provenance(path: Path) -> dict[str, Any]:
     if _PROVENANCE not in metadata:
         raise ValueError(f"{path} carries no provenance")
     return dict(json.loads(metadata[_PROVENANCE]))
-
-
-@contextlib.contextmanager
-def durable(path: Path) -> Iterator[IO[bytes]]:
-    """Opens a file that is synced and renamed to ``path`` at the end: a reader sees all of it or nothing.
-
-    Raises:
-        DiskError: if it cannot be written.
-    """
-    temporary = path.with_suffix(".tmp")
-    with written(path):
-        try:
-            with temporary.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):  # a full disk needs its space
-                temporary.unlink()
-            raise
-        synced(path.parent)
-
-
-def synced(directory: Path) -> None:
-    """Syncs a directory, so that the names in it survive a crash of the machine."""
-    opened = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 @contextlib.contextmanager

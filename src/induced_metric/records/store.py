@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow as pa
 
 from induced_metric.errors import UserError, written
-from induced_metric.records.parquet import read_table, synced, write_table
+from induced_metric.files import synced
+from induced_metric.records.parquet import read_table, write_table
 from induced_metric.records.pending import flat, linked, nested, publishes
 from induced_metric.records.schema import Records, schema, tidy
 

@@ -1,9 +1,9 @@
-"""Checkpoints of trials under way, saved by orbax: the state of a lane and the curve so far.
+"""Checkpoints of trials under way: the state of a lane and the curve so far, in one file of NumPy's.
 
-A checkpoint is a directory ``<directory>/<trial>/<steps done>``, or ``<directory>/<trial>/by-<claim>/<steps
-done>`` if several processes may train the trial. Orbax renames it into place when it is complete, so a kill
+A checkpoint is a file ``<directory>/<trial>/<steps done>.npz``, or ``<directory>/<trial>/by-<claim>/<steps
+done>.npz`` if several processes may train the trial. It is renamed into place when it is complete, so a kill
 leaves the previous one. Arrays are saved bit for bit, so a trial that resumes from a checkpoint has the same
-curve as one that was never interrupted.
+curve as one that was never interrupted; the file's checksums show a bit that has changed since.
 """
 
 import contextlib
@@ -21,8 +21,8 @@ from typing import IO, Any, NamedTuple
 import jax
 import numpy as np
 
-from induced_metric.errors import UserError, written
-from induced_metric.training.arrays import read_arrays, refusal, write_arrays
+from induced_metric.errors import DiskError, UserError, written
+from induced_metric.files import durable
 from induced_metric.training.origins import edited, origin
 
 _STATE, _CURVE, _ORIGIN = "state", "curve", "origin"
@@ -104,33 +104,27 @@ class Checkpoints:
                 replaces only its own checkpoints.
         """
         done = len(next(iter(curve.values())))
-        # Orbax does not save empty arrays, and a "/" in the name of a column would make a directory.
-        arrays = {f"{_STATE}.{name}": leaf for name, leaf in _named(state).items() if np.size(leaf)} | {
-            f"{_CURVE}.{name.replace('/', ':')}": values for name, values in curve.items()
-        }
+        arrays = {f"{_STATE}.{name}": leaf for name, leaf in _named(state).items()}
+        arrays |= {f"{_CURVE}.{name}": values for name, values in curve.items()}
         arrays[_ORIGIN] = np.frombuffer(json.dumps(self._origin).encode(), np.uint8)
         directory = self._directory / str(trial)
         if claim:
             directory /= f"{_CLAIM}{claim}"
-        older = _steps(directory)
+        older = _saved(directory)
+        path = directory / f"{done}.npz"
         self._since[trial] = self._clock()
         try:
-            write_arrays(directory / str(done), arrays)
-        except (OSError, ValueError) as error:
-            reason = refusal(error)
-            if reason is None:
-                raise
-            if not self._warned:
-                self._warned = True
-                warnings.warn(
-                    f"{self._directory} cannot be written ({reason}): a trial that is stopped now will "
-                    "continue from its last checkpoint, or start again",
-                    stacklevel=2,
-                )
+            with written(directory):
+                directory.mkdir(parents=True, exist_ok=True)
+            with durable(path) as file:
+                np.savez(file, **arrays)
+        except FileNotFoundError:  # another process has ended the trial, and removed the directory
             return
-        for step in older:
-            if step != done:
-                shutil.rmtree(directory / str(step))
+        except DiskError as error:
+            self._say_refused(error)
+            return
+        for earlier in older - {path}:
+            earlier.unlink(missing_ok=True)
 
     def load(self, trial: str | int, like: Any) -> Checkpoint | None:
         """The newest checkpoint of a trial, under any claim; None if it has none.
@@ -143,25 +137,30 @@ class Checkpoints:
             like: a state of the same structure; arrays or their shapes.
         """
         directory = self._directory / str(trial)
-        saved = [
-            path / str(step)
-            for path in (directory, *sorted(directory.glob(f"{_CLAIM}*")))
-            for step in _steps(path)
-        ]
-        for path in sorted(saved, key=lambda path: int(path.name), reverse=True):
+        saved = set.union(_saved(directory), *map(_saved, directory.glob(f"{_CLAIM}*")))
+        for path in sorted(saved, key=_done, reverse=True):
             try:
-                arrays = read_arrays(path)
-                if not edited(_origin(arrays), self._origin):
-                    return _checkpoint(int(path.name), arrays, like)
+                with path.open("rb") as file, np.load(file) as arrays:
+                    if not edited(json.loads(arrays[_ORIGIN].tobytes()), self._origin):
+                        return _checkpoint(_done(path), arrays, like)
                 self._say_edited(path)
-            # Orbax raises FileNotFoundError or ValueError; a missing array raises KeyError here.
-            except (ValueError, KeyError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 -- a damaged file is an error of a dozen kinds
                 warnings.warn(
                     f"the checkpoint {path} is damaged ({_first_line(error)}): the trial continues from an "
                     "older one, or starts again",
                     stacklevel=2,
                 )
         return None
+
+    def _say_refused(self, error: DiskError) -> None:
+        if not self._warned:
+            self._warned = True
+            reason = getattr(error.__cause__, "strerror", error)
+            warnings.warn(
+                f"{self._directory} cannot be written ({reason}): a trial that is stopped now will continue "
+                "from its last checkpoint, or start again",
+                stacklevel=3,
+            )
 
     def _say_edited(self, path: Path) -> None:
         if not self._said_edited:  # all trials under way may have one
@@ -203,25 +202,22 @@ class Checkpoints:
                 path.unlink()
 
 
-def _checkpoint(done: int, arrays: Mapping[str, Any], like: Any) -> Checkpoint:
-    leaves = [
-        arrays[f"{_STATE}.{name}"] if np.prod(leaf.shape, dtype=int) else np.zeros(leaf.shape, leaf.dtype)
-        for name, leaf in _named(like).items()
-    ]
+def _checkpoint(done: int, arrays: Mapping[str, np.ndarray], like: Any) -> Checkpoint:
+    leaves = [_like(arrays[f"{_STATE}.{name}"], leaf, name) for name, leaf in _named(like).items()]
     curve = {
-        name.removeprefix(f"{_CURVE}.").replace(":", "/"): np.asarray(values)
+        name.removeprefix(f"{_CURVE}."): values
         for name, values in arrays.items()
         if name.startswith(f"{_CURVE}.")
     }
     return Checkpoint(done, jax.tree.unflatten(jax.tree.structure(like), leaves), curve)
 
 
-def _origin(arrays: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What made a checkpoint; empty if an earlier version did."""
-    facts = json.loads(np.asarray(arrays[_ORIGIN]).tobytes()) if _ORIGIN in arrays else {}
-    if not isinstance(facts, dict):
-        raise ValueError(f"{_ORIGIN} is no mapping")
-    return facts
+def _like(saved: np.ndarray, leaf: Any, name: str) -> np.ndarray:
+    """A saved leaf, of which NumPy forgets the type if that is not one of its own, such as bfloat16."""
+    values = saved.view(leaf.dtype) if saved.dtype.kind == "V" else saved
+    if (values.shape, values.dtype) != (leaf.shape, leaf.dtype):
+        raise ValueError(f"{name} is {values.dtype}{values.shape}, not {leaf.dtype}{leaf.shape}")
+    return values
 
 
 def _first_line(error: Exception) -> str:
@@ -255,5 +251,9 @@ def _is(path: Path, file: IO[str]) -> bool:
         return False
 
 
-def _steps(directory: Path) -> list[int]:
-    return [int(path.name) for path in directory.glob("*") if path.name.isdigit()]
+def _saved(directory: Path) -> set[Path]:
+    return {path for path in directory.glob("*.npz") if path.stem.isdigit()}
+
+
+def _done(path: Path) -> int:
+    return int(path.stem)
