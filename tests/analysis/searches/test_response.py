@@ -62,6 +62,17 @@ def test_every_sum_of_gradients_has_its_effective_rate(name, settings, momentum)
     assert ratio.tolist() == pytest.approx([10, 10, 1, 1])
 
 
+@pytest.mark.parametrize("share", [0, 0.05])
+def test_trials_that_all_but_diverge_take_no_room_from_the_others(share) -> None:
+    found = trials()
+    value = found["value"].to_numpy()
+    found["value"] = np.where(np.arange(len(value)) % 20 < 20 * share, 1e9 * value, value)
+    (_, limit) = response.learning_rate(found).axes[0].get_ylim()
+    at_edge = (found["value"] > limit).mean()
+    assert np.quantile(value, 0.95) < limit < 20 * np.quantile(value, 0.95)
+    assert share <= at_edge <= share + 0.02
+
+
 def test_every_trial_is_a_dot_at_its_rate_and_value() -> None:
     found = trials(diverged=[True] + [False] * 399)
     left, right = response.learning_rate(found).axes

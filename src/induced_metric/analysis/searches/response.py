@@ -116,9 +116,7 @@ def learning_rate(trials: pd.DataFrame) -> Figure | None:
         rates[textwrap.fill(name, _LABEL, break_on_hyphens=False)] = effective(trials)
     cost, name_of_cost = _cost(trials, objective, direction)
     shown = cost[np.isfinite(cost)]
-    # Without this limit, a few very bad trials would leave no room for the others.
-    worst = support(trials).worst if trials["direction"].iloc[0] == "minimize" else np.inf
-    low, high = shown.min(), max(min(float(shown.quantile(0.98)), worst), shown.min() * 1.5)
+    low, high = shown.min(), _highest(trials, shown)
     searched = bounds(trials)
     with style():
         figure = Figure(figsize=(PAGE if len(rates) > 1 else COLUMN, 3.4), layout="constrained")
@@ -159,6 +157,13 @@ def learning_rate(trials: pd.DataFrame) -> Figure | None:
         )
         figure.suptitle(f"{draws.origin(trials)}:\n{number} trials per optimiser{edge}")
     return figure
+
+
+def _highest(trials: pd.DataFrame, shown: pd.Series) -> float:
+    """The end of the axis: without it, a few very bad trials would leave no room for the others."""
+    usual, nearly_all = (float(shown.quantile(share)) for share in (0.9, 0.98))
+    worst = support(trials).worst if trials["direction"].iloc[0] == "minimize" else np.inf
+    return max(min(nearly_all, 10 * usual, worst), 1.5 * float(shown.min()))
 
 
 def _cost(trials: pd.DataFrame, objective: str, direction: str) -> tuple[pd.Series, str]:
