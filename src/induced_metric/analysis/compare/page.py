@@ -31,7 +31,7 @@ def page(title: str, answer: str, tables: Mapping[str, Table], figures: Mapping[
         tables: by the keys of ``HEADINGS``.
         figures: likewise; not every key must have a table or a figure.
     """
-    sections = {name: _table(name, table) for name, table in tables.items()}
+    sections = {name: _table(table) for name, table in tables.items()}
     sections |= {name: f'<div class="figure">{_svg(figure)}</div>' for name, figure in figures.items()}
     body = "\n".join(
         f'<section id="{name}"><h2>{escape(heading)}</h2>{sections[name]}</section>'
@@ -44,9 +44,8 @@ def page(title: str, answer: str, tables: Mapping[str, Table], figures: Mapping[
     return text
 
 
-def _table(name: str, table: Table) -> str:
-    title = f"{name}-title"
-    return f'<p id="{title}">{escape(table.title)}</p>{markup.table(table, title)}{markup.notes(table.notes)}'
+def _table(table: Table) -> str:
+    return f"<p>{escape(table.title)}</p>{markup.table(table)}{markup.notes(table.notes)}"
 
 
 def _svg(figure: Figure) -> str:

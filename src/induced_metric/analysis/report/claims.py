@@ -12,6 +12,7 @@ import pandas as pd
 from induced_metric.analysis import paper_claims
 from induced_metric.analysis.claims import VERDICTS
 from induced_metric.analysis.report.blocks import Block, Section, Text
+from induced_metric.analysis.report.markup import scrolled
 
 _COLOURS = {"supported": "better", "contradicted": "worse"}
 
@@ -37,15 +38,13 @@ def _claim(number: str, text: str, own: pd.DataFrame, results: Path) -> str:
     if quoted.any():
         numbers = ", ".join(f"{count} {verdict}" for verdict, count in _counted(own.loc[quoted, "verdict"]))
         badges += f' <span class="small">by the paper\'s numbers: {numbers}</span>'
-    head = "".join(
-        f'<th scope="col">{name}</th>'
-        for name in ("Verdict", "Source", "Deciding effect", "n", "Method", "Rests on (sha256)")
-    )
-    rows = "".join(_row(row, results) for row in own.to_dict("records"))
+    columns = [
+        (name, "") for name in ("Verdict", "Source", "Deciding effect", "n", "Method", "Rests on (sha256)")
+    ]
+    rows = (_row(row, results) for row in own.to_dict("records"))
     return (
         f'<details id="claim-{escape(number)}"><summary>{escape(number)}. {escape(text)} {badges}</summary>'
-        f'<div class="scroll" role="region" tabindex="0" aria-label="Verdicts on claim {escape(number)}">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></details>"
+        f"{scrolled(f'Verdicts on claim {number}', columns, rows)}</details>"
     )
 
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from induced_metric.analysis import draws, statistics
+from induced_metric.analysis.report.markup import scrolled
 from induced_metric.analysis.report.part import Part
 from induced_metric.records import CONFIRMED, FIXED, Records, StudyKey, removed
 
@@ -36,17 +37,13 @@ def records_table(part: Part) -> str:
         "Finished (UTC)",
         "Files",
     )
-    rows = "".join(
+    rows = (
         f'<tr id="{anchor(part, sampler)}"><th scope="row">{escape(sampler)}</th>'
         + "".join(f"<td>{cell}</td>" for cell in _cells(part, sampler, study))
         + "</tr>"
         for sampler, study in part.studies.items()
     )
-    columns = "".join(f'<th scope="col">{name}</th>' for name in head)
-    return (
-        '<div class="scroll" role="region" tabindex="0" aria-label="Records"><table>'
-        f"<thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    return scrolled("Records", [(name, "") for name in head], rows)
 
 
 def _cells(part: Part, sampler: str, study: Records) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from induced_metric.analysis.report.blocks import Section, Text
+from induced_metric.analysis.report.markup import scrolled
 
 _PAGE = "landscapes/landscapes.html"
 
@@ -30,12 +31,9 @@ def section(results: Path) -> Section | None:
 
 
 def _table(table: pd.DataFrame) -> str:
-    head = "".join(f'<th scope="col">{escape(str(name)).replace("_", " ")}</th>' for name in table)
-    rows = "".join(
+    columns = [(str(name).replace("_", " "), "") for name in table]
+    rows = (
         "<tr>" + "".join(f"<td>{'' if pd.isna(cell) else escape(str(cell))}</td>" for cell in row) + "</tr>"
         for row in table.to_numpy().tolist()
     )
-    return (
-        '<div class="scroll" role="region" tabindex="0" aria-label="Verdicts on the claims"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    return scrolled("Verdicts on the claims", columns, rows)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -42,7 +42,7 @@ def block(part: str, made: Block) -> str:
 
 def text(sentence: str, kind: str = "") -> Text:
     """A paragraph of plain text."""
-    return Text(f"<p{f' class={kind!r}' if kind else ''}>{escape(sentence)}</p>")
+    return Text(f"<p{_class(kind)}>{escape(sentence)}</p>")
 
 
 def notes(sentences: Iterable[str]) -> str:
@@ -60,20 +60,17 @@ def shown(found: Shown) -> str:
     links = " · ".join(f'<a href="{escape(path)}">{escape(kind)}</a>' for kind, path in found.files.items())
     files = f'<p class="note">The same table as {links}.</p>' if links else ""
     name = escape(found.anchor)
-    body = table(found.table, f"{found.anchor}-title") + notes(found.table.notes) + files
+    body = table(found.table) + notes(found.table.notes) + files
     title = escape(found.table.title)
     if found.folded:
-        return f'<details id="{name}"><summary id="{name}-title">{title}</summary>{body}</details>'
-    return f'<div id="{name}"><p class="title" id="{name}-title"><strong>{title}</strong></p>{body}</div>'
+        return f'<details id="{name}"><summary>{title}</summary>{body}</details>'
+    return f'<div id="{name}"><p class="title"><strong>{title}</strong></p>{body}</div>'
 
 
-def table(made: Table, title: str) -> str:
+def table(made: Table) -> str:
     """The cells of a table; on a narrow screen those of a table with sentences stand below each other."""
     names = [escape(str(name)) for name in made.cells.columns]
     kinds = [_kind(place, made.words) for place in range(len(names))]
-    head = "".join(
-        f'<th scope="col" class="{kind}">{name}</th>' for name, kind in zip(names, kinds, strict=True)
-    )
     rows = []
     above = None
     bold = {escape(str(name)): made.bold[name].to_numpy() for name in made.bold}
@@ -85,11 +82,28 @@ def table(made: Table, title: str) -> str:
             line.append(f'<td class="{kind}" data-name="{name}">{text}</td>')
         rows.append(f"<tr{' class=first' if first != above else ''}>{''.join(line)}</tr>")
         above = first
+    columns = zip(made.cells.columns, kinds, strict=True)
+    return scrolled(made.title, columns, rows, "sentences" if made.words > 2 else "numbers")
+
+
+def scrolled(label: str, columns: Iterable[tuple[str, str]], rows: Iterable[str], kind: str = "") -> str:
+    """A table that scrolls by itself where it is wider than the page.
+
+    Args:
+        label: what it is called where it cannot be seen.
+        columns: the heading and the class of each column; a class may be empty.
+        rows: HTML.
+        kind: its class.
+    """
+    head = "".join(f'<th scope="col"{_class(each)}>{escape(str(name))}</th>' for name, each in columns)
     return (
-        f'<div class="scroll" role="region" tabindex="0" aria-labelledby="{escape(title)}">'
-        f'<table class="{"sentences" if made.words > 2 else "numbers"}">'
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(label)}"><table{_class(kind)}>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
+
+
+def _class(kind: str) -> str:
+    return f' class="{kind}"' if kind else ""
 
 
 def _kind(place: int, words: int) -> str:
@@ -127,7 +141,6 @@ def ranking(name: str, curves: str, made: Ranking) -> str:
     )
     data = {**json.loads(made.figure.to_json()), "frames": made.frames, "digits": made.digits}
     columns = {"Rank": "word", "Optimiser": "word", "Best": "number", "Band or range": "number"}
-    head = "".join(f'<th scope="col" class="{kind}">{each}</th>' for each, kind in columns.items())
     leader = style.label(frame["names"][frame["orders"][place][0]])
     return (
         f'<div class="ranking" id="{escape(name)}" data-chart="{escape(curves)}">'
@@ -136,23 +149,20 @@ def ranking(name: str, curves: str, made: Ranking) -> str:
         f'<p class="status" role="status">'
         f"After {k} trial{'s' * (k > 1)}: {escape(leader)} leads ({escape(options[source])}).</p>"
         f"{_plot(made.title, made.figure.layout.height)}"
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(made.title)}"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{_ranks(frame, place, made.digits)}</tbody></table></div>"
+        f"{scrolled(made.title, columns.items(), _ranks(frame, place, made.digits))}"
         f"{notes(made.notes)}{_json(data)}</div>"
     )
 
 
-def _ranks(frame: Mapping[str, Any], place: int, digits: int) -> str:
+def _ranks(frame: Mapping[str, Any], place: int, digits: int) -> Iterator[str]:
     """The rows of the table, the same as the script writes."""
-    rows = []
     for rank, index in enumerate(frame["orders"][place], start=1):
         ends = [f"{frame[end][index][place]:#.{digits}g}" for end in ("low", "high") if frame[end]]
-        rows.append(
+        yield (
             f'<tr><td>{rank}</td><th scope="row">{escape(style.label(frame["names"][index]))}</th>'
             f'<td class="number">{frame["best"][index][place]:#.{digits}g}</td>'
             f'<td class="number">{" to ".join(ends) or MISSING}</td></tr>'
         )
-    return "".join(rows)
 
 
 def _select(choice: Choice) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 from induced_metric.analysis import style
 from induced_metric.analysis.confirmations.scale import Scale
 from induced_metric.analysis.report.blocks import table_anchor
+from induced_metric.analysis.report.markup import scrolled
 
 _OPPOSITE = {"better": "worse", "worse": "better"}
 _SIGNS = {"better": "▲", "worse": "▼", "equivalent": "≈", "undecided": "?"}
@@ -36,17 +37,15 @@ def matrix(table: pd.DataFrame, name: str) -> str:
                 f'<span aria-hidden="true">{_SIGNS[word]}</span> '
                 f"{word}<small>{value}</small></td>"
             )
-    head = "".join(f'<th scope="col">{escape(style.label(other))}</th>' for other in names)
-    rows = "".join(
+    columns = [("row against column", ""), *((style.label(other), "") for other in names)]
+    rows = (
         f'<tr><th scope="row">{escape(style.label(one))}</th>'
         + "".join(cells.get((one, other), '<td class="self">–</td>') for other in names)
         + "</tr>"
         for one in names
     )
     return (
-        '<div class="scroll" role="region" tabindex="0" aria-label="Matrix of verdicts"><table>'
-        f'<thead><tr><th scope="col">row against column</th>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
+        f"{scrolled('Matrix of verdicts', columns, rows)}"
         f'<p class="note">Each cell has the verdict on the row against the column, and the '
         f"{scale.difference_words} of their {scale.mean_words}s. "
         f'<a href="#{escape(table_anchor(name))}">All numbers</a>: intervals, n, and what it '
