@@ -63,3 +63,21 @@ def test_what_is_not_finite_failed_and_the_worse_are_pruned(lanes):
     assert min(map(len, (states["FAIL"], states["COMPLETE"], states["PRUNED"]))) >= 3
     worst = max(abs(1 - trial.params["rate"]) for trial in states["PRUNED"])
     assert worst > max(abs(1 - trial.params["rate"]) for trial in states["COMPLETE"][10:])
+
+
+def test_values_for_which_there_is_no_program_fail_and_the_others_complete():
+    def begun(h, seed):
+        return jnp.zeros((2, 3) if h["shape"] == "plain" else (2, -1))
+
+    space = {**SPACE, "shape": optuna.distributions.CategoricalDistribution(["plain", "impossible"])}
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    with Lanes(
+        begun,
+        lambda x, h: (x, {"loss": h["rate"] + x.sum()}),
+        hyperparameters=["rate"],
+        static=["shape"],
+        steps_per_dispatch=2,
+    ) as lanes:
+        package.search(study, lanes, space, value=lambda metrics: metrics["loss"], steps=4, trials=12)
+    states = {(trial.params["shape"], trial.state.name) for trial in study.get_trials()}
+    assert states == {("plain", "COMPLETE"), ("impossible", "FAIL")}

@@ -495,10 +495,26 @@ def test_a_trial_leaves_its_lane_at_a_rung_until_its_turn(tmp_path, lanes):
     assert sum(len(report.seconds) for report in trained) == store.trials()["epochs"].sum()
 
 
+def test_a_stop_keeps_the_epochs_of_trials_that_wait_at_a_rung(tmp_path):
+    """One lane for eight trials: all but one wait outside the lanes when the study is stopped."""
+    trained = []
+
+    class Counting(Lanes):
+        def run(self, ask, tell, **options):
+            super().run(ask, lambda news: trained.extend(news) or tell(news), **options)
+
+    with toy_lanes(Counting, devices=jax.devices()[:1], width=1, queue=1, steps_per_dispatch=9) as one:
+        run(tmp_path, one, trials=40, stop=lambda: len(trained) >= 30, **PUBLISHED)
+        assert len(list((tmp_path / "checkpoints").iterdir())) > 1
+        store, _ = run(tmp_path, one, trials=40, **PUBLISHED)
+    assert sum(len(report.seconds) for report in trained) == store.trials()["epochs"].sum()
+
+
 def test_rungs_are_met_whatever_the_dispatch_length(tmp_path):
     with toy_lanes(steps_per_dispatch=8) as lanes:
         store, _ = run(tmp_path, lanes, trials=40, **HYPERBAND)
-    assert 3 in set(store.trials()["epochs"])
+    trials = store.trials()
+    assert set(trials.loc[trials["state"] == "pruned", "epochs"]) == {3, 9, 27}
 
 
 def test_maximising_takes_the_highest_value(tmp_path, lanes):

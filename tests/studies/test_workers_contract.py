@@ -80,11 +80,11 @@ def test_a_finished_study_is_not_trained_again(where, lanes, storage):
 
 @both
 def test_another_configuration_is_refused_with_the_difference(where, lanes, storage):
-    run(plan(trials=3), where(storage), lanes)
+    before = run(plan(trials=3), where(storage), lanes)
     with pytest.raises(UserError, match=r"seed: 3 -> absent; task\.epochs: 45 -> 10") as error:
         run(plan(config={"task": {"epochs": 10}}), where(storage), lanes)
     assert "\n" not in str(error.value)
-    assert_same(run(plan(trials=3), where(storage), lanes), where(storage).records.read())
+    assert_same(where(storage).records.read(), before)
 
 
 @both

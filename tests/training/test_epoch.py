@@ -88,12 +88,12 @@ def test_seed_decides_parameters_and_order(tiny_task):
     jax.tree.map(np.testing.assert_array_equal, start(2), start(2))
     assert not np.array_equal(start(2).order, start(3).order)
     assert not np.array_equal(start(2).params["Dense_0"]["kernel"], start(3).params["Dense_0"]["kernel"])
-    # The order is not the stream that drew the parameters.
     assert int(start(2**32 - 1).seed) == 2**32 - 1
 
 
 @pytest.mark.slow
-def test_no_two_draws_of_a_trial_share_a_key(monkeypatch):
+@pytest.mark.parametrize("shuffle", ["every_epoch", "once"])
+def test_no_two_draws_of_a_trial_share_a_key(monkeypatch, shuffle):
     """Nor does a key that others are made of draw anything itself: among its numbers are theirs."""
     model = GPT(vocab_size=5, context=4, layers=2, heads=1, embed_dim=4, dropout=0.5)
     sequences = np.arange(60).reshape(12, 5) % 5
@@ -105,23 +105,28 @@ def test_no_two_draws_of_a_trial_share_a_key(monkeypatch):
             {},
         )
 
+    uses = {"parameters": [], "fold_in": [], "split": [], "bits": [], "permutation": []}
+
+    def init(key):
+        uses["parameters"].append(tuple(jax.random.key_data(key).tolist()))
+        return model.init(key, sequences[:1, :-1])["params"], {}
+
     task = Task(
         name="gpt",
-        splits={"train": sequences},
-        init=lambda key: (model.init(key, sequences[:1, :-1])["params"], {}),
+        splits={"train": sequences, "test": sequences[:4]},
+        init=init,
         loss=loss,
         metrics=lambda params, _, batch: {"loss": loss(params, {}, batch, None)[0]},
-        eval_splits=("train",),
+        eval_splits=("train", "test"),
+        sampled=2,
         objective="train/loss",
         direction="minimize",
         epochs=2,
         batch_size=4,
         micro_batch=None,
-        shuffle="every_epoch",
+        shuffle=shuffle,
         precision="float32",
     )
-    state = init_trial(task, induced_metric.sgd_metric, HYPERPARAMETERS, jnp.uint32(1))
-    uses = {"fold_in": [], "split": [], "bits": [], "permutation": []}
 
     def recorded(name, function):
         def record(key, *args, **options):
@@ -130,7 +135,9 @@ def test_no_two_draws_of_a_trial_share_a_key(monkeypatch):
 
         return record
 
-    for name in uses:
+    monkeypatch.setattr(jax.random, "permutation", recorded("permutation", jax.random.permutation))
+    state = init_trial(task, induced_metric.sgd_metric, HYPERPARAMETERS, jnp.uint32(1))
+    for name in ("fold_in", "split", "bits"):
         monkeypatch.setattr(jax.random, name, recorded(name, getattr(jax.random, name)))
     epoch = jax.jit(
         lambda state: train_epoch(task, induced_metric.sgd_metric, state, HYPERPARAMETERS, task.splits)[0],
@@ -142,10 +149,12 @@ def test_no_two_draws_of_a_trial_share_a_key(monkeypatch):
 
     draws = uses["bits"] + uses["permutation"]
     # Two epochs of three steps: 2 masks of the attention, and of each of 4 examples one for the embeddings
-    # and two a layer; an order an epoch.
-    assert len(draws) == 2 * (3 * (2 + 4 * 5) + 1)
-    assert len(set(draws)) == len(draws)
-    assert not set(draws) & set(uses["fold_in"] + uses["split"])
+    # and two a layer; orders; the examples to be evaluated, the same in both epochs.
+    orders = 2 if shuffle == "every_epoch" else 1
+    assert len(draws) == 2 * 3 * (2 + 4 * 5) + orders + 2
+    assert len(set(draws)) == len(draws) - 1
+    assert len(set(uses["parameters"])) == 1
+    assert not set(draws) & set(uses["parameters"] + uses["fold_in"] + uses["split"])
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,21 @@ def test_optimism_compares_the_metric_that_the_search_chose_by(ours, searches) -
     assert table["optimism"].to_numpy() == pytest.approx(expected.to_numpy(), abs=1e-7)
 
 
+@pytest.mark.parametrize(("kind", "values"), [("loss", (0.2, 5.0)), ("accuracy", (0.7, -0.1))])
+def test_being_lost_is_no_better_than_the_worst_that_was_reached(searches, kind, values) -> None:
+    """A training may end worse than anything that a search has seen."""
+    usual, bad = values
+    name = f"tpe{CONFIRMED}"
+    options = {"objective": "test/accuracy", "direction": "maximize"} if kind == "accuracy" else {}
+    study = synthetic.study_of(
+        "adam", np.array([usual, usual, bad, usual]), sampler=name, first_seed=50, **options
+    )
+    study.trials.loc[study.trials["trial"] == 3, "diverged"] = True
+    table = confirmed.collect({name: study}, searches if kind == "loss" else {}).set_index("seed")
+    assert table["lost"].tolist() == [False, False, False, True]
+    assert table["value"].iloc[3] == table["value"].iloc[2] == pytest.approx(bad)
+
+
 def test_what_diverged_counts_as_the_worst(ours, searches) -> None:
     name = f"tpe{CONFIRMED}"
     trials = ours[name].trials

@@ -98,6 +98,24 @@ def test_with_many_seeds_a_contrast_is_welchs_test_of_the_studies() -> None:
     assert found.freedom == pytest.approx(welch.df, rel=0.05)
 
 
+def test_the_error_of_a_contrast_is_that_of_its_parts() -> None:
+    one, other = cells(5, 12, of_study=0.8, of_seed=0.5), cells(4, 12, of_study=0.3, of_seed=0.5, seed=1)
+    found = hierarchy.contrast(one[:, None] - other[None])
+    of_studies, interactions = 0.0, 0.0
+    for values in (one, other):
+        studies, seeds = values.shape
+        a, b = values.mean(axis=1) - values.mean(), values.mean(axis=0) - values.mean()
+        rest = values - values.mean() - a[:, None] - b
+        of_studies += (a @ a) / (studies - 1) / studies
+        interactions += (rest**2).sum() / ((studies - 1) * (seeds - 1)) / (studies * seeds)
+    of_seeds = (one.mean(axis=0) - other.mean(axis=0)).var(ddof=1) / 12
+    shared = min(of_studies, of_seeds, interactions)
+    assert found.error**2 == pytest.approx(of_studies + of_seeds - shared)
+    assert found.of_studies == pytest.approx(of_studies - shared)
+    assert found.of_seeds == pytest.approx(of_seeds - shared)
+    assert found.mean == pytest.approx(one.mean() - other.mean())
+
+
 def test_what_a_seed_does_to_both_is_no_error_of_a_contrast() -> None:
     of_seed = 100 * np.random.default_rng(2).normal(size=20)
     one, other = (cells(5, 20, of_study=1.0, seed=seed) for seed in (0, 1))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from induced_metric.analysis.confirmations import last_epoch
+from induced_metric.analysis.confirmations import hierarchy, last_epoch
 from induced_metric.records import Records
 
 EPOCHS, SEEDS = 5, 4
@@ -48,6 +48,19 @@ def test_losses_are_compared_as_ratios_and_the_smallest_comes_first() -> None:
     assert table["best"].iloc[0] == pytest.approx(np.exp(np.log([0.1, 0.2, 0.3, 0.4]).mean()))
     assert (table["studies"] == 2).all()
     assert (table[["seeds", "best_epoch", "epochs"]] == [4, 4, 5]).all(axis=None)
+
+
+def test_the_intervals_hold_for_all_optimisers_at_once() -> None:
+    noise = dict(zip(range(SEEDS), (0.9, 1.2, 1.0, 1.3), strict=True))
+    ours = {"fixed": study({"adamw": 1.5, "sgd": 1.1})}
+    curves = ours["fixed"].curves
+    last = curves["epoch"] == EPOCHS - 1
+    curves.loc[last, "test/loss"] *= curves.loc[last, "trial"].map(noise)
+    table = last_epoch.lost(ours).set_index("optimizer")
+    for name, worse in (("adamw", 1.5), ("sgd", 1.1)):
+        ratios = np.log(worse * np.array(list(noise.values())))
+        expected = hierarchy.estimate(ratios[None]).interval(1 - 0.05 / 2)
+        assert table.loc[name, ["low", "high"]].tolist() == pytest.approx(expected)
 
 
 def test_accuracies_are_compared_as_differences() -> None:
