@@ -197,12 +197,16 @@ def test_a_sampler_proposes_and_says_how_many_are_in_flight(sampler):
 def test_a_pruner_stops_the_worse_at_its_rungs(pruner):
     cfg = compose(f"pruner={pruner}", config="sweep")
     rungs = list(cfg.pruner.rungs)
-    assert rungs == {
-        "none": [],
-        "hyperband": [20 * 3**k for k in range(5)],
-        "successive_halving": [20 * 3**k for k in range(5)],
-        "wandb_hyperband": list(range(20, 400, 20)),
-    }.get(pruner, rungs)
+    assert (
+        rungs
+        == {
+            "none": [],
+            "hyperband": [20 * 3**k for k in range(5)],
+            "successive_halving": [20 * 3**k for k in range(5)],
+            "wandb_hyperband": list(range(20, 400, 20)),
+            "median": list(range(20, 400, 20)),
+        }[pruner]
+    )
     assert (cfg.pruner.in_flight is None) == (not rungs)
     study = optuna.create_study(pruner=hydra.utils.instantiate(cfg.pruner.create)())
     verdicts = []

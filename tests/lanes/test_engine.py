@@ -92,13 +92,26 @@ def test_vmapped_lanes_agree_within_rounding(tiny_task, alone):
         np.testing.assert_allclose(curve(reports[k]), alone[k], rtol=1e-4)
 
 
-def test_sharded_order_of_reports_is_reproducible(lanes):
+def test_the_order_of_reports_is_reproducible(lanes):
     def log():
         seen = []
         run(lanes, assignments(9), keep=lambda report: bool(seen.append((report.trial, report.done))) or True)
         return seen
 
     assert log() == log()
+
+
+def test_a_resumed_trial_is_reported_after_the_same_steps_as_the_others():
+    """Else a study that goes on with longer dispatches would carry it past a rung."""
+
+    def count(x, hyperparameters):
+        return x + 1, {"x": x}
+
+    with Lanes(lambda h, seed: jnp.float32(0), count, hyperparameters=[], steps_per_dispatch=9) as lanes:
+        resumed = Assignment(0, {}, 0, 30, done=5, state=np.float32(5))
+        reports = run(lanes, [resumed, Assignment(1, {}, 0, 30)])
+    assert [[report.done for report in reports[k]] for k in (0, 1)] == [[9, 18, 27, 30]] * 2
+    assert curve(reports[0], "x").tolist() == list(range(5, 30))
 
 
 def test_a_diverged_trial_stops_and_reports_its_last_epoch(lanes):
@@ -166,6 +179,7 @@ def test_any_program_of_this_shape_runs():
     ("options", "sentence"),
     [
         ({"width": 0}, "width, queue and steps_per_dispatch must be >= 1"),
+        ({"queue": 0}, "must be >= 1"),
         ({"steps_per_dispatch": 0}, "must be >= 1"),
         ({"layout": "pmap"}, "layout must be auto, map or vmap"),
     ],

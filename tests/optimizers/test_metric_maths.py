@@ -70,7 +70,7 @@ def test_muon_trace_is_the_nuclear_norm():
     np.testing.assert_allclose(state.metric, 8.0, rtol=0.3)
 
 
-def algorithm(embedding, geometry, grads, losses, hyperparameters):
+def algorithm(embedding, geometry, grads, losses, hyperparameters, *, heavy_ball=False, eps=1e-8):
     """Algorithms 1 and 2 line by line, in float64; returns the final displacement from the start."""
     eta, mu, xi, beta, lam = (
         hyperparameters[k] for k in ("learning_rate", "momentum", "xi", "beta", "weight_decay")
@@ -82,37 +82,41 @@ def algorithm(embedding, geometry, grads, losses, hyperparameters):
         if geometry == "rms":
             beta_rms = hyperparameters["beta_rms"]
             r = beta_rms * r + (1 - beta_rms) * g**2
-            inverse = 1 / (np.sqrt(r / (1 - beta_rms**t)) + 1e-8)
+            inverse = 1 / (np.sqrt(r / (1 - beta_rms**t)) + eps)
         v = beta * v + (1 - beta) * xi * np.sum(g * inverse * g)
         v_hat = v / (1 - beta**t)
         scale = loss / (loss**2 + abs(v_hat)) if embedding == "log" else 1 / (1 + abs(v_hat))
-        m = mu * m + (1 - mu) * g
-        theta = theta - eta * (scale * inverse * m / (1 - mu**t) + lam * theta)
+        m = mu * m + (1 if heavy_ball else 1 - mu) * g
+        theta = theta - eta * (scale * inverse * m / (1 if heavy_ball else 1 - mu**t) + lam * theta)
     return theta - 1
 
 
 @pytest.mark.parametrize(
-    ("name", "embedding", "geometry"),
+    ("name", "embedding", "geometry", "options"),
     [
-        ("sgd_metric", "identity", "euclidean"),
-        ("sgd_log_metric", "log", "euclidean"),
-        ("sgd_rms", "identity", "rms"),
-        ("sgd_log_rms", "log", "rms"),
+        ("sgd_metric", "identity", "euclidean", {}),
+        ("sgd_metric", "identity", "euclidean", {"heavy_ball": True}),
+        ("sgd_log_metric", "log", "euclidean", {}),
+        ("sgd_log_metric", "log", "euclidean", {"heavy_ball": True}),
+        ("sgd_rms", "identity", "rms", {}),
+        ("sgd_rms", "identity", "rms", {"eps": 0.1}),
+        ("sgd_log_rms", "log", "rms", {}),
+        ("sgd_log_rms", "log", "rms", {"eps": 0.1}),
     ],
 )
-def test_alias_follows_its_algorithm(name, embedding, geometry):
+def test_alias_follows_its_algorithm(name, embedding, geometry, options):
     rng = np.random.default_rng(0)
     grads, losses = rng.normal(size=(20, 7)), rng.uniform(0.2, 3, size=20)
     hyperparameters = {"learning_rate": 0.03, "momentum": 0.7, "xi": 0.2, "beta": 0.6, "weight_decay": 0.02}
     if geometry == "rms":
         hyperparameters["beta_rms"] = 0.95
-    optimizer = getattr(induced_metric, name)(**hyperparameters)
+    optimizer = getattr(induced_metric, name)(**hyperparameters, **options)
     params = jnp.ones(7)
     state = optimizer.init(params)
     for g, loss in zip(grads, losses, strict=True):
         updates, state = optimizer.update(jnp.asarray(g, jnp.float32), state, params, value=loss)
         params = optax.apply_updates(params, updates)
-    expected = algorithm(embedding, geometry, grads, losses, hyperparameters)
+    expected = algorithm(embedding, geometry, grads, losses, hyperparameters, **options)
     np.testing.assert_allclose(params - 1, expected, rtol=2e-4, atol=1e-6)
 
 

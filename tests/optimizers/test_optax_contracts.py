@@ -150,10 +150,14 @@ def test_what_is_no_scalar_loss_is_refused(name, value, got):
         ("xi", -1e-3),
         ("xi", float("nan")),
         ("beta", 1.0),
+        ("beta_rms", 1.0),
+        ("eps", -1e-8),
         ("weight_decay", -1),
     ],
 )
 def test_a_number_outside_its_range_is_refused(name, argument, value):
+    if argument in ("beta_rms", "eps") and not name.endswith("rms"):
+        pytest.skip("it has none")
     with pytest.raises(ValueError, match=f"{argument} must be .*, got {value}"):
         getattr(induced_metric, name)(**{argument: value})
 
@@ -202,5 +206,10 @@ def test_complex_parameters_are_refused_and_split_ones_work(name):
 def test_state_can_be_mapped_as_parameters(name):
     optimizer, params = OPTIMIZERS[name](), parameters()
     state = optimizer.init(params)
-    doubled = optax.tree.map_params(optimizer, lambda leaf: leaf + 1, state)
-    assert jax.tree.structure(doubled) == jax.tree.structure(state)
+    mapped = optax.tree.map_params(optimizer, lambda leaf: leaf + 1, state)
+    assert jax.tree.structure(mapped) == jax.tree.structure(state)
+    shapes = {leaf.shape for leaf in jax.tree.leaves(params)}
+    leaves = [*zip(jax.tree.leaves(state), jax.tree.leaves(mapped), strict=True)]
+    assert any(before.shape in shapes for before, _ in leaves)
+    for before, after in leaves:  # of the moments, and not of the count and the metric
+        np.testing.assert_array_equal(after, before + (before.shape in shapes))

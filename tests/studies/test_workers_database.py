@@ -7,6 +7,8 @@ from postgres import PostgresServer
 from toy_study import SEARCHES, assert_same, files, plan, run, serving, stopping_after
 from toy_workers import holders, interrupt, lost, name_of, states
 
+from induced_metric.studies.tables import LOST
+
 pytestmark = [pytest.mark.postgres, pytest.mark.faults]
 
 
@@ -110,6 +112,26 @@ def test_who_loses_the_studys_lock_in_the_middle_begins_again_and_finds_what_oth
             rows = postgres.execute("SELECT number, state FROM trials", database=name_of(database))
             assert sorted(rows) == [(number, "RUNNING") for number in range(4)]
             assert holders(postgres, database) == {"slow", "quick"}
+
+
+def test_who_trains_a_suspect_trial_takes_no_second_one(postgres, database, tmp_path):
+    """Of what may have killed its workers, one at a time: else the innocent would count as killers."""
+    given = {"x": 1.0, "offset": 0.5}
+    with serving(database, worker="w0") as server:
+        where = files(tmp_path, server, claims=5)
+        with where.storage.open(plan(), where.records) as study:
+            for number in range(2):
+                assert study.claim(number, given, suspects=True)
+        postgres.execute(
+            "INSERT INTO trial_user_attributes (trial_id, key, value_json)"
+            " SELECT trial_id, %s, '2' FROM trials", LOST, database=name_of(database),
+        )  # fmt: skip
+        with where.storage.open(plan(), where.records) as study:
+            study.look(waiting=True)
+            assert study.claim(0, given, suspects=True).suspect
+            assert study.claim(1, given, suspects=False) is None
+            assert not study.claim(2, given, suspects=False).suspect
+            assert study.claim(1, given, suspects=True).suspect
 
 
 @pytest.mark.parametrize("search", SEARCHES)

@@ -189,9 +189,19 @@ def test_sparse_and_complex_gradients_are_refused(name):
 @EVERY_TWIN
 @pytest.mark.parametrize(
     ("argument", "value"),
-    [("lr", -1.0), ("momentum", 1.0), ("xi", -0.1), ("beta", 1.0), ("weight_decay", float("nan"))],
+    [
+        ("lr", -1.0),
+        ("momentum", 1.0),
+        ("xi", -0.1),
+        ("beta", 1.0),
+        ("beta_rms", 1.0),
+        ("eps", -1e-8),
+        ("weight_decay", float("nan")),
+    ],
 )
 def test_a_number_outside_its_range_is_refused(name, argument, value):
+    if argument in ("beta_rms", "eps") and name != "sgd_rms":
+        pytest.skip("it has none")
     with pytest.raises(ValueError, match=f"{argument} must be .*, got {value}"):
         TWINS[name](parameters(), **{argument: value})
     with pytest.raises(ValueError, match=f"{argument} must be"):
@@ -260,12 +270,21 @@ def test_step_never_reads_a_tensor_on_the_host(name):
 
 
 @EVERY_TWIN
-def test_nothing_moves_at_a_loss_or_gradient_of_zero(name):
+@pytest.mark.parametrize("loss", [0.0, 1.5])
+def test_nothing_moves_at_a_gradient_of_zero(name, loss):
     params = parameters()
     for param in params:
         param.grad = torch.zeros_like(param)
     before = values(params)
-    TWINS[name](params, lr=0.1).step(loss=0.0)
+    TWINS[name](params, lr=0.1).step(loss=loss)
+    torch.testing.assert_close(values(params), before)
+
+
+def test_the_log_form_stands_still_at_a_loss_of_zero():
+    params = parameters()
+    before = values(params)
+    set_gradients(params, 0)
+    TWINS["sgd_log_metric"](params, lr=0.1).step(loss=0.0)
     torch.testing.assert_close(values(params), before)
 
 

@@ -94,11 +94,10 @@ def test_xi_of_zero_gives_adamw():
 
 
 @pytest.mark.parametrize("name", TWINS)
-@pytest.mark.parametrize("foreach", [True, False])
-def test_foreach_changes_nothing(name, foreach):
+def test_foreach_changes_nothing(name):
     params, other = parameters(), parameters()
     expected = run(TWINS[name](other, lr=0.1), other, 4)
-    actual = run(TWINS[name](params, lr=0.1, foreach=foreach), params, 4)
+    actual = run(TWINS[name](params, lr=0.1, foreach=False), params, 4)
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-6)
 
 

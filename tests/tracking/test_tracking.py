@@ -463,9 +463,3 @@ print([name for name in ("wandb", "jax", "optuna") if name in sys.modules])
 def test_a_mode_that_does_not_exist_is_refused(use) -> None:
     with pytest.raises(ValueError, match="mode must be one of offline, online, disabled, got 'on'"):
         use()
-
-
-def _commit(repository: Path) -> None:
-    identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
-    for arguments in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "m"]):
-        subprocess.run(["git", *arguments], cwd=repository, check=True)

@@ -43,8 +43,10 @@ def loaded(checkpoints, trial):
     found = checkpoints.load(trial, state())
     if found is None:
         return None
-    np.testing.assert_array_equal(found.state["params"], state(found.done)["params"])
-    np.testing.assert_array_equal(found.curve["test/loss"], curve(found.done)["test/loss"])
+    for kept, saved in ((found.state, state(found.done)), (found.curve, curve(found.done))):
+        assert kept.keys() == saved.keys()
+        for name, values in saved.items():
+            np.testing.assert_array_equal(kept[name], values)
     return found.done
 
 

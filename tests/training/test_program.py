@@ -139,6 +139,32 @@ def test_a_program_is_named_after_what_it_computes(tiny_task):
     assert first != digest(dataclasses.replace(tiny_task, batch_size=8), with_table(1.0, 2.0))
 
 
+def with_batches_of(task, **changed):
+    """A task whose batch size is searched, and what else differs in its variants."""
+    return {
+        "hyperparameters": {"learning_rate": 0.1, "task.batch_size": 8},
+        "static": ["task.batch_size"],
+        "task_of": lambda batch_size: dataclasses.replace(task, batch_size=batch_size, **changed),
+    }
+
+
+@pytest.mark.parametrize("changed", [{"epochs": 1}, {"objective": "train/loss"}, {"direction": "maximize"}])
+def test_a_searched_setting_may_not_change_what_a_trial_is_judged_by(tiny_task, changed):
+    assert getattr(tiny_task, next(iter(changed))) not in changed.values()
+    with pytest.raises(UserError, match="must leave the task's objective, direction and epochs as they are"):
+        TrialProgram(tiny_task, optax.sgd, **with_batches_of(tiny_task, **changed))
+
+
+def test_variants_of_a_task_hold_equal_data_once(tiny_task):
+    copied, other = (jax.tree.map(lambda array, more=more: array + more, tiny_task.splits) for more in (0, 1))
+    for splits, shared in ((copied, True), (other, False)):
+        program = TrialProgram(tiny_task, optax.sgd, **with_batches_of(tiny_task, splits=splits))
+        with program.lanes() as lanes:
+            (held,) = lanes._variants[(8,)].shared
+        same = [a is b for a, b in zip(jax.tree.leaves(held), jax.tree.leaves(tiny_task.splits), strict=True)]
+        assert same == [shared] * len(same)
+
+
 @pytest.mark.slow
 def test_a_program_has_the_same_name_in_another_process_and_in_a_terminal(tiny_task):
     code = """if True:

@@ -101,6 +101,8 @@ def rms(
 ) -> Geometry:
     r""":math:`\gamma^{-1} = 1/(\sqrt{\hat r} + \epsilon)`, where r̂ is the bias-corrected EMA of :math:`g^2`.
 
+    As in Adam, a coordinate whose :math:`g^2` overflows, above 1.8e19 for g in float32, never moves again.
+
     Args:
         momentum: decay μ of the moving average of the gradients, in [0, 1).
         beta_rms: decay of the moving average of their squares, in [0, 1).

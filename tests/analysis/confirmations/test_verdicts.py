@@ -222,3 +222,35 @@ def test_what_is_needed_is_what_a_larger_design_has() -> None:
     found = hierarchy.estimate(wide[:20])
     lasting = found.of_seeds + (found.error**2 - found.of_seeds) * 20 / 400
     assert hierarchy.estimate(wide).error ** 2 == pytest.approx(lasting, rel=0.3)
+
+
+def test_the_default_margin_is_a_fifth_of_the_usual_spread_over_seeds() -> None:
+    spreads = {"a": (1.0, 3.0), "b": (5.0, 7.0), "c": (100.0, 300.0)}  # of each study
+    values = np.array([[[-s, s] for s in own] for own in spreads.values()]) / np.sqrt(2)
+    assert verdicts.default_margin(table(values)) == pytest.approx(0.2 * 6.0)
+
+
+def test_the_share_of_pairs_has_the_interval_of_its_mean() -> None:
+    rng = np.random.default_rng(3)
+    values = rng.normal(size=(2, 4, 9)) + np.array([0.0, 0.7])[:, None, None]
+    row = verdicts.compare(table(values, ("a", "b")), minimize=True).iloc[0]
+    wins = (values[0][:, None] < values[1][None]).astype(float)
+    assert row["superiority"] == pytest.approx(wins.mean())
+    low, high = hierarchy.contrast(wins).interval(0.95)
+    assert (row["superiority_low"], row["superiority_high"]) == pytest.approx((max(low, 0), min(high, 1)))
+
+
+@pytest.mark.slow
+def test_what_differs_by_the_margin_is_seldom_called_equivalent() -> None:
+    rng = np.random.default_rng(0)
+    margin, wrong, told = 1.0, 0, 0
+    for _ in range(400):
+        values = rng.normal(scale=0.3, size=(2, 5, 20)) + 0.2 * rng.normal(size=(2, 5, 1))
+        values[1] += margin
+        (verdict,) = verdicts.compare(table(values, ("a", "b")), minimize=True, margin=margin)["verdict"]
+        wrong += verdict == "equivalent"
+        values[1] -= margin
+        (verdict,) = verdicts.compare(table(values, ("a", "b")), minimize=True, margin=margin)["verdict"]
+        told += verdict == "equivalent"
+    assert wrong <= 0.05 * 400
+    assert told > 0.9 * 400
