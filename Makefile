@@ -110,7 +110,7 @@ report = $(BIN)/python -m induced_metric $(1) --task $(TASK) --protocol $(PROTOC
 as_root = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep fair compare landscapes data tables figures claims costs report wandb status dashboard notebook notebooks test test-fast test-all lint types bench lock clean
+.PHONY: help setup sweep fair compare landscapes data tables figures claims costs report wandb status dashboard notebook notebooks test test-fast test-all lint bench lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -119,9 +119,9 @@ help: ## Show this help
 	@echo "             TRIALS=<the task's budget> SAMPLER=$(SAMPLER) PRUNER=$(PRUNER) PROTOCOL=$(PROTOCOL) STUDIES=$(STUDIES) SEED=$(SEED) RETRY=$(RETRY) RESULTS=$(RESULTS) MODE=$(MODE)"
 	@echo "             ACCELERATOR=$(ACCELERATOR) ($(ACCELERATORS)) MANUAL_DIR=<the original files of a data set>"
 	@echo "             WORKERS=$(WORKERS) LAUNCHER=$(LAUNCHER) STORAGE=$(STORAGE) LAUNCH=<further settings of conf/launcher/$(LAUNCHER).yaml>"
-	@echo "             AGAINST=\"$(AGAINST)\" BASELINES=$(BASELINES) (of compare, with SEEDS=<40>)"
-	@echo "             EVERY=<seconds between two looks> PORT=$(PORT)"
-	@echo "             STUDY=<protocol/task/sampler/optimizer> TRIAL=<a number> SHARE=0.01 EPOCHS=<all> TOP=<BEST> SELECT=best"
+	@echo "             AGAINST=\"$(AGAINST)\" BASELINES=$(BASELINES) (of compare)"
+	@echo "             SEEDS=<fresh seeds of fair and compare> PYTHON=$(PYTHON) EVERY=<seconds between two looks> PORT=$(PORT)"
+	@echo "             STUDY=<protocol/task/sampler/optimizer> TRIAL=<a number> SHARE=0.01 DETERMINISTIC=<1> EPOCHS=<all> TOP=<BEST> SELECT=best"
 	@echo "             BEST=<50, at most a quarter of the trials> TARGETS=\"<the task's>\""
 
 $(VENV)/.installed: requirements.lock pyproject.toml

@@ -28,9 +28,14 @@ def commands():
     """The sweeps that the recipes run, as their words."""
     lines = "\n".join(SHELL).replace("\\\n", " ").splitlines()
     found = [line for line in lines if "sweep.py" in line or "workers.sbatch" in line]
-    found.append(yaml.safe_load(manifest())["spec"]["template"]["spec"]["containers"][0]["args"][0])
-    program = r"sweep\.py|workers\.sbatch|exec induced-metric sweep"
-    return [re.split(program, line)[1].split(">")[0] for line in found]
+    found.append(script().replace("\\\n", " "))
+    program = r"sweep\.py|workers\.sbatch|induced-metric sweep"
+    return [re.split("[>&)]", re.split(program, line)[1])[0] for line in found]
+
+
+def script():
+    """What the manifest's container runs."""
+    return yaml.safe_load(manifest())["spec"]["template"]["spec"]["containers"][0]["args"][0]
 
 
 def manifest():
@@ -54,6 +59,20 @@ def test_the_manifest_is_an_indexed_job_that_keeps_the_address_to_itself():
     volumes = {volume["name"] for volume in pod["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes
     assert "worker=mnist-$JOB_COMPLETION_INDEX" in container["args"][0]
+
+
+@pytest.mark.parametrize("code", [0, 2])
+def test_a_drained_worker_of_the_manifest_stops_in_order_and_is_not_done(tmp_path, code):
+    program = tmp_path / "induced-metric"
+    ends = f"trap 'echo stopped; exit 0' TERM; echo began; sleep {1 - code / 2}; exit {code}"
+    program.write_text(f"#!/bin/bash\nsleep() {{ command sleep $1 & wait $!; }}\n{ends}\n")
+    program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "JOB_COMPLETION_INDEX": "3"}
+    pod = subprocess.Popen(["sh", "-c", script()], env=environment, stdout=subprocess.PIPE, text=True)
+    assert pod.stdout.readline() == "began\n"
+    if code == 0:
+        pod.terminate()
+    assert (pod.communicate()[0], pod.returncode) == (("stopped\n", 143) if code == 0 else ("", 2))
 
 
 def test_every_recipe_is_a_sweep_that_can_be_composed():

@@ -1,7 +1,7 @@
 r"""Functions of two variables with known minima, as data.
 
-To add one, add an entry to ``LANDSCAPES``: the grid, the fair study, the figures, the page and the tests
-take every function from there.
+To add one, add an entry to ``LANDSCAPES``: the fair study, the figures, the page and the tests take every
+function from there; the paper's grid has the paper's five only.
 
 References:
     Harvey, The Optimiser Hidden in Plain Sight, Section 3.1 (the first five and their starts).
