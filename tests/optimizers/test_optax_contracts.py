@@ -151,7 +151,7 @@ def test_what_is_no_scalar_loss_is_refused(name, value, got):
         ("xi", float("nan")),
         ("beta", 1.0),
         ("beta_rms", 1.0),
-        ("eps", -1e-8),
+        ("eps", 0.0),
         ("weight_decay", -1),
     ],
 )

@@ -170,6 +170,20 @@ def test_a_number_in_an_array_is_checked_like_any_other(settings, error):
         induced_metric.sgd_rms(**{"learning_rate": 0.1, **settings})
 
 
+@pytest.mark.parametrize("xi", [0.0, 0.01, 1e4])
+def test_a_base_with_a_learning_rate_forgets_a_huge_gradient(xi):
+    """Its product with the gradient is negative, and may overflow in some leaves more than in others."""
+    optimizer = induced_metric.induced_metric(optax.sgd(0.1), xi=xi, beta=0.5)
+    params = {"a": jnp.zeros(2), "b": jnp.zeros(3)}
+    state = optimizer.init(params)
+    huge = {"a": jnp.array([1e25, -1e25]), "b": jnp.full(3, 1e20)}
+    updates, state = optimizer.update(huge, state, params)
+    assert finite((updates, state))
+    for _ in range(150):
+        updates, state = optimizer.update(jax.tree.map(jnp.ones_like, params), state, params)
+    np.testing.assert_allclose(updates["b"], -0.1 / (1 + xi * 0.1 * 5), rtol=1e-3)
+
+
 def test_without_xi_a_huge_gradient_is_that_of_sgd():
     optimizer = induced_metric.sgd_metric(0.1, momentum=0.0, xi=0.0)
     state = optimizer.init(jnp.zeros(2))

@@ -195,7 +195,7 @@ def test_sparse_and_complex_gradients_are_refused(name):
         ("xi", -0.1),
         ("beta", 1.0),
         ("beta_rms", 1.0),
-        ("eps", -1e-8),
+        ("eps", 0.0),
         ("weight_decay", float("nan")),
     ],
 )

@@ -39,7 +39,7 @@ def sgd_rms(
         beta: decay β of the moving average of the squared norm, in [0, 1); 0 uses only the current value.
         beta_rms: decay of the moving average of the squared gradients, in [0, 1).
         weight_decay: decoupled decay λ >= 0, scaled by η but not by r.
-        eps: ε >= 0, added outside the square root.
+        eps: ε > 0, added outside the square root.
         mask: which parameters decay, as in ``optax.add_decayed_weights``; all by default.
         subsets: labels that divide the parameters into subsets with a metric each; by default one for all.
         accumulator_dtype: dtype of both moving averages of the gradients; by default that of the
@@ -87,9 +87,9 @@ def sgd_log_rms(
         \theta_t = \theta_{t-1} - \eta\Big(\frac{L_t}{L_t^2 + |\hat v_t|}
             \frac{\hat m_t}{\sqrt{\hat r_t} + \epsilon} + \lambda \theta_{t-1}\Big)
 
-    with :math:`\hat v_t` and :math:`\hat r_t` as in ``sgd_rms``. ξ = 0 is ``optax.adamw`` with the
-    learning rate divided by the loss. The trace is linear in the scale of the loss and :math:`L^2` quadratic,
-    so that here, unlike in ``sgd_log_metric``, the scale of the loss does not cancel.
+    with :math:`\hat v_t` and :math:`\hat r_t` as in ``sgd_rms``. With λ = 0, ξ = 0 is ``optax.adamw`` with
+    the learning rate divided by the loss. The trace is linear in the scale of the loss and :math:`L^2`
+    quadratic, so that here, unlike in ``sgd_log_metric``, the scale of the loss does not cancel.
 
     Args:
         learning_rate: η, a number or a schedule.
@@ -98,7 +98,7 @@ def sgd_log_rms(
         beta: decay β of the moving average of the squared norm, in [0, 1); 0 uses only the current value.
         beta_rms: decay of the moving average of the squared gradients, in [0, 1).
         weight_decay: decoupled decay λ >= 0, scaled by η but not by r.
-        eps: ε >= 0, added outside the square root.
+        eps: ε > 0, added outside the square root.
         mask: which parameters decay, as in ``optax.add_decayed_weights``; all by default.
         subsets: labels that divide the parameters into subsets with a metric each; by default one for all.
         accumulator_dtype: dtype of both moving averages of the gradients; by default that of the

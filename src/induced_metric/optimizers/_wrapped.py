@@ -2,7 +2,7 @@
 
 import optax
 
-from induced_metric.optimizers._arguments import Mask, Scalar, Subsets, check_decay, check_non_negative
+from induced_metric.optimizers._arguments import Mask, Scalar, Subsets, check_decay, check_positive
 from induced_metric.optimizers.embeddings import identity
 from induced_metric.optimizers.metric import Height, descend, induced_metric
 
@@ -36,7 +36,7 @@ def adamw_metric(
         learning_rate: η, a number or a schedule.
         beta1: decay of the moving average of the gradients, in [0, 1).
         beta2: decay of the moving average of their squares, in [0, 1).
-        eps: ε >= 0, added outside the square root.
+        eps: ε > 0, added outside the square root.
         xi: weight ξ >= 0 of the loss direction.
         beta: decay β of the moving average of the trace, in [0, 1).
         weight_decay: decoupled decay λ >= 0, scaled by η but not by r.
@@ -61,7 +61,7 @@ def adamw_metric(
         Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019.
     """
     check_decay(beta1=beta1, beta2=beta2)
-    check_non_negative(eps=eps)
+    check_positive(eps=eps)
     base = optax.scale_by_adam(b1=beta1, b2=beta2, eps=eps)
     core = induced_metric(base, xi=xi, beta=beta, embedding=embedding, subsets=subsets)
     return descend(core, learning_rate, weight_decay, mask)
@@ -97,7 +97,7 @@ def muon_metric(
         beta_muon: decay of Muon's moving average of the gradients, in [0, 1).
         adam_b1: decay of the moving average of the gradients that are not matrices, in [0, 1).
         adam_b2: decay of the moving average of their squares, in [0, 1).
-        eps: ε >= 0, for both parts.
+        eps: ε > 0, for both parts.
         xi: weight ξ >= 0 of the loss direction.
         beta: decay β of the moving average of the trace, in [0, 1).
         weight_decay: decoupled decay λ >= 0 of all parameters, scaled by η but not by r.
@@ -124,7 +124,7 @@ def muon_metric(
         Jordan et al., Muon: An optimiser for hidden layers in neural networks, 2024.
     """
     check_decay(beta_muon=beta_muon, adam_b1=adam_b1, adam_b2=adam_b2)
-    check_non_negative(eps=eps)
+    check_positive(eps=eps)
     # With a learning rate of -1, optax.contrib.muon returns its direction for all parameters.
     base = optax.contrib.muon(-1.0, beta=beta_muon, eps=eps, adam_b1=adam_b1, adam_b2=adam_b2)
     core = induced_metric(base, xi=xi, beta=beta, embedding=embedding, subsets=subsets)

@@ -45,7 +45,7 @@ def power(p: Scalar) -> Embedding:
 
     Args:
         p: the exponent, > 0; 1 is ``identity`` and 1/2 is ``sqrt``. As p tends to 0, the update tends to
-            that of ``log``, up to the factor p in the learning rate.
+            that of ``log``, up to the factors p in the learning rate and p² in ξ.
 
     Returns:
         An embedding that needs the loss.

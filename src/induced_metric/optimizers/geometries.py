@@ -5,10 +5,11 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.typing import DTypeLike
 
-from induced_metric.optimizers._arguments import Params, Scalar, check_decay, check_non_negative, check_real
+from induced_metric.optimizers._arguments import Params, Scalar, check_decay, check_positive, check_real
 
 
 class GeometryUpdate(Protocol):
@@ -106,12 +107,12 @@ def rms(
     Args:
         momentum: decay μ of the moving average of the gradients, in [0, 1).
         beta_rms: decay of the moving average of their squares, in [0, 1).
-        eps: ε >= 0, added outside the square root.
+        eps: ε > 0, added outside the square root.
         accumulator_dtype: dtype of both moving averages; by default that of the parameters, or float32
             where theirs is narrower.
     """
     check_decay(momentum=momentum, beta_rms=beta_rms)
-    check_non_negative(eps=eps)
+    check_positive(eps=eps)  # 0 / 0 of one coordinate would be NaN in the norm of all
 
     def init(params: Params) -> RMSState:
         check_real(params)
@@ -167,7 +168,14 @@ def preconditioned_by(base: optax.GradientTransformation) -> Geometry:
     def update(grads, state, params, *, count, **extra):  # type: ignore[no-untyped-def]
         del count
         direction, state = base.update(grads, state, params, **extra)
-        products = jax.tree.map(lambda g, d: jnp.sum(wide(g) * wide(d)), grads, direction)
+        products = jax.tree.map(product, grads, direction)
         return direction, products, state
+
+    def product(g: jax.Array, d: jax.Array) -> jax.Array:
+        products = wide(g) * wide(d)
+        # Finite even if they overflow, with room for ξ and a sum over leaves: with a learning rate in the
+        # base they are negative, and -∞ would never leave the average.
+        most = float(np.finfo(products.dtype).max) / 2**40
+        return jnp.clip(jnp.sum(products), -most, most)
 
     return Geometry(init=base.init, update=update)

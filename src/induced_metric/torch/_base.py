@@ -12,13 +12,13 @@ from torch.optim import Optimizer
 
 from induced_metric.torch._batches import Batch, accumulator_dtype, cast, gather
 
-NON_NEGATIVE = ("lr", "xi", "weight_decay", "eps")
+NON_NEGATIVE = ("lr", "xi", "weight_decay")
 DECAYS = ("momentum", "beta", "beta_rms")
 
 
 def _check_hyperparameters(group: dict[str, Any]) -> None:
-    for name in (*NON_NEGATIVE, *DECAYS):
-        value = group.get(name, 0.0)
+    for name in (*NON_NEGATIVE, *DECAYS, "eps"):
+        value = group.get(name, 0.5)  # for those that an optimiser has not
         if isinstance(value, torch.Tensor):
             raise TypeError(f"{name} must be a number: a tensor would be read from the device at every step")
         if not (isinstance(value, numbers.Real) or hasattr(value, "dtype")):
@@ -27,6 +27,8 @@ def _check_hyperparameters(group: dict[str, Any]) -> None:
             raise ValueError(f"{name} must be >= 0 and finite, got {value}")
         if name in DECAYS and not 0 <= value < 1:
             raise ValueError(f"{name} must be in [0, 1), got {value}")
+        if name == "eps" and not 0 < value < math.inf:
+            raise ValueError(f"eps must be > 0 and finite, got {value}")
 
 
 class MetricOptimizer(Optimizer):

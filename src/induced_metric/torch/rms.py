@@ -30,7 +30,7 @@ class SGDRMS(MetricOptimizer):
         beta: decay β of the moving average of the squared norm, in [0, 1); 0 uses only the current value.
         beta_rms: decay of the moving average of the squared gradients, in [0, 1).
         weight_decay: decoupled decay λ >= 0, scaled by η but not by r.
-        eps: ε >= 0, added outside the square root.
+        eps: ε > 0, added outside the square root.
         maximize: ascend instead of descending.
         foreach: False takes one parameter at a time. None and True take all at once on an accelerator,
             and as many as the cache holds on a CPU.

@@ -116,7 +116,9 @@ def test_what_diverged_counts_as_the_worst(ours, searches) -> None:
     assert table["lost"].sum() == 1
     assert table.loc[table["lost"], "value"].item() == pytest.approx(0.9)
     rendered = confirmed_tables.confirmed_table("regression", ours, searches)
-    assert any("ADAM 1. Each counts as 0.9, " in note for note in rendered.notes)
+    assert any(
+        "ADAM 1. Each counts as 0.9: the median over the optimisers" in note for note in rendered.notes
+    )
 
 
 def test_the_verdict_names_its_margin_its_method_and_its_n(ours, searches) -> None:
@@ -137,7 +139,7 @@ def test_the_margin_is_the_one_that_the_protocol_of_the_records_states(ours, sea
     table = confirmed_tables.verdicts_table("regression", stated, searches)
     assert table is not None
     assert table.cells["Verdict"].tolist() == ["equivalent"]
-    assert "margin of 5 (stated beforehand)" in table.notes[0]
+    assert "margin of 5 (stated of the logarithm)" in table.notes[0]
     assert confirmed.stated_margin(ours) is None
 
 

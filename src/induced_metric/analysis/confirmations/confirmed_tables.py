@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from induced_metric.analysis import runs, style
+from induced_metric.analysis import runs, style, support
 from induced_metric.analysis.confirmations import confirmed, verdicts
 from induced_metric.analysis.confirmations.scale import Scale
 from induced_metric.analysis.rendering import MISSING, Table, fixed
@@ -73,9 +73,7 @@ def verdicts_table(
         else f"minus that of the other; {'below' if direction == 'minimize' else 'above'} 0 is better."
     )
     of = " of the logarithm" if scale.logarithmic else ""
-    rule = (
-        f"a fifth of the median standard deviation{of} over seeds" if margin is None else "stated beforehand"
-    )
+    rule = f"a fifth of the median standard deviation{of} over seeds" if margin is None else f"stated{of}"
     count = f"{len(table)} pair{'s' * (len(table) > 1)}"
     notes = [
         f"Equivalent: the interval lies within the margin of {table['margin'].iloc[0]:.3g} ({rule}). Better "
@@ -106,23 +104,24 @@ def _lost(table: pd.DataFrame, ours: Mapping[str, Records], searches: Mapping[st
     if lost.empty:
         return []
     counts = ", ".join(f"{style.label(str(row.optimizer))} {row.lost}" for row in lost.itertuples())
+    note = lost_note(confirmed.collect(ours, searches), runs.objective(ours)[0], counts)
     return [
-        f"{lost_note(confirmed.collect(ours, searches), counts)} A few of these can dominate a mean and its "
-        "error; P(better) counts each only as one defeat."
+        f"{note} A few of these can dominate a mean and its error; P(better) counts each only as one defeat."
     ]
 
 
-def lost_note(found: pd.DataFrame, named: str) -> str:
+def lost_note(found: pd.DataFrame, objective: str, named: str) -> str:
     """What lost trainings count as, and whose they are.
 
     Args:
         found: the trainings, as returned by ``confirmed.collect``; at least one is lost.
+        objective: what they are judged by.
         named: the optimisers with their numbers of lost trainings, as text.
     """
     worst = found.loc[found["lost"], "value"].iloc[0]
     return (
-        f"Diverged or failed: {named}. Each counts as {worst:.3g}, an optimiser's typical worst (0 "
-        "for an accuracy), or the value of the worst training if that is worse."
+        f"Diverged or failed: {named}. Each counts as {worst:.3g}: {support.rule(objective)}, or the value "
+        "of the worst training if that is worse."
     )
 
 

@@ -42,7 +42,8 @@ def lost(ours: Mapping[str, Records]) -> pd.DataFrame:
         ``optimizer``; ``studies``; ``seeds``, those from which the trainings of all studies ended; ``best``
         and ``last``, the means at the two epochs; ``difference``, the last minus the best on the scale of
         ``scale``, with ``low`` and ``high``, which hold for all rows at once; ``best_epoch``, the median;
-        ``epochs``; ``logarithmic``, as for ``confirmed.standings``. The smallest loss comes first.
+        ``epochs``; ``left_out``, the number of trainings that diverged or failed; ``logarithmic``, as for
+        ``confirmed.standings``. The smallest loss comes first.
     """
     found = collect(ours)
     minimize = runs.objective(ours)[1] == "minimize"
@@ -50,6 +51,7 @@ def lost(ours: Mapping[str, Records]) -> pd.DataFrame:
     changed = found.assign(value=scale.to(found["last"]) - scale.to(found["value"]))
     complete = {name: grid.dropna(axis="columns") for name, grid in verdicts.grids(changed).items()}
     complete = {name: cells for name, cells in complete.items() if cells.shape[1] > 1}
+    left_out = _left_out(ours)
     rows = []
     for name, cells in complete.items():
         estimate = hierarchy.estimate(cells.to_numpy())
@@ -67,11 +69,18 @@ def lost(ours: Mapping[str, Records]) -> pd.DataFrame:
                 "high": high,
                 "best_epoch": own["best_epoch"].median(),
                 "epochs": int(own["epochs"].max()),
+                "left_out": int(left_out[name]),
                 "logarithmic": scale.logarithmic,
             }
         )
     table = pd.DataFrame(rows)
     return table if table.empty else table.sort_values("difference", ascending=minimize, ignore_index=True)
+
+
+def _left_out(ours: Mapping[str, Records]) -> "pd.Series[int]":
+    """How many trainings of each optimiser have no last epoch that counts."""
+    trials = pd.concat([study.trials for study in ours.values()])
+    return (~runs.eligible(trials)).groupby(trials["optimizer"]).sum().astype(int)
 
 
 def last_epoch_table(task: str, ours: Mapping[str, Records]) -> Table | None:
@@ -103,4 +112,12 @@ def last_epoch_table(task: str, ours: Mapping[str, Records]) -> Table | None:
         f"Intervals hold for {count} at once with {CONFIDENCE:.0%} confidence (Bonferroni). "
         f"{errors_note(table)}",
     ]
+    left_out = _left_out(ours)
+    if left_out.any():
+        named = style.ordered(left_out.index[left_out > 0])
+        counts = ", ".join(f"{style.label(name)} {left_out[name]}" for name in named)
+        notes.append(
+            f"Trainings that diverged or failed have no such last epoch: {counts}. Their seeds are left out, "
+            "and an optimiser of which fewer than two seeds remain."
+        )
     return Table(table, pd.DataFrame(cells), pd.DataFrame(index=table.index), title, notes, metric=metric)

@@ -127,7 +127,7 @@ def compare(
         minimize: whether a low value is good.
         pairs: the pairs to judge; all by default. Fewer pairs need less correction.
         margin: differences below it do not matter; ``default_margin`` if None.
-        level: the confidence level of all verdicts together.
+        level: the confidence level of all verdicts of a kind, different or equivalent, together.
 
     Returns:
         ``optimizer`` and ``other``; ``difference``, the mean of the first minus that of the other, with its
@@ -185,7 +185,7 @@ def judged(table: pd.DataFrame, *, minimize: bool, margin: float, level: float) 
         table: ``difference``, ``low``, ``high``, ``p``, ``more_seeds`` and ``more_studies``.
         minimize: whether a low value is good.
         margin: differences below it do not matter.
-        level: the confidence level of all verdicts together.
+        level: the confidence level of all verdicts of a kind, different or equivalent, together.
     """
     p = holm(table["p"].to_numpy())
     differs = p <= 1 - level

@@ -51,9 +51,9 @@ def _notes(table: pd.DataFrame, ours: Mapping[str, Records], searches: Mapping[s
     name = table["hyperparameter"].iloc[0]
     count = f"{len(table)} optimiser{'s' * (len(table) > 1)}"
     margin = f"{table['margin'].iloc[0]:.3g}"
-    if confirmed.stated_margin(ours) is None:
-        of = " of the logarithm" * bool(table["logarithmic"].iloc[0])
-        margin += f" (a fifth of the median standard deviation{of} over seeds)"
+    of = " of the logarithm" * bool(table["logarithmic"].iloc[0])
+    stated = confirmed.stated_margin(ours) is not None
+    margin += f" (stated{of})" if stated else f" (a fifth of the median standard deviation{of} over seeds)"
     notes = [
         f"Verdict on {name}. Equivalent: the interval lies within the margin of {margin}, so the winners are "
         f"worth the same without {name}. Better or worse: otherwise, if p is at most {1 - CONFIDENCE:.2g} "
@@ -74,7 +74,7 @@ def _notes(table: pd.DataFrame, ours: Mapping[str, Records], searches: Mapping[s
             f"{style.label(str(row.optimizer))} {row.lost} with and {row.lost_without} without"
             for row in lost.itertuples()
         )
-        notes.append(lost_note(without.collect(ours, searches), counts))
+        notes.append(lost_note(without.collect(ours, searches), runs.objective(ours)[0], counts))
     return notes
 
 

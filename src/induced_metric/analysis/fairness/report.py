@@ -49,6 +49,7 @@ def seeds_spread(
         if not runs.any_eligible({**searches, **studies}):
             continue
         values = confirmed.collect(studies, searches)
+        values = values[~values["lost"]]  # they count as a worst value, which no seed has reached
         each = values.groupby(["optimizer", "study"])["value"].std().dropna()
         spread[family] = {
             str(name): float(deviations.mean()) for name, deviations in each.groupby("optimizer")

@@ -13,8 +13,8 @@ _SOURCES = """Sources: `published start` is the paper's grid from the paper's st
 what rounding alone changes. `tuned` and `shared` are the fair study. `1e-10` is the tolerance that the
 paper's text states; the other columns have that of its notebook. An optimiser *finds* a minimum if it
 reaches it from more than half of the starts. *Fastest* refers to the expected iterations (failures
-included) and to that number times the measured cost of an iteration. Where intervals overlap, a statement
-is unresolved."""
+included) and to that number times the measured cost of an iteration, whose quartiles the intervals of
+seconds include. Where intervals overlap, a statement is unresolved."""
 
 
 def grid_section(comparison: pd.DataFrame, counts: pd.DataFrame) -> str:

@@ -164,7 +164,8 @@ class Trained:
         truth = better.get(row["verdict"])
         if relation == "equal":
             gain = row["margin"] - abs(value)
-            truth = {"equivalent": True, "undecided": None}.get(str(row["verdict"]), False)
+            apart = max(ends[0], -ends[1]) > row["margin"]
+            truth = True if row["verdict"] == "equivalent" else False if apart else None
         return Effect(named(pair), value, ends[0], ends[1], gain, truth)
 
 

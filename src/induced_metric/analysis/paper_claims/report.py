@@ -33,13 +33,15 @@ def claims_table(table: pd.DataFrame) -> Table:
         "unresolved. The intervals decide, over fresh seeds the p-values; a comparison without a valid "
         "interval is unresolved. Intervals hold with 95% for all comparisons of a row together (Bonferroni). "
         "Those over fresh seeds hold for all pairs of optimisers together, and are a little wider than the "
-        "p-values imply, which are Holm's.",
+        "p-values imply, which are Holm's. Those of claims 1 to 7 hold each by itself; for seconds they add "
+        "the quartiles of the measured cost, and those of the published start say what rounding does.",
         "The paper's numbers contradict any order that they do not show. The best 50 runs come from one "
-        "search, so Welch's interval is about these runs, not about another search. Single runs have no "
-        "interval.",
+        "search, so Welch's interval, and for claim 9b that of F, is about these runs, not about another "
+        "search. Single runs have no interval.",
         "A single study of a search that learns has no interval, because its trials depend on each other. "
         "Several studies (STUDIES=5) have one.",
-        "Effects are differences in the metric of the task, for claim 10c in seconds. For losses over fresh "
+        "Effects are differences in the metric of the task, for claim 10c in seconds or, over fresh "
+        "seeds, shares of seeds. For losses over fresh "
         "seeds they are differences of logarithms, where 0.1 is about a tenth. For claims 1 to 7 the column "
         "`of` of the CSV file lists intervals instead. A preset or another size of a task counts as "
         "separate evidence.",

@@ -32,7 +32,8 @@ def effects(base: Records, changed: Records, n: int) -> pd.DataFrame:
 
     Returns:
         ``optimizer``; ``base``, the value under the unchanged rules; ``difference``, ``low``, ``high``,
-        ``trials``. Searches that adapt have no rows.
+        ``trials``; of seeds also ``lost`` and ``lost_changed``, how many were lost under either rules.
+        Searches that adapt have no rows.
     """
     names = [each for each in base.trials["optimizer"].unique() if each in set(changed.trials["optimizer"])]
     find = _of_seeds if (base.trials["sampler"] == FIXED).all() else _of_draws
@@ -41,7 +42,7 @@ def effects(base: Records, changed: Records, n: int) -> pd.DataFrame:
         for name in names
         if (row := find(_own(base, name), _own(changed, name), n)) is not None
     )
-    columns = ["optimizer", "base", "difference", "low", "high", "trials"]
+    columns = ["optimizer", "base", "difference", "low", "high", "trials", "lost", "lost_changed"]
     return pd.DataFrame(rows, columns=columns).astype({"trials": int})
 
 
@@ -62,7 +63,8 @@ def _of_seeds(base: pd.DataFrame, changed: pd.DataFrame, n: int) -> dict[str, fl
     ends = stats.ttest_1samp(difference, 0.0).confidence_interval(CONFIDENCE)
     return {
         "base": both[:, 0].mean(), "difference": difference.mean(), "low": ends.low, "high": ends.high,
-        "trials": len(both),
+        "trials": len(both), "lost": int((~runs.eligible(base)).sum()),
+        "lost_changed": int((~runs.eligible(changed)).sum()),
     }  # fmt: skip
 
 
@@ -120,7 +122,7 @@ def deviations_table(task: str, ours: Mapping[str, Records], *, n: int) -> Table
     notes = [
         "Seeds: the published best settings, trained from the same seeds with and without the change; "
         "Student's t interval over the differences. A seed is left out if either of its trials diverged, "
-        "failed or was pruned; pruned trials count in a study that ranks them.",
+        f"failed or was pruned{_lost(table)}; pruned trials count in a study that ranks them.",
         "Best: random search with the same draws with and without the change; bootstrap interval over trial "
         f"numbers ({differences.RESAMPLES:,} resamples).",
         "The intervals are not corrected for the number of rows.",
@@ -128,6 +130,16 @@ def deviations_table(task: str, ours: Mapping[str, Records], *, n: int) -> Table
     return Table(
         table, pd.DataFrame(cells), pd.DataFrame({"Difference": significant}), title, notes, metric=metric
     )
+
+
+def _lost(table: pd.DataFrame) -> str:
+    """Whose seeds were lost without and with a change, in words; empty where none was."""
+    own = table[(table["lost"] > 0) | (table["lost_changed"] > 0)]
+    named = [
+        f"{style.label(name)} {lost:g} without and {changed:g} with the change: {changes}"
+        for name, lost, changed, changes in own[["optimizer", "lost", "lost_changed", "changes"]].to_numpy()
+    ]
+    return f" ({'; '.join(named)})" if named else ""
 
 
 def _pairs(ours: Mapping[str, Records]) -> Iterator[tuple[str, str, Records, Records]]:

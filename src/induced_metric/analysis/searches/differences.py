@@ -31,7 +31,8 @@ def to_baseline(
     """Mean of the best ``n`` values of each optimiser minus the baseline's, over the trial numbers all share.
 
     A trial that failed, diverged or was pruned counts as worse than any other. It is resampled like the
-    others but is never among the best ``n``, so diverging is never an advantage.
+    others but is never among the best ``n``, so diverging is no advantage as long as ``n`` of the trials of
+    an optimiser end; where fewer do, the mean is over these.
 
     Args:
         trials: the trials of one random search, one row per trial.

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from induced_metric.analysis import draws, runs, style
-from induced_metric.analysis.confirmations import confirmed
+from induced_metric.analysis.confirmations import confirmed, verdicts
 from induced_metric.analysis.confirmations.scale import scale_of
 from induced_metric.analysis.rendering import MISSING, Table, fixed
 from induced_metric.analysis.statistics import CONFIDENCE
@@ -111,12 +111,12 @@ def _of_tuned(ours: Mapping[str, Records], searches: Mapping[str, Records], allo
     table = confirmed.collect(limited, searches)
     _, direction = runs.objective(ours)
     minimize = direction == "minimize"
-    pairs = confirmed.compare(table, minimize=minimize, margin=0.0)
     leads = set()
-    for row in pairs.itertuples():
-        pair = str(row.optimizer), str(row.other)
-        if row.verdict != "undecided":
-            leads.add(pair if row.verdict == "better" else pair[::-1])
+    for family in filter(None, verdicts.families(table["optimizer"].unique())):
+        for row in confirmed.compare(table, minimize=minimize, margin=0.0, pairs=family).itertuples():
+            pair = str(row.optimizer), str(row.other)
+            if row.verdict != "undecided":
+                leads.add(pair if row.verdict == "better" else pair[::-1])
     scale = scale_of(table["value"], minimize=minimize)
     means = {name: scale.mean(values) for name, values in table.groupby("optimizer", sort=False)["value"]}
     return Outcome(pd.Series(means), leads, allowed)
@@ -226,8 +226,8 @@ def _notes(found: Mapping[str, Outcome], missing: list[str], *, minimize: bool) 
     if reversed_pairs.empty:
         notes.append("No order is reversed.")
     notes.append(
-        f"Significance is at {CONFIDENCE:.0%}: for tuned settings as in the verdicts, with Holm; for random "
-        "search, each pair by itself; for a search that learns, no error is known."
+        f"Significance is at {CONFIDENCE:.0%}: for tuned settings as in the verdicts, of the same pairs and "
+        "with Holm; for random search, each pair by itself; for a search that learns, no error is known."
     )
     return notes
 
