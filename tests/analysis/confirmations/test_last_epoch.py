@@ -76,6 +76,9 @@ def test_a_seed_from_which_a_training_was_lost_is_left_out() -> None:
     }
     table = last_epoch.lost(ours)
     assert table["seeds"].item() == SEEDS - 1
+    assert table["left_out"].item() == 1
+    note = "have no such last epoch: ADAMW 1. Their seeds are left out,"
+    assert note in last_epoch.last_epoch_table("mnist", ours).notes[-1]
     assert table["best"].item() == pytest.approx(np.exp(np.log([0.2, 0.3, 0.4]).mean()))
 
 

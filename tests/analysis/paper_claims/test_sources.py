@@ -216,3 +216,25 @@ def test_adamw_stands_for_adam_where_its_space_contains_adam() -> None:
     pairs = [("adam", "sgd"), ("adam", "adamw"), ("adamw", "sgd")]
     assert on_record(pairs, ["adamw", "sgd"], {"adam": "adamw"}) == [("adamw", "sgd")]
     assert on_record(pairs, ["adam", "adamw", "sgd"], {"adam": "adamw"}) == pairs
+
+
+@pytest.mark.parametrize(
+    ("verdict", "ends", "truth"),
+    [
+        ("equivalent", (0.01, 0.1), True),
+        ("worse", (0.01, 0.3), None),  # there is a difference, which may be too small to matter
+        ("undecided", (-0.1, 0.3), None),
+        ("worse", (0.3, 0.5), False),
+        ("better", (-0.5, -0.3), False),
+    ],
+)
+def test_equality_is_contradicted_only_by_a_difference_that_matters(
+    verdict, ends, truth, monkeypatch
+) -> None:
+    low, high = ends
+    row = {"difference": (low + high) / 2, "low": low, "high": high, "margin": 0.2, "verdict": verdict}
+    monkeypatch.setattr(Trained, "_pairs", {("sgd", "sgd_log_metric"): row})
+    records = study(sgd=np.linspace(1, 2, TRIALS), sgd_log_metric=np.linspace(1, 2, TRIALS))
+    source = Trained({"fixed": records}, {})
+    for pair in (("sgd", "sgd_log_metric"), ("sgd_log_metric", "sgd")):
+        assert of(source, pair, relation="equal").truth is truth

@@ -50,6 +50,13 @@ def test_a_seed_that_diverged_under_either_is_left_out_of_both() -> None:
     base[3] = changed[7] = np.inf
     row = deviations.effects(study("paper", "fixed", base), study("paper_x", "fixed", changed), 10).iloc[0]
     assert (row["difference"], row["trials"]) == (0, 58)
+    assert (row["lost"], row["lost_changed"]) == (1, 1)
+    changed[8] = np.inf
+    studies = {"paper": study("paper", "fixed", base), "paper_x": study("paper_x", "fixed", changed)}
+    table = deviations.deviations_table("regression", studies, n=10)
+    assert (
+        "or was pruned (ADAM 1 without and 2 with the change: what paper_x changes); pruned" in table.notes[0]
+    )
 
 
 def test_of_random_search_the_best_of_the_same_draws_are() -> None:
