@@ -58,7 +58,7 @@ def test_how_often_a_small_p_comes_up_where_luck_differs(skewed, times) -> None:
 
 def test_where_the_linter_finds_a_bound_is_so() -> None:
     found = set()
-    for task in ("regression", "mnist_small", "mnist_small_128", "shakespeare_small"):
+    for task in ("regression", "mnist_small", "mnist_small_128", "shakespeare_small", "cifar10_small"):
         text = (PUBLISHED / "tables" / f"fair-{task}-fairness.md").read_text(encoding="utf-8")
         for line in re.findall(r"^\| bound \| (?!published).*$", text, re.MULTILINE):
             found |= {(task, *bound) for bound in re.findall(r"([A-Z_]{3,}) (\w+) (0\.\d+)", line)}

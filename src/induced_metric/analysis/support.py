@@ -23,7 +23,9 @@ def rule(objective: str) -> str:
     """How ``support`` finds the worst value of an objective, as the end of a sentence."""
     if objective.endswith("perplexity"):
         return "the least over the optimisers of their worst finite values"
-    return "the median over the optimisers of their worst finite values, or 0 for an accuracy"
+    if objective.endswith("accuracy"):
+        return "the worst that an accuracy can be"
+    return "the median over the optimisers of their worst finite values"
 
 
 def support(trials: pd.DataFrame, worst: float | None = None) -> Support:
