@@ -139,7 +139,7 @@ def test_the_margin_is_the_one_that_the_protocol_of_the_records_states(ours, sea
     table = confirmed_tables.verdicts_table("regression", stated, searches)
     assert table is not None
     assert table.cells["Verdict"].tolist() == ["equivalent"]
-    assert "margin of 5 (stated of the logarithm)" in table.notes[0]
+    assert "margin of 5 (stated beforehand, of the logarithm)" in table.notes[0]
     assert confirmed.stated_margin(ours) is None
 
 

@@ -72,12 +72,10 @@ def verdicts_table(
         if scale.logarithmic
         else f"minus that of the other; {'below' if direction == 'minimize' else 'above'} 0 is better."
     )
-    of = " of the logarithm" if scale.logarithmic else ""
-    rule = f"a fifth of the median standard deviation{of} over seeds" if margin is None else f"stated{of}"
     count = f"{len(table)} pair{'s' * (len(table) > 1)}"
     notes = [
-        f"Equivalent: the interval lies within the margin of {table['margin'].iloc[0]:.3g} ({rule}). Better "
-        f"or worse: otherwise, if p is at most {1 - CONFIDENCE:.2g} after Holm over {count}. n: studies × "
+        f"Equivalent: the interval lies within the margin of {margin_of(table, stated=margin is not None)}. "
+        f"Better or worse: otherwise, if p is at most {1 - CONFIDENCE:.2g} after Holm over {count}. n: studies × "
         "seeds; each winner of one optimiser is compared with each winner of the other on the same seeds.",
         f"Intervals hold for {count} at once with {CONFIDENCE:.0%} confidence (Bonferroni, so they are a "
         f"little wider than Holm's p requires). {errors_note(table)}",
@@ -87,6 +85,17 @@ def verdicts_table(
         *_lost(lost, ours, searches),
     ]
     return Table(table, pd.DataFrame(cells), pd.DataFrame(bold), title, notes, metric=metric)
+
+
+def margin_of(table: pd.DataFrame, *, stated: bool) -> str:
+    """The margin of a table of verdicts, and where it comes from."""
+    of = " of the logarithm" * bool(table["logarithmic"].iloc[0])
+    rule = (
+        f"stated beforehand{of and ','}{of}"
+        if stated
+        else f"a fifth of the median standard deviation{of} over seeds"
+    )
+    return f"{table['margin'].iloc[0]:.3g} ({rule})"
 
 
 def errors_note(table: pd.DataFrame) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from induced_metric.analysis import runs, style
 from induced_metric.analysis.confirmations import confirmed, without
-from induced_metric.analysis.confirmations.confirmed_tables import errors_note, lost_note, p_values
+from induced_metric.analysis.confirmations.confirmed_tables import errors_note, lost_note, margin_of, p_values
 from induced_metric.analysis.confirmations.scale import Scale
 from induced_metric.analysis.rendering import Table, fixed
 from induced_metric.analysis.statistics import CONFIDENCE
@@ -50,10 +50,7 @@ def without_table(task: str, ours: Mapping[str, Records], searches: Mapping[str,
 def _notes(table: pd.DataFrame, ours: Mapping[str, Records], searches: Mapping[str, Records]) -> list[str]:
     name = table["hyperparameter"].iloc[0]
     count = f"{len(table)} optimiser{'s' * (len(table) > 1)}"
-    margin = f"{table['margin'].iloc[0]:.3g}"
-    of = " of the logarithm" * bool(table["logarithmic"].iloc[0])
-    stated = confirmed.stated_margin(ours) is not None
-    margin += f" (stated{of})" if stated else f" (a fifth of the median standard deviation{of} over seeds)"
+    margin = margin_of(table, stated=confirmed.stated_margin(ours) is not None)
     notes = [
         f"Verdict on {name}. Equivalent: the interval lies within the margin of {margin}, so the winners are "
         f"worth the same without {name}. Better or worse: otherwise, if p is at most {1 - CONFIDENCE:.2g} "
