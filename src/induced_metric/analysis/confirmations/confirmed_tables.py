@@ -75,8 +75,9 @@ def verdicts_table(
     count = f"{len(table)} pair{'s' * (len(table) > 1)}"
     notes = [
         f"Equivalent: the interval lies within the margin of {margin_of(table, stated=margin is not None)}. "
-        f"Better or worse: otherwise, if p is at most {1 - CONFIDENCE:.2g} after Holm over {count}. n: studies × "
-        "seeds; each winner of one optimiser is compared with each winner of the other on the same seeds.",
+        f"Better or worse: otherwise, if p is at most {1 - CONFIDENCE:.2g} after Holm over {count}. n: "
+        "studies × seeds; each winner of one optimiser is compared with each winner of the other on the same "
+        "seeds.",
         f"Intervals hold for {count} at once with {CONFIDENCE:.0%} confidence (Bonferroni, so they are a "
         f"little wider than Holm's p requires). {errors_note(table)}",
         "P(better): the share of pairs of winners, and of seeds, on which the optimiser beats the other; a "
