@@ -61,18 +61,28 @@ def test_the_manifest_is_an_indexed_job_that_keeps_the_address_to_itself():
     assert "worker=mnist-$JOB_COMPLETION_INDEX" in container["args"][0]
 
 
-@pytest.mark.parametrize("code", [0, 2])
-def test_a_drained_worker_of_the_manifest_stops_in_order_and_is_not_done(tmp_path, code):
+def pod(tmp_path, worker):
+    """A container of the manifest whose worker is a program in bash."""
     program = tmp_path / "induced-metric"
-    ends = f"trap 'echo stopped; exit 0' TERM; echo began; sleep {1 - code / 2}; exit {code}"
-    program.write_text(f"#!/bin/bash\nsleep() {{ command sleep $1 & wait $!; }}\n{ends}\n")
+    program.write_text(f"#!/bin/bash\n{worker}\n")
     program.chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "JOB_COMPLETION_INDEX": "3"}
-    pod = subprocess.Popen(["sh", "-c", script()], env=environment, stdout=subprocess.PIPE, text=True)
-    assert pod.stdout.readline() == "began\n"
-    if code == 0:
-        pod.terminate()
-    assert (pod.communicate()[0], pod.returncode) == (("stopped\n", 143) if code == 0 else ("", 2))
+    return subprocess.Popen(["sh", "-c", script()], env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_drained_worker_of_the_manifest_stops_in_order_and_is_not_done(tmp_path):
+    drained = pod(
+        tmp_path, "trap 'kill $!; echo stopped; exit 0' TERM; sleep 60 >/dev/null & echo began; wait $!"
+    )
+    assert drained.stdout.readline() == "began\n"
+    drained.terminate()
+    assert (drained.communicate(timeout=50)[0], drained.returncode) == ("stopped\n", 143)
+
+
+@pytest.mark.parametrize("code", [0, 2, 137])
+def test_a_worker_of_the_manifest_that_ends_by_itself_says_how(tmp_path, code):
+    ended = pod(tmp_path, f"exit {code}")
+    assert (ended.communicate(timeout=50)[0], ended.returncode) == ("", code)
 
 
 def test_every_recipe_is_a_sweep_that_can_be_composed():

@@ -184,6 +184,17 @@ def test_a_base_with_a_learning_rate_forgets_a_huge_gradient(xi):
     np.testing.assert_allclose(updates["b"], -0.1 / (1 + xi * 0.1 * 5), rtol=1e-3)
 
 
+def test_huge_gradients_of_both_signs_are_forgotten():
+    """With momentum the product of a gradient and the direction is of either sign, in one array."""
+    optimizer = induced_metric.induced_metric(optax.sgd(0.1, momentum=0.5), xi=0.01, beta=0.5)
+    params = jnp.zeros(2)
+    state = optimizer.init(params)
+    for grads in ([1e25, 1e25], [1e24, -1e24], *[[1.0, 1.0]] * 150):
+        updates, state = optimizer.update(jnp.array(grads), state, params)
+        assert finite((updates, state))
+    np.testing.assert_allclose(updates, -0.2 / (1 + 0.01 * 0.2 * 2), rtol=1e-3)
+
+
 def test_without_xi_a_huge_gradient_is_that_of_sgd():
     optimizer = induced_metric.sgd_metric(0.1, momentum=0.0, xi=0.0)
     state = optimizer.init(jnp.zeros(2))

@@ -208,8 +208,12 @@ def test_a_study_begun_before_the_packages_goes_on_from_its_records(tmp_path):
     before = files.records.read()
     assert sorted(before.trials["trial"]) == list(range(8))
 
-    with pair.lanes(Placement()) as lanes:
+    with (
+        pytest.warns(UserWarning, match="has a checkpoint in the format of an earlier version") as warned,
+        pair.lanes(Placement()) as lanes,
+    ):
         run_studies([(plan, files, lambda _: None)], lanes)
+    assert len(warned) == 1
 
     after = files.records.read()
     assert list(after.trials["trial"]) == list(range(12))

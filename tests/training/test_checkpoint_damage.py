@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import disks
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -94,6 +95,25 @@ def test_a_trial_keeps_its_older_checkpoint_where_the_disk_refuses_a_newer_one(r
     assert loaded(checkpoints, "a") == 12
 
 
+def test_a_mistake_is_not_taken_for_a_full_disk(tmp_path):
+    with pytest.raises(TypeError, match="a state has arrays of numbers, but params is"):
+        Checkpoints(tmp_path).save("a", {"params": object()}, curve(3))
+
+
+def test_what_a_kill_left_of_a_save_is_removed_by_the_next(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    save(checkpoints, "a", 3)
+    (tmp_path / "a" / "4.tmp").write_bytes(b"half")
+    save(checkpoints, "a", 6)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["6.npz"]
+
+
+def test_a_checkpoint_in_an_earlier_format_is_not_passed_over_in_silence(tmp_path):
+    (tmp_path / "a" / "by-w0" / "20").mkdir(parents=True)
+    with pytest.warns(UserWarning, match="/a has a checkpoint in the format of an earlier version"):
+        assert loaded(Checkpoints(tmp_path), "a") is None
+
+
 def test_a_trial_that_cannot_be_held_is_one_sentence(disk):
     checkpoints = Checkpoints(disk / "held")
     disks.read_only(disk)
@@ -167,9 +187,15 @@ def test_any_bit_that_has_changed_is_noticed_or_means_nothing(tmp_path, whole, d
 def test_a_state_of_another_shape_or_type_is_passed_over(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     save(checkpoints, "a", 3)
-    for other in (np.zeros((50, 40), np.float32), np.zeros((40, 50), np.int32)):
-        with pytest.warns(UserWarning, match=r"damaged \(params is float32\(40, 50\), not (float|int)32\("):
-            assert checkpoints.load("a", {**state(), "params": other}) is None
+    half = jnp.zeros((40, 50), jnp.bfloat16)
+    checkpoints.save("half", {**state(), "params": half}, curve(3))
+    for trial, kind, other in (
+        ("a", "float32", np.zeros((50, 40), np.float32)),
+        ("a", "float32", np.zeros((40, 50), np.int32)),
+        ("half", "bfloat16", np.zeros((40, 50), np.float16)),
+    ):
+        with pytest.warns(UserWarning, match=rf"damaged \(params is {kind}\(40, 50\), not {other.dtype}\("):
+            assert checkpoints.load(trial, {**state(), "params": other}) is None
 
 
 def test_a_trial_that_another_process_has_ended_needs_no_checkpoint(tmp_path, monkeypatch):

@@ -173,9 +173,9 @@ def preconditioned_by(base: optax.GradientTransformation) -> Geometry:
 
     def product(g: jax.Array, d: jax.Array) -> jax.Array:
         products = wide(g) * wide(d)
-        # Finite even if they overflow, with room for ξ and a sum over leaves: with a learning rate in the
-        # base they are negative, and -∞ would never leave the average.
+        # Finite even if they overflow, with room for the sums and ξ: a base with a learning rate makes them
+        # negative, one with momentum makes both signs, and neither -∞ nor NaN would ever leave the average.
         most = float(np.finfo(products.dtype).max) / 2**40
-        return jnp.clip(jnp.sum(products), -most, most)
+        return jnp.sum(jnp.clip(products, -most, most))
 
     return Geometry(init=base.init, update=update)

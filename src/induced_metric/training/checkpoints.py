@@ -25,7 +25,7 @@ from induced_metric.errors import DiskError, UserError, written
 from induced_metric.files import durable
 from induced_metric.training.origins import edited, origin
 
-_STATE, _CURVE, _ORIGIN = "state", "curve", "origin"
+_STATE, _CURVE, _ORIGIN, _TYPES = "state", "curve", "origin", "types"
 _CLAIM = "by-"  # prefix of the directory of a claim
 
 
@@ -67,10 +67,9 @@ class Checkpoints:
         self._seconds = seconds
         self._clock = clock
         self._since: dict[str | int, float] = {}  # last checkpoint, or first report
-        self._warned = False
         self._directory = Path(directory).absolute()
         self._origin: Mapping[str, Any] = {}
-        self._said_edited = False
+        self._said: set[str] = set()
 
     def of(self, provenance: Mapping[str, Any]) -> "Checkpoints":
         """The same checkpoints, which say what program made them; ``load`` skips those of edited code."""
@@ -104,9 +103,13 @@ class Checkpoints:
                 replaces only its own checkpoints.
         """
         done = len(next(iter(curve.values())))
-        arrays = {f"{_STATE}.{name}": leaf for name, leaf in _named(state).items()}
+        leaves = {name: np.asarray(leaf) for name, leaf in _named(state).items()}
+        if wrong := [name for name, leaf in leaves.items() if leaf.dtype.hasobject]:
+            raise TypeError(f"a state has arrays of numbers, but {wrong[0]} is {leaves[wrong[0]]!r}")
+        arrays: dict[str, Any] = {f"{_STATE}.{name}": leaf for name, leaf in leaves.items()}
         arrays |= {f"{_CURVE}.{name}": values for name, values in curve.items()}
-        arrays[_ORIGIN] = np.frombuffer(json.dumps(self._origin).encode(), np.uint8)
+        arrays[_ORIGIN] = _encoded(self._origin)
+        arrays[_TYPES] = _encoded({name: str(leaf.dtype) for name, leaf in leaves.items()})
         directory = self._directory / str(trial)
         if claim:
             directory /= f"{_CLAIM}{claim}"
@@ -121,9 +124,14 @@ class Checkpoints:
         except FileNotFoundError:  # another process has ended the trial, and removed the directory
             return
         except DiskError as error:
-            self._say_refused(error)
+            reason = getattr(error.__cause__, "strerror", error)
+            self._say_once(
+                "refused",
+                f"{self._directory} cannot be written ({reason}): a trial that is stopped now will continue "
+                "from its last checkpoint, or start again",
+            )
             return
-        for earlier in older - {path}:
+        for earlier in {*older, *directory.glob("*.tmp")} - {path}:  # a kill while saving leaves the latter
             earlier.unlink(missing_ok=True)
 
     def load(self, trial: str | int, like: Any) -> Checkpoint | None:
@@ -137,39 +145,36 @@ class Checkpoints:
             like: a state of the same structure; arrays or their shapes.
         """
         directory = self._directory / str(trial)
-        saved = set.union(_saved(directory), *map(_saved, directory.glob(f"{_CLAIM}*")))
-        for path in sorted(saved, key=_done, reverse=True):
+        directories = [directory, *directory.glob(f"{_CLAIM}*")]
+        for path in sorted(set().union(*map(_saved, directories)), key=_done, reverse=True):
             try:
-                with path.open("rb") as file, np.load(file) as arrays:
-                    if not edited(json.loads(arrays[_ORIGIN].tobytes()), self._origin):
-                        return _checkpoint(_done(path), arrays, like)
-                self._say_edited(path)
-            except Exception as error:  # noqa: BLE001 -- a damaged file is an error of a dozen kinds
+                arrays = _read(path)
+                if not edited(_decoded(arrays[_ORIGIN]), self._origin):
+                    return _checkpoint(_done(path), arrays, like)
+                self._say_once(
+                    "edited",
+                    f"the checkpoint {path} was made by other code, which computed something else, and is "
+                    "passed over, as others may be: without another one, a trial starts again",
+                )
+            except (ValueError, KeyError) as error:
                 warnings.warn(
                     f"the checkpoint {path} is damaged ({_first_line(error)}): the trial continues from an "
                     "older one, or starts again",
                     stacklevel=2,
                 )
+        if any(path.name.isdigit() for each in directories for path in each.glob("*")):
+            self._say_once(
+                "format",
+                f"{directory} has a checkpoint in the format of an earlier version, which is not read, as "
+                "others may have: such a trial starts again",
+            )
         return None
 
-    def _say_refused(self, error: DiskError) -> None:
-        if not self._warned:
-            self._warned = True
-            reason = getattr(error.__cause__, "strerror", error)
-            warnings.warn(
-                f"{self._directory} cannot be written ({reason}): a trial that is stopped now will continue "
-                "from its last checkpoint, or start again",
-                stacklevel=3,
-            )
-
-    def _say_edited(self, path: Path) -> None:
-        if not self._said_edited:  # all trials under way may have one
-            self._said_edited = True
-            warnings.warn(
-                f"the checkpoint {path} was made by other code, which computed something else, and is passed "
-                "over, as others may be: without another one, a trial starts again",
-                stacklevel=3,
-            )
+    def _say_once(self, kind: str, message: str) -> None:
+        """Warns once of what may concern all trials under way."""
+        if kind not in self._said:
+            self._said.add(kind)
+            warnings.warn(message, stacklevel=3)
 
     def remove(self, trial: str | int) -> None:
         """Removes the checkpoint of a trial that has ended."""
@@ -202,8 +207,24 @@ class Checkpoints:
                 path.unlink()
 
 
+def _read(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of a file, whose checksums are then compared.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
+    try:
+        with path.open("rb") as file, np.load(file) as arrays:
+            return dict(arrays)
+    except Exception as error:  # NumPy and zipfile raise a dozen kinds
+        raise ValueError(_first_line(error)) from error
+
+
 def _checkpoint(done: int, arrays: Mapping[str, np.ndarray], like: Any) -> Checkpoint:
-    leaves = [_like(arrays[f"{_STATE}.{name}"], leaf, name) for name, leaf in _named(like).items()]
+    types = _decoded(arrays[_TYPES])
+    leaves = [
+        _like(arrays[f"{_STATE}.{name}"], types[name], leaf, name) for name, leaf in _named(like).items()
+    ]
     curve = {
         name.removeprefix(f"{_CURVE}."): values
         for name, values in arrays.items()
@@ -212,12 +233,19 @@ def _checkpoint(done: int, arrays: Mapping[str, np.ndarray], like: Any) -> Check
     return Checkpoint(done, jax.tree.unflatten(jax.tree.structure(like), leaves), curve)
 
 
-def _like(saved: np.ndarray, leaf: Any, name: str) -> np.ndarray:
+def _like(saved: np.ndarray, kind: str, leaf: Any, name: str) -> np.ndarray:
     """A saved leaf, of which NumPy forgets the type if that is not one of its own, such as bfloat16."""
-    values = saved.view(leaf.dtype) if saved.dtype.kind == "V" else saved
-    if (values.shape, values.dtype) != (leaf.shape, leaf.dtype):
-        raise ValueError(f"{name} is {values.dtype}{values.shape}, not {leaf.dtype}{leaf.shape}")
-    return values
+    if (saved.shape, kind) != (leaf.shape, str(leaf.dtype)):
+        raise ValueError(f"{name} is {kind}{saved.shape}, not {leaf.dtype}{leaf.shape}")
+    return saved.view(leaf.dtype)
+
+
+def _encoded(facts: Mapping[str, Any]) -> np.ndarray:
+    return np.frombuffer(json.dumps(facts).encode(), np.uint8)
+
+
+def _decoded(facts: np.ndarray) -> Any:
+    return json.loads(facts.tobytes())
 
 
 def _first_line(error: Exception) -> str:

@@ -160,7 +160,7 @@ def test_many_reversals_that_may_be_chance_are_counted_not_listed() -> None:
              for budget, values in flat.items()}  # fmt: skip
     rows = budgets.reversals(found, minimize=True)
     assert len(rows) == 10
-    assert "at most one of the two orders is significant: 10, so" in budgets._reversed_note(
+    assert "at most one of the two orders is known to be significant: 10, so" in budgets._reversed_note(
         rows, decided=False
     )
     assert "P0 leads P1" in budgets._reversed_note(rows[:6], decided=False)

@@ -129,10 +129,10 @@ def lost_note(found: pd.DataFrame, objective: str, named: str) -> str:
         named: the optimisers with their numbers of lost trainings, as text.
     """
     worst = found.loc[found["lost"], "value"].iloc[0]
-    return (
-        f"Diverged or failed: {named}. Each counts as {worst:.3g}: {support.rule(objective)}, or the value "
-        "of the worst training if that is worse."
+    or_worse = (
+        "" if objective.endswith("accuracy") else ", or the value of the worst training if that is worse"
     )
+    return f"Diverged or failed: {named}. Each counts as {worst:.3g}: {support.rule(objective)}{or_worse}."
 
 
 def p_values(p: "pd.Series[float]") -> "pd.Series[str]":

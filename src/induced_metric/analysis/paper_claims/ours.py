@@ -151,7 +151,8 @@ class Trained:
         of = "studies and seeds" if (sizes["studies"] > 1).any() else "seeds"
         scale = scale_of(self._values["value"], minimize=self._minimize)
         what = "mean logarithm" if scale.logarithmic else "mean"
-        method = f"{what} over fresh seeds; standard error over {of}, Holm's correction over all pairs"
+        rule = "Bonferroni's" if relation == "equal" else "Holm's"
+        method = f"{what} over fresh seeds; standard error over {of}, {rule} correction over all pairs"
         return Compared([self._effect(pair, relation) for pair in pairs], n, method)
 
     def _effect(self, pair: Pair, relation: Relation) -> Effect:

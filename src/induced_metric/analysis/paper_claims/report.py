@@ -30,11 +30,12 @@ def claims_table(table: pd.DataFrame) -> Table:
     )
     notes = [
         "A claim is supported if all its comparisons hold, contradicted if at least one fails, and otherwise "
-        "unresolved. The intervals decide, over fresh seeds the p-values; a comparison without a valid "
-        "interval is unresolved. Intervals hold with 95% for all comparisons of a row together (Bonferroni). "
-        "Those over fresh seeds hold for all pairs of optimisers together, and are a little wider than the "
-        "p-values imply, which are Holm's. Those of claims 1 to 7 hold each by itself; for seconds they add "
-        "the quartiles of the measured cost, and those of the published start say what rounding does.",
+        "unresolved. The intervals decide, over fresh seeds the p-values (of equality the intervals); a "
+        "comparison without a valid interval is unresolved. Intervals hold with 95% for all comparisons of a "
+        "row together (Bonferroni). Those over fresh seeds hold for all pairs of optimisers together, and "
+        "are a little wider than the p-values imply, which are Holm's. Those of claims 1 to 7 hold each by "
+        "itself; for seconds they add the quartiles of the measured cost, and those of the published start "
+        "say what rounding does.",
         "The paper's numbers contradict any order that they do not show. The best 50 runs come from one "
         "search, so Welch's interval, and for claim 9b that of F, is about these runs, not about another "
         "search. Single runs have no interval.",

@@ -241,5 +241,9 @@ def _reversed_note(rows: pd.DataFrame, *, decided: bool) -> str:
     )
     if not decided and len(rows) > _LISTED:
         pairs = f"{len(rows)}, so they may be chance"
-    orders = "both orders are significant" if decided else "at most one of the two orders is significant"
+    orders = (
+        "both orders are significant"
+        if decided
+        else "at most one of the two orders is known to be significant"
+    )
     return f"Reversals where {orders}: {pairs}."
