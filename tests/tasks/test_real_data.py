@@ -1,22 +1,14 @@
 """The released data sets, where TFDS_DATA_DIR holds them: contents, and the numbers of the paper."""
 
-import os
-
 import configured
 import numpy as np
 import pytest
+from real_data import there
 
 from induced_metric import data
-from induced_metric.data.releases import RELEASES
 from induced_metric.errors import UserError
 
 pytestmark = pytest.mark.data
-
-
-def there(name):
-    directory = data.default_data_dir() / name / RELEASES[name].version
-    held = "TFDS_DATA_DIR" in os.environ and directory.is_dir()
-    return pytest.mark.skipif(not held, reason=f"TFDS_DATA_DIR does not hold {name}")
 
 
 @there("mnist")

@@ -5,10 +5,15 @@ import math
 import configured
 import jax
 import pytest
+from real_data import there
 
 from induced_metric.analysis.fairness.models import model, models
 
 FEW = {"train_examples": 1024, "test_examples": 1024}  # the network does not depend on them
+
+
+def data_set(task: str) -> str:
+    return "tiny_shakespeare" if task.startswith("shakespeare") else task.partition("_")[0]
 
 
 @pytest.mark.parametrize(
@@ -16,7 +21,7 @@ FEW = {"train_examples": 1024, "test_examples": 1024}  # the network does not de
     [
         name
         if name.startswith("regression")
-        else pytest.param(name, marks=[pytest.mark.data, pytest.mark.exhaustive])
+        else pytest.param(name, marks=[pytest.mark.data, pytest.mark.exhaustive, there(data_set(name))])
         for name in models().index
     ],
 )
