@@ -9,7 +9,6 @@ curve as one that was never interrupted; the file's checksums show a bit that ha
 import contextlib
 import copy
 import fcntl
-import json
 import os
 import shutil
 import time
@@ -18,14 +17,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-import jax
 import numpy as np
 
 from induced_metric.errors import DiskError, UserError, written
-from induced_metric.files import durable
+from induced_metric.training import archive
 from induced_metric.training.origins import edited, origin
 
-_STATE, _CURVE, _ORIGIN, _TYPES = "state", "curve", "origin", "types"
 _CLAIM = "by-"  # prefix of the directory of a claim
 
 
@@ -103,13 +100,6 @@ class Checkpoints:
                 replaces only its own checkpoints.
         """
         done = len(next(iter(curve.values())))
-        leaves = {name: np.asarray(leaf) for name, leaf in _named(state).items()}
-        if wrong := [name for name, leaf in leaves.items() if leaf.dtype.hasobject]:
-            raise TypeError(f"a state has arrays of numbers, but {wrong[0]} is {leaves[wrong[0]]!r}")
-        arrays: dict[str, Any] = {f"{_STATE}.{name}": leaf for name, leaf in leaves.items()}
-        arrays |= {f"{_CURVE}.{name}": values for name, values in curve.items()}
-        arrays[_ORIGIN] = _encoded(self._origin)
-        arrays[_TYPES] = _encoded({name: str(leaf.dtype) for name, leaf in leaves.items()})
         directory = self._directory / str(trial)
         if claim:
             directory /= f"{_CLAIM}{claim}"
@@ -119,8 +109,7 @@ class Checkpoints:
         try:
             with written(directory):
                 directory.mkdir(parents=True, exist_ok=True)
-            with durable(path) as file:
-                np.savez(file, **arrays)
+            archive.write(path, state, curve, self._origin)
         except FileNotFoundError:  # another process has ended the trial, and removed the directory
             return
         except DiskError as error:
@@ -138,7 +127,7 @@ class Checkpoints:
         """The newest checkpoint of a trial, under any claim; None if it has none.
 
         A damaged checkpoint is skipped, with a warning, in favour of the one before it; so is one of which
-        ``origins.edited`` says that other code made it.
+        ``origins.edited`` says that other code made it, and one in the format of an earlier version.
 
         Args:
             trial: as in ``save``.
@@ -148,9 +137,9 @@ class Checkpoints:
         directories = [directory, *directory.glob(f"{_CLAIM}*")]
         for path in sorted(set().union(*map(_saved, directories)), key=_done, reverse=True):
             try:
-                arrays = _read(path)
-                if not edited(_decoded(arrays[_ORIGIN]), self._origin):
-                    return _checkpoint(_done(path), arrays, like)
+                arrays = archive.read(path)
+                if not edited(archive.origin_of(arrays), self._origin):
+                    return Checkpoint(_done(path), *archive.unpacked(arrays, like))
                 self._say_once(
                     "edited",
                     f"the checkpoint {path} was made by other code, which computed something else, and is "
@@ -158,7 +147,7 @@ class Checkpoints:
                 )
             except (ValueError, KeyError) as error:
                 warnings.warn(
-                    f"the checkpoint {path} is damaged ({_first_line(error)}): the trial continues from an "
+                    f"the checkpoint {path} is damaged ({error}): the trial continues from an "
                     "older one, or starts again",
                     stacklevel=2,
                 )
@@ -205,57 +194,6 @@ class Checkpoints:
                 yield
             finally:
                 path.unlink()
-
-
-def _read(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of a file, whose checksums are then compared.
-
-    Raises:
-        ValueError: if it is damaged.
-    """
-    try:
-        with path.open("rb") as file, np.load(file) as arrays:
-            return dict(arrays)
-    except Exception as error:  # NumPy and zipfile raise a dozen kinds
-        raise ValueError(_first_line(error)) from error
-
-
-def _checkpoint(done: int, arrays: Mapping[str, np.ndarray], like: Any) -> Checkpoint:
-    types = _decoded(arrays[_TYPES])
-    leaves = [
-        _like(arrays[f"{_STATE}.{name}"], types[name], leaf, name) for name, leaf in _named(like).items()
-    ]
-    curve = {
-        name.removeprefix(f"{_CURVE}."): values
-        for name, values in arrays.items()
-        if name.startswith(f"{_CURVE}.")
-    }
-    return Checkpoint(done, jax.tree.unflatten(jax.tree.structure(like), leaves), curve)
-
-
-def _like(saved: np.ndarray, kind: str, leaf: Any, name: str) -> np.ndarray:
-    """A saved leaf, of which NumPy forgets the type if that is not one of its own, such as bfloat16."""
-    if (saved.shape, kind) != (leaf.shape, str(leaf.dtype)):
-        raise ValueError(f"{name} is {kind}{saved.shape}, not {leaf.dtype}{leaf.shape}")
-    return saved.view(leaf.dtype)
-
-
-def _encoded(facts: Mapping[str, Any]) -> np.ndarray:
-    return np.frombuffer(json.dumps(facts).encode(), np.uint8)
-
-
-def _decoded(facts: np.ndarray) -> Any:
-    return json.loads(facts.tobytes())
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def _named(tree: Any) -> dict[str, Any]:
-    """The leaves of a tree by path, in the order of the tree."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
 
 @contextlib.contextmanager
