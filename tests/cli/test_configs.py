@@ -12,7 +12,7 @@ import yaml
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
-from induced_metric.cli import build, spaces, values
+from induced_metric.cli import build, spaces, train, values
 from induced_metric.cli.factories import Factory
 from induced_metric.errors import UserError
 from induced_metric.space import Choice, Float
@@ -326,3 +326,16 @@ def test_a_bad_value_ends_in_one_sentence(overrides, sentence):
 def test_a_whole_number_may_be_written_as_a_real_one():
     assert build.pairing(compose("task.epochs=1e1")).task.epochs == 10
     assert build.placement(compose("lanes.width=2e0").lanes).width == 2
+
+
+def test_a_single_trial_is_named_after_what_determines_its_curve_and_after_nothing_else():
+    def name(*overrides, seed=3):
+        config = compose("task=regression", "optimizer=sgd_rms", *overrides)
+        return train.identity(OmegaConf.to_container(config, resolve=True), seed)
+
+    today = name()
+    assert today.startswith("regression-sgd_rms-")
+    assert {name("results=elsewhere"), name("lanes=wide"), name("tracking=disabled")} == {today}
+    changed = ["optimizer.xi=0.5", "task.epochs=7", "schedule=cosine", "protocol=fair", "precision=tf32"]
+    names = [today, name(seed=4), *map(name, changed)]
+    assert len(set(names)) == len(names)

@@ -9,7 +9,7 @@ import hydra
 import pytest
 from omegaconf import OmegaConf
 
-from induced_metric.cli import build, sweep, train, values
+from induced_metric.cli import build, sweep, values
 from induced_metric.errors import UserError
 from induced_metric.lanes.placement import Placement
 from induced_metric.records import CONFIRMED, WITHOUT, RecordStore, removed
@@ -160,35 +160,6 @@ def test_a_study_that_searched_a_setting_under_an_older_name_is_refused():
     spaces = [{"search_space": {"task": {name: {"choices": [8, 16]}}}} for name in ("width", "embed_dim")]
     with pytest.raises(UserError, match=r"search_space.task.embed_dim.choices: absent -> \[8, 16\]"):
         check_config("study", *spaces)
-
-
-@pytest.mark.parametrize(
-    ("overrides", "older"),
-    [
-        (["task=regression", "optimizer=sgd_rms"], "regression-sgd_rms-8c4f41be646e"),
-        (["task=mnist", "optimizer=adam"], "mnist-adam-4934e1130618"),
-        (["task=cifar10", "optimizer=adam"], "cifar10-adam-4d7bf6159325"),
-        (["task=shakespeare", "optimizer=muon"], "shakespeare-muon-aebc36ace619"),
-        (
-            ["task=shakespeare_small", "optimizer=adam", "schedule=cosine"],
-            "shakespeare_small-adam-6b3bd42c6c89",
-        ),
-        # Of b67919f, before the bits of the data were a setting.
-        (["task=regression", "optimizer=sgd_rms"], "regression-sgd_rms-6b66709a93b1"),
-        # Of c827d08, before there was a precision.
-        (["task=regression", "optimizer=sgd_rms"], "regression-sgd_rms-dab6d0c8c7dd"),
-        (["task=mnist", "optimizer=adam"], "mnist-adam-8828ea356280"),
-        (["task=shakespeare", "optimizer=muon"], "shakespeare-muon-3e5571557099"),
-    ],
-)
-def test_a_trial_has_the_checkpoint_that_an_earlier_version_named(overrides, older):
-    """The names are those that b5def50 gave, but for the last ones."""
-    config = OmegaConf.to_container(compose(*overrides, config="config"), resolve=True)
-    today = train.identity(config, 3, [])
-    assert today != older
-    assert train.identity(config, 3, [older]) == older
-    assert train.identity(config, 3, [older, today]) == today
-    assert train.identity(config, 4, [older]) != older
 
 
 def test_a_study_begun_before_the_packages_goes_on_from_its_records(tmp_path):

@@ -4,7 +4,7 @@ python train.py optimizer=sgd_rms task=regression optimizer.xi=0.01 task.epochs=
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +39,7 @@ def train(cfg: DictConfig) -> None:
     placement = build.placement(cfg.lanes).for_trials(1, exact=xla.is_deterministic(flags))
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     checkpoints = build.checkpoints(cfg, "train")
-    name = identity(config, seed, checkpoints.names())
-    trial = Trial(0, pair.hyperparameters, seed, Goal.of(pair.task), name)
+    trial = Trial(0, pair.hyperparameters, seed, Goal.of(pair.task), identity(config, seed))
     with checkpoints.exclusive(trial.checkpoint):
         _forget_finished(checkpoints, results)
         with pair.lanes(placement) as lanes:
@@ -123,24 +122,12 @@ def _run(
             app.stopped(f"stopped after {done}; the same command continues", bar.print)
 
 
-def identity(config: Mapping[str, Any], seed: int, kept: Collection[str]) -> str:
-    """Names a trial after all settings that determine its curve.
-
-    Args:
-        config: the whole configuration.
-        seed: the seed of the trial.
-        kept: names of the trials that have a checkpoint; one may be the name that an earlier version gave it.
-    """
-    from induced_metric.studies.compatibility import earlier_tasks
+def identity(config: Mapping[str, Any], seed: int) -> str:
+    """Names a trial after all settings of a whole configuration that determine its curve."""
     from induced_metric.training.trial import digest
 
-    parts = {key: config[key] for key in ("task", "optimizer", "protocol")}
-    if config["schedule"].get("_target_"):  # without a schedule, keep the name from before there were any
-        parts["schedule"] = config["schedule"]
-    tasks = (config["task"], *earlier_tasks(config["task"]))
-    facts = ([{**parts, "task": task}, seed] for task in tasks)
-    names = [f"{config['task']['name']}-{config['optimizer']['name']}-{digest(each)}" for each in facts]
-    return next((name for name in names if name in kept), names[0])
+    parts = {key: config[key] for key in ("task", "optimizer", "protocol", "schedule")}
+    return f"{config['task']['name']}-{config['optimizer']['name']}-{digest([parts, seed])}"
 
 
 def _forget_finished(checkpoints: "Checkpoints", results: Path) -> None:

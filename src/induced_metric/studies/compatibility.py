@@ -38,7 +38,6 @@ today has the new name and not the older one."""
 _REWORDED = {
     "task.compute_dtype": (None, "float32")
 }  # a value as written under the older name, and as written today
-_AS_IT_WAS = (None, None)
 # The prefix of a ``_target_`` in the configuration of an older study -> where that module lies today.
 _MOVED = {
     "induced_metric.wandb_search.": "induced_metric.studies.wandb_search.",
@@ -124,38 +123,6 @@ def as_today(config: Mapping[str, Any], task_settings: Collection[str]) -> dict[
     return _nested(flat)
 
 
-def earlier_tasks(task: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A task's settings as earlier versions wrote them, the latest first.
-
-    Args:
-        task: its settings, as today's version writes them.
-    """
-    task = _without(task, ["task.published_bits"])  # the setting added last
-    older = {new: old for old, new in RENAMED.items() if _bare(old) not in task}
-    earlier = [task]
-    # Convolutional and attention tasks had a precision under another name; the other tasks had none.
-    for names in ({"task.precision": older.get("task.precision", "task.precision")}, older):
-        named = {_bare(names.get(f"task.{name}", name)): _before(names, name, task) for name in task}
-        earlier += [named, _without(named, ["task.precision", "task.compute_dtype"]), _without(named, _LATER)]
-    return earlier
-
-
-def _before(names: Mapping[str, str], name: str, task: Mapping[str, Any]) -> Any:
-    """The value of a setting, as it was written under the setting's older name."""
-    was, today = _REWORDED.get(names.get(f"task.{name}", ""), _AS_IT_WAS)
-    return was if task[name] == today else task[name]
-
-
-def _without(named: Mapping[str, Any], later: Iterable[str]) -> dict[str, Any]:
-    """Settings of a task without those of ``later`` whose value means what their absence meant."""
-    new = {_bare(name): _LATER[name] for name in later}
-    return {name: value for name, value in named.items() if value not in new.get(name, ())}
-
-
-def _bare(name: str) -> str:
-    return name.removeprefix("task.")
-
-
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """The leaves of nested mappings by their dotted names."""
     leaves: dict[str, Any] = {}
@@ -172,7 +139,7 @@ def _renamed(before: Mapping[str, Any], known: Collection[str]) -> dict[str, Any
     named = dict(before)
     for old, new in RENAMED.items():
         if old in named and new in known and not (new in named or old in known):
-            value, (was, today) = named.pop(old), _REWORDED.get(old, _AS_IT_WAS)
+            value, (was, today) = named.pop(old), _REWORDED.get(old, (None, None))
             named[new] = today if value == was else value
     return named
 
