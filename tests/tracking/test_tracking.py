@@ -253,7 +253,9 @@ def test_workers_record_while_their_trials_are_mirrored_in_batches(tmp_path) -> 
     assert len(runs) == 8
 
 
-def test_a_trial_that_failed_before_its_first_epoch_is_mirrored(tmp_path) -> None:
+def test_a_trial_that_failed_before_its_first_epoch_is_mirrored_and_read_back(tmp_path, monkeypatch) -> None:
+    import wandb
+
     store = RecordStore(StudyKey("paper", "regression", "tpe", "sgd").directory(tmp_path))
     row, curve = synthetic.trial(0, optimizer="sgd", epochs=2)
     publish(store, 1, "a")
@@ -262,6 +264,11 @@ def test_a_trial_that_failed_before_its_first_epoch_is_mirrored(tmp_path) -> Non
     assert tracking.export("regression", results=tmp_path) == 2
     (run,) = (run for run in map(FakeRun, offline_files(tmp_path)) if run.config["trial"] == 0)
     assert (run.summary["state"], run.history) == ("failed", [])
+    monkeypatch.setattr(FakeApi, "found", [FakeRun(path) for path in offline_files(tmp_path)])
+    monkeypatch.setattr(wandb, "Api", FakeApi)
+    there, here = tracking.load("regression", **WHERE), records.load("regression", results=tmp_path)
+    pd.testing.assert_frame_equal(there.trials, here.trials, check_exact=True)
+    pd.testing.assert_frame_equal(there.curves, here.curves, check_exact=True)
 
 
 def test_a_failed_trial_that_was_run_again_is_mirrored_again_in_the_next_batch(tmp_path) -> None:

@@ -45,6 +45,46 @@ def shared_draws(trials: pd.DataFrame) -> bool:
     return len(seeds) > 1 and all(bool(equal.all()) for equal in same)
 
 
+def in_common(trials: pd.DataFrame) -> int:
+    """How many trial numbers all optimisers have, which are those that ``paired`` compares them by."""
+    having = trials.groupby("trial")["optimizer"].nunique()
+    return int((having == trials["optimizer"].nunique()).sum())
+
+
+def paired(trials: pd.DataFrame, baseline: str, values: pd.Series) -> pd.DataFrame:
+    """One value per trial of random search, for the trial numbers that all optimisers have.
+
+    Args:
+        trials: one row per trial.
+        baseline: the optimiser that the others are compared with.
+        values: a value for each row of ``trials``; none is NaN.
+
+    Returns:
+        A row per trial number, a column per optimiser.
+
+    Raises:
+        ValueError: if trials depend on each other, those of one number have different seeds, the baseline has
+            no trial, or there is no trial number that all optimisers have.
+    """
+    if not independent(trials):
+        raise ValueError(
+            "intervals need trials that do not depend on each other: random search without a pruner"
+        )
+    names = trials["optimizer"].unique().tolist()
+    if baseline not in names:
+        raise ValueError(f"baseline must be one of {', '.join(names)}, got {baseline!r}")
+    seeds = trials.groupby("trial")["seed"]
+    if (seeds.min() != seeds.max()).any():
+        raise ValueError("trials of two optimisers with the same number have different seeds")
+    table = trials.assign(_value=values).pivot_table(
+        index="trial", columns="optimizer", values="_value", aggfunc="first"
+    )
+    table = table.dropna()
+    if table.empty:
+        raise ValueError(f"{', '.join(names)} have no trial number in common")
+    return table
+
+
 def ranks_stopped(trials: pd.DataFrame) -> pd.Series:
     """Which trials belong to a study that ranks stopped trials, by the best value of the epochs they ran."""
     stopped = {

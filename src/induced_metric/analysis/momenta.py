@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-NAMES = ("momentum", "direction.decay")
-"""The hyperparameters that hold it."""
-_SUMS = frozenset({"sgd", "sgd_clipped"})
+NAMES = ("momentum", "direction.decay", "b1")
+"""The hyperparameters that hold it, where it sums gradients."""
+_SUMS = frozenset({"sgd", "sgd_clipped", "lars", "novograd", "simplified_ademamix"})
 _TRACE = "optax.trace"
 
 

@@ -30,11 +30,10 @@ def quoted(text: str, tables: Path) -> str:
         lines = path.read_text(encoding="utf-8").splitlines()
         head, rule, *rows = (line for line in lines if line.startswith("|"))
         if found["rows"]:
-            by_name = {row.split("|")[1].strip(): row for row in rows}
-            names = found["rows"].split(", ")
-            if missing := [name for name in names if name not in by_name]:
+            names, firsts = found["rows"].split(", "), [row.split("|")[1].strip() for row in rows]
+            if missing := [name for name in names if name not in firsts]:
                 raise ValueError(f"the table {found['name']} has no row {missing[0]}")
-            rows = [row for name, row in by_name.items() if name in names]
+            rows = [row for first, row in zip(firsts, rows, strict=True) if first in names]
         return "\n".join([found[1] + head, rule, *rows, found[5]])
 
     return _BLOCK.sub(block, text)

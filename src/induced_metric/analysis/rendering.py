@@ -156,4 +156,4 @@ def seconds(values: pd.Series) -> pd.Series:
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"([_%&#$])", r"\\\1", text)
+    return re.sub(r"([_%&#$])", r"\\\1", text).replace("<", "$<$").replace(">", "$>$")

@@ -121,7 +121,7 @@ def with_records(*directories: Path) -> Path:
         FileNotFoundError: if there are none.
     """
     for place in directories:
-        if records.begun(results=place) or any((place / "landscapes").glob("*.parquet")):
+        if records.recorded(results=place) or any((place / "landscapes").glob("*.parquet")):
             return place
     raise FileNotFoundError(
         f"no records under {', '.join(map(str, directories))}; 'make sweep' or 'make fair' makes them"

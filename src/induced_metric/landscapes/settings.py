@@ -7,6 +7,7 @@ from typing import Any
 from induced_metric.landscapes.functions import NOTEBOOK
 
 _ITERATIONS = (1, 10**6)
+_ON_PAGE = (1, 2**16 - 1)  # the page has each iteration in two bytes
 _TILE = (1, 10**4)
 _SEED = (0, 2**32 - 1)
 
@@ -126,7 +127,7 @@ class PageSettings:
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        _check(self, starts=(1, 100), iterations=_ITERATIONS, points=(2, 10**5))
+        _check(self, starts=(1, 100), iterations=_ON_PAGE, points=(2, 10**5))
         _check(self, resolution=(2, 1000), seed=_SEED)
         if empty := [name for name, values in self.choices.items() if not values]:
             raise ValueError(f"choices.{empty[0]} must have at least one value")

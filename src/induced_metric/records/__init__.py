@@ -31,9 +31,8 @@ config              string   JSON, keys sorted: the full configuration of the st
 
 Trials of no study (``train.py``) are stored under the sampler ``single``: ``load`` reads them by that name,
 and ``samplers`` lists the other samplers. A confirmation, that is, a setting that a search chose, trained
-again from fresh seeds, is stored under the search's sampler followed by ``-confirmed``; if one such study
-confirms several searches, the column ``study`` says which one. The same with a hyperparameter set to 0 is
-stored under a name such as ``tpe-confirmed-without_xi``.
+again from fresh seeds, is stored under the search's sampler followed by ``-confirmed``, and the same with a
+hyperparameter set to 0 under a name such as ``tpe-confirmed-without_xi``.
 
 ``curves.parquet`` - one row per epoch: ``trial``, ``epoch`` (from 0), ``seconds`` (that epoch's share of the
 device's time) and one float32 column per metric, whose name begins with its split: ``train/loss``,

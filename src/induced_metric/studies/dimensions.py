@@ -26,11 +26,8 @@ def distribution(dimension: Dimension) -> BaseDistribution:
 
 def propose(study: optuna.Study, space: Mapping[str, Dimension]) -> tuple[int, dict[str, Any]]:
     """Asks a study for a trial; returns its id in the storage and the proposed hyperparameters."""
-    trial = study.ask()
-    proposed = {}
-    for name, dimension in space.items():
-        value = trial._suggest(name, distribution(dimension))
-        proposed[name] = _complement(dimension, value)
+    trial = study.ask({name: distribution(dimension) for name, dimension in space.items()})
+    proposed = {name: _complement(dimension, trial.params[name]) for name, dimension in space.items()}
     return trial._trial_id, proposed
 
 

@@ -152,11 +152,12 @@ def agreement(again: Again, epochs: int) -> Agreement:
         epochs: number of first epochs that are compared one by one; of a shorter curve, all.
     """
     recorded, curve, objective = again.recorded, again.trial.curve(), again.trial.goal.objective
-    metrics = [name for name in recorded if name in curve and name not in ("epoch", "seconds")]
+    metrics = [name for name in recorded if name not in ("epoch", "seconds")]
     length = min(len(recorded["epoch"]), len(curve["epoch"]))
     alike = np.ones(length, bool)
     for name in metrics:
-        alike &= _alike(recorded[name][:length], curve[name][:length])
+        now = curve[name] if name in curve else np.full(length, np.nan)  # no longer measured
+        alike &= _alike(recorded[name][:length], now[:length])
     same = length if alike.all() else int(alike.argmin())
     compared = min(epochs, len(recorded["epoch"]))
     outcome = again.trial.outcome()

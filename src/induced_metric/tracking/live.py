@@ -69,8 +69,9 @@ class LiveRun:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.finish(exit_code=0 if kind is None else 1)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
+        in_order = kind is None or (isinstance(error, SystemExit) and not error.code)
+        self.finish(exit_code=0 if in_order else 1)
 
 
 def check_mode(mode: str) -> None:

@@ -102,7 +102,7 @@ def _curve(run: Any, row: Mapping[str, Any]) -> pa.Table:
     metrics = sorted({name for entry in history for name in entry if not name.startswith("_")})
     # float() also reads W&B's "NaN" and "Infinity".
     curve: dict[str, Any] = {name: [float(entry[name]) for entry in history] for name in metrics}
-    curve["seconds"] = curve.pop(EPOCH_SECONDS)
+    curve["seconds"] = curve.pop(EPOCH_SECONDS, [])  # a trial that failed at once has no epoch
     curve["epoch"] = [int(entry["_step"]) for entry in history]
     table = curve_table(row["trial"], curve)
     return table.append_column("optimizer", pa.array([row["optimizer"]] * len(table), pa.string()))

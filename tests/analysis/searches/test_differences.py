@@ -117,6 +117,12 @@ def test_what_depends_on_each_other_is_refused() -> None:
         differences.to_baseline(trials, "muon", 2)
     with pytest.raises(ValueError, match="different seeds"):
         differences.to_baseline(trials.assign(seed=range(6)), "adam", 2)
+    apart = trials[(trials["optimizer"] == "adam") == (trials["trial"] == 1)]
+    with pytest.raises(ValueError, match="adam, sgd have no trial number in common"):
+        differences.to_baseline(apart, "adam", 2)
+    assert (
+        differences.differences_table("regression", {"random": Records(apart, pd.DataFrame())}, n=2) is None
+    )
 
 
 def test_the_published_random_search_is_as_audited() -> None:

@@ -13,7 +13,7 @@ from opda.nonparametric import EmpiricalDistribution
 from induced_metric import records
 from induced_metric.analysis import runs
 from induced_metric.analysis.support import Support, counted, support
-from induced_metric.analysis.tuning import estimates, tuning_curves, tuning_differences
+from induced_metric.analysis.tuning import bands, estimates, tuning_curves, tuning_differences
 from induced_metric.records import Records
 
 PUBLISHED = Path(__file__).parents[3] / "results" / "published"
@@ -55,12 +55,18 @@ def test_the_median_best_lies_beside_opdas_which_draws_with_replacement(minimize
 
 
 @pytest.mark.parametrize("minimize", [True, False])
-def test_the_band_from_dkw_is_opdas(minimize: bool) -> None:
+def test_a_band_for_the_distribution_gives_opdas_for_the_median_best(
+    minimize: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the band of Dvoretzky, Kiefer and Wolfowitz, which opda has in closed form."""
     values, budgets = uniform(60), np.arange(1, 61)
+    share, epsilon = np.arange(61) / 60, np.sqrt(np.log(2 / 0.05) / 120)
+    dkw = bands.Band(np.clip(share - epsilon, 0, 1), np.clip(share + epsilon, 0, 1))
+    monkeypatch.setattr(bands, "band", lambda number, level: dkw)
     lower, _, upper = EmpiricalDistribution.confidence_bands(values, 0.95, a=0.0, b=1.0, method="dkw")
     ends = [band.quantile_tuning_curve(budgets, q=0.5, minimize=minimize) for band in (upper, lower)]
     bounds = UNIT if minimize else Support(1.0, 0.0)
-    low, high = estimates.median_band(values, budgets, bounds, method="dkw")
+    low, high = estimates.median_band(values, budgets, bounds)
     np.testing.assert_allclose(low, ends[0], atol=1e-9, rtol=0)
     np.testing.assert_allclose(high, ends[1], atol=1e-9, rtol=0)
 

@@ -50,17 +50,10 @@ class Made(NamedTuple):
         yield path
 
 
-def make(evidence: Evidence, *, margin: float | None = None) -> Made:
-    """Makes the tables and the figures of a comparison.
-
-    Args:
-        evidence: what the comparison rests on.
-        margin: as for ``confirmed_tables.verdicts_table``.
-    """
+def make(evidence: Evidence) -> Made:
+    """Makes the tables and the figures of a comparison."""
     task, searches, confirmations = evidence.task, evidence.searches, evidence.confirmations
-    verdicts = confirmed_tables.verdicts_table(
-        task, confirmations, searches, margin=margin, pairs=evidence.pairs
-    )
+    verdicts = confirmed_tables.verdicts_table(task, confirmations, searches, pairs=evidence.pairs)
     assert verdicts is not None, "there is a pair"
     findings = fairness.findings(
         comparison

@@ -40,13 +40,12 @@ def collect(ours: Mapping[str, Records], searches: Mapping[str, Records]) -> pd.
     for sampler, study in ours.items():
         trials = study.trials
         search_name = PUBLISHED if sampler == FIXED else sampler.removesuffix(CONFIRMED)
-        study_names = trials["study"].fillna(search_name) if "study" in trials else search_name
         value = trials["value"].where(runs.eligible(trials), worst)
         parts.append(
             pd.DataFrame(
                 {
                     "optimizer": trials["optimizer"],
-                    "study": study_names,
+                    "study": search_name,
                     "seed": trials["seed"],
                     "value": value,
                     "lost": ~runs.eligible(trials),
@@ -83,9 +82,7 @@ def _chosen_by(study: Records, search: Records | None, value: pd.Series) -> pd.S
     return pd.Series(chosen.to_numpy(), index=value.index).where(runs.eligible(trials), value)
 
 
-def standings(
-    task: str, ours: Mapping[str, Records], searches: Mapping[str, Records], *, level: float = CONFIDENCE
-) -> pd.DataFrame:
+def standings(task: str, ours: Mapping[str, Records], searches: Mapping[str, Records]) -> pd.DataFrame:
     """What each optimiser's winners are worth, and how much of what the search saw was luck.
 
     Returns:
@@ -105,7 +102,7 @@ def standings(
         cells = complete.to_numpy()
         own = trainings[(trainings["optimizer"] == name) & trainings["seed"].isin(complete.columns)]
         estimate = hierarchy.estimate(scale.to(cells))
-        mean, low, high = map(float, scale.back([estimate.mean, *estimate.interval(level)]))
+        mean, low, high = map(float, scale.back([estimate.mean, *estimate.interval(CONFIDENCE)]))
         if objective.endswith("accuracy"):  # an interval of Student's t may reach beyond what is possible
             low, high = max(low, 0.0), min(high, 1.0)
         searched = scale.mean([best.get((name, str(study)), float("nan")) for study in grid.index])
@@ -158,22 +155,20 @@ def judged(
     ours: Mapping[str, Records],
     searches: Mapping[str, Records],
     *,
-    margin: float | None = None,
     pairs: Sequence[tuple[str, str]] | None = None,
 ) -> pd.DataFrame | None:
-    """``compare`` for the pairs of optimisers; None where there is no pair.
+    """``compare`` by the protocol's margin for the pairs of optimisers; None where there is no pair.
 
     Args:
         ours: the confirmations, by sampler.
         searches: the searches, by sampler.
-        margin: as in ``compare``; by default the margin that the protocol states.
         pairs: the pairs to judge; all by default.
     """
     trainings = judged_trainings(ours, searches, pairs)
     if trainings.empty:
         return None
-    margin = stated_margin(ours) if margin is None else margin
-    table = compare(trainings, minimize=runs.objective(ours)[1] == "minimize", margin=margin, pairs=pairs)
+    minimize = runs.objective(ours)[1] == "minimize"
+    table = compare(trainings, minimize=minimize, margin=stated_margin(ours), pairs=pairs)
     return None if table.empty else table
 
 

@@ -43,15 +43,13 @@ def verdicts_table(
     ours: Mapping[str, Records],
     searches: Mapping[str, Records],
     *,
-    margin: float | None = None,
     pairs: Sequence[tuple[str, str]] | None = None,
 ) -> Table | None:
     """``confirmed.judged``, ready to be shown or written; None for a single optimiser."""
-    table = confirmed.judged(ours, searches, margin=margin, pairs=pairs)
+    table = confirmed.judged(ours, searches, pairs=pairs)
     if table is None:
         return None
     objective, direction = runs.objective(ours)
-    margin = confirmed.stated_margin(ours) if margin is None else margin
     metric = style.words(objective)
     lost = confirmed.judged_trainings(ours, searches, pairs).groupby("optimizer")["lost"].sum().reset_index()
     scale = Scale(bool(table["logarithmic"].iloc[0]))
@@ -73,8 +71,9 @@ def verdicts_table(
         else f"minus that of the other; {'below' if direction == 'minimize' else 'above'} 0 is better."
     )
     count = f"{len(table)} pair{'s' * (len(table) > 1)}"
+    margin = margin_of(table, stated=confirmed.stated_margin(ours) is not None)
     notes = [
-        f"Equivalent: the interval lies within the margin of {margin_of(table, stated=margin is not None)}. "
+        f"Equivalent: the interval lies within the margin of {margin}. "
         f"Better or worse: otherwise, if p is at most {1 - CONFIDENCE:.2g} after Holm over {count}. n: "
         "studies × seeds; each winner of one optimiser is compared with each winner of the other on the same "
         "seeds.",

@@ -41,8 +41,12 @@ class _Recorded(NamedTuple):
     rests_on: str
 
 
-def decide_all(results: str | Path) -> pd.DataFrame:
+def decide_all(results: str | Path, load: runs.Reader = records.load) -> pd.DataFrame:
     """The verdict on every claim by every source below a results directory, and by the published numbers.
+
+    Args:
+        results: the results directory.
+        load: reads records.
 
     Returns:
         ``claim``, ``text``, ``task``, ``protocol`` and ``source`` (a sampler, or its confirmation), its
@@ -52,14 +56,14 @@ def decide_all(results: str | Path) -> pd.DataFrame:
         digest of each (``records.digest``), files, tests.
     """
     results = Path(results)
-    rows = [*_landscapes(results), *_networks(results), *_identities()]
+    rows = [*_landscapes(results), *_networks(results, load), *_identities()]
     table = pd.DataFrame([dict(zip(COLUMNS, row, strict=True)) for row in rows], columns=COLUMNS)
     order = {claim: place for place, claim in enumerate(dict.fromkeys(table["claim"]))}
     return table.sort_values("claim", key=lambda claims: claims.map(order), kind="stable", ignore_index=True)
 
 
-def _networks(results: Path) -> Iterator[list[Any]]:
-    sources = list(_sources(results))
+def _networks(results: Path, load: runs.Reader) -> Iterator[list[Any]]:
+    sources = list(_sources(results, load))
     for statement in STATEMENTS:
         judged = False
         for recorded in [_of_paper(statement.task), *sources]:
@@ -102,7 +106,7 @@ def _of_paper(task: str) -> _Recorded:
     return _Recorded(task, "", PUBLISHED, PUBLISHED, Published(task), {}, rests_on)
 
 
-def _sources(results: Path) -> Iterator[_Recorded]:
+def _sources(results: Path, reader: runs.Reader) -> Iterator[_Recorded]:
     """All sources on record."""
     for protocol in records.protocols(results=results):
         for task in records.tasks(protocol=protocol, results=results):
@@ -112,8 +116,9 @@ def _sources(results: Path) -> Iterator[_Recorded]:
             fixed = [FIXED] if FIXED in recorded else []
             target = next(iter(published.targets(task).index), None)
 
-            load = functools.partial(runs.load_samplers, task, protocol=protocol, results=results)
-
+            load = functools.partial(
+                runs.load_samplers, task, protocol=protocol, results=results, load=reader
+            )
             searches = load(names)
             for family, studies in draws.families(searches).items():
                 n = runs.best_count(studies)

@@ -28,7 +28,7 @@ class Independent:
         self._trials, self._n = draws.pool_trials(studies), n
         self._minimize = bool((self._trials["direction"] == "minimize").all())
         self.optimizers = _with_values(self._trials)
-        self._size = estimates.in_common(self._trials)
+        self._size = draws.in_common(self._trials)
         self._budget = max(1, int(estimates.SHARE * self._size))
         self._to = functools.cache(self._to_baseline)
 

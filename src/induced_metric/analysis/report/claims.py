@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from induced_metric.analysis import paper_claims
+from induced_metric.analysis import paper_claims, runs
 from induced_metric.analysis.claims import VERDICTS
 from induced_metric.analysis.report.blocks import Block, Section, Text
 from induced_metric.analysis.report.markup import scrolled
@@ -17,9 +17,9 @@ from induced_metric.analysis.report.markup import scrolled
 _COLOURS = {"supported": "better", "contradicted": "worse"}
 
 
-def section(results: Path) -> Section:
+def section(results: Path, load: runs.Reader) -> Section:
     """Every claim, folded, with how often what was run supports it, contradicts it or leaves it open."""
-    table = paper_claims.decide_all(results)
+    table = paper_claims.decide_all(results, load)
     notes = paper_claims.claims_table(table).notes
     blocks: list[Block] = [
         Text(_claim(str(number), str(text), rows, results))

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from induced_metric.analysis import draws, statistics
+from induced_metric.analysis import draws, statistics, style
 from induced_metric.analysis.report.markup import scrolled
 from induced_metric.analysis.report.part import Part
 from induced_metric.records import CONFIRMED, FIXED, Records, StudyKey, removed
@@ -50,13 +50,10 @@ def _cells(part: Part, sampler: str, study: Records) -> list[str]:
     trials = study.trials
     counts = statistics.counts(trials).drop(columns="complete").sum()
     numbers = trials.groupby("optimizer", sort=False).size()
-    per_optimizer = (
-        f"{numbers.min()}" if numbers.min() == numbers.max() else f"{numbers.min()} to {numbers.max()}"
-    )
     facts = [json.loads(text) for text in trials["provenance"].unique()]
     finished = trials["finished"].str.slice(0, 16)
     return [
-        f"{per_optimizer} for each of {len(numbers)} optimiser{'s' * (len(numbers) > 1)}",
+        f"{style.span(numbers)} for each of {len(numbers)} optimiser{'s' * (len(numbers) > 1)}",
         ", ".join(f"{count} {kind}" for kind, count in counts[counts > 0].items()) or "none",
         _joined(map(_commit, facts)),
         _joined(map(_device, facts)),
@@ -147,7 +144,7 @@ def _sweep(part: Part, family: str, studies: Mapping[str, Records], without: str
         words.append(f"sampler={sampler}")
     words += [f"sampler.without={without}"] if without else []
     words += [f"pruner={pruner}"] if pruner else []
-    words += [f"studies={_studies(trials, studies)}"] if _studies(trials, studies) > 1 else []
+    words += [f"studies={len(studies)}"] if len(studies) > 1 else []
     words += [f"seed={seed}"] if seed is not None else []
     return f"python sweeps/sweep.py {' '.join(words)} trials={number}"
 
@@ -156,8 +153,3 @@ def _first_seed(trials: pd.DataFrame) -> int | None:
     """The seed of the first study; None if it is not on record."""
     seeds = [config["seed"] for text in trials["config"].unique() if "seed" in (config := json.loads(text))]
     return min(seeds) if seeds else None
-
-
-def _studies(trials: pd.DataFrame, studies: Mapping[str, Records]) -> int:
-    """The number of studies in a family, whether each is recorded by itself or all are confirmed in one."""
-    return int(trials["study"].nunique()) if "study" in trials else len(studies)

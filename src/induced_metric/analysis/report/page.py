@@ -48,7 +48,7 @@ def write(results: Path, say: Callable[[str], None] = lambda _: None) -> Path:
         parts.append((each.name, f"{each.task}, protocol {each.protocol}", assemble.sections(each, made)))
         summary.append(_summary(each, made))
     say("the paper's claims")
-    parts.append(("claims", "The paper's claims", [claims.section(results)]))
+    parts.append(("claims", "The paper's claims", [claims.section(results, load)]))
     if functions is not None:
         parts.append(("functions", "Functions of two variables", [functions]))
     path = results / "report.html"

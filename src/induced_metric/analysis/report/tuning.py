@@ -95,7 +95,7 @@ def _drawn(table: pd.DataFrame, part: Part) -> pd.DataFrame:
 def _curve(figure: Any, own: pd.DataFrame, name: str, meta: dict[str, str], floor: float) -> None:
     steps = own["kind"].iloc[0] == "studies"
     shape = "hv" if steps else "linear"
-    at = own["trials"].to_numpy(np.int16)
+    at = own["trials"].to_numpy(np.int32)
     if not steps or own["n"].iloc[0] > 1:
         figure.add_scatter(
             x=np.concatenate([at, at[::-1]]),

@@ -72,6 +72,8 @@ def _of_draws(base: pd.DataFrame, changed: pd.DataFrame, n: int) -> dict[str, fl
     if not (draws.independent(base) and draws.independent(changed)):
         return None
     common = np.intersect1d(base["trial"], changed["trial"])
+    if not common.size:
+        return None
     parts = [
         rows[rows["trial"].isin(common)].assign(optimizer=name)
         for name, rows in ((_BASE, base), ("changed", changed))

@@ -48,25 +48,11 @@ def to_baseline(
         ``high``, the ends of the percentile bootstrap interval.
 
     Raises:
-        ValueError: if trials depend on each other, the baseline has no trial, or the seeds of one trial
-            number differ between optimisers.
+        ValueError: as ``draws.paired``.
     """
-    names = trials["optimizer"].unique().tolist()
-    if baseline not in names:
-        raise ValueError(f"baseline must be one of {', '.join(names)}, got {baseline!r}")
-    if not draws.independent(trials):
-        raise ValueError(
-            "intervals need trials that do not depend on each other: random search without a pruner"
-        )
-    seeds = trials.groupby("trial")["seed"]
-    if (seeds.min() != seeds.max()).any():
-        raise ValueError("trials of two optimisers with the same number have different seeds")
     sign = 1 if (trials["direction"] == "minimize").all() else -1
-    cost = (sign * trials["value"]).where(runs.eligible(trials), np.inf)
-    table = trials.assign(cost=cost).pivot_table(
-        index="trial", columns="optimizer", values="cost", aggfunc="first"
-    )
-    costs = table.dropna().to_numpy().T  # shape=(optimisers, trials)
+    table = draws.paired(trials, baseline, (sign * trials["value"]).where(runs.eligible(trials), np.inf))
+    costs = table.to_numpy().T  # shape=(optimisers, trials)
     size = costs.shape[1]
     weights = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), resamples)
     # The first row is the measured sample: every trial once.
@@ -77,7 +63,7 @@ def to_baseline(
         means[name] = deviation if spread else sign * mean
     ends = [(1 - level) / 2, (1 + level) / 2]
     rows = {}
-    for name in names:
+    for name in trials["optimizer"].unique():
         if name != baseline:
             measured, *resampled = means[name] - means[baseline]
             low, high = np.quantile(resampled, ends)
@@ -120,7 +106,7 @@ def differences_table(
     for sampler, records in ours.items():
         trials = records.trials
         names = trials["optimizer"].drop_duplicates()
-        if len(names) < 2 or not draws.independent(trials):
+        if len(names) < 2 or not draws.independent(trials) or not draws.in_common(trials):
             continue
         default = names.iloc[style.ranks(names).argmin()]
         part = to_baseline(trials, baseline or default, n).reset_index()

@@ -176,7 +176,7 @@ def tasks_figure(tasks: Mapping[str, Records], goals: Mapping[str, Target]) -> F
     shares = table.pivot_table(index="optimizer", columns="task", values="share", sort=False)[list(tasks)]
     with style.style():
         figure = Figure(figsize=(style.PAGE, 0.32 * len(shares) + 1.9), layout="constrained")
-        left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+        left, right = figure.subplots(1, 2, width_ratios=(1.45, 1))
         left.imshow(shares, vmin=0, vmax=1, cmap="Blues", aspect="auto")
         for row, values in enumerate(shares.to_numpy()):
             for column, value in enumerate(values):
@@ -188,7 +188,7 @@ def tasks_figure(tasks: Mapping[str, Records], goals: Mapping[str, Target]) -> F
             text.set_color(style.colour(name))  # the colours of the lines in the other panel
         labels = [f"{task.replace('_', chr(10))}\n{goals[task].value:g}{'' if goals[task].named else '*'}"
                   for task in tasks]  # fmt: skip
-        left.set_xticks(range(len(tasks)), labels, fontsize=7)
+        left.set_xticks(range(len(tasks)), labels, fontsize=6.5)
         left.grid(visible=False)
         left.tick_params(length=0)
         left.set_title("share of trials that reach the target")

@@ -122,14 +122,13 @@ def _trials(sampler: str, trials: pd.DataFrame) -> str:
     stopped = trials[ranked].groupby("optimizer").size().reindex(counts.index, fill_value=0)
     counts["pruned"] -= stopped
     total = trials.groupby("optimizer").size()
-    number = f"{total.min()}" if total.min() == total.max() else f"{total.min()} to {total.max()}"
     among = (
         f" stopped early, and ranked by the best of the epochs they ran: {_named(stopped)};"
         if ranked.any()
         else ""
     )
     left_out = "; ".join(f"{kind}: {_named(column)}" for kind, column in counts.items() if column.any())
-    where = _devices(trials)
+    number, where = style.span(total), _devices(trials)
     return f"{sampler}: {number} trials per optimiser, on {where};{among} left out: {left_out or 'none'}."
 
 

@@ -7,14 +7,12 @@ distribution is; with a higher probability where it has atoms.
 """
 
 import functools
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import gammaln
 from scipy.stats import beta
-
-Method: TypeAlias = Literal["beta", "dkw"]
 
 
 class Band(NamedTuple):
@@ -24,13 +22,10 @@ class Band(NamedTuple):
     upper: np.ndarray
 
 
-def band(number: int, level: float, method: Method = "beta") -> Band:
-    r"""The band from ``number`` draws.
+def band(number: int, level: float) -> Band:
+    r"""The band from ``number`` draws, which is narrow at the ends, where the best of many draws lies.
 
-    ``dkw`` is the inequality of Dvoretzky, Kiefer and Wolfowitz with Massart's constant (Annals of
-    Probability 18, 1990): :math:`i/n \pm \sqrt{\ln(2/\alpha) / 2n}`, equally wide everywhere.
-
-    ``beta`` is narrow at the ends, where the best of many draws lies. The :math:`i`-th of :math:`n` uniform
+    The :math:`i`-th of :math:`n` uniform
     draws is distributed as :math:`\mathrm{Beta}(i, n+1-i)`; the central intervals of these distributions are
     widened until all hold at once with probability ``level`` (Learned-Miller and DeStefano, IEEE Transactions
     on Information Theory 54, 2008; for tuning curves Lourie, Cho and He, arXiv:2311.09480). The amount of
@@ -39,21 +34,14 @@ def band(number: int, level: float, method: Method = "beta") -> Band:
     Args:
         number: the number of draws, n.
         level: the probability with which the whole band holds, between 0 and 1.
-        method: ``beta`` or ``dkw``.
 
     Raises:
-        ValueError: if there is no draw, the level is not between 0 and 1, or the method is unknown.
+        ValueError: if there is no draw, or the level is not between 0 and 1.
     """
     if number < 1 or not 0 < level < 1:
         raise ValueError(f"a band needs draws and a level between 0 and 1, got {number} and {level}")
-    if method == "dkw":
-        share = np.arange(number + 1) / number
-        epsilon = np.sqrt(np.log(2 / (1 - level)) / (2 * number))
-        return Band(np.clip(share - epsilon, 0, 1), np.clip(share + epsilon, 0, 1))
-    if method == "beta":
-        low, high = _central(number, _pointwise(number, level))
-        return Band(np.concatenate([[0.0], low]), np.concatenate([high, [1.0]]))
-    raise ValueError(f"method must be beta or dkw, got {method!r}")
+    low, high = _central(number, _pointwise(number, level))
+    return Band(np.concatenate([[0.0], low]), np.concatenate([high, [1.0]]))
 
 
 @functools.cache

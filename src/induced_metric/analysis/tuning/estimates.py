@@ -58,12 +58,7 @@ def _needed(number: int, budgets: Sequence[int]) -> np.ndarray:
 
 
 def median_band(
-    values: np.ndarray,
-    budgets: Sequence[int],
-    bounds: Support,
-    *,
-    level: float = CONFIDENCE,
-    method: bands.Method = "beta",
+    values: np.ndarray, budgets: Sequence[int], bounds: Support, *, level: float = CONFIDENCE
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Bounds for the median best of k trials, for all k at once with probability ``level``.
 
@@ -77,14 +72,13 @@ def median_band(
         budgets: the numbers k.
         bounds: the support; where ``best`` exceeds ``worst``, high values are good.
         level: the confidence level of the whole band.
-        method: the method of ``bands.band``.
 
     Returns:
         The lower and the upper bounds, shape=(budgets,) each.
     """
     sign = 1 if bounds.best <= bounds.worst else -1
     points = np.concatenate([[sign * bounds.best], np.sort(sign * values), [sign * bounds.worst]])
-    band = bands.band(len(values), level, method)
+    band = bands.band(len(values), level)
     quantile = 1 - 0.5 ** (1 / np.asarray(budgets))
     # The larger distribution function has the lower quantiles.
     upper, lower = (
@@ -100,14 +94,7 @@ def budgets_up_to(number: int) -> list[int]:
     return sorted({*range(1, min(number, 10) + 1), *(round(float(k)) for k in spaced)})
 
 
-def of_random(
-    trials: pd.DataFrame,
-    bounds: Support,
-    *,
-    budgets: Sequence[int] | None = None,
-    level: float = CONFIDENCE,
-    method: bands.Method = "beta",
-) -> pd.DataFrame:
+def of_random(trials: pd.DataFrame, bounds: Support, *, budgets: Sequence[int] | None = None) -> pd.DataFrame:
     """The curve of each optimiser from the trials of random search, with its band.
 
     Returns:
@@ -117,12 +104,15 @@ def of_random(
     Raises:
         ValueError: if trials depend on each other.
     """
-    _independent(trials)
+    if not draws.independent(trials):
+        raise ValueError(
+            "curves of subsets need trials that do not depend on each other: random search, unpruned"
+        )
     parts = []
     for name, group in trials.groupby("optimizer", sort=False):
         values = counted(group, bounds).to_numpy()
         usable = [k for k in budgets or budgets_up_to(len(values)) if k <= len(values)]
-        low, high = median_band(values, usable, bounds, level=level, method=method)
+        low, high = median_band(values, usable, bounds)
         best = median_best(values, usable, minimize=bounds.best <= bounds.worst)
         columns = {"trials": usable, "best": best, "low": low, "high": high, "n": len(values)}
         parts.append(pd.DataFrame({"optimizer": name, **columns}))
@@ -157,12 +147,6 @@ def of_studies(studies: Mapping[str, pd.DataFrame], bounds: Support) -> pd.DataF
     return table[complete].reset_index(drop=True)
 
 
-def in_common(trials: pd.DataFrame) -> int:
-    """How many trial numbers all optimisers have, which are those that ``paired`` compares them by."""
-    having = trials.groupby("trial")["optimizer"].nunique()
-    return int((having == trials["optimizer"].nunique()).sum())
-
-
 def paired(
     trials: pd.DataFrame,
     baseline: str,
@@ -184,7 +168,7 @@ def paired(
         trials: the trials of random search.
         baseline: the optimiser that the others are compared with.
         bounds: the support.
-        budgets: the numbers k; those above ``SHARE`` of the trials ``in_common`` are left out.
+        budgets: the numbers k; those above ``SHARE`` of the trials in common are left out.
         level: the confidence level of each optimiser's whole band.
         resamples: the number of bootstrap resamples.
         seed: the seed of the bootstrap.
@@ -193,30 +177,17 @@ def paired(
         ``optimizer``, ``trials`` (k), ``difference``, ``low``, ``high``, ``n``.
 
     Raises:
-        ValueError: if trials depend on each other, those of one number have different seeds, the baseline has
-            no trial, or there is no trial number that all optimisers have.
+        ValueError: as ``draws.paired``.
     """
-    _independent(trials)
-    names = trials["optimizer"].unique().tolist()
-    if baseline not in names:
-        raise ValueError(f"baseline must be one of {', '.join(names)}, got {baseline!r}")
-    seeds = trials.groupby("trial")["seed"]
-    if (seeds.min() != seeds.max()).any():
-        raise ValueError("trials of two optimisers with the same number have different seeds")
-    table = trials.assign(value=counted(trials, bounds)).pivot_table(
-        index="trial", columns="optimizer", values="value", aggfunc="first"
-    )
-    table = table.dropna()
+    table = draws.paired(trials, baseline, counted(trials, bounds))
     size = len(table)
-    if not size:
-        raise ValueError(f"{', '.join(names)} have no trial number in common")
     usable = [k for k in budgets if k <= max(1, SHARE * size)]
     minimize = bounds.best <= bounds.worst
     weights = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), resamples)
     curves = {name: _resampled(table[name].to_numpy(), weights, usable, minimize=minimize) for name in table}
     point = {name: median_best(table[name].to_numpy(), usable, minimize=minimize) for name in table}
     parts = []
-    for name in names:
+    for name in trials["optimizer"].unique():
         if name == baseline:
             continue
         difference, drawn = point[name] - point[baseline], curves[name] - curves[baseline]
@@ -242,10 +213,3 @@ def _resampled(
     seen = weights[:, order].cumsum(axis=1)
     places = [(seen >= needed).argmax(axis=1) for needed in _needed(len(values), budgets)]
     return np.asarray(values[order][np.stack(places, axis=1)])
-
-
-def _independent(trials: pd.DataFrame) -> None:
-    if not draws.independent(trials):
-        raise ValueError(
-            "curves of subsets need trials that do not depend on each other: random search, unpruned"
-        )

@@ -13,15 +13,9 @@ from induced_metric.analysis.tuning.tuning_curves import SHOWN, common_support
 from induced_metric.records import Records
 
 
-def paired_table(task: str, ours: Mapping[str, Records], baseline: str | None = None) -> Table | None:
-    """Differences between the curves of random search and a baseline's; None where there is no such search.
-
-    Args:
-        task: name of the task.
-        ours: our records, by sampler.
-        baseline: the optimiser that the others are compared with; by default the first in published order.
-    """
-    table = differences(ours, SHOWN, baseline)
+def paired_table(task: str, ours: Mapping[str, Records]) -> Table | None:
+    """``differences``, ready to be shown or written; None where there is no random search."""
+    table = differences(ours, SHOWN)
     if table.empty:
         return None
     notes = [
@@ -41,8 +35,9 @@ def differences(
 ) -> pd.DataFrame:
     """``estimates.paired`` of every family of independent trials, with its ``source`` and ``baseline``.
 
-    Where all ``budgets`` are too large for the trials of a family, the largest that they allow is used. A
-    family whose optimisers have no trial number in common has no rows.
+    The baseline is by default the first optimiser in published order. Where all ``budgets`` are too large
+    for the trials of a family, the largest that they allow is used. A family whose optimisers have no trial
+    number in common has no rows.
     """
     bounds = common_support(ours)
     parts = []
@@ -52,7 +47,7 @@ def differences(
         if len(names) < 2 or not draws.independent(trials):
             continue
         reference = baseline or str(names.iloc[style.ranks(names).argmin()])
-        common = estimates.in_common(trials)
+        common = draws.in_common(trials)
         if not common:
             continue
         largest = max(1, int(estimates.SHARE * common))
