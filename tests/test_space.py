@@ -109,6 +109,7 @@ def test_what_is_no_number_makes_a_program_of_its_own():
     [
         (lambda: Float(1.0, 1.0), "low < high"),
         (lambda: Float(float("nan"), 1.0), "low < high"),
+        (lambda: Float(1.0, float("inf")), "a range must have finite ends, got 1.0 and inf"),
         (lambda: Float(0.0, 1.0, log=True), "low > 0 with log"),
         (lambda: Float(0.0, 1.0, log=True, complement=True), "high < 1 with log"),
         (lambda: Int(3, 3), "low < high"),

@@ -30,7 +30,11 @@ class UserError(ValueError):
     """The user asked for something that cannot be done; the message is one sentence that says what can be."""
 
 
-class DiskError(UserError):
+class PassingError(UserError):
+    """What the user did not get wrong, and what may be over when the same command runs again."""
+
+
+class DiskError(PassingError):
     """A file cannot be written, for instance because the disk is full or read-only."""
 
 
@@ -75,6 +79,26 @@ def written(path: str | os.PathLike[str]) -> Iterator[None]:
         raise DiskError(
             f"{os.fspath(path)} cannot be written ({error.strerror}): {remedy}; what is recorded is kept, "
             "and the same command continues"
+        ) from error
+
+
+@contextlib.contextmanager
+def locking(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Within this context, a file system without locks becomes a UserError; a lock that is held does not.
+
+    Raises:
+        UserError: if the file system has no locks.
+    """
+    try:
+        yield
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        raise UserError(
+            f"{os.fspath(path)} must lie on a file system with locks (flock), by which processes keep out of "
+            f"each other's way ({error.strerror}); use another results directory"
         ) from error
 
 

@@ -22,7 +22,7 @@ class Float:
         complement: whether 1 − x is searched instead of x, as suits a momentum or a decay near 1.
 
     Raises:
-        ValueError: unless low < high and, with ``log``, all numbers searched are positive.
+        ValueError: unless both are finite, low < high and, with ``log``, all numbers searched are positive.
     """
 
     low: float
@@ -40,6 +40,8 @@ class Float:
             raise ValueError(
                 f"a range must have low < high, and {positive} with log, got {self.low} and {self.high}"
             )
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            raise ValueError(f"a range must have finite ends, got {self.low} and {self.high}")
 
     @property
     def searched(self) -> tuple[float, float]:

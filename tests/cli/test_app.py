@@ -1,6 +1,7 @@
 """What the entry points share: lanes that fit the trials, facts for the records, mistakes in one sentence."""
 
 import errno
+import itertools
 import os
 import signal
 import sys
@@ -17,7 +18,7 @@ from omegaconf import OmegaConf
 
 import induced_metric
 from induced_metric.cli import app, build, train, values
-from induced_metric.errors import UserError
+from induced_metric.errors import DiskError, UserError
 from induced_metric.lanes import Lanes, engine, placement, probe
 from induced_metric.lanes.facts import device_facts, lane_facts
 from induced_metric.lanes.placement import Placement, most_shards
@@ -268,6 +269,54 @@ def test_samplers_and_pruners_of_the_configuration_are_made_or_refused():
             build.pruner(compose(*overrides, config="sweep").pruner)
 
 
+@pytest.mark.parametrize("rungs", [None, "[5, 5]", "[15, 5]", "[0, 5]", "[5.5]", "[true]", "20"])
+def test_rungs_are_increasing_epochs(rungs):
+    given = "null" if rungs is None else rungs
+    pruner = compose("pruner=hyperband", f"pruner.rungs={given}", config="sweep").pruner
+    with pytest.raises(UserError, match=r"pruner\.rungs must be increasing numbers of epochs, such as"):
+        build.rungs(pruner)
+
+
+def test_a_sampler_without_what_creates_it_is_refused():
+    with pytest.raises(UserError, match=r"sampler\.create must have a _target_, got None"):
+        build.sampler(compose("~sampler.create", config="sweep").sampler)
+
+
+def test_a_module_of_ones_own_that_cannot_be_imported_is_named(tmp_path, monkeypatch):
+    (tmp_path / "broken_module.py").write_text("def thing(:\n")
+    (tmp_path / "missing_name.py").write_text("thing = other\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for module, reason in (("broken_module", "SyntaxError"), ("missing_name", "NameError")):
+        with pytest.raises(UserError, match=rf"where\._target_: cannot import '{module}\.thing' \({reason}"):
+            values.target({"_target_": f"{module}.thing"}, "where")
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ("return None", r"task: own_task\.task must return a Task, got NoneType"),
+        ("return {}['a']", r"task: own_task\.py, line 1: KeyError: 'a'"),
+    ],
+)
+def test_a_task_of_ones_own_that_makes_none_is_one_sentence(body, sentence, tmp_path, monkeypatch):
+    (tmp_path / "own_task.py").write_text(f"def task(**_): {body}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_task", raising=False)
+    with pytest.raises(UserError, match=sentence):
+        build.pairing(compose("task._target_=own_task.task"))
+
+
+def test_an_optimizer_of_ones_own_that_fails_at_an_end_of_its_range_is_one_sentence(tmp_path, monkeypatch):
+    source = "import optax\ndef own(learning_rate, a):\n    return optax.sgd(learning_rate / (1 - a))\n"
+    (tmp_path / "own_optimizer.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ["optimizer=sgd", "optimizer._target_=own_optimizer.own", "+optimizer.a=0.5"]
+    words += ["~optimizer.momentum", "~search_space.momentum"]
+    build.pairing(compose(*words, "+search_space.a={low: 0.0, high: 0.9}"))
+    with pytest.raises(UserError, match=r"^search_space: ZeroDivisionError"):
+        build.pairing(compose(*words, "+search_space.a={low: 0.0, high: 1.0}"))
+
+
 @pytest.mark.parametrize("value", ["-1", "soon", "true", "nan"])
 def test_seconds_between_checkpoints_are_a_number(value):
     with pytest.raises(UserError, match="checkpoint_seconds must be a number >= 0, got"):
@@ -324,6 +373,20 @@ def test_a_single_trial_whose_static_values_do_not_fit_is_the_same_sentence(tmp_
     code, said = end_of(task, tmp_path, monkeypatch, capsys)
     assert code == 2
     assert said.splitlines()[-1].startswith("train.py: the device does not have enough memory (")
+
+
+@pytest.mark.slow
+def test_a_single_trial_that_is_stopped_is_saved_whenever_the_signal_comes(tmp_path):
+    """Also between two looks at it: what the engine is told is what decided whether to save."""
+    asked = itertools.count()
+    trial = Trial(0, {"x": 1.0}, 0, toys.plan().goal, "toy")
+    where = Checkpoints(tmp_path / "checkpoints", every=0)
+    with toys.lanes(width=1, queue=1, devices=jax.devices()[:1]) as lanes:
+        with pytest.raises(SystemExit):
+            train._run(trial, lanes, where, "toy", lambda *_: None, lambda: next(asked) >= 1)
+        again = Trial(0, {"x": 1.0}, 0, toys.plan().goal, "toy")
+        assert again.restore(where, lanes)
+    assert again.done == trial.done == 2
 
 
 def test_no_memory_is_no_mistake_in_a_setting():
@@ -387,6 +450,30 @@ def test_a_full_disk_is_one_sentence_also_where_only_hydra_writes(begun, tmp_pat
         f"train.py: results must be a directory that can be written, and {tmp_path} is not "
         "(No space left on device)\n"
     )
+
+
+def test_what_may_pass_has_an_exit_code_of_its_own(tmp_path, monkeypatch, capsys):
+    def full(cfg):
+        raise DiskError("results/x cannot be written")
+
+    assert end_of(full, tmp_path, monkeypatch, capsys) == (75, "train.py: results/x cannot be written\n")
+
+
+@pytest.mark.parametrize(("given", "made"), [("2026", "2026"), ("null", None), ("''", None)])
+def test_a_results_directory_may_look_like_a_number_but_not_be_missing(
+    given, made, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setattr(sys, "argv", ["train.py", f"results={given}", f"hydra.run.dir={tmp_path}/hydra"])
+    seen = []
+    with pytest.raises(SystemExit) as ended:
+        app.run(lambda cfg: seen.append(app.results(cfg)), "config")
+    if made is None:
+        assert ended.value.code == 2
+        assert capsys.readouterr().err == "train.py: results must be a directory, got null or nothing\n"
+    else:
+        assert (ended.value.code, seen) == (0, [Path(made)])
 
 
 def test_windows_is_told_that_it_is_not_supported(tmp_path, monkeypatch, capsys):

@@ -77,6 +77,32 @@ def test_another_is_refused_and_named(written, name, text, sentence):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("sampler/mine", f"{HEADER}sampler:\n  name: tpe\n", "has name: tpe under sampler: write name: mine"),
+        ("sampler/mine", "name: tpe\n", "has name: tpe under sampler: write name: mine"),
+        ("protocol/mine", f"{HEADER}protocol:\n  name: fair\n", "has name: fair under protocol"),
+        ("schedule/mine", "name: [\n", "line 1 is not valid YAML"),
+    ],
+)
+def test_a_file_of_another_group_may_lack_a_name_but_not_have_anothers(written, name, text, sentence):
+    written(name, text)
+    group, _, choice = name.partition("/")
+    with pytest.raises(UserError) as error:
+        chosen.check([f"{group}={choice}"])
+    assert str(error.value).startswith(f"conf/{name}.yaml {sentence}")
+    written(name, "width: 3\n")
+    chosen.check([f"{group}={choice}"])
+
+
+def test_what_is_no_text_is_said_to_be_none(written, tmp_path):
+    written("optimizer/mine", MINE)
+    (tmp_path / "optimizer" / "mine.yaml").write_bytes("# ü\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"conf/optimizer/mine\.yaml is not text in UTF-8"):
+        chosen.check(["optimizer=mine"])
+
+
 def test_its_file_of_a_protocol_must_have_the_header_too(written):
     written("optimizer/mine", MINE)
     written("protocol/optimizer/fair_mine", "search_space:\n  b1: ${search_space.beta1}\n")

@@ -28,6 +28,13 @@ def test_each_optimizer_has_a_row_and_what_others_cost_stays(tmp_path):
     assert len(found) == 2
 
 
+def test_optimizers_with_commas_are_one_sentence(tmp_path):
+    done = costs(tmp_path, "--task", "regression", "--optimizers", "adam,sgd")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "optimizer=adam,sgd" in line
+
+
 @pytest.mark.parametrize("word", ["--task", "--protocol", "--optimizers"])
 def test_what_does_not_exist_is_one_sentence(tmp_path, word):
     chosen = {"--task": "regression", "--optimizers": "sgd"} | {word: "nothing"}

@@ -91,6 +91,7 @@ def test_a_port_that_is_taken_and_missing_records_end_in_one_sentence(tmp_path, 
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
         assert f"port {port} cannot be used (Address already in use)" in refused("--port", str(port))
+    assert "port 99999 cannot be used (it must be 0-65535)" in refused("--port", "99999")
 
 
 def test_without_the_dashboard_installed_one_sentence_says_so(tmp_path, monkeypatch, capsys):

@@ -102,7 +102,7 @@ def test_a_task_chooses_on_validation_and_measures_nothing_else(task):
     assert (cfg.trials, cfg.pruner.name) == (cfg.budget.trials, None)
     confirmed = compose(f"task={task}", "optimizer=adamw", "sampler=confirmed")
     assert OmegaConf.to_container(confirmed.task, resolve=True)["eval_splits"] == ["validation", "test"]
-    assert confirmed.trials == cfg.budget.seeds >= 20
+    assert confirmed.trials == cfg.budget.get("seeds", 20) >= 20
 
 
 @pytest.mark.parametrize("task", ["mnist", "mnist_small", "mnist_small_128", "cifar10", "cifar10_small"])

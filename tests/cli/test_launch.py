@@ -69,6 +69,12 @@ def test_a_bad_setting_ends_in_one_sentence(tmp_path, overrides, sentence):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(("given", "name"), [("3", "3"), ("0", "0"), ("null", None)])
+def test_the_name_of_a_worker_may_be_a_number(tmp_path, given, name):
+    (cfg,) = place(tmp_path, f"worker={given}")
+    assert cfg.worker == name
+
+
 @pytest.mark.parametrize("launcher", ["local", "slurm"])
 def test_the_journal_is_for_one_worker(tmp_path, launcher):
     with pytest.raises(UserError, match=r"launcher\.workers=4 needs storage=postgresql"):

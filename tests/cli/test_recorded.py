@@ -1,8 +1,11 @@
 """A study by its name, among all that are recorded."""
 
+from types import SimpleNamespace
+
+import pandas as pd
 import pytest
 
-from induced_metric.cli import recorded
+from induced_metric.cli import recorded, sweep
 from induced_metric.errors import UserError
 from induced_metric.records import StudyKey
 
@@ -26,3 +29,12 @@ def test_of_many_studies_the_nearest_are_named(tmp_path):
 def test_where_none_is_recorded_none_is_named(tmp_path):
     with pytest.raises(UserError, match=r"write protocol/task/sampler/optimizer; there are none$"):
         recorded.study_key("paper/regression/tpe/adam", tmp_path)
+
+
+def test_failed_trials_that_run_again_get_lanes():
+    plan = SimpleNamespace(trials=10, in_flight=None)
+    recorded = pd.DataFrame({"state": ["complete"] * 6 + ["failed"] * 3 + ["pruned"]})
+    assert sweep._at_once(plan, recorded, again=False) == 0
+    assert sweep._at_once(plan, recorded, again=True) == 3
+    assert sweep._at_once(SimpleNamespace(trials=12, in_flight=2), recorded, again=True) == 2
+    assert sweep._at_once(plan, pd.DataFrame(), again=True) == 10

@@ -209,6 +209,9 @@ def test_a_schedule_ends_at_its_last_rate():
             r"search_space.eps: give optimizer.eps a value first, the one without a search \(\+opt",
         ),
         (["+search_space.eps=3"], r"search_space.eps must have low and high, or choices, got 3"),
+        # Of an optimizer with xi, which this one has not: its study would be recorded with the mistake.
+        (["search_space.xi=0.1"], r"search_space.xi must have low and high, or choices, got 0.1"),
+        (["search_space.xi.low=1"], r"search_space.xi: a range must have low < high"),
         (["+search_space.eps={low: 1.5, high: 3, type: int}"], r"search_space.eps.low: input should be a"),
         (
             ["+optimizer.direction={_target_: optax.sgd, learning_rate: 0.1}",

@@ -66,6 +66,16 @@ def test_a_worker_that_was_killed_is_started_again(tmp_path):
     ]
 
 
+def test_one_that_ends_by_what_may_pass_is_started_again(tmp_path):
+    worker = fake(tmp_path, "a", "full")
+    code, lines = supervise([worker])
+    assert (code, runs(worker)) == (0, 2)
+    assert lines[1:] == [
+        "worker a ended (worker.py: the disk is full); started again in 0.01 s (1 of 2)",
+        "worker a finished",
+    ]
+
+
 def test_one_that_is_killed_again_and_again_is_given_up_and_the_others_go_on(tmp_path):
     dying, other = fake(tmp_path, "a", "die"), fake(tmp_path, "b", "wait")
     lines = []

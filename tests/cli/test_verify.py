@@ -186,6 +186,7 @@ def test_nothing_to_draw_from_ends_in_a_sentence(tmp_path, results, capsys):
     for arguments, sentence in (
         (["--task", "mnist"], "no records of mnist under "),
         (["--share", 0], "share must be above 0 and at most 1, got 0.0"),
+        (["--seed", -1], "seed must be at least 0, got -1"),
     ):
         code, _, complained = ask(capsys, "verify", "--results", results, *arguments)
         assert code == 2

@@ -35,7 +35,7 @@ SOON = 20.0  # seconds after which what should have ended has not
 
 
 def toy_lanes():
-    """A 'training' whose loss falls towards (x - 2)^2, and blows up for x > 9."""
+    """A 'training' whose loss falls towards (x - 2)^2, and blows up for x > 9, at the first rung."""
 
     def advance(state, h):
         loss = (h["x"] - 2) ** 2 + h["offset"] + 1 / (1 + state)

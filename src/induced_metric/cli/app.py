@@ -18,7 +18,14 @@ from omegaconf import DictConfig
 from induced_metric import xla
 from induced_metric.cli import chosen, entry, overrides
 from induced_metric.cli.values import CONF, sentences
-from induced_metric.errors import UserError, check_platform, memory_sentence, out_of_memory, refused
+from induced_metric.errors import (
+    PassingError,
+    UserError,
+    check_platform,
+    memory_sentence,
+    out_of_memory,
+    refused,
+)
 
 _CAME: set[int] = set()  # stop signals received; shared by all Hydra jobs, so that none is lost between two
 _PACKAGE = Path(__file__).parents[1]
@@ -31,7 +38,9 @@ _LOWER = (
 def run(
     task: Callable[[DictConfig], None], config: str, *, afterwards: Callable[[], None] = lambda: None
 ) -> NoReturn:
-    """Runs ``task`` as a Hydra application. A UserError is printed as one sentence, with exit code 2.
+    """Runs ``task`` as a Hydra application. A UserError is printed as one sentence.
+
+    The exit code is then 2 or, if it is a PassingError, ``entry.PASSING``.
 
     Args:
         task: the function to run; it receives the composed configuration.
@@ -47,6 +56,9 @@ def run(
         nonlocal begun
         begun = True
         with _one_sentence():
+            if cfg.results is None or not str(cfg.results):
+                raise UserError("results must be a directory, got null or nothing")
+            cfg.results = str(cfg.results)  # which may look like a number
             task(cfg)
 
     warnings.formatwarning = _warning
@@ -74,7 +86,7 @@ def _one_sentence() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        _fail(str(error))
+        _fail(str(error), entry.PASSING if isinstance(error, PassingError) else 2)
     except OSError as error:
         if not refused(error):
             raise
@@ -99,9 +111,9 @@ def _program() -> str:
     return Path(sys.argv[0]).name
 
 
-def _fail(sentence: str) -> NoReturn:
+def _fail(sentence: str, code: int = 2) -> NoReturn:
     print(f"{_program()}: {sentence}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(code)
 
 
 def stop_in_order() -> Callable[[], bool]:

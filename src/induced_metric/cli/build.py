@@ -12,7 +12,7 @@ from induced_metric import xla
 from induced_metric.cli.factories import Factory
 from induced_metric.cli.spaces import search_space
 from induced_metric.cli.values import arguments, integer, plain, sentences, settings, target
-from induced_metric.errors import UserError
+from induced_metric.errors import UserError, out_of_memory
 from induced_metric.space import Dimension, from_word, programs
 
 if TYPE_CHECKING:
@@ -171,10 +171,20 @@ def _task(chosen: Mapping[str, Any], **changed: Any) -> "Task":
     values = {**chosen, **{name: from_word(value) for name, value in changed.items()}}
     build = target(values, "task")
     checked = arguments(build, values, "task")
+    from induced_metric.tasks.base import Task
+    from induced_metric.training.mistakes import described
+
     try:
-        return build(**checked)
+        made = build(**checked)
     except (ValueError, FileNotFoundError) as error:
         raise UserError(f"task: {error}") from error
+    except Exception as error:  # of somebody else's code, so of any kind
+        if out_of_memory(error):
+            raise
+        raise UserError(f"task: {described(error)}") from error
+    if not isinstance(made, Task):
+        raise UserError(f"task: {chosen['_target_']} must return a Task, got {type(made).__name__}")
+    return made
 
 
 def _schedule(cfg: DictConfig) -> Factory | None:
@@ -205,8 +215,23 @@ def pruner(node: DictConfig) -> Any:
     return _made(_creator(node, "pruner"), "pruner")
 
 
+def rungs(node: DictConfig) -> list[int]:
+    """The epochs after which a pruner judges, from the configuration group ``pruner``.
+
+    Raises:
+        UserError: unless they are increasing integers >= 1.
+    """
+    given = plain(node).get("rungs")
+    epochs = [rung for rung in given if type(rung) is int and rung >= 1] if isinstance(given, list) else []
+    if given != sorted(set(epochs)):
+        raise UserError(f"pruner.rungs must be increasing numbers of epochs, such as [5, 15], got {given!r}")
+    return epochs
+
+
 def _creator(node: DictConfig, where: str) -> Callable[..., Any]:
-    values = plain(node.create)
+    values = plain(node).get("create")
+    if not isinstance(values, dict):
+        raise UserError(f"{where}.create must have a _target_, got {values!r}")
     factory = target(values, f"{where}.create")
     values.pop("_partial_", None)
     return functools.partial(factory, **values)

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from induced_metric.cli.values import CONF, suggested
 from induced_metric.errors import UserError
 
-_NAMED = ("optimizer", "task")  # the groups whose files set the name that records get
+_NAMED = ("optimizer", "task")  # the groups whose files must set the name that records get
 _HEADER = "# @package _global_"
 
 
@@ -23,16 +23,16 @@ def names(overrides: Iterable[str]) -> dict[str, list[str]]:
 
 
 def check(overrides: Iterable[str]) -> None:
-    """Raises UserError for a file of an optimiser or a task that Hydra would misread.
+    """Raises UserError for a file that Hydra would misread.
 
-    Its records would not get its name, or without a header its settings would stand in another place.
+    Its records would get another name, or without a header its settings would stand in another place.
     """
     for group, choices in names(overrides).items():
-        for name in choices if group in _NAMED else ():
+        for name in choices:
             path = CONF / group / f"{name}.yaml"
             if path.exists():  # otherwise Hydra lists the choices
                 _check(path, group)
-            for path in (CONF / "protocol" / group).glob(f"*_{name}.yaml"):
+            for path in (CONF / "protocol" / group).glob(f"*_{name}.yaml") if group in _NAMED else ():
                 _check_header(path)
 
 
@@ -55,22 +55,29 @@ def read(path: Path) -> Any:
         last = len(path.read_text(encoding="utf-8").splitlines())  # the parser stands behind it at the end
         line = f" line {min(error.problem_mark.line + 1, last)}" if error.problem_mark else ""
         raise UserError(f"{_shown(path)}{line} is not valid YAML: {error.problem}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{_shown(path)} is not text in UTF-8") from error
 
 
 def _check_header(path: Path) -> None:
-    # Hydra reads the header only in the first line; even a comment above it hides it.
-    if path.read_text(encoding="utf-8").lstrip().partition("\n")[0].split() != _HEADER.split():
+    if not _has_header(path):
         raise UserError(f"{_shown(path)} must begin with the line {_HEADER}")
 
 
+def _has_header(path: Path) -> bool:
+    # Hydra reads the header only in the first line; even a comment above it hides it.
+    return path.read_text(encoding="utf-8").lstrip().partition("\n")[0].split() == _HEADER.split()
+
+
 def _check(path: Path, group: str) -> None:
-    _check_header(path)
     content: Any = OmegaConf.to_container(read(path))
-    section = content.get(group) if isinstance(content, Mapping) else None
-    if not isinstance(section, Mapping):
+    if group in _NAMED:
+        _check_header(path)
+    section = content.get(group) if _has_header(path) and isinstance(content, Mapping) else content
+    if group in _NAMED and not isinstance(section, Mapping):
         raise UserError(f"{_shown(path)} must have a section {group}: with name: {path.stem} in it")
-    name = section.get("name")
-    if name != path.stem:
+    name = section.get("name") if isinstance(section, Mapping) else None
+    if name != path.stem and (group in _NAMED or name is not None):
         actual = "no name" if name is None else f"name: {name}"
         raise UserError(
             f"{_shown(path)} has {actual} under {group}: write name: {path.stem}, the name of its file, "

@@ -86,6 +86,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise
         sys.stderr.write(f"{PROGRAM} {name}: {memory_sentence(error, _FREE) if no_memory else error}\n")
         raise SystemExit(1 if isinstance(error, ConnectionError) else 2) from error
-    except KeyboardInterrupt as error:
+    except KeyboardInterrupt:
         sys.stderr.write(f"{PROGRAM} {name}: interrupted\n")
-        raise SystemExit(130) from error
+        entry.leave(entry.INTERRUPTED)

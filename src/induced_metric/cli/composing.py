@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import hydra
-from hydra.errors import MissingConfigException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig
 
 from induced_metric.cli import chosen
@@ -23,3 +23,5 @@ def compose(overrides: Sequence[str]) -> DictConfig:
             return hydra.compose("sweep", list(overrides))
     except MissingConfigException as error:
         raise UserError(chosen.unknown(error)) from error
+    except HydraException as error:
+        raise UserError(str(error).splitlines()[0]) from error

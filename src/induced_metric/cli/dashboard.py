@@ -59,9 +59,10 @@ def run(results: Path, *, port: int, task: str | None, protocol: str | None) -> 
         raise UserError(f"there are no records of a study in {results}")
     try:
         server = make_server(HOST, port, application(browsed), _Server, _Quiet)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", "it must be 0-65535")
         raise UserError(
-            f"port {port} cannot be used ({error.strerror}): choose another with --port or PORT="
+            f"port {port} cannot be used ({reason}): choose another with --port or PORT="
         ) from error
     with server:
         sys.stdout.write(

@@ -10,6 +10,8 @@ from typing import NoReturn
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C."""
+PASSING = 75
+"""The exit code of what may be over when the same command runs again (``EX_TEMPFAIL`` of sysexits.h)."""
 _SAID = {  # descriptor, exit code, sentence
     signal.SIGINT: (2, INTERRUPTED, "interrupted; run the same command again to continue"),
     signal.SIGTERM: (1, 0, "stopped; the same command continues"),
@@ -34,7 +36,7 @@ def start(command: str) -> None:
         importlib.import_module(f"induced_metric.cli.{command}").main()
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
-            _leave(INTERRUPTED)
+            leave(INTERRUPTED)
         raise
     finally:
         for number, handler in before.items():
@@ -62,7 +64,7 @@ def end_at_once(number: int, _: object) -> NoReturn:
     descriptor, code, sentence = _SAID[signal.Signals(number)]
     _flush()
     say_now(descriptor, sentence, _SHOW_CURSOR)
-    _leave(code)
+    leave(code)
 
 
 def say_now(descriptor: int, sentence: str, control: str = "") -> None:
@@ -84,7 +86,7 @@ def _ignore_signals() -> None:
         signal.signal(late, signal.SIG_IGN)
 
 
-def _leave(code: int) -> NoReturn:
+def leave(code: int) -> NoReturn:
     """Ends the process at once: a normal exit waits for compiling threads, where a Ctrl-C would kill it."""
     _ignore_signals()
     _flush()

@@ -105,9 +105,10 @@ class Factory:
                 raise UserError(f"search_space: {name} must be a number, got {str(value).lower()}")
         try:
             return self(*arguments, **{**self.numbers, **changed})
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # of somebody else's code, so of any kind
             where = "search_space" if changed else self.where
-            raise UserError(f"{where}: {error}") from error
+            kind = "" if isinstance(error, TypeError | ValueError) else f"{type(error).__name__}: "
+            raise UserError(f"{where}: {kind}{error}") from error
 
     def is_static(self, name: str) -> bool:
         """Whether, by the function's signature, the compiled program depends on the value of an argument."""

@@ -129,6 +129,8 @@ def candidates(optimizers: dict[str, Any]) -> "list[Candidate]":
     from induced_metric.landscapes import Candidate
 
     paths = {path.stem: path for path in (values.CONF / "optimizer").glob("*.yaml")}
+    if not isinstance(optimizers, dict):
+        raise UserError(f"optimizers must have the settings of each by its name, got {optimizers!r}")
     _check_among("optimizers", optimizers, sorted(paths))
     result = []
     for name, settings in optimizers.items():
@@ -143,5 +145,7 @@ def candidates(optimizers: dict[str, Any]) -> "list[Candidate]":
 def _check_among(where: str, names: Any, allowed: Any) -> None:
     if isinstance(names, str):
         raise UserError(f"{where} must be a list: write {where}=[{names}]")
+    if not isinstance(names, list | dict):
+        raise UserError(f"{where} must be a list of names, got {names!r}")
     if unknown := [name for name in names if name not in allowed]:
         raise UserError(f"{where} must be among {', '.join(allowed)}, got {unknown[0]!r}")

@@ -71,6 +71,7 @@ def placed(task: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
         name = cfg.worker
         if name is not None and not re.fullmatch(_NAME, str(name)):
             raise UserError(f"worker must be a name of letters, digits, '.', '_' and '-', got {name!r}")
+        cfg.worker = None if name is None else str(name)
         chosen = values.plain(cfg.launcher)
         if chosen.get("_target_") is None:
             return task(cfg)

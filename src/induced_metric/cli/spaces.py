@@ -56,15 +56,16 @@ def search_space(
     ranges = dict(_flat(plain(cfg.search_space)))
     shared = _shared(plain(cfg.task)["name"], cfg.protocol.name)
     _check_names(ranges, [*searchable, *task], list(numbers), cfg.optimizer.name, shared, optimizer.unset)
+    given = {name: _dimension(name, limits) for name, limits in ranges.items()}  # also those meant for others
     space = {}
     for name in [*searchable, *task]:
-        if name not in ranges:
+        if name not in given:
             continue
         prefix = next((each for each in (_SCHEDULE, _TASK) if name.startswith(each)), "")
         factory = optimizer if not prefix else shapes.get(prefix)
         bare = name.removeprefix(prefix)
         needed = factory is None or factory.is_static(bare)
-        space[name] = _static(name, _dimension(name, ranges[name]), needed)
+        space[name] = _static(name, given[name], needed)
         for end in space[name].ends:
             if factory is None:
                 check_task(**{bare: end})

@@ -49,7 +49,7 @@ def run(results: Path, *, as_json: bool, every: float | None, **chosen: Any) -> 
     from induced_metric.cli import views
 
     console = views.console(width=_WIDTH)
-    if every is None or not console.is_terminal:
+    if every is None or not console.is_interactive:
         _repeat(watched, every, lambda said: console.print(*tables(said)))
         return
     with Live(console=console, auto_refresh=False) as live:

@@ -14,7 +14,7 @@ from typing import Annotated, BinaryIO, Self
 
 from pydantic import Field
 
-from induced_metric.cli import child
+from induced_metric.cli import child, entry
 from induced_metric.errors import UserError
 
 _LOOK_EVERY_SECONDS = 0.1
@@ -67,7 +67,7 @@ class _Kept:
     Attributes:
         process: the process, while it runs.
         due: when it is to be started, on the monotonic clock; None if it is not.
-        killed: how often it was killed in a row.
+        killed: how often in a row it was killed, or ended by what may pass.
         failed: whether it ended with an error.
     """
 
@@ -108,7 +108,7 @@ class Supervisor:
 
     Args:
         workers: the workers; no two share a name or a log.
-        restarts: when a worker that was killed is started again.
+        restarts: when a worker that was killed, or exited with ``entry.PASSING``, is started again.
         exclusive: refuse a worker whose log another process on this machine is writing. The lock is on the
             open log, which the worker inherits, so it is released when both processes have ended.
         say: prints a line.
@@ -208,14 +208,15 @@ class Supervisor:
             self._refused = True
             print(kept.last_line(), file=sys.stderr, flush=True)
             self._say(f"worker {name} refused to run; the others are stopped")
-        elif code > 0 or stopping:
+        elif (code > 0 and code != entry.PASSING) or stopping:
             kept.failed = True
             how = f"ended with exit code {code}" if code > 0 else f"was killed by {_signal(-code)}"
             self._say(f"worker {name} {how}: {kept.last_line()}")
         else:
             lived = time.monotonic() - kept.begun
             kept.killed = 1 if lived > self._restarts.longest_pause else kept.killed + 1
-            killed = f"worker {name} was killed by {_signal(-code)}"
+            how = f"was killed by {_signal(-code)}" if code < 0 else f"ended ({kept.last_line()})"
+            killed = f"worker {name} {how}"
             if kept.killed > self._restarts.restarts:
                 kept.failed = True
                 self._say(f"{killed}, and not started again after {self._restarts.restarts} restarts")

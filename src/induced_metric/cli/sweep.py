@@ -6,9 +6,9 @@ python sweeps/sweep.py task=regression sampler=random trials=100 optimizer=adam,
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from induced_metric import xla
 from induced_metric.cli import app, build, launch, protocols, recorded, values
@@ -17,6 +17,8 @@ from induced_metric.cli.views import SweepTable
 from induced_metric.errors import UserError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from induced_metric.records import StudyKey
     from induced_metric.studies.plan import StudyPlan
     from induced_metric.studies.running import Studies
@@ -112,10 +114,7 @@ class Sweep:
             )
             studies.append((plan, files, table.study(plan.name, app.comparable(pair.published_best))))
         # The largest number of trials to train at once: more lanes would have nothing to do.
-        most = sum(
-            max(0, min(plan.in_flight or plan.trials, plan.trials - len(files.records.trials())))
-            for plan, files, _ in studies
-        )
+        most = sum(_at_once(plan, files.records.trials(), again=retries(cfg)) for plan, files, _ in studies)
         flags = app.start_jax(cfg)
         exact = xla.is_deterministic(flags) and most > 0
         placement = build.placement(cfg.lanes).for_trials(max(most, 1), exact=exact)
@@ -134,6 +133,12 @@ class Sweep:
             planned = [(replace(plan, provenance=facts), files, show) for plan, files, show in studies]
             with open_studies(planned, lanes) as opened:
                 yield opened
+
+
+def _at_once(plan: "StudyPlan", recorded: "pd.DataFrame", *, again: bool) -> int:
+    """How many trials of a study can be trained at once; with ``again``, failed ones are not yet trained."""
+    done = recorded[recorded["state"] != "failed"] if again and len(recorded) else recorded
+    return max(0, min(plan.in_flight or plan.trials, plan.trials - len(done)))
 
 
 def _say(stopped: bool) -> None:
@@ -160,7 +165,7 @@ def plan_of(cfg: DictConfig, pair: build.Pairing, index: int) -> "StudyPlan":
     from induced_metric.training.trial import Goal
 
     seed = values.seed(cfg) + index
-    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    config = values.plain(cfg)
     searched = pair.search_space
     confirms = protocols.confirms(cfg)
     if not cfg.sampler.get("searches", True) and not confirms:
@@ -185,7 +190,7 @@ def plan_of(cfg: DictConfig, pair: build.Pairing, index: int) -> "StudyPlan":
         create_sampler=build.sampler(cfg.sampler),
         in_flight=in_flight(cfg),
         pruner=build.pruner(cfg.pruner),
-        rungs=list(cfg.pruner.rungs),
+        rungs=build.rungs(cfg.pruner),
         config=study_config(config) | {"seed": seed},
     )
     # A study that an earlier version began so goes on.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from induced_metric import xla
 from induced_metric.cli import app, build, values
@@ -37,7 +37,7 @@ def train(cfg: DictConfig) -> None:
     results = app.results(cfg)
     pair, seed = build.pairing(cfg), values.seed(cfg)
     placement = build.placement(cfg.lanes).for_trials(1, exact=xla.is_deterministic(flags))
-    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    config = values.plain(cfg)
     checkpoints = build.checkpoints(cfg, "train")
     trial = Trial(0, pair.hyperparameters, seed, Goal.of(pair.task), identity(config, seed))
     with checkpoints.exclusive(trial.checkpoint):
@@ -94,7 +94,7 @@ def _run(
     """
     from induced_metric.cli.views import TrialBar
 
-    objective = trial.goal.objective
+    objective, stopping = trial.goal.objective, False
     with TrialBar(name, trial.goal.epochs) as bar:
 
         def show(part: Mapping[str, Any]) -> None:
@@ -104,11 +104,13 @@ def _run(
             bar.update(int(epoch) + 1, f"{name}: {objective} {metrics[objective]:.5g}")
 
         def tell(reports: "Sequence[Report]") -> list[bool]:
+            nonlocal stopping
             (report,) = reports
             if report.failed is not None:
                 raise report.failed
             show(trial.hear(report))
-            trial.keep(report, checkpoints, stopping=stop())
+            stopping = stop()  # asked once, so that a trial that is to stop is saved
+            trial.keep(report, checkpoints, stopping=stopping)
             return [True]
 
         resumed = trial.restore(checkpoints, lanes)
@@ -116,7 +118,7 @@ def _run(
         if resumed:
             show(trial.curve())
         waiting = iter([trial.assignment(None)] if not trial.ended else [])
-        lanes.run(lambda: next(waiting, None), tell, stride=1, stop=stop)
+        lanes.run(lambda: next(waiting, None), tell, stride=1, stop=lambda: stopping)
         if not trial.ended:
             done = f"{trial.done} of {trial.goal.epochs} epochs"
             app.stopped(f"stopped after {done}; the same command continues", bar.print)

@@ -57,6 +57,9 @@ def target(settings: dict[str, Any], where: str) -> Callable[..., Any]:
         function = pkgutil.resolve_name(path)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"{where}._target_: cannot find {path!r} ({error})") from error
+    except Exception as error:  # of somebody else's module, so of any kind
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"{where}._target_: cannot import {path!r} ({reason})") from error
     if not callable(function):
         kind = type(function).__name__
         raise UserError(f"{where}._target_ must name a function or class, and {path!r} is a {kind}")

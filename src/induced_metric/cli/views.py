@@ -29,7 +29,7 @@ def console(*, width: int = 160) -> Console:
         width: columns if the output is not a terminal; a log has no edge, so no number needs to be cut off.
     """
     shown = Console(highlight=False)
-    return shown if shown.is_terminal else Console(highlight=False, width=width)
+    return shown if shown.is_interactive else Console(highlight=False, width=width)
 
 
 def say_table(where: Console, table: "rendering.Table") -> None:
@@ -87,7 +87,7 @@ class TrialBar:
                 epochs = self._epochs - self._already
                 self.print(_estimate(seconds * epochs, f"{epochs} epochs", "fewer task.epochs"))
         self._bar.update(self._task, completed=done, description=description, left=left)
-        if not self._bar.console.is_terminal and left and now - self._last_line >= _LINE_EVERY_SECONDS:
+        if not self._bar.console.is_interactive and left and now - self._last_line >= _LINE_EVERY_SECONDS:
             self._last_line = now
             print(f"{description}, epoch {done} of {self._epochs}, {left}", flush=True)
 
@@ -137,12 +137,12 @@ class SweepTable:
         self._awaited = 0  # reports still needed to know the speed of the studies that start
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
+        if self._console.is_interactive:
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._console.is_terminal:
+        if self._console.is_interactive:
             self._live.stop()
 
     def print(self, sentence: str) -> None:
@@ -194,7 +194,7 @@ class SweepTable:
         return table
 
     def _line(self, name: str, row: _Row, progress: "StudyStatus") -> None:
-        if self._console.is_terminal:
+        if self._console.is_interactive:
             return
         if progress.finished < progress.total and row.seen - self._last_line < _LINE_EVERY_SECONDS:
             return
@@ -217,7 +217,7 @@ _HEADINGS = (
 
 
 def _print(console: Console, sentence: str) -> None:
-    if console.is_terminal:
+    if console.is_interactive:
         console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     else:
         print(sentence, flush=True)

@@ -38,6 +38,9 @@ class Studies:
 
     def train(self, stop: Callable[[], bool]) -> bool:
         """Trains what this process can claim until nothing is left now; returns whether it trained any."""
+        self.stopping = stop()  # which may have come while the program was compiled
+        if self.stopping:
+            return False
         any_trained = False
 
         def ask() -> Assignment | None:
@@ -138,7 +141,9 @@ def run_opened(
             while not studies.finished and studies.train(stop):
                 trained = True
                 if studies.stopping:
-                    return
+                    break
+            if studies.stopping:
+                return
         if all(studies.finished for studies in opened) or not any(studies.shared for studies in opened):
             return
         if not trained:

@@ -4,18 +4,20 @@ import contextlib
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
 import optuna
 from optuna.exceptions import StorageInternalError
 
-from induced_metric.errors import UserError
+from induced_metric.errors import PassingError, UserError
 from induced_metric.studies.address import parsed, public, secrets
 from induced_metric.studies.connection import connect, lock_number, passes
 
 T = TypeVar("T")
 _BEATS_A_GRACE = 6  # heartbeats within the time after which a worker counts as lost
+_SILENT_SECONDS = 10  # of failed tries before a user is told
 
 
 class StoppedError(Exception):
@@ -93,11 +95,12 @@ class Server:
         """Does work that may be done twice; retries it while the server does not answer.
 
         Raises:
-            UserError: if the failure is not transient, or the server is silent for ``patience`` seconds.
+            UserError: if the failure is not transient.
+            PassingError: if the server is silent for ``patience`` seconds.
         """
         from sqlalchemy.exc import DBAPIError
 
-        since, pause, retried = time.monotonic(), 0.1, False
+        since, pause, retried, said = time.monotonic(), 0.1, False, False
         while True:
             try:
                 with self._thread:
@@ -106,9 +109,14 @@ class Server:
                 pass
             except (StorageInternalError, DBAPIError) as error:
                 cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-                if not passes(cause) or time.monotonic() - since > self._patience:
-                    line = public(cause or error, self._secrets)
-                    raise UserError(f"the database cannot be used: {line}") from None
+                line = f"the database cannot be used: {public(cause or error, self._secrets)}"
+                if not passes(cause):
+                    raise UserError(line) from None
+                if time.monotonic() - since > self._patience:
+                    raise PassingError(line) from None
+                if not said and time.monotonic() - since > _SILENT_SECONDS:
+                    said = True
+                    warnings.warn(f"{line}; trying again for up to {self._patience:g} s", stacklevel=2)
             # Retry once in any case, in another session: then the trials can be given back.
             if retried and self._stop():
                 raise StoppedError

@@ -2,12 +2,12 @@
 
 import contextlib
 import fcntl
-import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from induced_metric.errors import UserError, written
+from induced_metric.errors import UserError, locking, written
+from induced_metric.records.pending import linked
 
 
 def shared(path: Path) -> contextlib.AbstractContextManager[None]:
@@ -33,7 +33,8 @@ def held(path: Path, otherwise: str, *, how: int = fcntl.LOCK_EX) -> Iterator[No
         file = path.open("w")
     with file:
         try:
-            fcntl.flock(file, how | fcntl.LOCK_NB)
+            with locking(path):
+                fcntl.flock(file, how | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(otherwise) from None
         yield
@@ -84,7 +85,8 @@ def identity_of(directory: Path) -> str:
             name = uuid.uuid4().hex
             temporary = directory / f".identity-{name}"
             temporary.write_text(name)
-            with contextlib.suppress(FileExistsError):
-                os.link(temporary, path)
-            temporary.unlink()
+            try:
+                linked(temporary, path)
+            finally:
+                temporary.unlink()
     return path.read_text()

@@ -146,9 +146,13 @@ class Study:
         return asked is not None and asked.mine and asked.row is None and number not in self._in_flight.paused
 
     def _say(self, asked: Asked, *, since: int) -> None:
-        """Reports the values that a trial is judged by at the rungs reached after ``since`` epochs."""
+        """Reports the values that a trial is judged by at the rungs reached after ``since`` epochs.
+
+        At a rung where it ended nothing is judged: other processes wait for its record.
+        """
+        last = asked.trial.done - asked.trial.ended
         for rung in self.plan.rungs:
-            if since < rung <= asked.trial.done:
+            if since < rung <= last:
                 self._storage.report(asked.trial.number, rung, asked.trial.best_until(rung))
 
     def _carried(self, report: Report) -> Asked | None:

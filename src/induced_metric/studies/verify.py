@@ -191,8 +191,10 @@ def draw(trials: Mapping[StudyKey, Sequence[int]], *, share: float, seed: int) -
     The draw from a study follows from the seed and the study's name, so it is the same among fewer studies.
 
     Raises:
-        UserError: unless the share is in (0, 1].
+        UserError: unless the share is in (0, 1] and the seed at least 0.
     """
+    if seed < 0:
+        raise UserError(f"seed must be at least 0, got {seed}")
     if not 0 < share <= 1:
         raise UserError(f"share must be above 0 and at most 1, got {share}")
     drawn = {}

@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from induced_metric.errors import DiskError, UserError, written
+from induced_metric.errors import DiskError, UserError, locking, written
 from induced_metric.training import archive
 from induced_metric.training.origins import edited, origin
 
@@ -201,7 +201,8 @@ def _held(path: Path) -> Iterator[None]:
     while True:
         with path.open("w") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with locking(path):
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UserError(f"another process is training this very trial: it holds {path}") from None
             # A process that has just ended may have removed this file; a lock on it would then be useless.

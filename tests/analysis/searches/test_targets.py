@@ -69,6 +69,15 @@ def test_a_run_that_never_reached_it_is_slower_than_all_that_did() -> None:
     assert np.isnan(targets.time_to_target(records, 0.98, n=4).loc["adam", "median_epochs"])
 
 
+def test_trials_that_all_failed_before_their_first_epoch_reach_nothing() -> None:
+    own = study({"adam": [[0.5], [0.6]]})
+    lost = Records(
+        own.trials.assign(state="failed", epochs=0), own.curves.iloc[:0].drop(columns="test/accuracy")
+    )
+    assert targets.first_reached(lost, 0.5).empty
+    assert targets.time_to_target(lost, 0.5, 1)["reached"].fillna(0).tolist() == [0]
+
+
 def test_a_loss_reaches_it_from_above() -> None:
     records = study({"adam": [[0.5, 0.4, 0.2, 0.3]]}, "minimize")
     assert targets.time_to_target(records, 0.4, n=1).loc["adam", "fewest_epochs"] == 2

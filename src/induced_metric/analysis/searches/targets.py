@@ -45,6 +45,8 @@ def first_reached(records: Records, target: float) -> pd.DataFrame:
     """
     curves, key = records.curves, ["optimizer", "trial"]
     objective, direction = runs.objective({"": records})
+    if objective not in curves:  # every trial failed before its first epoch
+        return pd.DataFrame(columns=[*key, "epochs", "seconds"])
     at_target = curves[objective] <= target if direction == "minimize" else curves[objective] >= target
     curves = curves.assign(epochs=curves["epoch"] + 1, seconds=curves.groupby(key)["seconds"].cumsum())
     return curves.loc[at_target, [*key, "epochs", "seconds"]].drop_duplicates(key)
