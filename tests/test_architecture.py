@@ -1,9 +1,11 @@
 """Who may import what, as docs/architecture.md says: an allow-list, so what has no row fails."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -149,6 +151,14 @@ def test_modules_import_no_circle():
         # A package and its own modules: __init__ only hands their names on.
         graph[name] = {other for other in needed - {name} if not name.startswith(f"{other}.")}
     check_order(graph)
+
+
+def test_a_part_of_the_package_can_be_named_without_an_import_of_its_own():
+    code = "import induced_metric as m; print(m.optimizers.power(0.5).slope(4.0), m.__version__)"
+    slope, version = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert (float(slope), version) == (0.25, metadata.version("induced-metric"))
+    with pytest.raises(AttributeError, match="no attribute 'optimisers'"):
+        getattr(importlib.import_module("induced_metric"), "optimisers")  # noqa: B009
 
 
 def test_importing_the_package_starts_no_heavy_library():

@@ -40,11 +40,18 @@ __all__ = [
 ]
 
 
+_MODULES = ("optimizers", "torch")
+
+
 def __getattr__(name: str) -> Any:
     if name in __all__:
         return getattr(importlib.import_module("induced_metric.optimizers"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"induced_metric.{name}")
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("induced-metric")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, *_MODULES, "__version__"]

@@ -97,6 +97,14 @@ def test_component_arguments_are_checked():
         needs_value.update(jnp.ones((2, 3)), needs_value.init(jnp.ones(3)))
     with pytest.raises(TypeError, match="xi must be a number or an array scalar, got None"):
         scale_by_component_metric(2, xi=None)
+    for xi in ([1.0, 2.0, 3.0], jnp.ones(1), np.ones((2, 3))):
+        with pytest.raises(ValueError, match="xi must be one weight, 2 weights or a 2 × 2 matrix, got"):
+            scale_by_component_metric(2, xi)
+    for xi in ([-1.0, 2.0], [[1.0, 2.0], [2.0, 1.0]], [[1.0, 0.0], [0.5, 1.0]], [np.nan, 1.0]):
+        with pytest.raises(ValueError, match="xi must be >= 0, and a matrix symmetric and positive"):
+            scale_by_component_metric(2, xi)
+    scale_by_component_metric(2, [[1.0, 1.0], [1.0, 1.0]])
+    jax.jit(lambda xi: scale_by_component_metric(2, [xi, xi]).init(jnp.ones(3)))(1.0)
     with pytest.raises(TypeError, match="tilt must be a number or an array scalar, got 'a'"):
         scale_by_tilted_metric("a")
 

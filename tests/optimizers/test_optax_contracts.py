@@ -34,6 +34,18 @@ def test_learning_rate_may_be_a_schedule(name):
     assert values[3] == values[4]
 
 
+@pytest.mark.parametrize("name", [*OURS, "sgd", "adamw"])
+def test_weight_decay_may_be_a_schedule(name):
+    make = getattr(induced_metric, name)
+
+    def trained(weight_decay):
+        return train(make(0.02, weight_decay=weight_decay), parameters(), 5)[0]
+
+    assert_trees_close(trained(optax.constant_schedule(0.5)), trained(0.5), rtol=1e-6)
+    ended = trained(optax.piecewise_constant_schedule(0.5, {2: 0.0}))
+    assert optax.tree.norm(ended) > optax.tree.norm(trained(0.5))
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_hyperparameters_can_be_injected_and_changed(name):
     options = dict(OPTIMIZERS[name].keywords)
@@ -190,7 +202,7 @@ def test_a_number_may_be_of_any_kind(kind):
     assert_trees_close(updates, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["sgd_metric", "sgd_rms"])
+@pytest.mark.parametrize("name", ["sgd_metric", "sgd_rms", "adamw_metric", "lion_metric"])
 def test_complex_parameters_are_refused_and_split_ones_work(name):
     params = jnp.array([1 + 2j, -1j])
     with pytest.raises(TypeError, match="split_real_and_imaginary"):

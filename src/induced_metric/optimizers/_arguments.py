@@ -45,11 +45,12 @@ def check_number(
         raise ValueError(f"{name} must be {allowed}, got {value}")
 
 
-def check_learning_rate(value: Any) -> None:
-    """Raises unless it is a finite number >= 0, or a schedule, which is a function of the step."""
-    if not callable(value):
-        kinds = "a number, an array scalar or a schedule"
-        check_number("learning_rate", value, ">= 0 and finite", lambda number: 0 <= number < math.inf, kinds)
+def check_schedulable(**values: Any) -> None:
+    """As ``check_non_negative``, but each may also be a schedule, which is a function of the step."""
+    kinds = "a number, an array scalar or a schedule"
+    for name, value in values.items():
+        if not callable(value):
+            check_number(name, value, ">= 0 and finite", lambda number: 0 <= number < math.inf, kinds)
 
 
 def check_non_negative(**values: Any) -> None:

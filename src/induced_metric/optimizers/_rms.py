@@ -15,7 +15,7 @@ def sgd_rms(
     xi: Scalar = 0.1,
     beta: Scalar = 0.8,
     beta_rms: Scalar = 0.99,
-    weight_decay: Scalar = 0.0,
+    weight_decay: optax.ScalarOrSchedule = 0.0,
     eps: Scalar = 1e-8,
     *,
     mask: Mask = None,
@@ -35,7 +35,7 @@ def sgd_rms(
     Args:
         learning_rate: η, a number or a schedule.
         momentum: decay μ of the moving average of the gradients, in [0, 1).
-        xi: weight ξ >= 0 of the loss direction.
+        xi: weight ξ >= 0 of the loss direction; about one over the number of parameters.
         beta: decay β of the moving average of the squared norm, in [0, 1); 0 uses only the current value.
         beta_rms: decay of the moving average of the squared gradients, in [0, 1).
         weight_decay: decoupled decay λ >= 0, scaled by η but not by r.
@@ -74,7 +74,7 @@ def sgd_log_rms(
     xi: Scalar = 0.1,
     beta: Scalar = 0.8,
     beta_rms: Scalar = 0.99,
-    weight_decay: Scalar = 0.0,
+    weight_decay: optax.ScalarOrSchedule = 0.0,
     eps: Scalar = 1e-8,
     *,
     mask: Mask = None,
@@ -94,7 +94,7 @@ def sgd_log_rms(
     Args:
         learning_rate: η, a number or a schedule.
         momentum: decay μ of the moving average of the gradients, in [0, 1).
-        xi: weight ξ >= 0 of the loss direction.
+        xi: weight ξ >= 0 of the loss direction; about one over the number of parameters.
         beta: decay β of the moving average of the squared norm, in [0, 1); 0 uses only the current value.
         beta_rms: decay of the moving average of the squared gradients, in [0, 1).
         weight_decay: decoupled decay λ >= 0, scaled by η but not by r.

@@ -14,7 +14,7 @@ def sgd_metric(
     momentum: Scalar = 0.9,
     xi: Scalar = 0.1,
     beta: Scalar = 0.8,
-    weight_decay: Scalar = 0.0,
+    weight_decay: optax.ScalarOrSchedule = 0.0,
     *,
     embedding: Height = identity,
     mask: Mask = None,
@@ -80,7 +80,7 @@ def sgd_log_metric(
     momentum: Scalar = 0.9,
     xi: Scalar = 0.1,
     beta: Scalar = 0.8,
-    weight_decay: Scalar = 0.0,
+    weight_decay: optax.ScalarOrSchedule = 0.0,
     *,
     mask: Mask = None,
     subsets: Subsets = None,
@@ -101,7 +101,7 @@ def sgd_log_metric(
     Args:
         learning_rate: η, a number or a schedule.
         momentum: decay μ of the moving average of the gradients, in [0, 1).
-        xi: weight ξ >= 0 of the loss direction.
+        xi: weight ξ >= 0 of the loss direction; about one over the number of parameters.
         beta: decay β of the moving average of the squared norm, in [0, 1); 0 uses only the current value.
         weight_decay: decoupled decay λ >= 0, scaled by η but not by r.
         mask: which parameters decay, as in ``optax.add_decayed_weights``; all by default.

@@ -14,7 +14,7 @@ def adamw_metric(
     eps: Scalar = 1e-8,
     xi: Scalar = 0.1,
     beta: Scalar = 0.8,
-    weight_decay: Scalar = 1e-4,
+    weight_decay: optax.ScalarOrSchedule = 1e-4,
     *,
     embedding: Height = identity,
     mask: Mask = None,
@@ -37,7 +37,7 @@ def adamw_metric(
         beta1: decay of the moving average of the gradients, in [0, 1).
         beta2: decay of the moving average of their squares, in [0, 1).
         eps: ε > 0, added outside the square root.
-        xi: weight ξ >= 0 of the loss direction.
+        xi: weight ξ >= 0 of the loss direction; about one over the number of parameters.
         beta: decay β of the moving average of the trace, in [0, 1).
         weight_decay: decoupled decay λ >= 0, scaled by η but not by r.
         embedding: the height of the graph as a function of the loss.
@@ -75,7 +75,7 @@ def muon_metric(
     eps: Scalar = 1e-8,
     xi: Scalar = 0.1,
     beta: Scalar = 0.8,
-    weight_decay: Scalar = 0.0,
+    weight_decay: optax.ScalarOrSchedule = 0.0,
     *,
     embedding: Height = identity,
     mask: Mask = None,
@@ -98,7 +98,7 @@ def muon_metric(
         adam_b1: decay of the moving average of the gradients that are not matrices, in [0, 1).
         adam_b2: decay of the moving average of their squares, in [0, 1).
         eps: ε > 0, for both parts.
-        xi: weight ξ >= 0 of the loss direction.
+        xi: weight ξ >= 0 of the loss direction; about one over the number of parameters.
         beta: decay β of the moving average of the trace, in [0, 1).
         weight_decay: decoupled decay λ >= 0 of all parameters, scaled by η but not by r.
         embedding: the height of the graph as a function of the loss.
@@ -137,7 +137,7 @@ def lion_metric(
     beta2: Scalar = 0.99,
     xi: Scalar = 0.1,
     beta: Scalar = 0.8,
-    weight_decay: Scalar = 1e-3,
+    weight_decay: optax.ScalarOrSchedule = 1e-3,
     *,
     embedding: Height = identity,
     mask: Mask = None,
@@ -158,7 +158,7 @@ def lion_metric(
         learning_rate: η, a number or a schedule.
         beta1: weight of the momentum in the direction, in [0, 1).
         beta2: decay of the momentum, in [0, 1).
-        xi: weight ξ >= 0 of the loss direction.
+        xi: weight ξ >= 0 of the loss direction; about one over the number of parameters.
         beta: decay β of the moving average of the trace, in [0, 1).
         weight_decay: decoupled decay λ >= 0, scaled by η but not by r.
         embedding: the height of the graph as a function of the loss.

@@ -8,9 +8,9 @@ import optax
 from induced_metric.optimizers._arguments import (
     Scalar,
     check_decay,
-    check_learning_rate,
     check_non_negative,
     check_positive,
+    check_schedulable,
 )
 from induced_metric.optimizers.metric import descend
 
@@ -23,14 +23,15 @@ class Betas(NamedTuple):
 
 
 def sgd(
-    learning_rate: optax.ScalarOrSchedule, momentum: Scalar = 0.9, weight_decay: Scalar = 0.0
+    learning_rate: optax.ScalarOrSchedule,
+    momentum: Scalar = 0.9,
+    weight_decay: optax.ScalarOrSchedule = 0.0,
 ) -> optax.GradientTransformation:
     """``optax.sgd``: heavy-ball momentum, so the effective learning rate is η / (1 − momentum).
 
     ``weight_decay`` is decoupled, θ ← θ − η (b + λ θ): it does not go through the momentum.
     """
-    check_learning_rate(learning_rate)
-    check_non_negative(weight_decay=weight_decay)
+    check_schedulable(learning_rate=learning_rate, weight_decay=weight_decay)
     check_decay(momentum=momentum)
     if isinstance(weight_decay, numbers.Real) and weight_decay == 0:
         return optax.sgd(learning_rate, momentum=momentum)
@@ -52,7 +53,7 @@ def adam(
     learning_rate: optax.ScalarOrSchedule, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8
 ) -> optax.GradientTransformation:
     """``optax.adam`` with b1 = ``beta1`` and b2 = ``beta2``; ``adamw`` adds weight decay."""
-    check_learning_rate(learning_rate)
+    check_schedulable(learning_rate=learning_rate)
     check_non_negative(eps=eps)
     check_decay(beta1=beta1, beta2=beta2)
     return optax.adam(learning_rate, b1=beta1, b2=beta2, eps=eps)
@@ -63,11 +64,11 @@ def adamw(
     beta1: Scalar = 0.9,
     beta2: Scalar = 0.999,
     eps: Scalar = 1e-8,
-    weight_decay: Scalar = 1e-4,
+    weight_decay: optax.ScalarOrSchedule = 1e-4,
 ) -> optax.GradientTransformation:
     """``optax.adamw`` with b1 = ``beta1`` and b2 = ``beta2``."""
-    check_learning_rate(learning_rate)
-    check_non_negative(eps=eps, weight_decay=weight_decay)
+    check_schedulable(learning_rate=learning_rate, weight_decay=weight_decay)
+    check_non_negative(eps=eps)
     check_decay(beta1=beta1, beta2=beta2)
     return optax.adamw(learning_rate, b1=beta1, b2=beta2, eps=eps, weight_decay=weight_decay)
 
@@ -91,7 +92,7 @@ def muon(
     updates of the 2-D parameters by the dual norm of the momentum. ``consistent_rms`` is the root mean square
     that the update of a 2-D parameter of any shape gets, as in Moonlight.
     """
-    check_learning_rate(learning_rate)
+    check_schedulable(learning_rate=learning_rate)
     check_non_negative(eps=eps, weight_decay=weight_decay)
     check_decay(beta=beta, adam_b1=adam_b1, adam_b2=adam_b2)
     return optax.contrib.muon(

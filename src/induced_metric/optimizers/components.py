@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.typing import DTypeLike
 
@@ -25,6 +26,25 @@ class ComponentMetricState(NamedTuple):
 def unchanged(vector: Params) -> Params:
     r"""The Euclidean inverse metric, :math:`\gamma^{-1} = 1`."""
     return vector
+
+
+def _check_weights(xi: Any, components: int) -> None:
+    """Raises ValueError unless ξ is one weight, k weights or a k × k matrix, none of them below 0."""
+    if components < 1:
+        raise ValueError(f"components must be >= 1, got {components}")
+    if not (isinstance(xi, list | tuple) or getattr(xi, "ndim", False)):
+        check_non_negative(xi=xi)
+    elif not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(xi)):
+        weights = np.asarray(xi, float)
+        if weights.shape not in ((components,), (components, components)):
+            raise ValueError(
+                f"xi must be one weight, {components} weights or a {components} × {components} matrix, got "
+                f"the shape {weights.shape}"
+            )
+        matrix = weights if weights.ndim == 2 else np.diag(weights)
+        least = -1e-6 * np.abs(matrix).max()  # of a matrix without full rank, rounded
+        if not (np.allclose(matrix, matrix.T) and np.linalg.eigvalsh(matrix).min() >= least):
+            raise ValueError(f"xi must be >= 0, and a matrix symmetric and positive semi-definite, got {xi}")
 
 
 def _gram(left: Params, right: Params, dtype: Any) -> jax.Array:
@@ -78,7 +98,8 @@ def scale_by_component_metric(
         embeddings except ``identity`` need the k losses as ``value=``.
 
     Raises:
-        ValueError: for a number outside its range, or, in ``update``, without a needed ``value=``.
+        ValueError: for a number outside its range, a ξ of another shape, or, in ``update``, without a needed
+            ``value=``.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax
@@ -93,12 +114,8 @@ def scale_by_component_metric(
     References:
         Harvey, The Optimiser Hidden in Plain Sight, Eq. 8 and Section 4.
     """
-    many = isinstance(xi, list | tuple) or getattr(xi, "ndim", False)  # weights of components, or of pairs
-    if not many:
-        check_non_negative(xi=xi)
+    _check_weights(xi, components)
     check_decay(beta=beta, momentum=momentum)
-    if components < 1:
-        raise ValueError(f"components must be >= 1, got {components}")
     embedding = as_embedding(embedding)
 
     def init(params: Params) -> ComponentMetricState:

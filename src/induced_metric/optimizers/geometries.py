@@ -178,4 +178,8 @@ def preconditioned_by(base: optax.GradientTransformation) -> Geometry:
         most = float(np.finfo(products.dtype).max) / 2**40
         return jnp.sum(jnp.clip(products, -most, most))
 
-    return Geometry(init=base.init, update=update)
+    def init(params: Params) -> Any:
+        check_real(params)
+        return base.init(params)
+
+    return Geometry(init=init, update=update)

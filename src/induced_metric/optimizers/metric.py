@@ -29,8 +29,8 @@ from induced_metric.optimizers._arguments import (
     Scalar,
     Subsets,
     check_decay,
-    check_learning_rate,
     check_non_negative,
+    check_schedulable,
     is_number,
 )
 from induced_metric.optimizers.embeddings import Embedding, as_embedding, identity, metric_scale
@@ -167,10 +167,11 @@ def induced_metric(
 
     The trace is exact if P has no memory of earlier gradients. With momentum in ``base``, it is the product
     of the gradient with the averaged direction, which may be negative: hence the absolute value. A learning
-    rate in ``base``, including its sign, is part of γ⁻¹, so that ξ then weights a smaller trace.
+    rate in ``base``, including its sign, is part of γ⁻¹, so that ξ then weights a smaller trace. Weight decay
+    in ``base`` would be part of P g, and so be scaled by r and enter v̂: leave it out, and use ``descend``.
 
     Args:
-        base: any optax transformation, such as ``optax.scale_by_adam()`` or ``optax.adamw(1e-3)``.
+        base: any optax transformation without weight decay, such as ``optax.scale_by_adam()``.
         xi: weight ξ >= 0 of the loss direction in the metric; 0 leaves ``base`` as it is.
         beta: decay β of the moving average of the trace, in [0, 1).
         embedding: the height of the graph: ``identity``, ``log``, ``sqrt``, ``power(p)``, ``shifted_log(c)``,
@@ -207,14 +208,13 @@ def induced_metric(
 
 
 def descend(
-    direction: optax.GradientTransformationExtraArgs,
+    direction: optax.GradientTransformation,
     learning_rate: optax.ScalarOrSchedule,
-    weight_decay: Scalar,
+    weight_decay: optax.ScalarOrSchedule,
     mask: Mask = None,
 ) -> optax.GradientTransformationExtraArgs:
     """θ ← θ − η (direction + λ θ): decoupled weight decay that the metric does not scale."""
-    check_learning_rate(learning_rate)
-    check_non_negative(weight_decay=weight_decay)
+    check_schedulable(learning_rate=learning_rate, weight_decay=weight_decay)
     without_decay = isinstance(weight_decay, numbers.Real) and weight_decay == 0
     return optax.chain(
         direction,
