@@ -38,18 +38,25 @@ def test_trajectory_is_the_published_one(case):
             assert error < 1e-6, f"step {step}, {name}"
 
 
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize(
+    ("name", "extra"),
+    [
+        ("sgd_metric", {}),
+        ("sgd_metric", {"heavy_ball": True}),
+        ("sgd_log_metric", {}),
+        ("sgd_log_metric", {"heavy_ball": True}),
+        ("sgd_rms", {"beta_rms": 0.95}),
+    ],
+)
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-12)])
-def test_hundred_steps_are_those_of_jax(name, dtype, tolerance):
+def test_hundred_steps_are_those_of_jax(name, extra, dtype, tolerance):
     jax = pytest.importorskip("jax")
     optax = pytest.importorskip("optax")
     induced_metric = pytest.importorskip("induced_metric")
     rng = np.random.default_rng(0)
     steps, target = 100, rng.normal(size=(4, 3))
     start, noise = rng.normal(size=(4, 3)), rng.normal(size=(steps, 4, 3))
-    hyperparameters = {"momentum": 0.8, "xi": 0.05, "beta": 0.7, "weight_decay": 1e-3}
-    if name == "sgd_rms":
-        hyperparameters["beta_rms"] = 0.95
+    hyperparameters = {"momentum": 0.8, "xi": 0.05, "beta": 0.7, "weight_decay": 1e-3, **extra}
 
     param = torch.nn.Parameter(torch.tensor(start.astype(dtype)))
     optimizer = TWINS[name]([param], lr=0.05, **hyperparameters)
@@ -78,6 +85,19 @@ def test_hundred_steps_are_those_of_jax(name, dtype, tolerance):
         expected = np.asarray(params)
     error = np.linalg.norm(param.detach().numpy() - expected) / np.linalg.norm(expected)
     assert error < tolerance
+
+
+def test_heavy_ball_with_xi_of_zero_gives_sgd_and_is_a_setting_of_a_group():
+    params, other = parameters(), parameters()
+    groups = [{"params": params[:1], "heavy_ball": True}, {"params": params[1:], "momentum": 0.0}]
+    ours = SGDMetric(groups, lr=0.1, momentum=0.8, xi=0.0)
+    sgd = torch.optim.SGD([{"params": other[:1], "momentum": 0.8}, {"params": other[1:]}], lr=0.1)
+    for step in range(5):
+        set_gradients(params, step)
+        set_gradients(other, step)
+        ours.step()
+        sgd.step()
+    torch.testing.assert_close(params, other, rtol=1e-5, atol=1e-6)
 
 
 def test_xi_of_zero_gives_adamw():

@@ -1,4 +1,9 @@
-"""The metric optimisers for PyTorch: the maths, names and arguments of ``induced_metric``, without JAX."""
+"""The metric optimisers for PyTorch: the mathematics of ``induced_metric``, without JAX.
+
+The arguments have the names and defaults of the JAX optimisers', with ``lr`` for ``learning_rate``. Parameter
+groups stand in for ``mask``, and ``per_group`` for ``subsets``; ``embedding`` and ``accumulator_dtype`` are
+JAX's only.
+"""
 
 try:
     from induced_metric.torch.rms import SGDRMS

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from induced_metric.torch._batches import Batch, accumulator_dtype, cast, gather
+from induced_metric.torch._batches import Batch, accumulator_dtype, cast, check_gradients, gather
 
 NON_NEGATIVE = ("lr", "xi", "weight_decay")
 DECAYS = ("momentum", "beta", "beta_rms")
@@ -35,17 +35,17 @@ class MetricOptimizer(Optimizer):
     """Computes s from all gradients, averages it, and scales every parameter's step by r."""
 
     moments: tuple[str, ...] = ("momentum_buffer",)
-    needs_loss = False
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds a group; it must have the same ξ and β as the others unless ``per_group`` is set."""
-        _check_hyperparameters({**self.defaults, **param_group})
+        group = {**self.defaults, **param_group}
+        _check_hyperparameters(group)
+        self._check_groups_agree(group)
         super().add_param_group(param_group)
         self.param_groups[-1].update(metric=None, metric_step=0, inverse_scale=None)
-        self._check_groups_agree()
 
-    def _check_groups_agree(self) -> None:
-        pairs = {(group["xi"], group["beta"]) for group in self.param_groups}
+    def _check_groups_agree(self, *added: dict[str, Any]) -> None:
+        pairs = {(group["xi"], group["beta"]) for group in (*self.param_groups, *added)}
         if not self.defaults["per_group"] and len(pairs) > 1:
             raise ValueError(
                 f"all groups share one metric, so one xi and beta, got {sorted(pairs)}; "
@@ -56,26 +56,27 @@ class MetricOptimizer(Optimizer):
     def step(
         self, closure: Callable[[], Any] | None = None, *, loss: torch.Tensor | float | None = None
     ) -> Any:
-        """Performs one step.
+        """Performs one step; a refused one leaves the optimiser as it was.
 
         Args:
-            closure: clears the gradients, computes the loss, calls ``backward`` and returns the loss.
-            loss: the loss that ``backward`` was called on, instead of a closure; the host never reads it.
+            closure: returns the loss whose gradients are then in ``.grad``. It may compute both or, as
+                ``lambda: loss``, only pass on a loss that ``backward`` was called on.
+            loss: that loss, instead of a closure; the host never reads it.
 
         Returns:
             What ``closure`` returned, or None.
 
         Raises:
-            ValueError: if the optimiser needs the loss and neither a closure nor a loss is given.
+            ValueError: if the optimiser needs the loss and gets none (unless every ``lr`` is 0) or a tensor
+                of several numbers.
             RuntimeError: for a sparse or complex gradient.
         """
         returned = None
         if closure is not None:
             with torch.enable_grad():
                 returned = closure()
-        loss = returned if loss is None else loss
-        if self.needs_loss and loss is None:
-            raise ValueError(f"{type(self).__name__} needs the loss: call step(closure) or step(loss=loss)")
+        loss = self._check_loss(returned if loss is None else loss)
+        check_gradients(self.param_groups, type(self).__name__)
         if self.defaults["per_group"]:
             families = [[group] for group in self.param_groups]
         else:
@@ -87,11 +88,7 @@ class MetricOptimizer(Optimizer):
 
     def _step_family(self, groups: list[dict[str, Any]], loss: Any) -> None:
         """Takes a step with groups that share one metric, which the first group keeps between steps."""
-        batches = [
-            batch
-            for group in groups
-            for batch in gather(group, self.state, self.moments, type(self).__name__)
-        ]
+        batches = [batch for group in groups for batch in gather(group, self.state, self.moments)]
         if not batches:
             return
         squares, kept = zip(*(self._advance_wide(batch) for batch in batches), strict=True)
@@ -157,6 +154,10 @@ class MetricOptimizer(Optimizer):
                 for name in stored.keys() & set(self.moments):
                     self.state[param][name] = stored[name].to(param.device, dtype)
 
+    def _check_loss(self, loss: Any) -> Any:
+        """The loss in the form that ``_inverse_scale`` takes; the embedding f(L) = L does not need it."""
+        return loss
+
     def _inverse_scale(self, norm: torch.Tensor, loss: Any) -> torch.Tensor:
         """1 / r = 1 + v̂ for the embedding f(L) = L; v̂ is never negative here."""
         del loss
@@ -187,7 +188,11 @@ def decay(batch: Batch) -> None:
 
 
 def signed_rate(batch: Batch) -> float:
-    """−η / (1 − μᵗ), or +η / (1 − μᵗ) to maximise: the step size without r, with m's bias correction."""
+    """−η / (1 − μᵗ), or +η / (1 − μᵗ) to maximise: the step size without r, with m's bias correction.
+
+    The sum of ``heavy_ball`` has no bias to correct.
+    """
     group = batch.group
     sign = 1 if group["maximize"] else -1
-    return float(sign * group["lr"] / (1 - group["momentum"] ** batch.step))
+    bias = 0 if group.get("heavy_ball") else group["momentum"] ** batch.step
+    return float(sign * group["lr"] / (1 - bias))

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -37,27 +38,33 @@ def cast(tensors: Tensors, like: Tensors) -> Tensors:
     return copies
 
 
-def _check_gradient(grad: torch.Tensor, optimizer: str) -> None:
-    if grad.is_sparse:
-        raise RuntimeError(f"{optimizer} does not support sparse gradients; use sparse=False in nn.Embedding")
-    if torch.is_complex(grad):
-        raise RuntimeError(f"{optimizer} does not support complex gradients; hold real and imaginary parts")
+def check_gradients(groups: list[dict[str, Any]], optimizer: str) -> None:
+    """Refuses sparse and complex gradients, in all groups before any state changes."""
+    for param in chain.from_iterable(group["params"] for group in groups):
+        if param.grad is None:
+            continue
+        if param.grad.is_sparse:
+            raise RuntimeError(
+                f"{optimizer} does not support sparse gradients; use sparse=False in nn.Embedding"
+            )
+        if torch.is_complex(param.grad):
+            raise RuntimeError(
+                f"{optimizer} does not support complex gradients; hold real and imaginary parts"
+            )
 
 
-def gather(group: dict[str, Any], state: Any, names: tuple[str, ...], optimizer: str) -> Iterator[Batch]:
+def gather(group: dict[str, Any], state: Any, names: tuple[str, ...]) -> Iterator[Batch]:
     """Advances the step of every parameter with a gradient and yields them in batches.
 
     Args:
         group: the parameter group.
         state: the optimiser's state, to which missing moments are added.
         names: names of the moments, tensors with the parameter's shape and its ``accumulator_dtype``.
-        optimizer: name of the optimiser, for error messages.
     """
     kinds: dict[tuple[torch.device, torch.dtype, torch.dtype, int], list[Tensors]] = defaultdict(list)
     for param in group["params"]:
         if param.grad is None:
             continue
-        _check_gradient(param.grad, optimizer)
         param_state = state[param]
         if not param_state:
             param_state["step"] = 0

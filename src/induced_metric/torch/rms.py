@@ -21,12 +21,17 @@ class SGDRMS(MetricOptimizer):
 
     Parameters in float16 and bfloat16 have float32 averages and are rounded once per step.
 
+    Norms are of the parameters that this process holds, so ``ZeroRedundancyOptimizer`` and the flat
+    parameters of FSDP1, which would give every rank a metric of its own shard, are not supported.
+
     Args:
         params: parameters, or groups with their own ``lr``, ``momentum``, ``beta_rms``, ``eps`` and
             ``weight_decay``.
-        lr: η >= 0.
+        lr: η >= 0, on AdamW's scale: 1e-3 is usual, and the default is large.
         momentum: decay μ of the moving average of the gradients, in [0, 1).
-        xi: weight ξ >= 0 of the loss direction.
+        xi: weight ξ >= 0 of the loss direction. The default suits small networks only: the
+            paper starts from one over the number of parameters, and its best values are within some two
+            orders of magnitude of that.
         beta: decay β of the moving average of the squared norm, in [0, 1); 0 uses only the current value.
         beta_rms: decay of the moving average of the squared gradients, in [0, 1).
         weight_decay: decoupled decay λ >= 0, scaled by η but not by r.

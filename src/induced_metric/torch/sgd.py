@@ -21,13 +21,21 @@ class SGDMetric(MetricOptimizer):
 
     Parameters in float16 and bfloat16 have float32 averages and are rounded once per step.
 
+    Norms are of the parameters that this process holds, so ``ZeroRedundancyOptimizer`` and the flat
+    parameters of FSDP1, which would give every rank a metric of its own shard, are not supported.
+
     Args:
-        params: parameters, or groups with their own ``lr``, ``momentum`` and ``weight_decay``.
+        params: parameters, or groups with their own ``lr``, ``momentum``, ``weight_decay`` and
+            ``heavy_ball``.
         lr: η >= 0.
         momentum: decay μ of the moving average of the gradients, in [0, 1).
-        xi: weight ξ >= 0 of the loss direction; about one over the number of parameters.
+        xi: weight ξ >= 0 of the loss direction. The default suits small networks only: the
+            paper starts from one over the number of parameters, and its best values are within some two
+            orders of magnitude of that.
         beta: decay β of the moving average of the squared norm, in [0, 1); 0 uses only the current value.
         weight_decay: decoupled decay λ >= 0, scaled by η but not by r.
+        heavy_ball: use the sum :math:`b_t = \mu b_{t-1} + g_t` of the gradients instead of
+            :math:`\hat m_t`, as ``torch.optim.SGD`` does.
         maximize: ascend instead of descending.
         foreach: False takes one parameter at a time. None and True take all at once on an accelerator,
             and as many as the cache holds on a CPU.
@@ -60,6 +68,7 @@ class SGDMetric(MetricOptimizer):
         beta: float = 0.8,
         weight_decay: float = 0.0,
         *,
+        heavy_ball: bool = False,
         maximize: bool = False,
         foreach: bool | None = None,
         per_group: bool = False,
@@ -70,15 +79,25 @@ class SGDMetric(MetricOptimizer):
             "xi": xi,
             "beta": beta,
             "weight_decay": weight_decay,
+            "heavy_ball": heavy_ball,
             "maximize": maximize,
             "foreach": foreach,
             "per_group": per_group,
         }
         super().__init__(params, defaults)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in (self.defaults, *self.param_groups):
+            group.setdefault("heavy_ball", False)  # saved before this option existed, thus an average
+
     def _advance(self, batch: Batch) -> tuple[torch.Tensor, None]:
-        grads = batch.grads
-        torch._foreach_lerp_(batch.moments[0], grads, 1 - batch.group["momentum"])
+        grads, first, group = batch.grads, batch.moments[0], batch.group
+        if group["heavy_ball"]:
+            torch._foreach_mul_(first, group["momentum"])
+            torch._foreach_add_(first, grads)
+        else:
+            torch._foreach_lerp_(first, grads, 1 - group["momentum"])
         dtype = torch.promote_types(grads[0].dtype, torch.float32)
         norms = torch._foreach_norm(grads, 2, dtype=dtype)
         return (norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))).square(), None
@@ -101,7 +120,12 @@ class SGDLogMetric(SGDMetric):
         \theta_t = \theta_{t-1} - \eta\,(r_t \hat m_t + \lambda \theta_{t-1})
 
     The loss L must be positive; ``step`` takes it from a closure or as ``step(loss=loss)``. At a loss of
-    exactly zero the update is zero. The arguments are those of ``SGDMetric``.
+    exactly zero the update is zero. The arguments are those of ``SGDMetric``, and so is what is not
+    supported. The default of ``xi`` suits small networks only; begin with one over the number of parameters.
+
+    L must be the loss whose gradient is in ``.grad``: under ``DistributedDataParallel`` the average over all
+    processes by ``all_reduce``, since with losses of their own the replicas drift apart silently, and under
+    gradient accumulation the mean over the accumulated batches.
 
     Example:
         >>> import torch
@@ -116,13 +140,21 @@ class SGDLogMetric(SGDMetric):
         Harvey, The Optimiser Hidden in Plain Sight, Algorithm 2 and Eq. 14.
     """
 
-    needs_loss = True
-
-    def _inverse_scale(self, norm: torch.Tensor, loss: Any) -> torch.Tensor:
+    def _check_loss(self, loss: Any) -> torch.Tensor | float:
         if isinstance(loss, torch.Tensor):
             if loss.numel() != 1:
                 raise ValueError(f"the loss must be one number, got a tensor of shape {tuple(loss.shape)}")
-            loss = loss.detach().reshape(()).to(norm, non_blocking=True)
+            return loss.detach().reshape(())
+        if loss is not None:
+            return float(loss)
+        # torch.distributed.checkpoint creates the state by a step of this kind; at a loss of 0 nothing moves.
+        if all(group["lr"] == 0 for group in self.param_groups):
+            return 0.0
+        raise ValueError(f"{type(self).__name__} needs the loss: call step(closure) or step(loss=loss)")
+
+    def _inverse_scale(self, norm: torch.Tensor, loss: Any) -> torch.Tensor:
+        if isinstance(loss, torch.Tensor):
+            loss = loss.to(norm, non_blocking=True)
         else:
             loss = torch.full_like(norm, loss)
         # L + v̂ / L needs no square, which would be 0 or infinite for extreme losses. At L = 0, 1 / r = ∞.
