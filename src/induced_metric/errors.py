@@ -12,6 +12,8 @@ _REMEDIES = {
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make it writable"),
     **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "remove what is in the place of a directory"),
 }
+_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
+"""What may be over later, unlike missing rights or a file in the place of a directory."""
 _NO_MEMORY = re.compile(
     "|".join(
         (
@@ -27,15 +29,32 @@ _NO_MEMORY = re.compile(
 
 
 class UserError(ValueError):
-    """The user asked for something that cannot be done; the message is one sentence that says what can be."""
+    """The user asked for something that cannot be done; the message is one sentence that says what can be.
+
+    Attributes:
+        passing: whether it may be over when the same command runs again, as when a disk is full.
+    """
+
+    passing = False
 
 
 class PassingError(UserError):
-    """What the user did not get wrong, and what may be over when the same command runs again."""
+    """A UserError that is ``passing``."""
+
+    passing = True
 
 
-class DiskError(PassingError):
-    """A file cannot be written, for instance because the disk is full or read-only."""
+class DiskError(UserError):
+    """A file cannot be written, for instance because the disk is full or read-only.
+
+    Args:
+        message: the sentence.
+        cause: the system's error, which decides whether it is ``passing``.
+    """
+
+    def __init__(self, message: str, cause: OSError | None = None) -> None:
+        super().__init__(message)
+        self.passing = cause is not None and cause.errno in _PASSING
 
 
 def refused(error: OSError) -> bool:
@@ -78,7 +97,8 @@ def written(path: str | os.PathLike[str]) -> Iterator[None]:
         remedy = _REMEDIES.get(error.errno, "check its disk")
         raise DiskError(
             f"{os.fspath(path)} cannot be written ({error.strerror}): {remedy}; what is recorded is kept, "
-            "and the same command continues"
+            "and the same command continues",
+            error,
         ) from error
 
 

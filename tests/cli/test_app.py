@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 
 import induced_metric
 from induced_metric.cli import app, build, train, values
-from induced_metric.errors import DiskError, UserError
+from induced_metric.errors import UserError, written
 from induced_metric.lanes import Lanes, engine, placement, probe
 from induced_metric.lanes.facts import device_facts, lane_facts
 from induced_metric.lanes.placement import Placement, most_shards
@@ -313,7 +313,7 @@ def test_an_optimizer_of_ones_own_that_fails_at_an_end_of_its_range_is_one_sente
     words = ["optimizer=sgd", "optimizer._target_=own_optimizer.own", "+optimizer.a=0.5"]
     words += ["~optimizer.momentum", "~search_space.momentum"]
     build.pairing(compose(*words, "+search_space.a={low: 0.0, high: 0.9}"))
-    with pytest.raises(UserError, match=r"^search_space: ZeroDivisionError"):
+    with pytest.raises(UserError, match=r"^search_space: own_optimizer.py, line 3: ZeroDivisionError"):
         build.pairing(compose(*words, "+search_space.a={low: 0.0, high: 1.0}"))
 
 
@@ -376,17 +376,18 @@ def test_a_single_trial_whose_static_values_do_not_fit_is_the_same_sentence(tmp_
 
 
 @pytest.mark.slow
-def test_a_single_trial_that_is_stopped_is_saved_whenever_the_signal_comes(tmp_path):
+@pytest.mark.parametrize("looks", range(5))
+def test_a_single_trial_that_is_stopped_is_saved_whenever_the_signal_comes(tmp_path, looks):
     """Also between two looks at it: what the engine is told is what decided whether to save."""
     asked = itertools.count()
     trial = Trial(0, {"x": 1.0}, 0, toys.plan().goal, "toy")
     where = Checkpoints(tmp_path / "checkpoints", every=0)
     with toys.lanes(width=1, queue=1, devices=jax.devices()[:1]) as lanes:
         with pytest.raises(SystemExit):
-            train._run(trial, lanes, where, "toy", lambda *_: None, lambda: next(asked) >= 1)
+            train._run(trial, lanes, where, "toy", lambda *_: None, lambda: next(asked) >= looks)
         again = Trial(0, {"x": 1.0}, 0, toys.plan().goal, "toy")
-        assert again.restore(where, lanes)
-    assert again.done == trial.done == 2
+        assert again.restore(where, lanes) == (looks > 0)
+    assert again.done == trial.done == looks
 
 
 def test_no_memory_is_no_mistake_in_a_setting():
@@ -445,7 +446,7 @@ def test_a_full_disk_is_one_sentence_also_where_only_hydra_writes(begun, tmp_pat
     else:
         monkeypatch.setattr(Path, "mkdir", lambda *_, **__: full(None))
         code, said = end_of(lambda cfg: None, tmp_path, monkeypatch, capsys)
-    assert code == 2
+    assert code == 75  # the same command may succeed later
     assert said == (
         f"train.py: results must be a directory that can be written, and {tmp_path} is not "
         "(No space left on device)\n"
@@ -453,10 +454,16 @@ def test_a_full_disk_is_one_sentence_also_where_only_hydra_writes(begun, tmp_pat
 
 
 def test_what_may_pass_has_an_exit_code_of_its_own(tmp_path, monkeypatch, capsys):
-    def full(cfg):
-        raise DiskError("results/x cannot be written")
+    def refused(number):
+        def task(cfg):
+            with written(tmp_path / "x"):
+                raise OSError(number, os.strerror(number))
 
-    assert end_of(full, tmp_path, monkeypatch, capsys) == (75, "train.py: results/x cannot be written\n")
+        code, said = end_of(task, tmp_path, monkeypatch, capsys)
+        assert said.startswith(f"train.py: {tmp_path}/x cannot be written ({os.strerror(number)}): ")
+        return code
+
+    assert [refused(number) for number in (errno.ENOSPC, errno.ESTALE, errno.EACCES)] == [75, 75, 2]
 
 
 @pytest.mark.parametrize(("given", "made"), [("2026", "2026"), ("null", None), ("''", None)])

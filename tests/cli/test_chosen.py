@@ -96,10 +96,19 @@ def test_a_file_of_another_group_may_lack_a_name_but_not_have_anothers(written, 
     chosen.check([f"{group}={choice}"])
 
 
+def test_a_storage_of_ones_own_says_of_which_kind_it_is(written):
+    written("storage/cluster", "name: postgresql\ngrace: 60\n")
+    chosen.check(["storage=cluster"])
+
+
 def test_what_is_no_text_is_said_to_be_none(written, tmp_path):
     written("optimizer/mine", MINE)
-    (tmp_path / "optimizer" / "mine.yaml").write_bytes("# ü\n".encode("latin-1"))
-    with pytest.raises(UserError, match=r"conf/optimizer/mine\.yaml is not text in UTF-8"):
+    for content in ("# ü\n".encode("latin-1"), b"a: \x01\n"):
+        (tmp_path / "optimizer" / "mine.yaml").write_bytes(content)
+        with pytest.raises(UserError, match=r"conf/optimizer/mine\.yaml is not YAML in UTF-8"):
+            chosen.check(["optimizer=mine"])
+    (tmp_path / "optimizer" / "mine.yaml").write_text("3\n")
+    with pytest.raises(UserError, match=r"conf/optimizer/mine\.yaml cannot be read"):
         chosen.check(["optimizer=mine"])
 
 

@@ -108,6 +108,13 @@ def test_one_that_lived_long_has_its_restarts_counted_anew(tmp_path):
     assert set(lines[1:5]) == {"worker a was killed by signal 9 (Killed); started again in 0 s (1 of 1)"}
 
 
+def test_so_are_not_those_of_one_that_ends_by_what_never_passes(tmp_path):
+    worker = fake(tmp_path, "a", "away")
+    code, lines = supervise([worker], restarts=Restarts(restarts=2, pause=0, longest_pause=0))
+    assert (code, runs(worker)) == (1, 3)
+    assert lines[-1] == "worker a ended (worker.py: the disk is away), and not started again after 2 restarts"
+
+
 def test_a_mistake_of_the_user_stops_all_and_is_said_once(tmp_path, capfd):
     workers = [fake(tmp_path, "a", "wait"), fake(tmp_path, "b", "refuse"), fake(tmp_path, "c", "refuse")]
     code, lines = supervise(workers)

@@ -1,9 +1,9 @@
 """A stand-in for a worker: says what it was started with, then does what its first argument says.
 
-python worker.py <wait|done|refuse|crash|die|once|full|deaf> <file> [name=value ...]
+python worker.py <wait|done|refuse|crash|die|once|full|away|deaf> <file> [name=value ...]
 
 ``wait`` ends when the file is there, or in order at SIGTERM; ``once`` dies when the file is not there;
-``full`` then says that the disk is full, and exits as for what may pass.
+``full`` then says that the disk is full, and exits as for what may pass; ``away`` always does.
 """
 
 import os
@@ -37,6 +37,9 @@ match todo:
     case "full" if not file.exists():
         file.touch()
         print("worker.py: the disk is full", file=sys.stderr)
+        sys.exit(75)
+    case "away":
+        print("worker.py: the disk is away", file=sys.stderr)
         sys.exit(75)
     case "once" if not file.exists():
         file.touch()

@@ -19,7 +19,7 @@ from induced_metric import xla
 from induced_metric.cli import chosen, entry, overrides
 from induced_metric.cli.values import CONF, sentences
 from induced_metric.errors import (
-    PassingError,
+    DiskError,
     UserError,
     check_platform,
     memory_sentence,
@@ -40,7 +40,7 @@ def run(
 ) -> NoReturn:
     """Runs ``task`` as a Hydra application. A UserError is printed as one sentence.
 
-    The exit code is then 2 or, if it is a PassingError, ``entry.PASSING``.
+    The exit code is then 2 or, if it is ``passing``, ``entry.PASSING``.
 
     Args:
         task: the function to run; it receives the composed configuration.
@@ -73,7 +73,7 @@ def run(
         with _one_sentence():
             afterwards()
     except (ConfigCompositionException, OverrideParseException) as error:
-        _fail(overrides.sentence(error, config))
+        _fail(UserError(overrides.sentence(error, config)))
     except OSError as error:
         if begun:
             raise
@@ -86,7 +86,7 @@ def _one_sentence() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        _fail(str(error), entry.PASSING if isinstance(error, PassingError) else 2)
+        _fail(error)
     except OSError as error:
         if not refused(error):
             raise
@@ -94,7 +94,7 @@ def _one_sentence() -> Iterator[None]:
     except (MemoryError, RuntimeError, ValueError) as error:
         if not out_of_memory(error):
             raise
-        _fail(memory_sentence(error, _LOWER))
+        _fail(UserError(memory_sentence(error, _LOWER)))
 
 
 def _warning(
@@ -111,9 +111,9 @@ def _program() -> str:
     return Path(sys.argv[0]).name
 
 
-def _fail(sentence: str, code: int = 2) -> NoReturn:
-    print(f"{_program()}: {sentence}", file=sys.stderr)
-    sys.exit(code)
+def _fail(error: UserError) -> NoReturn:
+    print(f"{_program()}: {error}", file=sys.stderr)
+    sys.exit(entry.PASSING if error.passing else 2)
 
 
 def stop_in_order() -> Callable[[], bool]:
@@ -184,9 +184,9 @@ def results(cfg: DictConfig) -> Path:
         with tempfile.TemporaryFile(dir=path):
             return path
     except OSError as error:
-        raise UserError(_unwritable(error)) from error
+        raise _unwritable(error) from error
 
 
-def _unwritable(error: OSError) -> str:
-    reason = error.strerror or type(error).__name__
-    return f"results must be a directory that can be written, and {error.filename or 'it'} is not ({reason})"
+def _unwritable(error: OSError) -> DiskError:
+    reason, name = error.strerror or type(error).__name__, error.filename or "it"
+    return DiskError(f"results must be a directory that can be written, and {name} is not ({reason})", error)

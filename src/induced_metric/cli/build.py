@@ -177,6 +177,8 @@ def _task(chosen: Mapping[str, Any], **changed: Any) -> "Task":
     try:
         made = build(**checked)
     except (ValueError, FileNotFoundError) as error:
+        if isinstance(error, UserError) and error.passing:
+            raise
         raise UserError(f"task: {error}") from error
     except Exception as error:  # of somebody else's code, so of any kind
         if out_of_memory(error):

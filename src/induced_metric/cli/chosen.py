@@ -12,6 +12,7 @@ from induced_metric.cli.values import CONF, suggested
 from induced_metric.errors import UserError
 
 _NAMED = ("optimizer", "task")  # the groups whose files must set the name that records get
+_RECORDED = (*_NAMED, "protocol", "sampler", "pruner", "schedule")  # those whose names are in records
 _HEADER = "# @package _global_"
 
 
@@ -55,8 +56,10 @@ def read(path: Path) -> Any:
         last = len(path.read_text(encoding="utf-8").splitlines())  # the parser stands behind it at the end
         line = f" line {min(error.problem_mark.line + 1, last)}" if error.problem_mark else ""
         raise UserError(f"{_shown(path)}{line} is not valid YAML: {error.problem}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{_shown(path)} is not text in UTF-8") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{_shown(path)} is not YAML in UTF-8") from error
+    except OSError as error:  # OmegaConf's for a number alone
+        raise UserError(f"{_shown(path)} cannot be read ({error})") from error
 
 
 def _check_header(path: Path) -> None:
@@ -77,7 +80,7 @@ def _check(path: Path, group: str) -> None:
     if group in _NAMED and not isinstance(section, Mapping):
         raise UserError(f"{_shown(path)} must have a section {group}: with name: {path.stem} in it")
     name = section.get("name") if isinstance(section, Mapping) else None
-    if name != path.stem and (group in _NAMED or name is not None):
+    if name != path.stem and (group in _NAMED or (group in _RECORDED and name is not None)):
         actual = "no name" if name is None else f"name: {name}"
         raise UserError(
             f"{_shown(path)} has {actual} under {group}: write name: {path.stem}, the name of its file, "

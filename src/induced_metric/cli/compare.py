@@ -91,11 +91,9 @@ def _planned(task: str, optimizer: str) -> tuple[dict[str, Any], dict[str, "Dime
     Raises:
         UserError: if the optimiser or the task has no configuration, or no study can use the optimiser.
     """
-    from omegaconf import OmegaConf
-
     from induced_metric.cli import build
     from induced_metric.cli.composing import compose
-    from induced_metric.cli.values import CONF, suggested
+    from induced_metric.cli.values import CONF, plain, suggested
     from induced_metric.errors import UserError
     from induced_metric.studies.compatibility import study_config
 
@@ -112,5 +110,4 @@ def _planned(task: str, optimizer: str) -> tuple[dict[str, Any], dict[str, "Dime
             f"nothing is searched for {optimizer}: give its hyperparameters ranges under search_space, or "
             "call them as others do (learning_rate, weight_decay ...)"
         )
-    settings: Any = OmegaConf.to_container(composed, resolve=True)
-    return study_config(settings), space
+    return study_config(plain(composed)), space

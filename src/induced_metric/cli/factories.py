@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from induced_metric.cli.values import suggested, target
-from induced_metric.errors import UserError
+from induced_metric.errors import UserError, out_of_memory
 
 # Types by themselves, and as an annotation names them that cannot be evaluated.
 _STATIC_TYPES = {int, bool, str, "int", "bool", "str"}
@@ -106,9 +106,13 @@ class Factory:
         try:
             return self(*arguments, **{**self.numbers, **changed})
         except Exception as error:  # of somebody else's code, so of any kind
+            if out_of_memory(error):
+                raise
+            from induced_metric.training.mistakes import described  # imports JAX
+
             where = "search_space" if changed else self.where
-            kind = "" if isinstance(error, TypeError | ValueError) else f"{type(error).__name__}: "
-            raise UserError(f"{where}: {kind}{error}") from error
+            said = str(error) if isinstance(error, TypeError | ValueError) else described(error)
+            raise UserError(f"{where}: {said}") from error
 
     def is_static(self, name: str) -> bool:
         """Whether, by the function's signature, the compiled program depends on the value of an argument."""

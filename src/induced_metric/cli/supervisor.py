@@ -214,7 +214,8 @@ class Supervisor:
             self._say(f"worker {name} {how}: {kept.last_line()}")
         else:
             lived = time.monotonic() - kept.begun
-            kept.killed = 1 if lived > self._restarts.longest_pause else kept.killed + 1
+            # Not so after what may pass: it can take long to notice, and may never pass.
+            kept.killed = 1 if code < 0 and lived > self._restarts.longest_pause else kept.killed + 1
             how = f"was killed by {_signal(-code)}" if code < 0 else f"ended ({kept.last_line()})"
             killed = f"worker {name} {how}"
             if kept.killed > self._restarts.restarts:

@@ -118,7 +118,9 @@ def _run(
         if resumed:
             show(trial.curve())
         waiting = iter([trial.assignment(None)] if not trial.ended else [])
-        lanes.run(lambda: next(waiting, None), tell, stride=1, stop=lambda: stopping)
+        stopping = stop()  # which may have come while the program was compiled
+        if not stopping:
+            lanes.run(lambda: next(waiting, None), tell, stride=1, stop=lambda: stopping)
         if not trial.ended:
             done = f"{trial.done} of {trial.goal.epochs} epochs"
             app.stopped(f"stopped after {done}; the same command continues", bar.print)
@@ -128,7 +130,9 @@ def identity(config: Mapping[str, Any], seed: int) -> str:
     """Names a trial after all settings of a whole configuration that determine its curve."""
     from induced_metric.training.trial import digest
 
-    parts = {key: config[key] for key in ("task", "optimizer", "protocol", "schedule")}
+    parts = {key: config[key] for key in ("task", "optimizer", "protocol")}
+    if config["schedule"].get("_target_"):  # without a schedule, the name is that from before there were any
+        parts["schedule"] = config["schedule"]
     return f"{config['task']['name']}-{config['optimizer']['name']}-{digest([parts, seed])}"
 
 

@@ -38,9 +38,6 @@ class Studies:
 
     def train(self, stop: Callable[[], bool]) -> bool:
         """Trains what this process can claim until nothing is left now; returns whether it trained any."""
-        self.stopping = stop()  # which may have come while the program was compiled
-        if self.stopping:
-            return False
         any_trained = False
 
         def ask() -> Assignment | None:
@@ -135,15 +132,15 @@ def run_opened(
         wait: whether to wait for trials that other processes train; if False, this returns when there is
             nothing to claim.
     """
+    if stop():  # it may have come while the program was compiled
+        return
     while True:
         trained = False
         for studies in opened:
             while not studies.finished and studies.train(stop):
                 trained = True
                 if studies.stopping:
-                    break
-            if studies.stopping:
-                return
+                    return
         if all(studies.finished for studies in opened) or not any(studies.shared for studies in opened):
             return
         if not trained:

@@ -49,7 +49,8 @@ def sole(path: Path) -> Iterator[bool]:
     """
     with path.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with locking(path):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
         else:
@@ -71,7 +72,8 @@ def worked_on(path: Path, before: Callable[[], None]) -> Iterator[None]:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             before()
-        fcntl.flock(file, fcntl.LOCK_SH)
+        with locking(path):
+            fcntl.flock(file, fcntl.LOCK_SH)
         yield
 
 

@@ -16,6 +16,7 @@ from induced_metric.tasks.base import Params
 
 _LIBRARIES_AND_OURS = (
     str(Path(__file__).parent),
+    str(Path(__file__).parents[1] / "cli"),
     *(sysconfig.get_paths()[kind] for kind in ("stdlib", "purelib", "platlib")),
 )
 

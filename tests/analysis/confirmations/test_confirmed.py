@@ -45,12 +45,6 @@ def test_every_training_belongs_to_the_study_that_chose_it(ours, searches) -> No
     table = confirmed.collect(ours, searches)
     assert set(table["study"]) == {"tpe", "tpe-seed1"}
     assert len(table) == 2 * 2 * SEEDS
-    # One study of confirmations may say itself whose each is.
-    named = synthetic.study_of(
-        "adam", np.full(4, 0.2), sampler=f"tpe{CONFIRMED}", study=["tpe", "tpe-seed1"] * 2
-    )
-    found = confirmed.collect({f"tpe{CONFIRMED}": named}, searches)
-    assert found["study"].tolist() == ["tpe", "tpe-seed1"] * 2
 
 
 def test_optimism_is_what_the_search_saw_beyond_what_it_is_worth(ours, searches) -> None:
