@@ -1,5 +1,6 @@
 """train.py and sweeps/sweep.py as a person runs them: in processes of their own."""
 
+import functools
 import json
 import os
 import signal
@@ -369,7 +370,8 @@ def test_edited_code_begins_anew_and_joins_no_older_trials(tmp_path, here, monke
     # Of a single trial, the first epochs are there.
     train = ["train.py", *chosen, "task.epochs=60", "tracking=disabled"]
     with monkeypatch.context() as stopped:
-        stopped.setattr(app, "stop_in_order", lambda: lambda: True)
+        # Not at the first look, which is before the first epoch.
+        stopped.setattr(app, "stop_in_order", lambda: functools.partial(next, iter([False]), True))
         assert "the same command continues" in here(*train).stdout
         assert "continuing after epoch" in here(*train).stdout
     mine.make = make

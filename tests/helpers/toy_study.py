@@ -87,8 +87,8 @@ def run(plan, files, lanes, *, stop=None, on_progress=lambda _: None):
 
 
 def stopping_after(dispatches):
-    """``stop`` for ``run``."""
-    calls = itertools.count(1)
+    """``stop`` for ``run``, which also asks it once before the first dispatch."""
+    calls = itertools.count()
     return lambda: next(calls) > dispatches
 
 
