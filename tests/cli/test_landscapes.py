@@ -164,7 +164,6 @@ def test_notebook_runs_and_is_stripped(results, monkeypatch):
         ("steps=grid", r"steps must be a list: write steps=\[grid\]"),
         ("steps=null", "steps must be a list of names, got None"),
         ("functions=5", "functions must be a list of names, got 5"),
-        ("optimizers=[adam]", r"optimizers must have the settings of each by its name, got \['adam'\]"),
         ("page.iterations=65536", "page: iterations must be an integer from 1 to 65535, got 65536"),
         ("steps=[grids]", "steps must be among grid, timing, fair, page, got 'grids'"),
         ("functions=[bale]", "functions must be among beale, .* got 'bale'"),

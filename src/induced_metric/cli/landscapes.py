@@ -129,8 +129,6 @@ def candidates(optimizers: dict[str, Any]) -> "list[Candidate]":
     from induced_metric.landscapes import Candidate
 
     paths = {path.stem: path for path in (values.CONF / "optimizer").glob("*.yaml")}
-    if not isinstance(optimizers, dict):
-        raise UserError(f"optimizers must have the settings of each by its name, got {optimizers!r}")
     _check_among("optimizers", optimizers, sorted(paths))
     result = []
     for name, settings in optimizers.items():
