@@ -1,6 +1,7 @@
 """What a pruner said of each trial, and its threshold, are in the trial's record."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import optuna
@@ -9,6 +10,7 @@ import toys
 from optuna.pruners import HyperbandPruner, MedianPruner, SuccessiveHalvingPruner
 
 from induced_metric.studies.judgement import judge
+from induced_metric.studies.study import Study
 from induced_metric.studies.wandb_hyperband import WandbHyperbandPruner
 from induced_metric.training.trial import Goal
 
@@ -80,3 +82,14 @@ def test_what_is_not_finite_is_null():
     study = optuna.create_study(pruner=HALVING)
     judged = judge(study, study.ask()._trial_id, 3, float("nan"))
     assert judged.facts() == {"epochs": 3, "value": None, "threshold": None, "stopped": True}
+
+
+@pytest.mark.parametrize(("ended", "said"), [(False, [3, 5]), (True, [3])])
+def test_at_a_rung_where_a_trial_diverged_other_workers_wait_for_its_record(ended, said):
+    """They would judge it there, and the worker that has it does not."""
+    reports = []
+    storage = SimpleNamespace(report=lambda number, epochs, value: reports.append(epochs))
+    study = SimpleNamespace(plan=SimpleNamespace(rungs=(3, 5, 15)), _storage=storage)
+    trial = SimpleNamespace(number=0, done=5, ended=ended, best_until=float)
+    Study._say(study, SimpleNamespace(trial=trial), since=0)
+    assert reports == said
