@@ -81,11 +81,11 @@ def test_the_sampler_of_the_recipe_proposes_trials():
     import optuna
     from omegaconf import OmegaConf
 
-    from induced_metric.cli import build
+    from induced_metric.cli import searching
 
     cfg = OmegaConf.create(yaml.safe_load(snippets("docs/adding.md", "A sampler or a pruner", "yaml")[0]))
     first, again = (
-        optuna.create_study(sampler=build.sampler(cfg)(seed=seed)).ask().suggest_float("x", 0, 1)
+        optuna.create_study(sampler=searching.sampler(cfg)(seed=seed)).ask().suggest_float("x", 0, 1)
         for seed in (3, 3)
     )
     assert first == again

@@ -49,7 +49,9 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"induced_metric.{name}")
     if name == "__version__":
-        return importlib.import_module("importlib.metadata").version("induced-metric")
+        from importlib.metadata import version
+
+        return version("induced-metric")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

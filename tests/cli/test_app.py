@@ -17,7 +17,7 @@ import toys
 from omegaconf import OmegaConf
 
 import induced_metric
-from induced_metric.cli import app, build, train, values
+from induced_metric.cli import app, build, searching, train, values
 from induced_metric.errors import UserError, written
 from induced_metric.lanes import Lanes, engine, placement, probe
 from induced_metric.lanes.facts import device_facts, lane_facts
@@ -253,20 +253,20 @@ def test_samplers_and_pruners_of_the_configuration_are_made_or_refused():
     import optuna
 
     cfg = compose("sampler=tpe", "pruner=hyperband", config="sweep")
-    assert isinstance(build.sampler(cfg.sampler)(seed=3), optuna.samplers.TPESampler)
-    assert isinstance(build.pruner(cfg.pruner), optuna.pruners.HyperbandPruner)
+    assert isinstance(searching.sampler(cfg.sampler)(seed=3), optuna.samplers.TPESampler)
+    assert isinstance(searching.pruner(cfg.pruner), optuna.pruners.HyperbandPruner)
     for overrides, sentence in (
         (["sampler.create._target_=optuna.samplers.TPE"], r"sampler.create._target_: cannot find"),
         (["+sampler.create.wings=2"], r"sampler.create: .*unexpected keyword argument 'wings'"),
     ):
         with pytest.raises(UserError, match=sentence):
-            build.sampler(compose(*overrides, config="sweep").sampler)
+            searching.sampler(compose(*overrides, config="sweep").sampler)
     for overrides, sentence in (
         (["pruner.create._target_=optuna.pruners"], r"pruner.create._target_ must name a function or class"),
         (["+pruner.create.wings=2"], r"pruner.create: .*takes no arguments"),
     ):
         with pytest.raises(UserError, match=sentence):
-            build.pruner(compose(*overrides, config="sweep").pruner)
+            searching.pruner(compose(*overrides, config="sweep").pruner)
 
 
 @pytest.mark.parametrize("rungs", [None, "[5, 5]", "[15, 5]", "[0, 5]", "[5.5]", "[true]", "20"])
@@ -274,12 +274,12 @@ def test_rungs_are_increasing_epochs(rungs):
     given = "null" if rungs is None else rungs
     pruner = compose("pruner=hyperband", f"pruner.rungs={given}", config="sweep").pruner
     with pytest.raises(UserError, match=r"pruner\.rungs must be increasing numbers of epochs, such as"):
-        build.rungs(pruner)
+        searching.rungs(pruner)
 
 
 def test_a_sampler_without_what_creates_it_is_refused():
     with pytest.raises(UserError, match=r"sampler\.create must have a _target_, got None"):
-        build.sampler(compose("~sampler.create", config="sweep").sampler)
+        searching.sampler(compose("~sampler.create", config="sweep").sampler)
 
 
 def test_a_module_of_ones_own_that_cannot_be_imported_is_named(tmp_path, monkeypatch):

@@ -1,5 +1,8 @@
 """The twins, and problems to run them on. Importing this skips the module where PyTorch is absent."""
 
+import copy
+import io
+
 import pytest
 
 # With a version, so that this very directory, on the path as a namespace, does not pass for PyTorch.
@@ -24,6 +27,19 @@ def set_gradients(params, seed):
 
 def values(params):
     return [param.detach().clone() for param in params]
+
+
+def take_over(twin, other, optimizer, params, *, through):
+    """Gives a twin the values of other parameters and the state of their optimizer, perhaps from a file."""
+    for target, source in zip(other, params, strict=True):
+        target.data.copy_(source.data)
+    state = copy.deepcopy(optimizer.state_dict())
+    if through == "file":
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        buffer.seek(0)
+        state = torch.load(buffer, weights_only=True)
+    twin.load_state_dict(state)
 
 
 def run(optimizer, params, steps, start=0, loss=1.5):

@@ -1,11 +1,10 @@
 """Training continues as if uninterrupted from copies, files and ``torch.distributed.checkpoint``."""
 
 import copy
-import io
 import pickle
 
 import pytest
-from torch_families import TWINS, SGDMetric, parameters, run, torch
+from torch_families import TWINS, SGDMetric, parameters, run, take_over, torch
 
 pytestmark = pytest.mark.torch
 
@@ -23,15 +22,7 @@ def test_training_continues_from_a_copy(name, through):
         other, twin = copy.deepcopy(pair) if through == "deepcopy" else pickle.loads(pickle.dumps(pair))
     else:
         twin = TWINS[name]([{"params": other[:1]}, {"params": other[1:]}])
-        for target, source in zip(other, params, strict=True):
-            target.data.copy_(source.data)
-        state = copy.deepcopy(optimizer.state_dict())
-        if through == "file":
-            buffer = io.BytesIO()
-            torch.save(state, buffer)
-            buffer.seek(0)
-            state = torch.load(buffer, weights_only=True)
-        twin.load_state_dict(state)
+        take_over(twin, other, optimizer, params, through=through)
     torch.testing.assert_close(run(twin, other, 3, start=3), run(optimizer, params, 3, start=3))
 
 
@@ -41,9 +32,7 @@ def test_heavy_ball_is_restored_and_absent_from_older_checkpoints():
     optimizer = SGDMetric(groups, lr=0.05)
     run(optimizer, params, 3)
     twin = SGDMetric([{"params": other[:1]}, {"params": other[1:]}])
-    twin.load_state_dict(copy.deepcopy(optimizer.state_dict()))
-    for target, source in zip(other, params, strict=True):
-        target.data.copy_(source.data)
+    take_over(twin, other, optimizer, params, through="state_dict")
     torch.testing.assert_close(run(twin, other, 3, start=3), run(optimizer, params, 3, start=3))
 
     older = copy.deepcopy(optimizer.state_dict())

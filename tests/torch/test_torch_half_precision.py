@@ -1,11 +1,10 @@
 """Parameters in float16 and bfloat16: averages and norms in float32, one rounding of the parameter a step."""
 
 import copy
-import io
 
 import numpy as np
 import pytest
-from torch_families import TWINS, SGDMetric, parameters, run, set_gradients, torch, values
+from torch_families import TWINS, SGDMetric, parameters, run, set_gradients, take_over, torch, values
 
 pytestmark = pytest.mark.torch
 
@@ -148,15 +147,7 @@ def test_half_precision_continues_identically_from_a_copy(name, dtype, through):
     else:
         other = parameters(dtype)
         twin = TWINS[name](other, **arguments)
-        for target, source in zip(other, params, strict=True):
-            target.data.copy_(source.data)
-        state = copy.deepcopy(optimizer.state_dict())
-        if through == "file":
-            buffer = io.BytesIO()
-            torch.save(state, buffer)
-            buffer.seek(0)
-            state = torch.load(buffer, weights_only=True)
-        twin.load_state_dict(state)
+        take_over(twin, other, optimizer, params, through=through)
     for param, copied in zip(params, other, strict=True):
         moments = moments_of(twin, copied)
         assert {moment.dtype for moment in moments.values()} == {torch.float32}

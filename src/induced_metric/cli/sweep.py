@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from induced_metric import xla
-from induced_metric.cli import app, build, launch, protocols, recorded, values
+from induced_metric.cli import app, build, launch, protocols, recorded, searching, values
 from induced_metric.cli.storages import Database, retries, storages, turned
 from induced_metric.cli.views import SweepTable
 from induced_metric.errors import UserError
@@ -187,10 +187,10 @@ def plan_of(cfg: DictConfig, pair: build.Pairing, index: int) -> "StudyPlan":
         goal=Goal.of(pair.task),
         trials=values.integer(cfg, "trials", low=1, high=10**6),
         seed=seed,
-        create_sampler=build.sampler(cfg.sampler),
+        create_sampler=searching.sampler(cfg.sampler),
         in_flight=in_flight(cfg),
-        pruner=build.pruner(cfg.pruner),
-        rungs=build.rungs(cfg.pruner),
+        pruner=searching.pruner(cfg.pruner),
+        rungs=searching.rungs(cfg.pruner),
         config=study_config(config) | {"seed": seed},
     )
     # A study that an earlier version began so goes on.

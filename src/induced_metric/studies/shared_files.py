@@ -49,8 +49,7 @@ def sole(path: Path) -> Iterator[bool]:
     """
     with path.open("w") as file:
         try:
-            with locking(path):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
         else:
@@ -72,8 +71,7 @@ def worked_on(path: Path, before: Callable[[], None]) -> Iterator[None]:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             before()
-        with locking(path):
-            fcntl.flock(file, fcntl.LOCK_SH)
+        fcntl.flock(file, fcntl.LOCK_SH)
         yield
 
 

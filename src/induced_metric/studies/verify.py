@@ -156,7 +156,7 @@ def agreement(again: Again, epochs: int) -> Agreement:
     length = min(len(recorded["epoch"]), len(curve["epoch"]))
     alike = np.ones(length, bool)
     for name in metrics:
-        now = curve[name] if name in curve else np.full(length, np.nan)  # no longer measured
+        now = curve.get(name, np.full(length, np.nan))  # NaN if it is no longer measured
         alike &= _alike(recorded[name][:length], now[:length])
     same = length if alike.all() else int(alike.argmin())
     compared = min(epochs, len(recorded["epoch"]))
