@@ -67,6 +67,13 @@ $(foreach name,$(patsubst read_%,%,$(filter read_%,$(.VARIABLES))),$(if \
 	$(and $(findstring command line,$(origin $(name))),$(filter-out $(read_$(name)) help $(VENV)/%,$(MAKECMDGOALS))),$(error \
 	$(name) is a variable of make $(read_$(name)), not of $(filter-out $(read_$(name)),$(MAKECMDGOALS)))))
 
+# The protocol fair fixes these for all; a value that would have no effect is refused.
+fixed := $(if $(filter fair compare,$(MAKECMDGOALS)),$(strip $(foreach name,SAMPLER PRUNER PROTOCOL MODE,$(if \
+	$(and $(findstring command line,$(origin $(name))),$(filter-out none fair offline disabled,$($(name)))),$(name)))))
+ifneq ($(fixed),)
+$(error make fair and make compare set $(fixed) themselves, as docs/fair.md says; make wandb mirrors their trials afterwards)
+endif
+
 ifneq ($(words $(MODE))$(filter offline online disabled,$(MODE)),1$(MODE))
 $(error MODE must be one of offline online disabled, got '$(MODE)')
 endif
@@ -287,5 +294,5 @@ lock: setup ## Update requirements.lock and those of the accelerators from pypro
 	for each in $(filter-out auto cpu,$(ACCELERATORS)); do \
 		echo "jax[$$each]" | $(lock) --upgrade - --constraint requirements.lock -o requirements-$$each.lock || exit; done
 
-clean: ## Remove the environment and all caches; results stay
+clean: ## Remove the environment and the caches of the tools; results and ~/.cache/induced-metric stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

@@ -247,6 +247,8 @@ def test_a_candidate_is_checked_tuned_confirmed_and_judged(machine):
         ([], "name the optimiser to compare, such as make compare OPTIMIZERS=lion"),
         (["OPTIMIZERS=lion", "SEED=3"], "compare takes the seeds of the baselines: leave SEED out"),
         (["OPTIMIZERS=lion", "LAUNCHER=slurm"], "LAUNCHER=slurm returns before a search is finished"),
+        (["OPTIMIZERS=lion", "PRUNER=median"], "make fair and make compare set PRUNER themselves"),
+        (["fair", "SAMPLER=random", "MODE=online"], "make compare set SAMPLER MODE themselves"),
     ],
 )
 def test_a_comparison_that_cannot_be_one_does_not_begin(machine, words, sentence):

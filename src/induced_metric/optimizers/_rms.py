@@ -50,7 +50,8 @@ def sgd_rms(
 
     Raises:
         ValueError: for a number outside its range.
-        TypeError: in ``init``, for complex parameters.
+        TypeError: for an argument that is no number (only η may be a schedule), or, in ``init``, for complex
+            parameters.
 
     Example:
         >>> import jax.numpy as jnp
@@ -109,7 +110,8 @@ def sgd_log_rms(
 
     Raises:
         ValueError: for a number outside its range, or, in ``update``, without ``value=``.
-        TypeError: in ``init``, for complex parameters.
+        TypeError: for an argument that is no number (only η may be a schedule), or, in ``init``, for complex
+            parameters.
 
     Example:
         >>> import jax.numpy as jnp

@@ -52,7 +52,8 @@ def sgd_metric(
 
     Raises:
         ValueError: for a number outside its range, or, in ``update``, without a needed ``value=``.
-        TypeError: in ``init``, for complex parameters.
+        TypeError: for an argument that is no number (only η may be a schedule), or, in ``init``, for complex
+            parameters.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax
@@ -116,7 +117,8 @@ def sgd_log_metric(
 
     Raises:
         ValueError: for a number outside its range, or, in ``update``, without ``value=``.
-        TypeError: in ``init``, for complex parameters.
+        TypeError: for an argument that is no number (only η may be a schedule), or, in ``init``, for complex
+            parameters.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax

@@ -30,7 +30,7 @@ def adamw_metric(
 
     γ⁻¹ is that of ``sgd_rms``, but the trace is the product of the gradient with Adam's averaged direction
     instead of γ⁻¹g, which is an approximation unless ``beta1`` is 0. ``sgd_rms`` has the exact trace and, on
-    a CPU, costs less. ξ = 0 is ``optax.adamw``.
+    a CPU, costs less. With ξ = 0 and the embedding ``identity`` it is ``optax.adamw``.
 
     Args:
         learning_rate: η, a number or a schedule.
@@ -48,7 +48,9 @@ def adamw_metric(
         A transformation; ``update`` needs ``value=`` unless the embedding is ``identity``.
 
     Raises:
-        ValueError: for a number outside its range.
+        ValueError: for a number outside its range, or, in ``update``, without a needed ``value=``.
+        TypeError: for an argument that is no number (only η may be a schedule), or, in ``init``, for complex
+            parameters.
 
     Example:
         >>> import jax.numpy as jnp
@@ -90,7 +92,8 @@ def muon_metric(
     For a matrix G, :math:`\gamma^{-1} = (G G^T)^{-1/2}` and :math:`P G = U V^T`, from the singular value
     decomposition of G, so that the trace is the nuclear norm of G. This is an approximation in three ways:
     optax takes five Newton-Schulz steps, rescales by the shape, and averages the gradient first. All
-    parameters that are not matrices use optax's Adam with Nesterov momentum. With λ = 0, ξ = 0 is ``muon``.
+    parameters that are not matrices use optax's Adam with Nesterov momentum. With λ = 0, ξ = 0
+    and the embedding ``identity`` it is ``muon``.
 
     Args:
         learning_rate: η, a number or a schedule.
@@ -110,7 +113,9 @@ def muon_metric(
         ``identity``.
 
     Raises:
-        ValueError: for a number outside its range.
+        ValueError: for a number outside its range, or, in ``update``, without a needed ``value=``.
+        TypeError: for an argument that is no number (only η may be a schedule), or, in ``init``, for complex
+            parameters.
 
     Example:
         >>> import jax.numpy as jnp
@@ -152,7 +157,7 @@ def lion_metric(
             \mathrm{sign}\, c_t + \lambda \theta_{t-1}\Big)
 
     The trace is the 1-norm of the gradient if all signs of g and c agree, and smaller otherwise, so it is an
-    approximation unless ``beta1`` is 0. ξ = 0 is ``optax.lion``.
+    approximation unless ``beta1`` is 0. With ξ = 0 and the embedding ``identity`` it is ``optax.lion``.
 
     Args:
         learning_rate: η, a number or a schedule.
@@ -169,7 +174,9 @@ def lion_metric(
         A transformation; ``update`` needs ``value=`` unless the embedding is ``identity``.
 
     Raises:
-        ValueError: for a number outside its range.
+        ValueError: for a number outside its range, or, in ``update``, without a needed ``value=``.
+        TypeError: for an argument that is no number (only η may be a schedule), or, in ``init``, for complex
+            parameters.
 
     Example:
         >>> import jax.numpy as jnp

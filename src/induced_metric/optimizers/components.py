@@ -95,7 +95,7 @@ def scale_by_component_metric(
     Returns:
         A transformation. Its ``update`` takes the gradients of all losses, with a leading axis k on every
         leaf, as ``jax.jacrev`` gives them, and returns updates in the shapes of the parameters. All
-        embeddings except ``identity`` need the k losses as ``value=``.
+        embeddings except ``identity`` need the k losses as ``value=``; one number counts as each of them.
 
     Raises:
         ValueError: for a number outside its range, a ξ of another shape, or, in ``update``, without a needed

@@ -91,7 +91,8 @@ def scale_by_induced_metric(
 
     Args:
         geometry: gives the direction and the squared norm of the gradient.
-        xi: weight ξ of the loss direction in the metric; 0 leaves the direction as it is.
+        xi: weight ξ of the loss direction in the metric; with 0 the direction is only multiplied by f', which
+            is 1 for ``identity``.
         beta: decay of the moving average of the squared norm; 0 uses only the current value.
         embedding: the height of the graph, an ``Embedding`` or a function of the loss. All but
             ``identity`` need the loss as ``value=`` in ``update``.
@@ -172,7 +173,8 @@ def induced_metric(
 
     Args:
         base: any optax transformation without weight decay, such as ``optax.scale_by_adam()``.
-        xi: weight ξ >= 0 of the loss direction in the metric; 0 leaves ``base`` as it is.
+        xi: weight ξ >= 0 of the loss direction in the metric; with 0 the direction of ``base`` is only
+            multiplied by f', which is 1 for ``identity``.
         beta: decay β of the moving average of the trace, in [0, 1).
         embedding: the height of the graph: ``identity``, ``log``, ``sqrt``, ``power(p)``, ``shifted_log(c)``,
             ``softplus`` or any increasing, differentiable function of the loss.

@@ -68,7 +68,8 @@ class MetricOptimizer(Optimizer):
 
         Raises:
             ValueError: if the optimiser needs the loss and gets none (unless every ``lr`` is 0) or a tensor
-                of several numbers.
+                of several numbers, or if groups that share a metric have come to differ in ξ or β.
+            TypeError: for a loss that is no number.
             RuntimeError: for a sparse or complex gradient.
         """
         returned = None

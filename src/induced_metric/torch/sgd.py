@@ -44,6 +44,7 @@ class SGDMetric(MetricOptimizer):
 
     Raises:
         ValueError: for a number outside its range, or groups that share a metric but not ξ and β.
+        TypeError: for a hyperparameter that is no number, such as a tensor as ``lr``.
 
     Example:
         >>> import torch
