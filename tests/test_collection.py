@@ -30,6 +30,8 @@ def test_without_pytorch_its_tests_are_skipped_and_scipy_works():
         [*command, *chosen], capture_output=True, text=True, check=False, cwd=TESTS.parent, env=environment
     )
     assert done.returncode == 0, done.stdout
-    assert re.search(r"torch_families\.py:\d+: could not import 'torch': No module named 'torch'", done.stdout)
+    assert re.search(
+        r"torch_families\.py:\d+: could not import 'torch': No module named 'torch'", done.stdout
+    )
     skipped = len(list((TESTS / "torch").glob("test_*.py")))
     assert f" {skipped} skipped" in done.stdout.splitlines()[-1]

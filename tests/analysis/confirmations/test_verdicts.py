@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from induced_metric import records
 from induced_metric.analysis import runs
@@ -211,8 +212,31 @@ def test_what_is_needed_counts_with_the_degrees_of_freedom_of_the_larger_design(
 
 def test_more_studies_do_not_wear_down_the_luck_of_the_same_seeds() -> None:
     both = {"mean": 0.3, "error": 0.5, "freedom": 8.0, "of_studies": 0.2}
-    assert verdicts.needed(Estimate(**both, of_seeds=0.0), 0.0, 0.95, (5, 10))["more_studies"] > 1
-    assert np.isnan(verdicts.needed(Estimate(**both, of_seeds=0.04), 0.0, 0.95, (5, 10))["more_studies"])
+    alone = verdicts.needed(Estimate(**both, of_seeds=0.0), 0.0, 0.95, (5, 10))
+    assert alone["more_studies"] > 1
+    assert np.isnan(alone["more_seeds"])
+    together = verdicts.needed(Estimate(**both, of_seeds=0.04), 0.0, 0.95, (5, 10))
+    assert together["more_seeds"] == 2 * together["more_studies"] > alone["more_studies"]
+
+
+def test_a_plan_to_show_equivalence_allows_for_both_ends() -> None:
+    found = Estimate(mean=0.0, error=0.5, freedom=19.0, of_studies=0.0, of_seeds=0.25)
+    seeds = 20 + verdicts.needed(found, 1.0, 0.95, (1, 20))["more_seeds"]
+    error = 0.5 * np.sqrt(20 / seeds)
+    reach = 1.0 - stats.t.isf(0.025, seeds - 1) * error  # of a difference that is still equivalent
+    assert 1 - 2 * stats.norm.sf(reach / error) == pytest.approx(verdicts.POWER, abs=0.03)
+
+
+def test_one_that_always_wins_has_no_interval_of_how_often() -> None:
+    values = np.stack([np.zeros((3, 8)), np.ones((3, 8))]) + 1e-3 * np.arange(24).reshape(3, 8)
+    row = verdicts.compare(table(values, ("a", "b")), minimize=True).iloc[0]
+    assert row["superiority"] == 1
+    assert np.isnan([row["superiority_low"], row["superiority_high"]]).all()
+
+
+def test_optimizers_that_do_the_same_are_equivalent_even_if_nothing_varies() -> None:
+    same = verdicts.compare(table(np.ones((2, 3, 8)), ("a", "b")), minimize=True)
+    assert same[["verdict", "margin"]].to_numpy().tolist() == [["equivalent", 0.0]]
 
 
 def test_what_is_needed_is_what_a_larger_design_has() -> None:

@@ -119,10 +119,14 @@ def column(screen, claim, heading) -> str:
 def test_each_verdict_stands_in_the_column_of_its_rules() -> None:
     table = paper_claims.decide_all("nowhere")
     row = table[(table["claim"] == "8c") & (table["group"] == "published")]
-    shown = {"search": "Searches under `fair`", "confirmed": "Winners under `fair`, fresh seeds |"}
-    for group, heading in shown.items():
+    shown = {
+        ("search", "fair"): "Searches under `fair`",
+        ("confirmed", "fair"): "Winners under `fair`, fresh seeds |",
+        ("seeds", "paper"): "The paper's best settings, fresh seeds",
+    }
+    for (group, rules), heading in shown.items():
         added = [row.assign(group=group, protocol=name, verdict=word, source="tpe")
-                 for name, word in (("fair", "contradicted"), ("mine", "never shown"))]  # fmt: skip
+                 for name, word in ((rules, "contradicted"), ("mine", "never shown"))]  # fmt: skip
         screen = paper_claims.first_screen(pd.concat([table, *added]), Path("nowhere"), Path())
         assert column(screen, 8, heading).startswith("(c) contradicted")
         assert "never shown" not in screen

@@ -132,9 +132,31 @@ def test_one_study_of_a_search_that_learns_has_no_interval_and_several_have_stud
         for name, ends in best.items()
     }
     effect = of(Studies(several, n=5), measure="best")
-    each = [ends[0] - ends[1] for ends in best.values()]
-    expected = stats.ttest_1samp(each, 0).confidence_interval(0.95)
+    one, other = zip(*best.values(), strict=True)
+    expected = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
     assert (effect.low, effect.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_studies_have_only_a_number_in_common_and_each_optimizer_has_its_own() -> None:
+    rng = np.random.default_rng(3)
+    values = {f"tpe-seed{k}": rng.uniform(0.1, 0.3, 2) for k in range(5)}
+
+    def searches(order: list[int]) -> dict[str, Records]:
+        """The searches, the other optimiser's in another order; a negative number: it has none."""
+        ends = list(values.values())
+        return {
+            name: study(name, sgd_rms=np.full(20, own[0]))
+            if place < 0
+            else study(name, sgd_rms=np.full(20, own[0]), adamw=np.full(20, ends[place][1]))
+            for (name, own), place in zip(values.items(), order, strict=True)
+        }
+
+    first, turned = (Studies(searches(order), n=5) for order in ([0, 1, 2, 3, 4], [3, 1, 0, 4, 2]))
+    assert of(first, measure="best")[1:4] == pytest.approx(of(turned, measure="best")[1:4])
+    fewer = Studies(searches([0, 1, 2, -1, -1]), n=5).compare([("sgd_rms", "adamw")], "best", "better")
+    assert fewer.n == "3 or 5 studies"
+    one, other = zip(*values.values(), strict=True)
+    assert fewer.effects[0].value == pytest.approx(np.mean(one) - np.mean(other[:3]))
 
 
 def test_trials_that_depend_on_each_other_or_share_no_seeds_are_not_drawn_anew() -> None:

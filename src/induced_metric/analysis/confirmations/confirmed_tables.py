@@ -1,6 +1,7 @@
 """``confirmed`` as tables: what each optimiser's winners are worth, and the verdicts."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -80,7 +81,7 @@ def verdicts_table(
         f"Intervals hold for {count} at once with {CONFIDENCE:.0%} confidence (Bonferroni, so they are a "
         f"little wider than Holm's p requires). {errors_note(table)}",
         "P(better): the share of pairs of winners, and of seeds, on which the optimiser beats the other; a "
-        "tie counts half. Needs about: how many more seeds or studies would decide the pair with a "
+        "tie counts half. Needs about: how many more seeds, studies or both would decide the pair with a "
         f"probability of {verdicts.POWER:.0%}, if the true difference is the one found.",
         *_lost(lost, ours, searches),
     ]
@@ -143,10 +144,13 @@ def _geometric(scale: Scale) -> list[str]:
     return ["Means are geometric, since losses are compared by their ratios."] if scale.logarithmic else []
 
 
-def _needs(row: "pd.Series[float]") -> str:
-    if pd.notna(row["more_seeds"]):
-        return f"+{row['more_seeds']:,} seeds"
-    return f"+{row['more_studies']:,} studies" if pd.notna(row["more_studies"]) else MISSING
+def _needs(row: "pd.Series[Any]") -> str:
+    if row["verdict"] != "undecided":
+        return MISSING
+    parts = [
+        f"+{row[f'more_{what}']:,} {what}" for what in ("studies", "seeds") if pd.notna(row[f"more_{what}"])
+    ]
+    return " and ".join(parts) or f"over {verdicts.MOST:,}"
 
 
 def _count(numbers: pd.Series, one: str, many: str) -> "pd.Series[str]":

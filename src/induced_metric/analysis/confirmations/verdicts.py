@@ -4,7 +4,8 @@ The evidence is the confirmations: the winner of each study of an optimiser, tra
 which are the same for all. Two optimisers are compared by the differences between every winner of the one and
 every winner of the other on the same seed (``hierarchy.contrast``).
 
-* *equivalent*: the interval of the difference lies within the margin, which is stated beforehand;
+* *equivalent*: the interval of the difference lies within the margin, which the protocol states or, where it
+  does not, follows from the spread over seeds (``default_margin``);
 * *better*, *worse*: otherwise, if the hypothesis of a difference of 0 is rejected;
 * *undecided*: neither.
 
@@ -133,8 +134,9 @@ def compare(
         ``optimizer`` and ``other``; ``difference``, the mean of the first minus that of the other, with its
         simultaneous interval from ``low`` to ``high`` and Holm's ``p``; ``superiority``, the share of pairs
         of their studies, and of seeds, on which the first is better (ties count half), with its own interval
-        from ``superiority_low`` to ``superiority_high``; ``verdict``, on the first; ``more_seeds`` and
-        ``more_studies``, about how many more would decide (``needed``), missing where decided;
+        from ``superiority_low`` to ``superiority_high``, missing where nothing varies; ``verdict``, on the
+        first; ``more_seeds`` and ``more_studies``, about how many more would decide (``needed``), missing
+        where decided;
         ``detectable``, the difference that the present studies and seeds would find with probability
         ``POWER``; ``studies``, ``seeds``, ``margin``.
 
@@ -155,6 +157,8 @@ def compare(
         gains = -differences if minimize else differences
         superiority = hierarchy.contrast((1 + np.sign(gains)) / 2)
         ends = contrast.interval(pair_level), np.clip(superiority.interval(level), 0, 1)
+        if superiority.error == 0:  # such as one that always wins: that is no certainty
+            ends = ends[0], (np.nan, np.nan)
         rows.append(
             {
                 "optimizer": one,
@@ -166,7 +170,7 @@ def compare(
                 "superiority": superiority.mean,
                 "superiority_low": ends[1][0],
                 "superiority_high": ends[1][1],
-                "detectable": contrast.error * _reach(contrast.freedom, pair_level),
+                "detectable": contrast.error * _reach(contrast.freedom, pair_level, POWER),
                 **needed(contrast, margin, pair_level, both.one.shape),
                 "studies": both.one.shape[0],
                 "seeds": both.one.shape[1],
@@ -190,7 +194,7 @@ def judged(table: pd.DataFrame, *, minimize: bool, margin: float, level: float) 
     p = holm(table["p"].to_numpy())
     differs = p <= 1 - level
     lower = (table["difference"] < 0) == minimize
-    within = (table["low"] > -margin) & (table["high"] < margin)
+    within = (table["low"] >= -margin) & (table["high"] <= margin)
     verdict = np.select(
         [within, differs & lower, differs & ~lower], ["equivalent", "better", "worse"], "undecided"
     )
@@ -213,12 +217,13 @@ def needed(found: Estimate, margin: float, level: float, shape: tuple[int, ...])
     r"""About how many more seeds, or studies, would decide a pair with probability ``POWER``.
 
     If the true difference is the one found, deciding takes an error of
-    :math:`h / (t_{(1+\text{level})/2} + z_\text{POWER})`, with :math:`h = |\bar D|` to distinguish it from 0
-    and :math:`h = \text{margin} - |\bar D|` to show that it lies within the margin; the plan is for the
-    easier of the two. More seeds shrink all of the squared error except ``of_studies``. Where that part
-    alone is too large, more studies are needed; from the same seeds, they shrink all except ``of_seeds``. The
-    degrees of freedom of t grow
-    with the number of studies, or with that of seeds where there is one study.
+    :math:`h / (t_{(1+\text{level})/2} + z)`: to distinguish it from 0, :math:`h = |\bar D|` and z is that of
+    ``POWER``; to show that it lies within the margin, :math:`h = \text{margin} - |\bar D|` and z is that of
+    (1 + ``POWER``)/2, since either end may miss. The plan is for the easier of the two. More seeds shrink all
+    of the squared error except ``of_studies``. Where that part alone is too large, more studies are needed;
+    from the same seeds, they shrink all except ``of_seeds``. Where that is too large, too, both must grow,
+    here by the same factor. The degrees of freedom of t grow with the number of studies, or with that of
+    seeds where there is one study.
 
     Args:
         found: the difference.
@@ -227,23 +232,32 @@ def needed(found: Estimate, margin: float, level: float, shape: tuple[int, ...])
         shape: the present numbers of studies and seeds.
 
     Returns:
-        ``more_seeds`` and ``more_studies``, of which at least one is NaN; both are if ``MOST`` are too few.
+        ``more_seeds`` and ``more_studies``, NaN where none are needed; both are if ``MOST`` are too few.
     """
     studies, seeds = shape
-    error = max(abs(found.mean), margin - abs(found.mean))
-    more = np.arange(1, MOST + 1)
-    for name, present, lasting, grows in (
-        ("more_seeds", seeds, found.of_studies, studies == 1),
-        ("more_studies", studies, found.of_seeds, True),
-    ):
-        variance = lasting + max(found.error**2 - lasting, 0.0) * present / (present + more)
-        freedom = found.freedom * ((present + more - 1) / max(present - 1, 1) if grows else 1.0)
-        decided = variance * _reach(freedom, level) ** 2 < error**2
+    rest = max(found.error**2 - found.of_studies - found.of_seeds, 0.0)
+    more = np.arange(1.0, MOST + 1)
+    none = np.zeros_like(more)
+    plans = ((none, more), (more, none), (more, np.ceil(more * seeds / studies)))
+    for more_studies, more_seeds in plans:
+        fewer_studies, fewer_seeds = studies / (studies + more_studies), seeds / (seeds + more_seeds)
+        variance = (
+            found.of_studies * fewer_studies
+            + found.of_seeds * fewer_seeds
+            + rest * fewer_studies * fewer_seeds
+        )
+        present, added = (seeds, more_seeds) if studies == 1 else (studies, more_studies)
+        freedom = found.freedom * (present + added - 1) / max(present - 1, 1)
+        decided = np.zeros(len(more), bool)
+        for size, power in ((abs(found.mean), POWER), (margin - abs(found.mean), (1 + POWER) / 2)):
+            decided |= np.sqrt(variance) * _reach(freedom, level, power) < size
         if decided.any():
-            return {"more_seeds": np.nan, "more_studies": np.nan, name: float(more[decided.argmax()])}
+            first = decided.argmax()
+            plan = {"more_seeds": more_seeds[first], "more_studies": more_studies[first]}
+            return {name: float(number) if number else np.nan for name, number in plan.items()}
     return {"more_seeds": np.nan, "more_studies": np.nan}
 
 
-def _reach(freedom: np.ndarray | float, level: float) -> np.ndarray:
-    """How many standard errors a difference must be for it to be found with probability ``POWER``."""
-    return np.asarray(stats.t.isf((1 - level) / 2, freedom) + stats.norm.ppf(POWER))
+def _reach(freedom: np.ndarray | float, level: float, power: float) -> np.ndarray:
+    """How many standard errors a difference must be for it to be found with a probability of ``power``."""
+    return np.asarray(stats.t.isf((1 - level) / 2, freedom) + stats.norm.ppf(power))

@@ -27,7 +27,7 @@ _STRICT = TOLERANCES["paper_text"]
 _NETWORKS = {
     PUBLISHED: "The paper's numbers",
     f"{SEARCH} {_PAPER}": "The paper's searches, repeated",
-    SEEDS: "The paper's best settings, fresh seeds",
+    f"{SEEDS} {_PAPER}": "The paper's best settings, fresh seeds",
     f"{SEARCH} {_FAIR}": "Searches under `fair`",
     f"{CONFIRMATION} {_FAIR}": "Winners under `fair`, fresh seeds",
 }
@@ -49,9 +49,10 @@ def first_screen(table: pd.DataFrame, results: Path, root: Path) -> str:
     """
     home = os.path.relpath(results, root)
     update, functions = table["group"] == ELSEWHERE, table["task"] == LANDSCAPES
-    # Searches and their winners stand in the column of their rules; what has not been run, in the paper's.
+    # Ours stand in the column of their rules, so those with one deviation from the paper's are left out; what
+    # has not been run stands in the paper's.
     by_rules = table["group"] + " " + table["protocol"].replace("", _PAPER)
-    by_group = by_rules.where(table["group"].isin([SEARCH, CONFIRMATION]), table["group"])
+    by_group = by_rules.where(table["group"].isin([SEARCH, SEEDS, CONFIRMATION]), table["group"])
     by_source = table["source"].str.removesuffix(_STRICT).replace("", "published start")
     table = table.assign(column=by_group.mask(functions, by_source))
     parts = [

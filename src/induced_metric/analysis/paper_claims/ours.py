@@ -67,7 +67,10 @@ class Independent:
 
 
 class Studies:
-    """Searches that learn: one study gives no interval; of several, the studies are the sample."""
+    """Searches that learn: one study gives no interval; of several, the studies are the sample.
+
+    Those of two optimisers have only a number in common (``hierarchy``), so this is Welch's test.
+    """
 
     def __init__(self, studies: Mapping[str, Records], n: int) -> None:
         self._n = n
@@ -91,19 +94,22 @@ class Studies:
         values, deviation = self._values[measure], self._values["spread"].mean()
         level, effects = simultaneous(len(pairs)), []
         for one, other in pairs:
-            paired = (values[one] - values[other]).dropna()
-            value, reach = float(paired.mean()), np.nan
-            if len(paired) > 1:
-                reach = float(stats.t.isf((1 - level) / 2, len(paired) - 1) * stats.sem(paired))
+            both = values[one].dropna(), values[other].dropna()
+            value, ends = float(both[0].mean() - both[1].mean()), (np.nan, np.nan)
+            if min(map(len, both)) > 1:
+                interval = stats.ttest_ind(*both, equal_var=False).confidence_interval(level)
+                ends = float(interval.low), float(interval.high)
             margin = EQUAL * float(np.sqrt((deviation[one] ** 2 + deviation[other] ** 2) / 2))
-            effects.append(judged((one, other), value, (value - reach, value + reach), relation=relation,
+            effects.append(judged((one, other), value, ends, relation=relation,
                                   minimize=self._minimize, margin=margin))  # fmt: skip
         words = {"best": "best run", "mean": f"mean of the best {self._n}"}
         statistic = words.get(measure, f"standard deviation of the best {self._n}")
-        number = len(values)
-        method = "one study has no interval" if number == 1 else "Student's t over studies"
+        names = list({name for pair in pairs for name in pair})
+        numbers = sorted(set(values[names].notna().sum()))
+        method = "Welch's t over studies" if numbers[0] > 1 else "one study has no interval"
+        number = " or ".join(map(str, numbers))
         return Compared(
-            effects, f"{number} {'study' if number == 1 else 'studies'}", f"{statistic}; {method}"
+            effects, f"{number} {'study' if number == '1' else 'studies'}", f"{statistic}; {method}"
         )
 
 
