@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic
+from scipy.stats import spearmanr
 
 from induced_metric import records
 from induced_metric.analysis import runs, statistics
@@ -128,6 +129,20 @@ def test_repeats_of_one_setting_are_no_search(tmp_path) -> None:
 def test_rank_probabilities_are_those_of_all_subsets(budget: int) -> None:
     counted = np.bincount([min(s) for s in itertools.combinations(range(5), budget)], minlength=5)
     np.testing.assert_allclose(statistics.best_of(5, budget), counted / counted.sum())
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2), (3, 2, 1, 0), (0, 1, 4, 2, 3, 5), (0, 1, 4, 2, 3, 6, 5)])
+def test_the_p_of_a_rank_correlation_of_few_is_the_share_of_all_orders(order) -> None:
+    correlation, p = statistics.rank_correlation(range(len(order)), order)
+    every = [spearmanr(order, other).statistic for other in itertools.permutations(range(len(order)))]
+    assert correlation == pytest.approx(spearmanr(range(len(order)), order).statistic)
+    assert p == pytest.approx(np.mean(np.abs(every) >= abs(correlation) - 1e-9))
+
+
+def test_the_p_of_a_rank_correlation_of_many_is_close_to_students() -> None:
+    one, noise = np.random.default_rng(0).normal(size=(2, 40))
+    found, usual = statistics.rank_correlation(one, one + 3 * noise), spearmanr(one, one + 3 * noise)
+    assert found == pytest.approx((usual.statistic, usual.pvalue), abs=0.03)
 
 
 def test_intervals_hold_what_was_seen_and_narrow_with_more_of_it() -> None:

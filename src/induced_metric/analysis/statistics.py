@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import gammaln
-from scipy.stats import binomtest, quantile_test
+from scipy.stats import binomtest, permutation_test, quantile_test, rankdata, spearmanr
 
 from induced_metric.analysis.runs import top
 from induced_metric.records import Records
@@ -65,6 +65,28 @@ def median_interval(values: np.ndarray) -> tuple[float, float]:
     """The interval for a median, whose ends are two of the values; NaN where there are too few values."""
     interval = quantile_test(values, q=0, p=0.5).confidence_interval(CONFIDENCE)
     return float(interval.low), float(interval.high)
+
+
+def rank_correlation(one: ArrayLike, other: ArrayLike) -> tuple[float, float]:
+    """Spearman's rank correlation, and the p-value of the hypothesis that the orders have nothing in common.
+
+    The p-value is that of permutations: of all of up to seven values, of 9,999 at random where there are
+    more. The usual one, from Student's t, is too low for so few.
+    """
+    ranks = rankdata(other)
+    centred = ranks - ranks.mean()
+
+    def agreement(drawn: np.ndarray, axis: int) -> np.ndarray:
+        return np.asarray((drawn * centred).sum(axis=axis))  # the correlation, but for constants
+
+    drawn = permutation_test(
+        (rankdata(one),),
+        agreement,
+        permutation_type="pairings",
+        vectorized=True,
+        rng=np.random.default_rng(0),
+    )
+    return float(spearmanr(one, other).statistic), float(drawn.pvalue)
 
 
 def best_of(number: int, budget: int | ArrayLike) -> np.ndarray:

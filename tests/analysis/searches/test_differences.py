@@ -88,6 +88,17 @@ def test_to_diverge_gains_nothing() -> None:
     assert row["low"] > 0
 
 
+def test_where_few_trials_end_the_means_are_over_as_many_of_both() -> None:
+    few = np.where(np.arange(40) < 10, 0.05, np.inf)
+    trials = study(adam=np.linspace(0.03, 0.08, 40), few=few)
+    trials["diverged"] = ~np.isfinite(trials["value"])
+    row = differences.to_baseline(trials, "adam", 20).loc["few"]
+    assert row["n"] == 10
+    assert row["difference"] == pytest.approx(0.05 - np.linspace(0.03, 0.08, 40)[:10].mean())
+    turned = differences.to_baseline(trials, "few", 20).loc["adam"]
+    assert (turned["n"], turned["difference"]) == (10, pytest.approx(-row["difference"]))
+
+
 def test_the_same_seed_gives_the_same_interval() -> None:
     adam, other = losses(0)
     one, again, two = (

@@ -156,20 +156,21 @@ def compare(
         contrast = hierarchy.contrast(differences)
         gains = -differences if minimize else differences
         superiority = hierarchy.contrast((1 + np.sign(gains)) / 2)
-        ends = contrast.interval(pair_level), np.clip(superiority.interval(level), 0, 1)
-        if superiority.error == 0:  # such as one that always wins: that is no certainty
-            ends = ends[0], (np.nan, np.nan)
+        low, high = contrast.interval(pair_level)
+        # One that always wins has no interval of how often, since that would be a certainty.
+        varies = superiority.error > 0
+        share_low, share_high = np.clip(superiority.interval(level), 0, 1) if varies else (np.nan, np.nan)
         rows.append(
             {
                 "optimizer": one,
                 "other": other,
                 "difference": contrast.mean,
-                "low": ends[0][0],
-                "high": ends[0][1],
+                "low": low,
+                "high": high,
                 "p": contrast.p_value(),
                 "superiority": superiority.mean,
-                "superiority_low": ends[1][0],
-                "superiority_high": ends[1][1],
+                "superiority_low": share_low,
+                "superiority_high": share_high,
                 "detectable": contrast.error * _reach(contrast.freedom, pair_level, POWER),
                 **needed(contrast, margin, pair_level, both.one.shape),
                 "studies": both.one.shape[0],

@@ -5,6 +5,7 @@ numbers), so the luck of the draws is common to all. The bootstrap therefore res
 for all optimisers, and the difference of two means is known far better than either mean.
 """
 
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -31,8 +32,8 @@ def to_baseline(
     """Mean of the best ``n`` values of each optimiser minus the baseline's, over the trial numbers all share.
 
     A trial that failed, diverged or was pruned counts as worse than any other. It is resampled like the
-    others but is never among the best ``n``, so diverging is no advantage as long as ``n`` of the trials of
-    an optimiser end; where fewer do, the mean is over these.
+    others but is never among the best ``n``. Where fewer than ``n`` trials of an optimiser or of the baseline
+    end otherwise, both means are over that number, so that diverging is no advantage.
 
     Args:
         trials: the trials of one random search, one row per trial.
@@ -44,8 +45,8 @@ def to_baseline(
         seed: the seed of the bootstrap.
 
     Returns:
-        One row per optimiser except the baseline: ``trials``, ``n``, ``difference``, and ``low`` and
-        ``high``, the ends of the percentile bootstrap interval.
+        One row per optimiser except the baseline: ``trials``, ``n``, how many values the means are over,
+        ``difference``, and ``low`` and ``high``, the ends of the percentile bootstrap interval.
 
     Raises:
         ValueError: as ``draws.paired``.
@@ -57,17 +58,22 @@ def to_baseline(
     weights = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), resamples)
     # The first row is the measured sample: every trial once.
     weights = np.concatenate([np.ones((1, size), int), weights])
-    means = {}
-    for name, row in zip(table.columns, costs, strict=True):
-        mean, deviation = _best(row, weights, n)
-        means[name] = deviation if spread else sign * mean
+    by_name = dict(zip(table.columns, costs, strict=True))
+    ended = {name: int(np.isfinite(row).sum()) for name, row in by_name.items()}
+
+    @functools.cache
+    def means(name: str, number: int) -> np.ndarray:
+        mean, deviation = _best(by_name[name], weights, number)
+        return deviation if spread else sign * mean
+
     ends = [(1 - level) / 2, (1 + level) / 2]
     rows = {}
     for name in trials["optimizer"].unique():
         if name != baseline:
-            measured, *resampled = means[name] - means[baseline]
+            number = min(n, ended[name], ended[baseline])
+            measured, *resampled = means(name, number) - means(baseline, number)
             low, high = np.quantile(resampled, ends)
-            rows[name] = {"trials": size, "n": n, "difference": measured, "low": low, "high": high}
+            rows[name] = {"trials": size, "n": number, "difference": measured, "low": low, "high": high}
     return (
         pd.DataFrame.from_dict(rows, orient="index")
         .rename_axis("optimizer")

@@ -60,12 +60,13 @@ def cumulative(records: Records, target: float) -> pd.DataFrame:
 def over_tasks(tasks: Mapping[str, Records], goals: Mapping[str, Target]) -> pd.DataFrame:
     r"""How often, and at what cost, each optimiser reaches the target of each task.
 
-    The cost is the expected number of epochs until a trial succeeds, if new trials are drawn until one does:
+    The cost is the number of epochs per success:
 
     .. math:: \frac{\sum_i \min(T_i, E_i)}{\#\{i : T_i < \infty\}}
 
-    where trial i reaches the target after :math:`T_i` epochs, or misses it and ran :math:`E_i` epochs (the
-    expected running time of COCO). The cost is infinite where no trial succeeds.
+    where trial i reaches the target after :math:`T_i` epochs, or misses it and ran :math:`E_i` epochs. Of
+    independent trials it is what to expect if new ones are drawn until one succeeds (the expected running
+    time of COCO); of a search that learns, it describes that search. It is infinite where no trial succeeds.
 
     Returns:
         ``task``, ``optimizer``, ``target``, ``named``, ``trials``, ``reached``, ``share``, ``cost``.
@@ -218,7 +219,7 @@ def _profile(axes: Axes, profile: pd.DataFrame, number: int) -> None:
     margin = max(0.06, _APART * (len(names) / 2 + 1))
     axes.set_ylim(-margin, 1 + margin)
     axes.set_yticks([task / number for task in range(number + 1)], [str(task) for task in range(number + 1)])
-    axes.set_xlabel("epochs to success ÷ fewest on task")
+    axes.set_xlabel("epochs per success ÷ fewest on task")
     axes.set_title(f"tasks (of {number}) solved within this factor")
 
 
@@ -233,20 +234,25 @@ def tasks_table(sampler: str, tasks: Mapping[str, Records], goals: Mapping[str, 
         "Task": table["task"],
         "Target": table["target"].map("{:g}".format) + table["named"].map({True: "", False: "*"}),
         "Reached": reached,
-        "Epochs to success": cost,
+        "Epochs per success": cost,
     }
     least = table["cost"] == table.groupby("task")["cost"].transform("min")
     title = (
-        f"Targets on {len(tasks)} tasks, {sampler}: how many of all trials reached them, and the expected "
-        "number of epochs if new trials are drawn until one reaches the target, including the epochs of "
-        "those that miss it. Bold: the fewest on the task."
+        f"Targets on {len(tasks)} tasks, {sampler}: how many of all trials reached them, and the epochs "
+        "trained up to the target, including those of trials that miss it, divided by that number. Bold: the "
+        "fewest on the task."
     )
     notes = [f"{len(tasks)} tasks are few: a ranking over tasks describes only these."]
+    if not all(draws.independent(records.trials) for records in tasks.values()):
+        notes.append(
+            "Trials of a search that learns depend on those before, so the epochs per success are those of "
+            "this search at this length; of independent trials they would be what to expect of new ones."
+        )
     if not table["named"].all():
         notes.append("* Target derived from the same records (typical best run), not named beforehand.")
     notes += draws.warnings({f"{sampler}, {task}": records for task, records in tasks.items()})
     return Table(
-        table, pd.DataFrame(cells), pd.DataFrame({"Epochs to success": least & finite}), title, notes
+        table, pd.DataFrame(cells), pd.DataFrame({"Epochs per success": least & finite}), title, notes
     )
 
 

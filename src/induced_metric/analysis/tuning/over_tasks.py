@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from scipy import stats
 
 from induced_metric.analysis import draws, runs, style
 from induced_metric.analysis.confirmations import confirmed, verdicts
 from induced_metric.analysis.confirmations.scale import scale_of
 from induced_metric.analysis.rendering import Table, fixed
+from induced_metric.analysis.statistics import rank_correlation
 from induced_metric.analysis.tuning import heat_map, overview
 from induced_metric.records import CONFIRMED, Records
 
@@ -89,8 +89,9 @@ def agreements(tasks: Tasks) -> pd.DataFrame:
 
     Returns:
         ``task`` and ``other``; ``correlation``, Spearman's rank correlation of the means of the optimisers
-        that both tasks have, 1 where the orders are the same; ``p``, its p-value, which assumes that
-        the optimisers are independent; ``optimizers``, how many there are.
+        that both tasks have, 1 where the orders are the same; ``p``, its p-value
+        (``rank_correlation``), which assumes that the optimisers are independent; ``optimizers``, how many
+        there are.
     """
     means = pd.DataFrame(
         {
@@ -102,8 +103,7 @@ def agreements(tasks: Tasks) -> pd.DataFrame:
     for task, other in combinations(means, 2):
         both = means[[task, other]].dropna()
         if len(both) >= _FEW:
-            result = stats.spearmanr(both[task], both[other])
-            rows.append((task, other, float(result.statistic), float(result.pvalue), len(both)))
+            rows.append((task, other, *rank_correlation(both[task], both[other]), len(both)))
     return pd.DataFrame(rows, columns=["task", "other", "correlation", "p", "optimizers"])
 
 
@@ -143,7 +143,8 @@ def tasks_table(family: str, ours: Mapping[str, Records]) -> Table | None:
         within_task = f" Between two searches of the same task, over its optimisers: {', '.join(repeated)}."
         notes.append(
             "Spearman's rank correlation between the means on two tasks, over the optimisers that both have "
-            "(p assumes that these are independent, which variants of one optimiser are not): "
+            "(p, from permutations, assumes that these are independent, which variants of one optimiser are "
+            "not, and is not corrected for the number of pairs of tasks): "
             f"{'; '.join(correlations)}.{within_task if repeated else ''}"
         )
     data = pd.concat(columns, axis=1).rename_axis("optimizer").reset_index()
