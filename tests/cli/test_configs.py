@@ -315,6 +315,10 @@ def test_a_pruner_stops_the_worse_at_its_rungs(pruner):
             ["optimizer._target_=builtins.dict", "+optimizer.curve=1"],
             r"optimizer: a hyperparameter cannot be called 'curve'",
         ),
+        (
+            ["optimizer._target_=builtins.dict", "+optimizer.epoch=0.5"],
+            r"optimizer: a hyperparameter cannot be called 'epoch'",
+        ),
     ],
 )
 def test_a_bad_value_ends_in_one_sentence(overrides, sentence):

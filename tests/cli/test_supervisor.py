@@ -199,6 +199,30 @@ def test_a_log_that_cannot_be_written_is_said(tmp_path):
         supervise([fake(tmp_path, "a", "done")])
 
 
+def test_workers_go_on_where_nobody_reads_what_is_said_of_them(tmp_path):
+    def say(line):
+        raise BrokenPipeError
+
+    worker = fake(tmp_path, "a", "done")
+    with Supervisor([worker], QUICK, say=say) as supervisor:
+        assert supervisor.run() == 0
+    assert runs(worker) == 1
+
+
+def test_workers_stop_in_order_when_their_supervisor_fails(tmp_path):
+    worker = fake(tmp_path, "a", "wait")
+
+    class Broken(list):
+        def __bool__(self):
+            if runs(worker):
+                raise RuntimeError("of the supervisor")
+            return False
+
+    with pytest.raises(RuntimeError, match="of the supervisor"), Supervisor([worker], QUICK) as supervisor:
+        supervisor.run(Broken())
+    assert worker.log.read_text().endswith("stopped; the same command continues\n")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
 def test_workers_stop_in_order_when_their_supervisor_is_killed(tmp_path):
     code = f"""

@@ -35,7 +35,8 @@ metrics = st.floats(width=32, allow_nan=True, allow_infinity=True)
 def batches(draw: st.DrawFn) -> list[list[tuple[dict, dict]]]:
     """Trials in any order, appended in batches of any size."""
     made = []
-    rates = draw(st.sampled_from([st.floats(allow_nan=False), st.integers(0, 5)]))
+    floats, integers = st.floats(allow_nan=False), st.integers(0, 5)
+    rates = draw(st.sampled_from([floats, integers, floats | integers]))
     for number in draw(st.permutations(range(draw(st.integers(1, 5))))):
         row, _ = synthetic.trial(number, optimizer="adam", epochs=1)
         row["value"] = draw(st.floats(allow_nan=False))
@@ -209,6 +210,21 @@ def test_a_compaction_that_is_killed_at_any_step_loses_nothing(tmp_path) -> None
             pd.testing.assert_frame_equal(found.curves, expected.curves, obj=f"{when}, {fatal}")
             store.compact()
         assert contents(store).keys() == {"trials.parquet", "curves.parquet"}
+
+
+def test_a_removal_that_was_killed_leaves_no_epoch_in_the_next_record(tmp_path) -> None:
+    store = RecordStore(tmp_path)
+    for number in range(2):
+        append(store, number)
+    store.compact()
+    curves = store.curves()
+    store.remove([1])
+    pq.write_table(pa.Table.from_pandas(curves, preserve_index=False), tmp_path / "curves.parquet")
+    row, curve = synthetic.trial(1, optimizer="adam", epochs=1)
+    store.append([row], [curve])
+    for _ in range(2):
+        assert (store.curves()["trial"] == 1).sum() == 1
+        store.compact()
 
 
 def test_an_append_is_on_the_disk_before_and_after_it_gets_its_name(tmp_path, monkeypatch) -> None:

@@ -17,10 +17,11 @@ import numpy as np
 import optuna
 import pytest
 
-from induced_metric.errors import UserError
+from induced_metric.errors import PassingError, UserError
 from induced_metric.lanes import Lanes
 from induced_metric.records import RecordStore, StudyKey
 from induced_metric.space import Float
+from induced_metric.studies import journal
 from induced_metric.studies.journal import Journal, JournalStorage
 from induced_metric.studies.plan import StudyPlan, trial_seed
 from induced_metric.studies.running import run_studies
@@ -232,6 +233,42 @@ def test_an_interrupted_study_is_the_undisturbed_one(tmp_path, lanes, tpe):
         store, _ = run(tmp_path, lanes, trials=40, stop=lambda stops=stops: next(stops, True), **TPE)
     assert store.trials()[PROPOSALS].equals(tpe)
     assert store.curves().groupby("trial").size().tolist() == store.trials()["epochs"].tolist()
+
+
+def test_what_is_searched_as_its_complement_is_the_same_to_the_last_bit(tmp_path, lanes):
+    """1 − (1 − v) is seldom v, and the sampler was told v."""
+    small = {"offset": Float(0.0, 0.9997, log=True, complement=True), "x": Float(0.0, 9.0)}
+    settings = {**TPE, "search_space": small, "fixed": {}, "trials": 30}
+    run(tmp_path / "whole", lanes, **settings)
+    for dispatches in (130, 60, 1000):  # after 16 and 24 trials
+        stops = iter([False] * dispatches)
+        store, _ = run(tmp_path / "stopped", lanes, stop=lambda stops=stops: next(stops, True), **settings)
+    once, again = (
+        {trial.number: trial.params for trial in told(tmp_path / where)} for where in ("whole", "stopped")
+    )
+    assert once == again
+    assert any(1 - (1 - params["offset"]) != params["offset"] for params in once.values())
+    assert [1 - params["offset"] for _, params in sorted(once.items())] == store.trials()["offset"].tolist()
+
+
+def test_what_was_trained_is_kept_where_the_storage_fails(tmp_path, lanes, tpe, monkeypatch):
+    looks = iter([False] * 50)
+
+    def silent(self, *, waiting):
+        if next(looks, True):
+            raise PassingError("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal._OpenJournal, "look", silent)
+        with pytest.raises(PassingError):
+            run(tmp_path, lanes, trials=40, **TPE)
+    kept = {path.name: int(next(path.iterdir()).stem) for path in (tmp_path / "checkpoints").iterdir()}
+    assert len(kept) == len(jax.devices())
+    assert sum(kept.values()) > 0
+    recorded = len(where(tmp_path).records.trials())
+    store, events = run(tmp_path, lanes, trials=40, **TPE)
+    assert store.trials()[PROPOSALS].equals(tpe)
+    assert events[-1].trained == pytest.approx(40 - recorded - sum(kept.values()) / EPOCHS)
 
 
 def test_a_stop_keeps_every_trial_of_a_dispatch(tmp_path, lanes):

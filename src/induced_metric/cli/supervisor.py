@@ -18,6 +18,7 @@ from induced_metric.cli import child, entry
 from induced_metric.errors import UserError
 
 _LOOK_EVERY_SECONDS = 0.1
+_LISTEN_SECONDS = 30.0  # for workers to stop in order when their supervisor fails
 # Signals that may end a worker that is told to stop before it handles them.
 _STOPS = (-signal.SIGTERM, -signal.SIGUSR1, -signal.SIGUSR2)
 
@@ -125,7 +126,7 @@ class Supervisor:
         exclusive: bool = True,
         say: Callable[[str], None] = print,
     ) -> None:
-        self._restarts, self._say = restarts, say
+        self._restarts, self._line = restarts, say
         self._files = contextlib.ExitStack()
         self._refused = False
         try:
@@ -138,12 +139,22 @@ class Supervisor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Kills the processes that still run."""
+        """Stops the processes that still run, and kills those that do not listen."""
+        self._send(signal.SIGTERM)
+        until = time.monotonic() + _LISTEN_SECONDS
+        for kept in self._children:
+            if kept.process:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    kept.process.wait(max(0.0, until - time.monotonic()))
         self._send(signal.SIGKILL)
         for kept in self._children:
             if kept.process:
                 kept.process.wait()
         self._files.close()
+
+    def _say(self, line: str) -> None:
+        with contextlib.suppress(OSError):  # nobody reads it any more, or the disk is full: the workers go on
+            self._line(line)
 
     def _log(self, worker: Worker, exclusive: bool) -> BinaryIO:
         try:

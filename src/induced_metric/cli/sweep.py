@@ -66,7 +66,7 @@ class Sweep:
         if not self._collected:
             return
         from induced_metric.studies.running import run_opened
-        from induced_metric.studies.server import StoppedError
+        from induced_metric.studies.storage import StoppedError
 
         stop = app.stop_in_order()
         first = self._collected[0]
@@ -137,7 +137,8 @@ class Sweep:
 
 def _at_once(plan: "StudyPlan", recorded: "pd.DataFrame", *, again: bool) -> int:
     """How many trials of a study can be trained at once; with ``again``, failed ones are not yet trained."""
-    done = recorded[recorded["state"] != "failed"] if again and len(recorded) else recorded
+    done = recorded[recorded["trial"] < plan.trials] if len(recorded) else recorded
+    done = done[done["state"] != "failed"] if again and len(done) else done
     return max(0, min(plan.in_flight or plan.trials, plan.trials - len(done)))
 
 

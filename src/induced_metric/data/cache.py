@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from induced_metric.errors import UserError
+from induced_metric.errors import DiskError, UserError
 
 Arrays: TypeAlias = dict[str, np.ndarray]  # by feature; the leading axis counts examples (or characters)
 
@@ -70,7 +70,7 @@ def keep(splits: Mapping[str, Arrays], kept: Path, source: Path) -> None:
     """Writes each array atomically, and then the manifest, without which ``load`` ignores the arrays.
 
     Raises:
-        UserError: if they cannot be written.
+        DiskError: if they cannot be written.
     """
     manifest = {
         "source": _fingerprint(source),
@@ -85,9 +85,10 @@ def keep(splits: Mapping[str, Arrays], kept: Path, source: Path) -> None:
                 _write(kept / f"{split}-{feature}.npy", array)
         _write(kept / _MANIFEST, json.dumps(manifest, indent=1).encode())
     except OSError as error:
-        raise UserError(
+        raise DiskError(
             f"cannot write the decoded arrays to {kept} ({error.strerror}); make room there, or choose "
-            "another directory: TFDS_DATA_DIR, or XDG_CACHE_HOME if the data directory is read-only"
+            "another directory: TFDS_DATA_DIR, or XDG_CACHE_HOME if the data directory is read-only",
+            error,
         ) from error
 
 

@@ -46,6 +46,9 @@ provenance says which it was: ``layout``, ``width`` (lanes of a dispatch), ``que
 a device) and ``places`` (devices, or groups of them that divide every batch, with lanes of their own).
 Seconds of different layouts, widths or devices are not comparable.
 
+Of hyperparameters that are searched as 1 − x, such as a momentum, ``complements`` in the provenance has 1 − x
+as it was proposed: x alone has fewer digits, and a study that goes on tells its sampler what it proposed.
+
 In a study with a pruner, ``judged`` in the provenance has the pruner's verdicts on a trial, in order: after
 how many ``epochs`` and by which ``value`` (the best so far) it was judged, the ``threshold`` (the worst value
 that went on; null if the pruner compared the trial with nothing, or its rule is not known here), and whether

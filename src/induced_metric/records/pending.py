@@ -34,7 +34,8 @@ def _structs(table: pa.Table) -> pa.StructArray:
 
 def flat(files: Sequence[pa.Table]) -> tuple[pa.Table, pa.Table]:
     """Turns tables made by ``nested`` into two: the rows of the trials, and their curves."""
-    table = pa.concat_tables(files, promote_options="default")
+    # Permissive: of a choice between 0 and 0.1, some files have integers and some real numbers.
+    table = pa.concat_tables(files, promote_options="permissive")
     lists = table["curve"].combine_chunks()
     numbers = table["trial"].combine_chunks().take(pc.list_parent_indices(lists))
     return table.drop_columns("curve"), pa.Table.from_struct_array(lists.flatten()).add_column(

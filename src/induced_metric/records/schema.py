@@ -27,6 +27,7 @@ _CONTEXT = dict.fromkeys(
 _CURVE = {"trial": _INTEGER, "epoch": _INTEGER, "seconds": _REAL}
 
 RESERVED = frozenset(_TRIAL | _CONTEXT)
+_TAKEN = RESERVED | {"curve", "epoch"}
 OUTCOME = ("state", "diverged", "value", "best_epoch", "epochs", "seconds", "finished")
 """The columns of a trial that are known only at its end; the others are given when it starts."""
 NESTED = ("provenance", "config")
@@ -139,8 +140,8 @@ def _type(column: str, values: Sequence[Any] = ()) -> pa.DataType:
 def check_hyperparameter_names(names: Iterable[str]) -> None:
     """Raises ValueError for a hyperparameter whose name is a reserved column or not an identifier."""
     for name in names:
-        if name in RESERVED | {"curve"} or not re.fullmatch(r"[a-z_]\w*(\.[a-z_]\w*)*", name):
+        if name in _TAKEN or not re.fullmatch(r"[a-z_]\w*(\.[a-z_]\w*)*", name):
             raise ValueError(
                 f"a hyperparameter cannot be called {name!r}: "
-                f"the reserved names are {', '.join(sorted(RESERVED))}"
+                f"the reserved names are {', '.join(sorted(_TAKEN))}"
             )

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from induced_metric.errors import UserError, written
 from induced_metric.files import synced
@@ -184,7 +185,11 @@ class RecordStore:
         trials, curves = (_tables([self.directory / name], needs=("trial",), remedy=remedy) for name in names)
         if trials and not curves:  # curves are written first
             raise UserError(f"{self.directory / names[1]} is missing: {remedy}")
-        return trials, curves if trials else []
+        if not trials:
+            return [], []
+        # A removal that was killed half-way leaves the curve of a trial that is pending again.
+        of_rows = [epochs.filter(pc.is_in(epochs["trial"], trials[0]["trial"])) for epochs in curves]
+        return trials, of_rows
 
     def compact(self) -> None:
         """Folds the pending files into ``trials.parquet`` and ``curves.parquet``.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from induced_metric.errors import UserError
+from induced_metric.studies.dimensions import COMPLEMENTS
 from induced_metric.studies.judgement import Judgement
 from induced_metric.studies.plan import StudyPlan
 from induced_metric.studies.storage import Published
@@ -20,6 +21,7 @@ class Asked:
     Attributes:
         trial: the trial, as far as this process has trained it.
         id: the trial's id in the study's storage.
+        complements: 1 − x of the hyperparameters that are searched as that (``dimensions.Proposed``).
         claim: name of this process's claim on it; None if this process has no claim.
         turn: how often it was lost to another process; reports from a lane of an earlier turn are ignored.
         looked: epochs after which it was last looked at (``schedule.Look``).
@@ -33,6 +35,7 @@ class Asked:
 
     trial: Trial
     id: int
+    complements: Mapping[str, float] = field(default_factory=dict)
     claim: str | None = None
     turn: int = 0
     looked: int = 0
@@ -81,7 +84,12 @@ class Asked:
         elif self.stopped:
             state = "pruned"
         judged = [judgement.facts() for judgement in self.judged]
-        columns = plan.described(lost=self.lost or None, failed=self.failed, judged=judged or None)
+        columns = plan.described(
+            lost=self.lost or None,
+            failed=self.failed,
+            judged=judged or None,
+            **{COMPLEMENTS: self.complements or None},
+        )
         return self.trial.row(columns, state=state)
 
     def recorded(self, published: Published) -> None:

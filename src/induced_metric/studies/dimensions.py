@@ -1,7 +1,8 @@
 """Searched dimensions as Optuna distributions, and the trials that Optuna proposes from them."""
 
+import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 from optuna.distributions import (
@@ -24,26 +25,56 @@ def distribution(dimension: Dimension) -> BaseDistribution:
     return CategoricalDistribution(dimension.choices)
 
 
-def propose(study: optuna.Study, space: Mapping[str, Dimension]) -> tuple[int, dict[str, Any]]:
-    """Asks a study for a trial; returns its id in the storage and the proposed hyperparameters."""
+class Proposed(NamedTuple):
+    """A trial as Optuna has it.
+
+    Attributes:
+        id: its id in the study's storage.
+        hyperparameters: those that are searched.
+        complements: 1 − x of the hyperparameters x that are searched as that. It has more digits than x if
+            it is below 1/2, and the sampler models it, so a study that goes on needs it.
+    """
+
+    id: int
+    hyperparameters: dict[str, Any]
+    complements: dict[str, float]
+
+
+COMPLEMENTS = "complements"
+"""Where a record's provenance has those of its trial."""
+
+
+def propose(study: optuna.Study, space: Mapping[str, Dimension]) -> Proposed:
+    """Asks a study for a trial."""
     trial = study.ask({name: distribution(dimension) for name, dimension in space.items()})
-    proposed = {name: _complement(dimension, trial.params[name]) for name, dimension in space.items()}
-    return trial._trial_id, proposed
+    complements = {name: trial.params[name] for name in _mirrored(space)}
+    searched = {name: trial.params[name] for name in space}
+    return Proposed(
+        trial._trial_id, searched | {name: 1 - value for name, value in complements.items()}, complements
+    )
 
 
-def remember(study: optuna.Study, space: Mapping[str, Dimension], row: Mapping[str, Any]) -> tuple[int, Any]:
-    """Adds a recorded trial to a study as running; returns its id in the storage and what was proposed."""
-    proposed = {name: recorded(dimension, row[name]) for name, dimension in space.items()}
+def remember(study: optuna.Study, space: Mapping[str, Dimension], row: Mapping[str, Any]) -> Proposed:
+    """Adds a recorded trial to a study as running."""
+    searched = {name: recorded(dimension, row[name]) for name, dimension in space.items()}
+    noted = json.loads(row["provenance"]).get(COMPLEMENTS, {})
+    complements = {}
+    for name in _mirrored(space):
+        value = noted.get(name, 1 - searched[name])  # older records have none
+        complements[name] = value if 1 - value == searched[name] else 1 - searched[name]
     trial = optuna.trial.create_trial(
         state=optuna.trial.TrialState.RUNNING,
-        params={name: _complement(space[name], value) for name, value in proposed.items()},
+        params=searched | complements,
         distributions={name: distribution(dimension) for name, dimension in space.items()},
     )
-    return study._storage.create_new_trial(study._study_id, trial), proposed
+    identity = study._storage.create_new_trial(study._study_id, trial)
+    return Proposed(identity, searched, complements)
 
 
-def _complement(dimension: Dimension, value: Any) -> Any:
-    return 1 - value if isinstance(dimension, Float) and dimension.complement else value
+def _mirrored(space: Mapping[str, Dimension]) -> list[str]:
+    return [
+        name for name, dimension in space.items() if isinstance(dimension, Float) and dimension.complement
+    ]
 
 
 def recorded(dimension: Dimension, value: Any) -> Any:

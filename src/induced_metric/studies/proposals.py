@@ -1,12 +1,11 @@
 """The trials of a study in the order of their numbers: recorded earlier, or proposed now."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import optuna
 
 from induced_metric.studies.asked import Asked
-from induced_metric.studies.dimensions import propose, remember
+from induced_metric.studies.dimensions import Proposed, propose, remember
 from induced_metric.studies.plan import StudyPlan, trial_seed
 from induced_metric.studies.storage import Published
 from induced_metric.training.trial import Trial
@@ -49,17 +48,18 @@ class Proposals:
             return None
         self.number += 1
         published = self._recorded.pop(number, None)
-        identity, searched = (
+        proposed = (
             self._propose(number)
             if published is None
             else remember(self._study, plan.search_space, published.row)
         )
-        trial = Trial(number, {**plan.fixed, **searched}, trial_seed(plan.seed, number), plan.goal)
-        asked = Asked(trial, identity)
+        hyperparameters = {**plan.fixed, **proposed.hyperparameters}
+        trial = Trial(number, hyperparameters, trial_seed(plan.seed, number), plan.goal)
+        asked = Asked(trial, proposed.id, complements=proposed.complements)
         if published is not None:
             asked.recorded(published)
         return asked
 
-    def _propose(self, number: int) -> tuple[int, dict[str, Any]]:
+    def _propose(self, number: int) -> Proposed:
         self._study.sampler = self._plan.create_sampler(seed=trial_seed(self._plan.seed, number))
         return propose(self._study, self._plan.search_space)

@@ -4,10 +4,11 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from induced_metric.errors import PassingError
 from induced_metric.lanes import Assignment, Lanes, Report
 from induced_metric.studies.compatibility import check_program
 from induced_metric.studies.plan import StudyPlan, StudyStatus
-from induced_metric.studies.storage import StudyFiles
+from induced_metric.studies.storage import StoppedError, StudyFiles
 from induced_metric.studies.study import Study
 
 _PAUSE_SECONDS = 0.1  # between two looks at what other processes do
@@ -53,10 +54,16 @@ class Studies:
             by_study: dict[int, list[Report]] = {}
             for report in reports:
                 by_study.setdefault(report.trial[0], []).append(report)
-            answers = {
-                place: iter(self._studies[place].tell(news, stopping=self.stopping))
-                for place, news in by_study.items()
-            }
+            try:
+                answers = {
+                    place: iter(self._studies[place].tell(news, stopping=self.stopping))
+                    for place, news in by_study.items()
+                }
+            except (StoppedError, PassingError):  # checkpoints need no storage that answers
+                for place, news in by_study.items():
+                    self._studies[place].keep(news)
+                self.close()
+                raise
             return [next(answers[report.trial[0]]) for report in reports]
 
         for study in self._studies:

@@ -14,14 +14,11 @@ from optuna.exceptions import StorageInternalError
 from induced_metric.errors import PassingError, UserError
 from induced_metric.studies.address import parsed, public, secrets
 from induced_metric.studies.connection import connect, lock_number, passes
+from induced_metric.studies.storage import StoppedError
 
 T = TypeVar("T")
 _BEATS_A_GRACE = 6  # heartbeats within the time after which a worker counts as lost
 _SILENT_SECONDS = 10  # of failed tries before a user is told
-
-
-class StoppedError(Exception):
-    """The worker was asked to stop while the server did not answer."""
 
 
 class _LockLostError(Exception):

@@ -28,6 +28,10 @@ CONFIG = "config"
 """The attribute of a study in Optuna's storage that holds its configuration."""
 
 
+class StoppedError(Exception):
+    """This process was asked to stop while its storage did not answer."""
+
+
 class Published(NamedTuple):
     """A trial as it is recorded."""
 

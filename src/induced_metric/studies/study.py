@@ -88,6 +88,14 @@ class Study:
         self._report()
         return answers
 
+    def keep(self, reports: Sequence[Report]) -> None:
+        """Saves the trials of the reports, as far as ``tell`` has not taken them in: its storage failed."""
+        for report in reports:
+            asked = self._carried(report)
+            if asked is not None and report.failed is None and asked.trial.done < report.done:
+                asked.trial.hear(report)
+                asked.trial.keep(report, self._checkpoints, stopping=True, claim=asked.claim)
+
     def look(self, *, waiting: bool) -> None:
         """Takes in what other processes did."""
         news = self._storage.look(waiting=waiting)

@@ -175,8 +175,11 @@ class Checkpoints:
         return {path.name for path in self._directory.glob("*") if path.is_dir()}
 
     def older_than(self, trial: str | int, file: Path) -> bool:
-        """Whether the checkpoint of a trial was saved before a file was written."""
-        return (self._directory / str(trial)).stat().st_mtime_ns <= file.stat().st_mtime_ns
+        """Whether the checkpoint of a trial was saved before a file was written, and is still there."""
+        try:
+            return (self._directory / str(trial)).stat().st_mtime_ns <= file.stat().st_mtime_ns
+        except FileNotFoundError:  # another process has just removed it
+            return False
 
     @contextlib.contextmanager
     def exclusive(self, trial: str | int) -> Iterator[None]:
