@@ -1,5 +1,6 @@
 """Workers as elements of a SLURM array: what is submitted, what a signal does, and on a real SLURM."""
 
+import contextlib
 import os
 import re
 import signal
@@ -205,3 +206,32 @@ def test_a_worker_keeps_the_cards_that_slurm_gives_it(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         slurm._Element(sweep(tmp_path), launcher(workers=2))()
     assert [worker.environment for worker in started] == [{}]
+
+
+@pytest.mark.parametrize(("code", "again"), [(0, True), (1, True), (2, False)])
+def test_a_warned_element_is_queued_again_unless_it_refused(tmp_path, monkeypatch, code, again):
+    class Warned:
+        def __init__(self, *_, **__):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def run(self, came):
+            came.append(signal.SIGUSR2)
+            return code
+
+    queued = []
+    for name, value in {"SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": "70"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(slurm, "Supervisor", Warned)
+    before = signal.signal(signal.SIGUSR2, lambda *_: queued.append(True))
+    try:
+        with pytest.raises(SystemExit) if code else contextlib.nullcontext():
+            slurm._Element(sweep(tmp_path), launcher(workers=2))()
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert bool(queued) == again

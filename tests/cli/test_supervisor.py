@@ -223,6 +223,18 @@ def test_workers_stop_in_order_when_their_supervisor_fails(tmp_path):
     assert worker.log.read_text().endswith("stopped; the same command continues\n")
 
 
+def test_a_signal_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with noted(signal.SIGINT, signal.SIGTERM) as came:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+            until(lambda: came)
+        assert came == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
 def test_workers_stop_in_order_when_their_supervisor_is_killed(tmp_path):
     code = f"""

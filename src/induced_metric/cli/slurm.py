@@ -140,7 +140,8 @@ class _Element:
             # No lock is needed, since SLURM runs an element once, and one left by a dead node would block it.
             with Supervisor([worker], self._restarts, exclusive=False) as supervisor:
                 code = supervisor.run(came)
-            if code == 0 and came and (warning in came or _runs(job.job_id)):
+            # Also if the worker was killed, or its disk was full, while it stopped; 2 is for what it refused.
+            if code != 2 and came and (warning in came or _runs(job.job_id)):
                 requeue(warning, None)
         if code:
             raise SystemExit(code)

@@ -244,9 +244,10 @@ def _signal(number: int) -> str:
 
 @contextlib.contextmanager
 def noted(*numbers: int) -> Iterator[list[int]]:
-    """Within this context, these signals are only added to the list."""
+    """Within this context, these signals are only added to the list; an ignored one stays ignored."""
     came: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in numbers}
+    heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in heard}
     try:
         yield came
     finally:

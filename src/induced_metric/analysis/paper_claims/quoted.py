@@ -34,9 +34,8 @@ class Published:
             return Compared(effects, "1 run", "single runs have no interval")
         level, n = simultaneous(len(pairs)), f"{published.RUNS_SUMMARISED} runs"
         if measure == "spread":
-            return Compared(
-                [self._spread(pair, level) for pair in pairs], n, "F distribution of the ratio of variances"
-            )
+            method = "F interval of the ratio of deviations, times the other's, which is taken as known"
+            return Compared([self._spread(pair, level) for pair in pairs], n, method)
         return Compared(
             [self._mean(pair, level, relation) for pair in pairs], n, "Welch's t of the best runs"
         )
