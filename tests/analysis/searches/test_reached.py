@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from induced_metric.analysis import runs
-from induced_metric.analysis.searches import reached
+from induced_metric.analysis.searches import reached, reached_figures
 from induced_metric.analysis.searches.reached import Target
 from induced_metric.records import Records
 
@@ -69,17 +69,17 @@ def test_a_target_is_the_named_one_or_says_that_it_is_not(ours) -> None:
 
 
 def test_the_figure_names_task_target_and_n(ours) -> None:
-    figure = reached.reached_figure("regression", ours, 2)
+    figure = reached_figures.reached_figure("regression", ours, 2)
     assert figure.get_suptitle() == "regression (our runs, protocol paper): test loss ≤ 0.05"
     assert [axes.get_title() for axes in figure.axes] == ["tpe (n = 8)", "random (n = 5)"]
-    unnamed = reached.reached_figure("regression_128", ours, 2)
+    unnamed = reached_figures.reached_figure("regression_128", ours, 2)
     assert unnamed.get_suptitle().endswith("(target derived from these records)")
 
 
 def test_tasks_without_an_optimizer_in_common_have_no_figure() -> None:
     tasks = {"a": records_of({"adam": [[3, 2, 1]]}), "b": records_of({"sgd": [[3, 2, 1]]})}
     goals = dict.fromkeys(tasks, Target(1.0, named=True))
-    assert reached.tasks_figure(tasks, goals) is None
+    assert reached_figures.tasks_figure(tasks, goals) is None
 
 
 def test_over_tasks_the_heat_map_has_a_row_an_optimizer_and_a_column_a_task(results) -> None:
@@ -87,7 +87,7 @@ def test_over_tasks_the_heat_map_has_a_row_an_optimizer_and_a_column_a_task(resu
         name: runs.load_samplers(name, ["tpe"], results=results)["tpe"] for name in ("regression", "mnist")
     }
     goals = {name: reached.target_of(name, {"": found}, 2) for name, found in tasks.items()}
-    heat, profile = reached.tasks_figure(tasks, goals).axes
+    heat, profile = reached_figures.tasks_figure(tasks, goals).axes
     assert heat.get_images()[0].get_array().shape == (7, 2)
     assert profile.get_title() == "tasks (of 2) solved within this factor"
     assert len([line for line in profile.lines if line.get_linestyle() != "None"]) == 2  # on both: two only
