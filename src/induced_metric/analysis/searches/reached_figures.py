@@ -84,7 +84,7 @@ def tasks_figure(tasks: Mapping[str, Records], goals: Mapping[str, Target]) -> F
             text.set_color(style.colour(name))  # the colours of the lines in the other panel
         labels = [f"{task.replace('_', chr(10))}\n{goals[task].value:g}{'' if goals[task].named else '*'}"
                   for task in tasks]  # fmt: skip
-        left.set_xticks(range(len(tasks)), labels, fontsize=6.5)
+        left.set_xticks(range(len(tasks)), labels, fontsize=min(6.5, 33 / len(tasks)))
         left.grid(visible=False)
         left.tick_params(length=0)
         left.set_title("share of trials that reach the target")
@@ -114,7 +114,7 @@ def _profile(axes: Axes, profile: pd.DataFrame, number: int) -> None:
     margin = max(0.06, _APART * (len(names) / 2 + 1))
     axes.set_ylim(-margin, 1 + margin)
     axes.set_yticks([task / number for task in range(number + 1)], [str(task) for task in range(number + 1)])
-    axes.set_xlabel("epochs per success ÷ fewest on task")
+    axes.set_xlabel("epochs per success ÷ fewest")
     axes.set_title(f"tasks (of {number}) solved within this factor")
 
 

@@ -14,6 +14,10 @@ _SHADED = 0.9
 """The share of values, from the best on, that colours span: a single failure would take the whole scale."""
 
 
+_ROOMY = 10
+"""The most blocks whose texts fit at full size."""
+
+
 class Block(NamedTuple):
     """Columns with one title.
 
@@ -37,8 +41,9 @@ def draw(optimizers: Sequence[str], blocks: Sequence[Block]) -> Figure:
     figure = Figure(figsize=(style.PAGE, 1.1 + 0.19 * len(optimizers)), layout="constrained")
     widths = [max(len(block.ticks), 1.2) for block in blocks]
     grid = figure.subplots(1, len(blocks), sharey=True, squeeze=False, width_ratios=widths)[0]
+    scale = min(1.0, _ROOMY / len(blocks))
     for axes, block in zip(grid, blocks, strict=True):
-        _draw(axes, block)
+        _draw(axes, block, scale)
     grid[0].set_yticks(range(len(optimizers)), [style.label(name) for name in optimizers], fontsize=7)
     for text, name in zip(grid[0].get_yticklabels(), optimizers, strict=True):
         text.set_fontweight("bold" if style.is_published(name) else "normal")
@@ -57,7 +62,7 @@ def shades(values: np.ndarray, *, minimize: bool) -> np.ndarray:
     return np.clip((values - worst) / (best - worst), 0, 1) if best > worst else np.zeros_like(values)
 
 
-def _draw(axes: Axes, block: Block) -> None:
+def _draw(axes: Axes, block: Block, scale: float) -> None:
     if block.diverging:
         axes.imshow(block.shade, vmin=-0.1, vmax=1.1, cmap="RdBu", aspect="auto")
         dark = np.abs(block.shade - 0.5) > 0.35
@@ -67,8 +72,8 @@ def _draw(axes: Axes, block: Block) -> None:
     for place, row in enumerate(block.texts.to_numpy()):
         for column, text in enumerate(row):
             ink = "white" if dark[place, column] else "black"
-            axes.text(column, place, text, ha="center", va="center", fontsize=6.5, color=ink)
-    axes.set_title(block.title, fontsize=7.5)
+            axes.text(column, place, text, ha="center", va="center", fontsize=6.5 * scale, color=ink)
+    axes.set_title(block.title, fontsize=7.5 * scale)
     axes.set_xticks(range(len(block.ticks)), block.ticks)
     axes.grid(visible=False)
     axes.tick_params(length=0)

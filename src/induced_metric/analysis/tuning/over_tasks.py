@@ -165,7 +165,7 @@ def tasks_figure(ours: Mapping[str, Records]) -> Figure | None:
         shade = heat_map.shades(mean, minimize=tasks.directions[task] == "minimize")
         split, _, metric = tasks.metrics[task].partition(" ")
         texts = fixed(rows["mean"], 4).to_frame()
-        blocks.append(heat_map.Block(f"{task}\n{metric}", [""], shade, texts))
+        blocks.append(heat_map.Block(f"{task}_{metric}".replace("_", "\n"), [""], shade, texts))
         # The title of the figure names the baseline: here there is no room for it.
         blocks.append(overview.superiority_block(rows, against)._replace(title="\nP(better)"))
     with style.style():
