@@ -33,8 +33,14 @@ def test_where_none_is_recorded_none_is_named(tmp_path):
 
 def test_failed_trials_that_run_again_get_lanes():
     plan = SimpleNamespace(trials=10, in_flight=None)
-    recorded = pd.DataFrame({"state": ["complete"] * 6 + ["failed"] * 3 + ["pruned"]})
+    recorded = pd.DataFrame({"trial": range(10), "state": ["complete"] * 6 + ["failed"] * 3 + ["pruned"]})
     assert sweep._at_once(plan, recorded, again=False) == 0
     assert sweep._at_once(plan, recorded, again=True) == 3
     assert sweep._at_once(SimpleNamespace(trials=12, in_flight=2), recorded, again=True) == 2
     assert sweep._at_once(plan, pd.DataFrame(), again=True) == 10
+
+
+def test_recorded_trials_that_are_not_wanted_any_more_take_no_lanes():
+    """A larger study that was stopped may have recorded higher numbers before lower ones."""
+    recorded = pd.DataFrame({"trial": [0, 1, 7, 8, 9], "state": "complete"})
+    assert sweep._at_once(SimpleNamespace(trials=5, in_flight=None), recorded, again=False) == 3
